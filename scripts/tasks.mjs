@@ -1,0 +1,44 @@
+// The tasks behind `npm run …`, called by dev.mjs once Node, pnpm and the dependencies are there.
+import { spawn } from 'node:child_process'
+
+const source = '--conditions=@malote/source'
+const task = {
+  demo: (args) => [['node', source, 'examples/brokerage/src/demo/main.ts', ...args]],
+  test: (args) => [['vitest', 'run', ...args]],
+  check: () => [['oxfmt', '--check', '.'], ['oxlint', '--type-aware', '--deny-warnings'], ['tsc', '-p', 'tsconfig.json'], ['vitest', 'run', '--project', 'unit']],
+  format: () => [['oxfmt', '.'], ['oxlint', '--type-aware', '--fix']],
+  build: () => [['pnpm', '-r', '--filter', './packages/*', 'run', 'build']],
+  'pack-check': (args) => [...task.build(), ['node', 'scripts/pack-check.mjs', ...args]],
+  docs: () => [['typedoc']],
+  chaos: (args) => [['node', source, 'testing/chaos/main.ts', ...args]],
+  bench: (args) => [['node', source, 'bench/main.ts', ...args]],
+  exec: (args) => [args],
+}
+
+/** Runs the named task's commands one after the other and returns the first non-zero exit code, or 0. */
+export async function tasks({ node, pnpm, root, env }, name, args) {
+  if (!(name in task)) {
+    console.error(`malote: no task "${name}"; there are: ${Object.keys(task).join(', ')}`)
+    return 2
+  }
+  for (const [command, ...rest] of task[name](args)) {
+    const [file, fileArgs] = command === 'node' ? [node, rest] : command === 'pnpm' ? [node, [pnpm, ...rest]] : [command, rest]
+    const code = await run(file, fileArgs, { cwd: root, env })
+    if (code !== 0) return code
+  }
+  return 0
+}
+
+function run(file, args, options) {
+  return new Promise((resolve) => {
+    const child = spawn(file, args, { stdio: 'inherit', shell: process.platform === 'win32', ...options })
+    // A terminal's Ctrl-C reaches the child too; waiting here lets it end its own children first.
+    const forward = (signal) => child.kill(signal)
+    process.on('SIGINT', () => {}).on('SIGTERM', forward)
+    child.on('error', (error) => { console.error(`malote: cannot run ${file}: ${error.message}`); resolve(1) })
+    child.on('exit', (code, signal) => {
+      process.removeAllListeners('SIGINT').removeListener('SIGTERM', forward)
+      resolve(code ?? (signal === 'SIGINT' ? 130 : 1))
+    })
+  })
+}

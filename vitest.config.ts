@@ -1,0 +1,62 @@
+import { defineConfig } from 'vitest/config'
+
+const conditions = ['@malote/source', 'node', 'import', 'default']
+const resolve = { conditions }
+const ssr = { resolve: { conditions } }
+const exclude = ['**/node_modules/**', '**/dist/**', '.tools/**']
+
+/** The tier of a test is its file name: see "Tests" in CONTRIBUTING.md. */
+export default defineConfig({
+  test: {
+    reporters: ['default', './scripts/totals-reporter.ts'],
+    projects: [
+      {
+        resolve,
+        ssr,
+        test: { name: 'unit', include: ['**/*.test.ts'], exclude: [...exclude, '**/*.{pg,broker,chaos,e2e}.test.ts'] },
+      },
+      {
+        resolve,
+        ssr,
+        test: {
+          name: 'integration',
+          include: ['**/*.{pg,broker}.test.ts'],
+          exclude,
+          globalSetup: ['testing/global-setup.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          maxWorkers: 3,
+        },
+      },
+      {
+        resolve,
+        ssr,
+        test: {
+          name: 'chaos',
+          include: ['**/*.chaos.test.ts'],
+          exclude,
+          globalSetup: ['testing/global-setup.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+          maxWorkers: 1,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        resolve,
+        ssr,
+        test: {
+          name: 'e2e',
+          include: ['**/*.e2e.test.ts'],
+          exclude,
+          testTimeout: 300_000,
+          hookTimeout: 120_000,
+          maxWorkers: 1,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+})
