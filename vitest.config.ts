@@ -1,4 +1,4 @@
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
 const conditions = ['@malote/source', 'node', 'import', 'default']
 const resolve = { conditions }
@@ -6,7 +6,7 @@ const ssr = { resolve: { conditions } }
 const exclude = ['**/node_modules/**', '**/dist/**', '.tools/**']
 
 /** The tier of a test is its file name: see "Tests" in CONTRIBUTING.md. */
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     reporters: ['default', './scripts/totals-reporter.ts'],
     projects: [
@@ -60,3 +60,5 @@ export default defineConfig({
     ],
   },
 })
+
+export default config

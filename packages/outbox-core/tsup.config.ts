@@ -1,7 +1,12 @@
 import { defineConfig } from 'tsup'
 
 export default defineConfig({
-  entry: {"index":"src/index.ts","adapter/index":"src/adapter/index.ts","postgres/index":"src/postgres/index.ts","testing/index":"src/testing/index.ts"},
+  entry: {
+    index: 'src/index.ts',
+    'adapter/index': 'src/adapter/index.ts',
+    'postgres/index': 'src/postgres/index.ts',
+    'testing/index': 'src/testing/index.ts',
+  },
   format: ['esm'],
   target: 'node22',
   dts: true,

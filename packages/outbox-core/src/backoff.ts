@@ -1,0 +1,24 @@
+import { numberOption } from './options.ts'
+
+/** From the 1-based attempt that failed to the pause before the next, in milliseconds. */
+export type Backoff = (attempt: number) => number
+
+export interface ExponentialBackoffOptions {
+  /** Ceiling of the first pause, in milliseconds. @defaultValue 1_000: longer than a broker's hiccup */
+  readonly baseMs?: number
+  /** Ceiling of every pause, in milliseconds. @defaultValue 300_000: an operator's fix shows within five minutes */
+  readonly maxMs?: number
+  /** Source of randomness in [0, 1). @defaultValue Math.random */
+  readonly random?: () => number
+}
+
+/**
+ * Doubles from `baseMs` to `maxMs` with full jitter: a uniform draw between 0 and the ceiling, which spreads a crowd of
+ * retries best (AWS Architecture Blog, "Exponential Backoff And Jitter").
+ */
+export function exponentialBackoff(options: ExponentialBackoffOptions = {}): Backoff {
+  const baseMs = numberOption('baseMs', options.baseMs, 1_000, { min: 1 })
+  const maxMs = numberOption('maxMs', options.maxMs, 300_000, { min: baseMs })
+  const random = options.random ?? Math.random
+  return (attempt) => Math.floor(random() * Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 40)))
+}

@@ -1,0 +1,91 @@
+import type { MessageId } from './message.ts'
+
+/** A message as a consumer receives it: decoded from the broker's headers, the body not parsed. */
+export interface ReceivedMessage {
+  readonly id: MessageId
+  readonly topic: string
+  readonly type: string
+  readonly orderingKey: string | null
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+  readonly contentType: string
+  /** When the producer's transaction began. Immutable over redeliveries: the inbox may partition by it. */
+  readonly createdAt: Date
+  /** Parses the body as JSON. @throws OutboxError `UNDECODABLE_MESSAGE` when it is none. */
+  json(): unknown
+}
+
+/** What a handler is called with. */
+export interface Delivery {
+  readonly message: ReceivedMessage
+  /** 1 on the first delivery, as far as the broker counts. */
+  readonly attempt: number
+  /** Aborts when the consumer lost its hold on the message or its grace period ended: stop, and commit nothing more. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * The application's code. Resolving acknowledges the message; throwing has it delivered again after a backoff, and
+ * dead-lettered after `maxAttempts`. Throw `PermanentFailure` to dead-letter at once and `UnknownTypeError` for a type
+ * this version does not know yet (redelivered without spending the limit: the next deployment may know it).
+ */
+export type DeliveryHandler = (delivery: Delivery) => Promise<void>
+
+/** A running consumer, the same for every broker. */
+export interface Consumer {
+  readonly name: string
+  /** Connects and begins to receive. Resolves when the first receive is under way. Calling it twice is an error. */
+  start(): Promise<void>
+  /** Receives no more, waits for running handlers up to `graceMs` (default 10_000), then aborts them and returns their messages. */
+  stop(options?: { readonly graceMs?: number }): Promise<void>
+}
+
+/** The options every consumer shares, under the same names. Adapters add what only their broker has. */
+export interface ConsumerOptions {
+  readonly handler: DeliveryHandler
+  /** Handlers running at the same time; messages of one ordering key never do. @defaultValue 10 */
+  readonly concurrency?: number
+  /** Deliveries after which a failing message is dead-lettered. @defaultValue 5 */
+  readonly maxAttempts?: number
+  /** Pause before redelivery, from the 1-based attempt that failed. @defaultValue exponential from 1 s to 5 min with full jitter */
+  readonly backoff?: (attempt: number) => number
+  /** Told what happens; never given payloads. Must not throw; a throw is reported once on `process.emitWarning`. */
+  readonly onEvent?: (event: ConsumerEvent) => void
+}
+
+export type ConsumerEvent =
+  | {
+      readonly type: 'message.handled'
+      readonly id: MessageId
+      readonly messageType: string
+      readonly attempt: number
+      readonly ms: number
+    }
+  | {
+      readonly type: 'message.failed'
+      readonly id: MessageId
+      readonly messageType: string
+      readonly attempt: number
+      readonly error: unknown
+      readonly retryInMs: number
+    }
+  | {
+      readonly type: 'message.dead-lettered'
+      readonly id: MessageId | null
+      readonly messageType: string | null
+      readonly attempt: number
+      readonly reason: DeadLetterReason
+      readonly error: unknown
+    }
+  | {
+      readonly type: 'message.unknown-type'
+      readonly id: MessageId
+      readonly messageType: string
+      readonly retryInMs: number
+    }
+  | { readonly type: 'message.hold-lost'; readonly id: MessageId; readonly error: unknown }
+  | { readonly type: 'consumer.started' | 'consumer.stopped' }
+  | { readonly type: 'consumer.disconnected'; readonly error: unknown; readonly retryInMs: number }
+  | { readonly type: 'consumer.reconnected' }
+
+export type DeadLetterReason = 'MAX_ATTEMPTS' | 'PERMANENT' | 'UNDECODABLE'

@@ -1,0 +1,138 @@
+import { OutboxError } from './errors.ts'
+import type { MessageId, NewMessage } from './message.ts'
+import { isUuid, uuidv7 } from './uuid.ts'
+
+/** One element of the JSON array that the writer's statement turns into rows. */
+export interface MessageRow {
+  readonly n: number
+  readonly id: MessageId
+  readonly topic: string
+  readonly type: string
+  readonly ordering_key?: string
+  readonly payload?: string
+  readonly payload_base64?: string
+  readonly content_type: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly available_at?: string
+  readonly delay_ms?: number
+}
+
+/** Longest topic, type and ordering key, in characters: what every broker can carry in a name or a header. */
+const maxNameLength = 255
+
+/**
+ * Turns a message into its row. Pure: no database, no schema.
+ *
+ * @throws OutboxError `INVALID_MESSAGE` naming the field, `UNSERIALIZABLE_PAYLOAD`
+ */
+export function encodeMessage(
+  message: NewMessage,
+  n: number,
+  traceHeaders: Readonly<Record<string, string>>,
+): MessageRow {
+  const id = message.id ?? uuidv7()
+  if (!isUuid(id)) throw invalid('id', id, 'a lower-case UUID such as crypto.randomUUID() gives')
+  const headers = { ...traceHeaders, ...checkedHeaders(message.headers, id) }
+  return {
+    n,
+    id,
+    topic: checkedName('topic', message.topic),
+    type: checkedName('type', message.type),
+    ...(message.orderingKey === undefined ? {} : { ordering_key: checkedName('orderingKey', message.orderingKey) }),
+    ...encodePayload(message, id),
+    ...(Object.keys(headers).length === 0 ? {} : { headers }),
+    ...encodeSchedule(message),
+  }
+}
+
+export function isScheduled(row: MessageRow): boolean {
+  return row.available_at !== undefined || row.delay_ms !== undefined
+}
+
+function encodePayload(
+  message: NewMessage,
+  id: MessageId,
+): Pick<MessageRow, 'payload' | 'payload_base64' | 'content_type'> {
+  const { payload, contentType } = message
+  if (payload instanceof Uint8Array) {
+    const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+    return { payload_base64: bytes.toString('base64'), content_type: contentType ?? 'application/octet-stream' }
+  }
+  if (typeof payload === 'string' && contentType !== undefined && !isJson(contentType)) {
+    if (payload.includes('\0') || !payload.isWellFormed()) {
+      throw unserializable(
+        message.type,
+        id,
+        'text with a NUL or half a surrogate pair cannot be stored: pass a Uint8Array',
+      )
+    }
+    return { payload: payload, content_type: contentType }
+  }
+  return { payload: stringify(message, id), content_type: contentType ?? 'application/json' }
+}
+
+export function isJson(contentType: string): boolean {
+  return /^application\/(?:[^;]+\+)?json\s*(?:;|$)/i.test(contentType)
+}
+
+function stringify(message: NewMessage, id: MessageId): string {
+  let text: string | undefined
+  try {
+    text = JSON.stringify(message.payload)
+  } catch (error) {
+    throw unserializable(message.type, id, 'JSON.stringify refused it (a cycle or a bigint?)', error)
+  }
+  if (text === undefined) throw unserializable(message.type, id, `${typeof message.payload} has no JSON form`)
+  return text
+}
+
+function encodeSchedule(message: NewMessage): Pick<MessageRow, 'available_at' | 'delay_ms'> {
+  const { availableAt, delayMs } = message
+  if (availableAt !== undefined && delayMs !== undefined)
+    throw invalid('delayMs', delayMs, 'absent when availableAt is given')
+  if (availableAt !== undefined) {
+    if (!(availableAt instanceof Date) || Number.isNaN(availableAt.getTime()))
+      throw invalid('availableAt', availableAt, 'a valid Date')
+    return { available_at: availableAt.toISOString() }
+  }
+  if (delayMs === undefined || delayMs === 0) return {}
+  if (!Number.isFinite(delayMs) || delayMs < 0) throw invalid('delayMs', delayMs, 'a number of milliseconds from 0')
+  return { delay_ms: delayMs }
+}
+
+function checkedName(field: string, value: string): string {
+  const fits = typeof value === 'string' && value.length > 0 && value.length <= maxNameLength
+  if (!fits || value.includes('\0') || !value.isWellFormed())
+    throw invalid(field, value, `text of 1 to ${String(maxNameLength)} characters without NUL`)
+  return value
+}
+
+function checkedHeaders(headers: NewMessage['headers'], id: MessageId): Readonly<Record<string, string>> {
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    if (
+      name === '' ||
+      typeof value !== 'string' ||
+      `${name}${value}`.includes('\0') ||
+      !`${name}${value}`.isWellFormed()
+    ) {
+      throw new OutboxError(
+        'INVALID_MESSAGE',
+        `header "${name}" of message ${id} must be a non-empty name with a string value without NUL`,
+      )
+    }
+  }
+  return headers ?? {}
+}
+
+function invalid(field: string, value: unknown, allowed: string): OutboxError {
+  const shown = typeof value === 'string' ? `"${value.slice(0, 40)}"` : String(value)
+  return new OutboxError('INVALID_MESSAGE', `message field "${field}" is ${shown}: it must be ${allowed}`)
+}
+
+function unserializable(type: string, id: MessageId, why: string, cause?: unknown): OutboxError {
+  return new OutboxError(
+    'UNSERIALIZABLE_PAYLOAD',
+    `the payload of message ${id} of type "${type}" cannot be stored: ${why}`,
+    { cause },
+  )
+}

@@ -1,0 +1,41 @@
+/**
+ * Transactional outbox for PostgreSQL: messages are added in the caller's transaction and relayed at least once, in order
+ * per key.
+ *
+ * @packageDocumentation
+ */
+
+// Adding
+export { createOutbox } from './outbox.ts'
+export type { Outbox, OutboxOptions } from './outbox.ts'
+export type { Catalog, MessageOf } from './catalog.ts'
+export type { InputOf, StandardIssue, StandardResult, StandardSchemaV1 } from './standard-schema.ts'
+export { orderOf } from './message.ts'
+export type { MessageId, NewMessage, OutboxMessage } from './message.ts'
+export { isUuid, uuidv7 } from './uuid.ts'
+
+// Publishing and consuming: the contracts adapters fulfil
+export type { PublishFailure, PublishResult, Publisher } from './publisher.ts'
+export type {
+  Consumer,
+  ConsumerEvent,
+  ConsumerOptions,
+  DeadLetterReason,
+  Delivery,
+  DeliveryHandler,
+  ReceivedMessage,
+} from './consumer.ts'
+
+// Failing
+export { exponentialBackoff } from './backoff.ts'
+export type { Backoff, ExponentialBackoffOptions } from './backoff.ts'
+export { OutboxError, PermanentFailure, PublishOutageError, UnknownTypeError } from './errors.ts'
+export type { OutboxErrorCode } from './errors.ts'
+
+// Seeing
+export type { RelayEvent } from './events.ts'
+
+// The database
+export { migrate } from './postgres/migrate.ts'
+export type { MigrateOptions, Migration, MigrationClient, MigrationPool } from './postgres/migrate.ts'
+export type { KyselyTransaction, OutboxTransaction, PgClient, Queryable } from './postgres/queryable.ts'

@@ -1,0 +1,28 @@
+import { OutboxError } from './errors.ts'
+
+/** Checks one numeric option. @throws OutboxError `INVALID_OPTION` naming the option, the value and the range. */
+export function numberOption(
+  name: string,
+  value: number | undefined,
+  fallback: number,
+  range: { readonly min?: number; readonly max?: number; readonly integer?: boolean } = {},
+): number {
+  if (value === undefined) return fallback
+  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY, integer = true } = range
+  if (
+    typeof value !== 'number' ||
+    Number.isNaN(value) ||
+    value < min ||
+    value > max ||
+    (integer && !Number.isInteger(value))
+  ) {
+    const kind = integer ? 'a whole number' : 'a number'
+    throw invalidOption(name, value, `${kind} from ${String(min)} to ${String(max)}`)
+  }
+  return value
+}
+
+export function invalidOption(name: string, value: unknown, allowed: string): OutboxError {
+  const shown = typeof value === 'string' ? `"${value}"` : String(value)
+  return new OutboxError('INVALID_OPTION', `option "${name}" is ${shown}: it must be ${allowed}`)
+}

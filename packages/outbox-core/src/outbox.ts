@@ -1,0 +1,126 @@
+import { type Catalog, type MessageOf, validatePayload } from './catalog.ts'
+import { encodeMessage, isScheduled, type MessageRow } from './encode.ts'
+import { OutboxError } from './errors.ts'
+import { type MessageId, type NewMessage, orderOf } from './message.ts'
+import { schemaOption } from './postgres/identifiers.ts'
+import { type OutboxTransaction, type Queryable, sqlStateOf, transactionQueryable } from './postgres/queryable.ts'
+import { writerStatements } from './postgres/statements.ts'
+
+export interface OutboxOptions<C extends Catalog = Catalog> {
+  /** Schema the outbox tables live in. @defaultValue "malote" */
+  readonly schema?: string
+  /** Types of messages and the schemas of their payloads. Default: any type, payloads not validated. */
+  readonly catalog?: C
+  /**
+   * What decides the order of one key. `insert`: the order of the inserts, which is the order of commits when the business
+   * row of the key is locked first (the usual case). `commit`: the outbox itself locks the key until the transaction ends,
+   * for writers that lock nothing; one more round trip, and writers of one key wait for each other.
+   *
+   * @defaultValue "insert": most writers update the aggregate's row before they add
+   */
+  readonly ordering?: 'insert' | 'commit'
+  /** W3C trace headers (`traceparent`, `tracestate`) to store with each message. Default: none. */
+  readonly traceContext?: () => Readonly<Record<string, string>>
+}
+
+/** Adds messages to the caller's transaction. Nothing is published before its commit, nothing at all after its rollback. */
+export interface Outbox<C extends Catalog = Catalog> {
+  /**
+   * Adds one message.
+   *
+   * @param tx - a Kysely `Transaction`, a pg client after BEGIN, or a `Queryable` of such a transaction
+   * @returns the message's id
+   * @throws OutboxError `NOT_A_TRANSACTION`, `INVALID_MESSAGE`, `UNKNOWN_MESSAGE_TYPE`, `PAYLOAD_INVALID`,
+   *   `UNSERIALIZABLE_PAYLOAD`, `SCHEMA_MISSING`. Database errors come through as they are; the transaction is the caller's to end.
+   */
+  add(tx: OutboxTransaction, message: MessageOf<C>): Promise<MessageId>
+
+  /**
+   * Adds any number of messages in one statement, in the order given. All or none.
+   *
+   * @throws OutboxError as `add`, and `DUPLICATE_MESSAGE_ID` when two of them share an id (ids of different calls are not compared)
+   */
+  addAll(tx: OutboxTransaction, messages: readonly MessageOf<C>[]): Promise<readonly MessageId[]>
+
+  /** Removes a message added with `availableAt` or `delayMs` that is not due yet. @returns whether there was one */
+  cancelScheduled(tx: OutboxTransaction, id: MessageId): Promise<boolean>
+}
+
+/**
+ * Creates the writing side of an outbox. Holds no connection and no state: one per process is plenty.
+ *
+ * @throws OutboxError `INVALID_OPTION`
+ */
+export function createOutbox<const C extends Catalog = Catalog>(options: OutboxOptions<C> = {}): Outbox<C> {
+  const schema = schemaOption(options.schema)
+  const statements = writerStatements(schema)
+
+  async function encode(messages: readonly NewMessage[]): Promise<MessageRow[]> {
+    const trace = options.traceContext?.() ?? {}
+    const catalog = options.catalog
+    const rows: MessageRow[] = []
+    for (const message of messages) {
+      const payload = catalog === undefined ? message.payload : await validatePayload(catalog, message)
+      rows.push(encodeMessage({ ...message, payload }, rows.length, trace))
+    }
+    refuseDuplicateIds(rows)
+    return rows
+  }
+
+  async function addAll(tx: OutboxTransaction, messages: readonly NewMessage[]): Promise<readonly MessageId[]> {
+    const rows = await encode(messages)
+    const db = await transactionQueryable(tx, statements.messagesTable)
+    const ready = rows.filter((row) => !isScheduled(row))
+    const scheduled = rows.filter(isScheduled)
+    try {
+      if (options.ordering === 'commit' && ready.length > 0) await lockOrders(db, statements.lockKeys, ready)
+      if (ready.length > 0) await db.query(statements.addMessages, [JSON.stringify(ready), schema])
+      if (scheduled.length > 0) await db.query(statements.addScheduledMessages, [JSON.stringify(scheduled)])
+    } catch (error) {
+      throw explain(error, schema)
+    }
+    return rows.map((row) => row.id)
+  }
+
+  return {
+    addAll,
+    add: async (tx, message) => {
+      const [id] = await addAll(tx, [message])
+      return id as MessageId
+    },
+    cancelScheduled: async (tx, id) => {
+      const db = await transactionQueryable(tx, statements.messagesTable)
+      const { rows } = await db.query(statements.cancelScheduledMessage, [id])
+      return rows.length > 0
+    },
+  }
+}
+
+/** @throws OutboxError `DUPLICATE_MESSAGE_ID` */
+function refuseDuplicateIds(rows: readonly MessageRow[]): void {
+  const seen = new Set<MessageId>()
+  for (const { id } of rows) {
+    if (seen.has(id))
+      throw new OutboxError(
+        'DUPLICATE_MESSAGE_ID',
+        `message id ${id} is given twice in one call: leave ids out, or make each unique`,
+      )
+    seen.add(id)
+  }
+}
+
+async function lockOrders(db: Queryable, statement: string, rows: readonly MessageRow[]): Promise<void> {
+  const orders = rows.map((row) => orderOf({ topic: row.topic, orderingKey: row.ordering_key ?? null }))
+  const distinct = [...new Set(orders.filter((order) => order !== null))].sort()
+  if (distinct.length > 0) await db.query(statement, [distinct])
+}
+
+function explain(error: unknown, schema: string): unknown {
+  const state = sqlStateOf(error)
+  if (state !== '42P01' && state !== '3F000') return error
+  return new OutboxError(
+    'SCHEMA_MISSING',
+    `the outbox tables are not in schema "${schema}": run migrate(db) or \`malote migrate\` first`,
+    { cause: error },
+  )
+}

@@ -1,0 +1,10 @@
+/**
+ * What other Malote packages share: how to recognise a caller's transaction, quote a name, and run numbered migrations.
+ *
+ * @packageDocumentation
+ */
+export { defaultSchema, quoteIdentifier, schemaOption } from './identifiers.ts'
+export { readMigrations, runMigrations } from './migrate.ts'
+export type { MigrateOptions, Migration, MigrationClient, MigrationPool, MigrationSet } from './migrate.ts'
+export { sqlStateOf, transactionQueryable } from './queryable.ts'
+export type { KyselyTransaction, OutboxTransaction, PgClient, Queryable } from './queryable.ts'

@@ -1,0 +1,114 @@
+import { randomUUID } from 'node:crypto'
+import { OutboxError } from '../errors.ts'
+
+/** The one method Malote needs of a database client. Any driver or ORM fits in five lines: see docs/other-clients.md. */
+export interface Queryable {
+  query(text: string, values: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
+}
+
+/** The part of a `pg` client that is used; `Client` and `PoolClient` fit. A `Pool` does not and is refused. */
+export interface PgClient {
+  query(text: string, values: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
+  getTransactionStatus?(): 'I' | 'T' | 'E' | null
+}
+
+/** The part of a Kysely `Transaction` that is used. A plain `Kysely` is refused. */
+export interface KyselyTransaction {
+  readonly isTransaction: boolean
+  withoutPlugins(): unknown
+}
+
+/** A transaction the caller opened and will end. */
+export type OutboxTransaction = KyselyTransaction | PgClient | Queryable
+
+/** The part of a Kysely executor that runs compiled SQL; spelled here so that kysely stays an optional peer. */
+interface KyselyExecutor {
+  executeQuery(query: unknown): Promise<{ rows: Record<string, unknown>[] }>
+}
+
+/**
+ * Gives the transaction as a `Queryable`, or refuses what is none: a message added outside a transaction can be published
+ * although its business rows are rolled back, and nobody notices until money is missing.
+ *
+ * A pg client older than 8.17 and a custom `Queryable` cannot say whether they are in a transaction. For them
+ * `lockTable` is locked first, which PostgreSQL itself refuses outside a transaction block: one more round trip.
+ *
+ * @throws OutboxError `NOT_A_TRANSACTION`
+ */
+export async function transactionQueryable(tx: OutboxTransaction, lockTable: string): Promise<Queryable> {
+  if (isKysely(tx)) return kyselyQueryable(tx)
+  if (isPool(tx))
+    throw notATransaction('a pg Pool', 'take a client with pool.connect(), run BEGIN on it and pass the client')
+  if (typeof tx !== 'object' || tx === null || typeof tx.query !== 'function') {
+    throw notATransaction(
+      tx === null ? 'null' : typeof tx,
+      'pass a Kysely Transaction, a pg client after BEGIN, or a Queryable',
+    )
+  }
+  if ('getTransactionStatus' in tx && typeof tx.getTransactionStatus === 'function') {
+    const status = tx.getTransactionStatus()
+    if (status === 'I') throw notATransaction('a pg client outside a transaction', 'run BEGIN on it first')
+    if (status !== null) return tx
+  }
+  await assertInTransaction(tx, lockTable)
+  return tx
+}
+
+async function assertInTransaction(tx: Queryable, lockTable: string): Promise<void> {
+  try {
+    await tx.query(`lock table ${lockTable} in row exclusive mode`, [])
+  } catch (error) {
+    if (sqlStateOf(error) === '25P01') {
+      throw notATransaction('a client outside a transaction', 'begin a transaction on it first', error)
+    }
+    throw error
+  }
+}
+
+/** PostgreSQL's five-character error code, wherever the driver put it; undefined when there is none. */
+export function sqlStateOf(error: unknown): string | undefined {
+  for (
+    let current: unknown = error;
+    typeof current === 'object' && current !== null;
+    current = (current as Error).cause
+  ) {
+    const code = (current as { code?: unknown }).code
+    if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return code
+  }
+  return undefined
+}
+
+function isKysely(tx: OutboxTransaction): tx is KyselyTransaction {
+  return typeof tx === 'object' && tx !== null && 'isTransaction' in tx && 'withoutPlugins' in tx
+}
+
+function isPool(tx: object): boolean {
+  return typeof tx === 'object' && tx !== null && 'totalCount' in tx && 'connect' in tx
+}
+
+/** @throws OutboxError `NOT_A_TRANSACTION` for a plain Kysely */
+function kyselyQueryable(tx: KyselyTransaction): Queryable {
+  if (!tx.isTransaction)
+    throw notATransaction('a Kysely that is no transaction', 'use db.transaction().execute((trx) => …) and pass trx')
+  // Without plugins: CamelCasePlugin and its like would rename the columns of our own rows.
+  const executor = tx.withoutPlugins() as KyselyExecutor
+  return { query: (text, values) => executor.executeQuery(rawQuery(text, values)) }
+}
+
+/** What kysely's `CompiledQuery.raw` builds, without importing kysely at run time. */
+function rawQuery(sql: string, parameters: unknown[]): unknown {
+  return {
+    sql,
+    parameters,
+    query: Object.freeze({ kind: 'RawNode', sqlFragments: Object.freeze([sql]), parameters: Object.freeze([]) }),
+    queryId: { queryId: randomUUID() },
+  }
+}
+
+function notATransaction(what: string, remedy: string, cause?: unknown): OutboxError {
+  return new OutboxError(
+    'NOT_A_TRANSACTION',
+    `messages must be added inside a transaction, but this is ${what}: ${remedy}`,
+    { cause },
+  )
+}

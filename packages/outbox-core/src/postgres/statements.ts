@@ -1,0 +1,52 @@
+import { quoteIdentifier } from './identifiers.ts'
+
+/** The statements of the writer. Each is one shape for any number of messages. */
+export interface WriterStatements {
+  readonly messagesTable: string
+  readonly lockKeys: string
+  readonly addMessages: string
+  readonly addScheduledMessages: string
+  readonly cancelScheduledMessage: string
+}
+
+export function writerStatements(schema: string): WriterStatements {
+  const s = quoteIdentifier(schema)
+  return {
+    messagesTable: `${s}.messages`,
+
+    // $1 text[]: orders ("topic\nkey") in a fixed sequence, so that two writers cannot deadlock. Held to the end of the transaction.
+    lockKeys: `
+      select pg_advisory_xact_lock(hashtextextended('malote ' || ordered.key, 0))
+      from unnest($1::text[]) with ordinality as ordered (key, position)
+      order by ordered.position`,
+
+    // $1 jsonb: the messages; $2 text: the doorbell's channel. Takes RowExclusiveLock on messages before the first seq is
+    // drawn and keeps it to the end of the transaction: the relay's floor relies on that. Rings only if a live relay sleeps.
+    addMessages: `
+      with added as (
+        insert into ${s}.messages (id, topic, type, ordering_key, payload, payload_binary, content_type, headers)
+        select m.id, m.topic, m.type, m.ordering_key, m.payload, decode(m.payload_base64, 'base64'), m.content_type, m.headers
+        from jsonb_to_recordset($1::jsonb) as m (
+          n integer, id uuid, topic text, type text, ordering_key text, payload text, payload_base64 text, content_type text, headers json)
+        order by m.n
+      )
+      select pg_notify($2, '')
+      where exists (
+        select from ${s}.doorbell as bell
+        join ${s}.relays as relay on relay.id = bell.relay
+        where bell.asleep and relay.lease_until > now())`,
+
+    // $1 jsonb: the messages, each with either available_at or delay_ms.
+    addScheduledMessages: `
+      insert into ${s}.scheduled_messages (id, available_at, topic, type, ordering_key, payload, payload_binary, content_type, headers)
+      select m.id, coalesce(m.available_at, clock_timestamp() + m.delay_ms * interval '1 millisecond'),
+        m.topic, m.type, m.ordering_key, m.payload, decode(m.payload_base64, 'base64'), m.content_type, m.headers
+      from jsonb_to_recordset($1::jsonb) as m (
+        n integer, id uuid, topic text, type text, ordering_key text, payload text, payload_base64 text, content_type text, headers json,
+        available_at timestamptz, delay_ms double precision)
+      order by m.n`,
+
+    // $1 uuid. Walks the table: cancelling is rare and an index for it would tax every scheduled message.
+    cancelScheduledMessage: `delete from ${s}.scheduled_messages where id = $1::uuid returning id`,
+  }
+}

@@ -1,0 +1,47 @@
+import type { MessageId, OutboxMessage } from './message.ts'
+
+/**
+ * What an adapter must do to carry messages to a broker. The whole contract is this file and `publisherConformance`
+ * in `@malote/outbox-core/testing`, which checks every sentence of it against a real broker.
+ */
+export interface Publisher {
+  /** For events, metrics and error messages, for example `sqs`. */
+  readonly name: string
+
+  /**
+   * Sends the batch and says what became of each message.
+   *
+   * - Any batch size, also 0. The adapter splits by the broker's limits and isolates a record that is too large.
+   * - One result for each message, matched by `id`; the order of results means nothing.
+   * - `accepted` only after the broker acknowledged durably.
+   * - Within one topic and ordering key the accepted messages are a prefix of those given: once one is not accepted,
+   *   none after it is sent (or it is reported as failed although the broker may have it: at least once, never out of order).
+   * - Messages without a key, and different keys, do not wait for each other.
+   *
+   * When `signal` aborts, resolves promptly with what is known by then; what is not known is `failed` with
+   * `kind: 'retryable'` and `code: 'ABORTED'`.
+   *
+   * @throws PublishOutageError (or anything else): the broker as a whole is unreachable and nothing of this batch is known
+   *   to be accepted. The relay pauses and spends no attempts.
+   */
+  publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]>
+
+  /** Waits for what is in flight, then releases only what the adapter itself opened. Calling it twice is harmless. */
+  close(): Promise<void>
+}
+
+export type PublishResult =
+  | { readonly id: MessageId; readonly status: 'accepted' }
+  | { readonly id: MessageId; readonly status: 'failed'; readonly failure: PublishFailure }
+
+export interface PublishFailure {
+  /** `permanent`: no correctly configured broker would ever accept this message. When in doubt: `retryable`. */
+  readonly kind: 'retryable' | 'permanent'
+  /** Short and stable, for operators and metrics: the broker's own code or one of ours (`TOO_LARGE`, `ABORTED`, …). */
+  readonly code: string
+  /** The broker's words. Never the payload, never a secret. */
+  readonly message: string
+  /** The broker asked to wait at least this long, in milliseconds. */
+  readonly retryAfterMs?: number
+  readonly cause?: unknown
+}

@@ -1,0 +1,79 @@
+import type { Backoff } from '../backoff.ts'
+import type { Clock } from '../clock.ts'
+import type { RelayEvent } from '../events.ts'
+import type { Publisher } from '../publisher.ts'
+
+/** The part of a `pg` pool that is used. The relay keeps a few connections for as long as it runs: give it a pool of its own. */
+export interface RelayPool {
+  connect(): Promise<RelayClient>
+}
+
+/** The part of a `pg` pool client that is used. */
+export interface RelayClient {
+  query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[]; rowCount?: number | null }>
+  on(
+    event: 'notification',
+    listener: (message: { readonly channel: string; readonly payload?: string | undefined }) => void,
+  ): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'end', listener: () => void): unknown
+  release(destroy?: boolean | Error): void
+}
+
+export interface RelayOptions {
+  readonly pool: RelayPool
+  readonly publisher: Publisher
+  /** Schema the outbox tables live in. @defaultValue "malote" */
+  readonly schema?: string
+  /** Shown to operators. @defaultValue host name and process id */
+  readonly name?: string
+  /** Most messages in one publish. @defaultValue 500: below it the round trips count, above it nothing is gained */
+  readonly batchSize?: number
+  /** Publishes under way at the same time. @defaultValue 4 */
+  readonly concurrency?: number
+  /** Most messages read ahead and not yet settled. @defaultValue 5_000 */
+  readonly maxBufferedMessages?: number
+  /** Most bytes of bodies read ahead, roughly. @defaultValue 16 MiB */
+  readonly maxBufferedBytes?: number
+  /** Longest one publish may take before it is aborted and counted as an outage, in milliseconds. @defaultValue 10_000 */
+  readonly publishTimeoutMs?: number
+  /**
+   * Longest time a relay may hold its lanes without renewing them, in milliseconds.
+   *
+   * When it runs out another relay takes the lanes over and may publish what was in flight a second time, so keep it
+   * comfortably above `publishTimeoutMs`. Raising it makes recovery after a hang slower, not publishing safer.
+   *
+   * @defaultValue 30_000: three publish timeouts
+   */
+  readonly leaseMs?: number
+  /** Pause between looks at the table when nothing rings, in milliseconds: the backstop under the doorbell. @defaultValue 1_000 */
+  readonly pollIntervalMs?: number
+  /** Attempts after which a failing message becomes a dead letter. @defaultValue 10 */
+  readonly maxAttempts?: number
+  /** Pause after a failed attempt. @defaultValue exponential from 1 s to 5 min with full jitter */
+  readonly backoff?: Backoff
+  /** Pause while the broker is out of reach, from the 1-based failure in a row. @defaultValue exponential from 200 ms to 30 s with full jitter */
+  readonly outageBackoff?: Backoff
+  /**
+   * What happens to an ordering key behind a dead letter. `hold`: it waits for an operator, because order was promised.
+   * `skip`: it goes on without the dead message. A function decides by topic.
+   *
+   * @defaultValue "hold"
+   */
+  readonly afterDeadLetter?: 'hold' | 'skip' | ((topic: string) => 'hold' | 'skip')
+  /** Wake by LISTEN/NOTIFY as well as by polling. Needs a session connection (no transaction-mode pooler). @defaultValue true */
+  readonly doorbell?: boolean
+  /** Tell other relays at once when this process dies, by a session advisory lock. Needs a session connection. @defaultValue true */
+  readonly presence?: boolean
+  /**
+   * Wait for the server's disk on the relay's own commits. False loses, in a server crash, only the note that a message was
+   * published: it is published again, never lost.
+   *
+   * @defaultValue false
+   */
+  readonly durableSettles?: boolean
+  /** Told what happens. Must not throw; a throw is reported once on `process.emitWarning`. */
+  readonly onEvent?: (event: RelayEvent) => void
+  /** @defaultValue the system's clock */
+  readonly clock?: Clock
+}
