@@ -1,6 +1,6 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
-const conditions = ['@malote/source', 'node', 'import', 'default']
+const conditions = ['@malote/source']
 const resolve = { conditions }
 const ssr = { resolve: { conditions } }
 const exclude = ['**/node_modules/**', '**/dist/**', '.tools/**']

@@ -19,8 +19,12 @@ const nodePackage = {
 }[`${process.platform}-${process.arch}`]
 const pnpmPackage = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).packageManager
 
-const fail = (message) => { console.error(`malote: ${message}`); process.exit(1) }
-const run = (command, args, options = {}) => spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], shell: windows, ...options })
+const fail = (message) => {
+  console.error(`malote: ${message}`)
+  process.exit(1)
+}
+const run = (command, args, options = {}) =>
+  spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], shell: windows, ...options })
 const [major, minor] = process.versions.node.split('.').map(Number)
 const nodeRunsTypeScript = major > 22 || (major === 22 && minor >= 18)
 
@@ -31,23 +35,43 @@ function install(spec) {
   if (existsSync(join(prefix, 'complete'))) return home
   console.error(`malote: fetching ${spec} (first run only)`)
   mkdirSync(prefix, { recursive: true })
-  const npm = run('npm', ['install', '--prefix', prefix, '--no-audit', '--no-fund', '--no-save', '--loglevel=error', spec])
-  if (npm.status !== 0) fail(`could not install ${spec}: see npm's message above; check the network and run the same command again`)
+  const npm = run('npm', [
+    'install',
+    '--prefix',
+    prefix,
+    '--no-audit',
+    '--no-fund',
+    '--no-save',
+    '--loglevel=error',
+    spec,
+  ])
+  if (npm.status !== 0)
+    fail(`could not install ${spec}: see npm's message above; check the network and run the same command again`)
   writeFileSync(join(prefix, 'complete'), '')
   return home
 }
 
-const nodeHome = nodeRunsTypeScript ? undefined : install(nodePackage ?? fail(`no Node package known for ${process.platform}-${process.arch}: install Node 24 and run this again`))
+const nodeHome = nodeRunsTypeScript
+  ? undefined
+  : install(
+      nodePackage ??
+        fail(`no Node package known for ${process.platform}-${process.arch}: install Node 24 and run this again`),
+    )
 const node = nodeHome ? join(nodeHome, 'bin', windows ? 'node.exe' : 'node') : process.execPath
 const pnpm = join(install(pnpmPackage), 'bin', 'pnpm.mjs')
-const env = { ...process.env, PATH: [dirname(node), join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter), MALOTE_PNPM: pnpm }
+const env = {
+  ...process.env,
+  PATH: [dirname(node), join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter),
+  MALOTE_PNPM: pnpm,
+}
 
 const lock = readFileSync(join(root, 'pnpm-lock.yaml'))
 const stamp = join(root, 'node_modules', '.malote-installed')
 const want = createHash('sha256').update(lock).digest('hex')
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== want) {
   console.error('malote: installing dependencies')
-  if (run(node, [pnpm, 'install', '--frozen-lockfile', '--reporter=append-only'], { env }).status !== 0) fail('pnpm install failed: see its message above')
+  if (run(node, [pnpm, 'install', '--frozen-lockfile', '--reporter=append-only'], { env }).status !== 0)
+    fail('pnpm install failed: see its message above')
   writeFileSync(stamp, want)
 }
 process.exitCode = await tasks({ node, pnpm, root, env }, process.argv[2], process.argv.slice(3))

@@ -5,8 +5,16 @@ const source = '--conditions=@malote/source'
 const task = {
   demo: (args) => [['node', source, 'examples/brokerage/src/demo/main.ts', ...args]],
   test: (args) => [['vitest', 'run', ...args]],
-  check: () => [['oxfmt', '--check', '.'], ['oxlint', '--type-aware', '--deny-warnings'], ['tsc', '-p', 'tsconfig.json'], ['vitest', 'run', '--project', 'unit']],
-  format: () => [['oxfmt', '.'], ['oxlint', '--type-aware', '--fix']],
+  check: () => [
+    ['oxfmt', '--check', '.'],
+    ['oxlint', '--type-aware', '--deny-warnings'],
+    ['tsc', '-p', 'tsconfig.json'],
+    ['vitest', 'run', '--project', 'unit'],
+  ],
+  format: () => [
+    ['oxfmt', '.'],
+    ['oxlint', '--type-aware', '--fix'],
+  ],
   build: () => [['pnpm', '-r', '--filter', './packages/*', 'run', 'build']],
   'pack-check': (args) => [...task.build(), ['node', 'scripts/pack-check.mjs', ...args]],
   docs: () => [['typedoc']],
@@ -22,7 +30,8 @@ export async function tasks({ node, pnpm, root, env }, name, args) {
     return 2
   }
   for (const [command, ...rest] of task[name](args)) {
-    const [file, fileArgs] = command === 'node' ? [node, rest] : command === 'pnpm' ? [node, [pnpm, ...rest]] : [command, rest]
+    const [file, fileArgs] =
+      command === 'node' ? [node, rest] : command === 'pnpm' ? [node, [pnpm, ...rest]] : [command, rest]
     const code = await run(file, fileArgs, { cwd: root, env })
     if (code !== 0) return code
   }
@@ -35,7 +44,10 @@ function run(file, args, options) {
     // A terminal's Ctrl-C reaches the child too; waiting here lets it end its own children first.
     const forward = (signal) => child.kill(signal)
     process.on('SIGINT', () => {}).on('SIGTERM', forward)
-    child.on('error', (error) => { console.error(`malote: cannot run ${file}: ${error.message}`); resolve(1) })
+    child.on('error', (error) => {
+      console.error(`malote: cannot run ${file}: ${error.message}`)
+      resolve(1)
+    })
     child.on('exit', (code, signal) => {
       process.removeAllListeners('SIGINT').removeListener('SIGTERM', forward)
       resolve(code ?? (signal === 'SIGINT' ? 130 : 1))

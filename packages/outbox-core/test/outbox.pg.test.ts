@@ -1,0 +1,206 @@
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import { Kysely, PostgresDialect } from 'kysely'
+import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { z } from 'zod'
+import { createOutbox, migrate, type NewMessage } from '../src/index.ts'
+
+let database: TestDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  pool = database.pool()
+  await migrate(pool)
+})
+beforeEach(() => pool.query('truncate malote.messages, malote.scheduled_messages'))
+afterAll(() => database.drop())
+
+const aMessage = (change: Partial<NewMessage> = {}): NewMessage => ({
+  topic: 'orders',
+  type: 'order.accepted',
+  payload: { amount: 1000 },
+  ...change,
+})
+const stored = async () => (await pool.query('select * from malote.messages order by seq')).rows
+
+async function inTransaction<Result>(
+  work: (client: pg.PoolClient) => Promise<Result>,
+  end: 'commit' | 'rollback' = 'commit',
+): Promise<Result> {
+  const client = await pool.connect()
+  try {
+    await client.query('begin')
+    const result = await work(client)
+    await client.query(end)
+    return result
+  } finally {
+    client.release(true)
+  }
+}
+
+describe('adding', () => {
+  it('a committed transaction leaves its messages in the order they were added', async () => {
+    const outbox = createOutbox()
+
+    const ids = await inTransaction((tx) =>
+      outbox.addAll(tx, [aMessage({ orderingKey: 'a' }), aMessage({ orderingKey: 'b' }), aMessage()]),
+    )
+
+    expect((await stored()).map((row) => row.id)).toEqual(ids)
+  })
+
+  it('a rolled-back transaction leaves nothing', async () => {
+    await inTransaction((tx) => createOutbox().add(tx, aMessage()), 'rollback')
+
+    expect(await stored()).toEqual([])
+  })
+
+  it('text, bytes and awkward characters come back exactly', async () => {
+    const payload = { text: 'ação "\\u0000" \u0000 \ud83d\ude00' }
+    const bytes = new Uint8Array([0, 255, 1])
+
+    await inTransaction((tx) =>
+      createOutbox().addAll(tx, [
+        aMessage({ payload }),
+        aMessage({ payload: bytes }),
+        aMessage({ payload: 'linha', contentType: 'text/plain' }),
+      ]),
+    )
+
+    const rows = await stored()
+    expect(rows[0].payload).toBe(JSON.stringify(payload))
+    expect(new Uint8Array(rows[1].payload_binary)).toEqual(bytes)
+    expect(rows[2]).toMatchObject({ payload: 'linha', content_type: 'text/plain' })
+  })
+
+  it('all messages of one key share a lane, whoever inserts them', async () => {
+    await inTransaction((tx) =>
+      createOutbox().addAll(tx, [aMessage({ orderingKey: 'conta-1' }), aMessage({ orderingKey: 'conta-1' })]),
+    )
+    await pool.query(
+      `insert into malote.messages (topic, type, ordering_key, payload) values ('t', 'x', 'conta-1', '{}')`,
+    )
+
+    expect(new Set((await stored()).map((row) => row.lane)).size).toBe(1)
+  })
+
+  it('a Kysely transaction with renaming plugins works', async () => {
+    const { CamelCasePlugin } = await import('kysely')
+    const db = new Kysely({ dialect: new PostgresDialect({ pool: database.pool() }), plugins: [new CamelCasePlugin()] })
+
+    await db.transaction().execute((trx) => createOutbox().add(trx, aMessage()))
+
+    expect(await stored()).toHaveLength(1)
+    await db.destroy()
+  })
+
+  it('a scheduled message waits in its own table and can be cancelled', async () => {
+    const outbox = createOutbox()
+
+    const id = await inTransaction((tx) => outbox.add(tx, aMessage({ delayMs: 60_000 })))
+
+    expect(await stored()).toEqual([])
+    expect(await inTransaction((tx) => outbox.cancelScheduled(tx, id))).toBe(true)
+    expect(await inTransaction((tx) => outbox.cancelScheduled(tx, id))).toBe(false)
+  })
+
+  it('writers of one key wait for each other with ordering "commit"', async () => {
+    const outbox = createOutbox({ ordering: 'commit' })
+    const [first, second] = [await database.client(), await database.client()]
+    await first.query('begin')
+    await second.query('begin')
+    await outbox.add(first, aMessage({ orderingKey: 'k', id: '00000000-0000-7000-8000-000000000001' }))
+
+    const waiting = outbox.add(second, aMessage({ orderingKey: 'k', id: '00000000-0000-7000-8000-000000000002' }))
+    const raced = await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 200, 'still waiting'))])
+    await first.query('commit')
+    await waiting
+    await second.query('commit')
+
+    expect(raced).toBe('still waiting')
+    expect((await stored()).map((row) => row.id.slice(-1))).toEqual(['1', '2'])
+  })
+})
+
+describe('refusals', () => {
+  const outbox = createOutbox()
+
+  it('a pool, an idle client and a plain Kysely are no transactions', async () => {
+    const db = new Kysely({ dialect: new PostgresDialect({ pool: database.pool() }) })
+    const client = await database.client()
+
+    for (const notATransaction of [pool, client, db, undefined, null]) {
+      await expect(outbox.add(notATransaction as never, aMessage())).rejects.toMatchObject({
+        code: 'NOT_A_TRANSACTION',
+      })
+    }
+    await db.destroy()
+  })
+
+  it('a Queryable outside a transaction is found out, one inside passes', async () => {
+    const client = await database.client()
+    const queryable = { query: (text: string, values: unknown[]) => client.query(text, values) }
+
+    await expect(outbox.add(queryable, aMessage())).rejects.toMatchObject({ code: 'NOT_A_TRANSACTION' })
+    await client.query('begin')
+    await outbox.add(queryable, aMessage())
+    await client.query('commit')
+
+    expect(await stored()).toHaveLength(1)
+  })
+
+  it.each([
+    [{ topic: '' }, 'INVALID_MESSAGE'],
+    [{ type: 'x'.repeat(256) }, 'INVALID_MESSAGE'],
+    [{ orderingKey: '' }, 'INVALID_MESSAGE'],
+    [{ id: 'not-a-uuid' }, 'INVALID_MESSAGE'],
+    [{ headers: { a: 1 as never } }, 'INVALID_MESSAGE'],
+    [{ delayMs: -1 }, 'INVALID_MESSAGE'],
+    [{ availableAt: new Date(Number.NaN) }, 'INVALID_MESSAGE'],
+    [{ payload: undefined }, 'UNSERIALIZABLE_PAYLOAD'],
+    [{ payload: 1n }, 'UNSERIALIZABLE_PAYLOAD'],
+    [{ payload: 'a\0b', contentType: 'text/plain' }, 'UNSERIALIZABLE_PAYLOAD'],
+  ] as const)('a message with %o is refused as %s', async (change, code) => {
+    await expect(inTransaction((tx) => outbox.add(tx, aMessage(change as never)))).rejects.toMatchObject({ code })
+  })
+
+  it('two messages of one id in one call are refused', async () => {
+    const id = '00000000-0000-7000-8000-000000000001'
+
+    await expect(inTransaction((tx) => outbox.addAll(tx, [aMessage({ id }), aMessage({ id })]))).rejects.toMatchObject({
+      code: 'DUPLICATE_MESSAGE_ID',
+    })
+  })
+
+  it('a missing schema says to migrate', async () => {
+    await expect(inTransaction((tx) => createOutbox({ schema: 'nowhere' }).add(tx, aMessage()))).rejects.toMatchObject({
+      code: 'SCHEMA_MISSING',
+    })
+  })
+
+  it('a catalog refuses unknown types and wrong payloads, and stores what its schema made', async () => {
+    const typed = createOutbox({
+      catalog: { 'order.accepted': z.object({ amount: z.number(), currency: z.string().default('BRL') }) },
+    })
+
+    await inTransaction((tx) => typed.add(tx, { topic: 't', type: 'order.accepted', payload: { amount: 1 } }))
+
+    expect(JSON.parse((await stored())[0].payload)).toEqual({ amount: 1, currency: 'BRL' })
+    await expect(
+      inTransaction((tx) => typed.add(tx, { topic: 't', type: 'other' as never, payload: {} as never })),
+    ).rejects.toMatchObject({ code: 'UNKNOWN_MESSAGE_TYPE' })
+    await expect(
+      inTransaction((tx) => typed.add(tx, { topic: 't', type: 'order.accepted', payload: { amount: 'x' as never } })),
+    ).rejects.toMatchObject({ code: 'PAYLOAD_INVALID' })
+  })
+})
+
+describe('migrations', () => {
+  it('run once however many start together, in a schema of any name', async () => {
+    const runs = await Promise.all(Array.from({ length: 4 }, () => migrate(pool, { schema: 'odd "name"; --' })))
+
+    expect(runs.flat()).toHaveLength(new Set(runs.flat().map((migration) => migration.name)).size)
+    expect(await migrate(pool, { schema: 'odd "name"; --', dryRun: true })).toEqual([])
+  })
+})

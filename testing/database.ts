@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+
+export interface TestDatabase {
+  readonly url: string
+  /** A new pool on the database; ended with it. */
+  pool(config?: pg.PoolConfig): pg.Pool
+  /** A new connected client; ended with the database. */
+  client(): Promise<pg.Client>
+  /** Ends every pool and client made here and drops the database. */
+  drop(): Promise<void>
+}
+
+/** Makes an empty database of a random name on the server at `serverUrl`: one for each test file, so that none sees another's rows. */
+export async function createTestDatabase(serverUrl: string): Promise<TestDatabase> {
+  const name = `test_${randomBytes(6).toString('hex')}`
+  await administer(serverUrl, `create database ${name}`)
+  const url = Object.assign(new URL(serverUrl), { pathname: `/${name}` }).toString()
+  const pools: pg.Pool[] = []
+  const clients: pg.Client[] = []
+  return {
+    url,
+    pool: (config) => {
+      const pool = new pg.Pool({ connectionString: url, ...config })
+      pool.on('error', () => {}) // Tests terminate backends on purpose; an idle client's end is no failure.
+      pools.push(pool)
+      return pool
+    },
+    client: async () => {
+      const client = new pg.Client({ connectionString: url })
+      client.on('error', () => {}) // As above.
+      await client.connect()
+      clients.push(client)
+      return client
+    },
+    drop: async () => {
+      await Promise.allSettled([
+        ...pools.filter((pool) => !pool.ended).map((pool) => pool.end()),
+        ...clients.map((client) => client.end()),
+      ])
+      await administer(serverUrl, `drop database ${name} with (force)`)
+    },
+  }
+}
+
+async function administer(serverUrl: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: serverUrl })
+  await client.connect()
+  try {
+    await client.query(statement)
+  } finally {
+    await client.end()
+  }
+}

