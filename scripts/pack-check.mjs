@@ -1,0 +1,81 @@
+// Run before a release (CI does): packs every package, lints the tarballs, installs them into an empty project and imports
+// every entry point on each supported Node. Expects `npm run build` to have run.
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const root = process.cwd()
+const work = mkdtempSync(join(tmpdir(), 'malote-pack-'))
+const pnpm = process.env.MALOTE_PNPM
+const supported = { 22: '22.23.3', 24: '24.21.0', 26: '26.10.0' }
+const run = (command, args, options = {}) =>
+  execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...options })
+const manifests = readdirSync('packages').map((folder) => ({
+  folder,
+  ...JSON.parse(readFileSync(join('packages', folder, 'package.json'), 'utf8')),
+}))
+
+/** Packs one package and lets publint and attw judge what would be published. */
+function pack({ folder, name }) {
+  const cwd = join(root, 'packages', folder)
+  run(process.execPath, [pnpm, 'pack', '--pack-destination', work], { cwd })
+  const tarball = join(
+    work,
+    readdirSync(work).find((file) => file.startsWith(name.replace('@', '').replace('/', '-')) && file.endsWith('.tgz')),
+  )
+  run(join(root, 'node_modules/.bin/publint'), [tarball, '--strict'])
+  run(join(root, 'node_modules/.bin/attw'), [tarball, '--profile', 'esm-only', '--no-emoji'])
+  return tarball
+}
+
+/** Peers a user would have: what each package needs or optionally uses, at the versions we develop with. */
+function peers() {
+  const wanted = manifests.flatMap((m) =>
+    Object.keys(m.peerDependencies ?? {}).map((peer) => [peer, m.devDependencies?.[peer]]),
+  )
+  return wanted
+    .filter(([peer, version]) => !peer.startsWith('@malote/') && version !== undefined)
+    .map(([peer, version]) => `${peer}@${version}`)
+}
+
+/** A Node of that version: this one if it fits, else from the npm registry. */
+function nodeBinary(major) {
+  if (process.versions.node.startsWith(`${major}.`)) return process.execPath
+  const prefix = join(root, '.tools', `node-${process.platform}-${process.arch}@${supported[major]}`)
+  const home = join(prefix, 'node_modules', `node-${process.platform}-${process.arch}`)
+  mkdirSync(prefix, { recursive: true })
+  run('npm', [
+    'install',
+    '--prefix',
+    prefix,
+    '--no-save',
+    '--no-audit',
+    '--no-fund',
+    `node-${process.platform}-${process.arch}@${supported[major]}`,
+  ])
+  return join(home, 'bin', 'node')
+}
+
+const tarballs = manifests.map(pack)
+console.log(`packed and linted: ${manifests.map((m) => m.name).join(', ')}`)
+const project = join(work, 'project')
+mkdirSync(project)
+writeFileSync(join(project, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }')
+run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', ...tarballs, ...new Set(peers())], {
+  cwd: project,
+})
+const entries = manifests.flatMap((m) =>
+  Object.keys(m.publishConfig.exports)
+    .filter((e) => !e.endsWith('.json'))
+    .map((e) => m.name + e.slice(1)),
+)
+const program = entries
+  .map((entry) => `if (Object.keys(await import('${entry}')).length === 0) throw new Error('${entry} exports nothing')`)
+  .join('\n')
+writeFileSync(join(project, 'import.mjs'), program)
+for (const major of Object.keys(supported)) {
+  run(nodeBinary(major), ['import.mjs'], { cwd: project })
+  console.log(`Node ${supported[major]}: ${entries.length} entry points import`)
+}
+rmSync(work, { recursive: true, force: true })
