@@ -6,7 +6,7 @@ import { blocksOf, codeOf } from './snippet-blocks.ts'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const pages = globSync(['README.md', 'docs/**/*.md', 'packages/*/README.md', 'examples/*/README.md'], {
   cwd: root,
-  exclude: (path) => String(path).includes('node_modules') || String(path).startsWith('docs/api'),
+  exclude: (path) => path.includes('node_modules') || path.startsWith('docs/api'),
 })
 
 describe.each(pages)('%s', (page) => {

@@ -112,7 +112,7 @@ function refuseDuplicateIds(rows: readonly MessageRow[]): void {
 async function lockOrders(db: Queryable, statement: string, rows: readonly MessageRow[]): Promise<void> {
   const orders = rows.map((row) => orderOf({ topic: row.topic, orderingKey: row.ordering_key ?? null }))
   const distinct = [...new Set(orders.filter((order) => order !== null))].sort()
-  if (distinct.length > 0) await db.query(statement, [distinct])
+  if (distinct.length > 0) await db.query(statement, [JSON.stringify(distinct)])
 }
 
 function explain(error: unknown, schema: string): unknown {

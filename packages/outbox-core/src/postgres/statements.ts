@@ -1,6 +1,10 @@
 import { quoteIdentifier } from './identifiers.ts'
 
-/** The statements of the writer. Each is one shape for any number of messages. */
+/**
+ * The statements of the writer. Each is one shape for any number of messages.
+ *
+ * Parameters are plain text and cast here: drivers and ORMs disagree on how to send arrays and JSON, none on text.
+ */
 export interface WriterStatements {
   readonly messagesTable: string
   readonly lockKeys: string
@@ -14,19 +18,19 @@ export function writerStatements(schema: string): WriterStatements {
   return {
     messagesTable: `${s}.messages`,
 
-    // $1 text[]: orders ("topic\nkey") in a fixed sequence, so that two writers cannot deadlock. Held to the end of the transaction.
+    // $1 JSON array of text: orders ("topic\nkey") in a fixed sequence, so that two writers cannot deadlock. Held to the end of the transaction.
     lockKeys: `
       select pg_advisory_xact_lock(hashtextextended('malote ' || ordered.key, 0))
-      from unnest($1::text[]) with ordinality as ordered (key, position)
+      from jsonb_array_elements_text($1::text::jsonb) with ordinality as ordered (key, position)
       order by ordered.position`,
 
-    // $1 jsonb: the messages; $2 text: the doorbell's channel. Takes RowExclusiveLock on messages before the first seq is
+    // $1 JSON array: the messages; $2 text: the doorbell's channel. Takes RowExclusiveLock on messages before the first seq is
     // drawn and keeps it to the end of the transaction: the relay's floor relies on that. Rings only if a live relay sleeps.
     addMessages: `
       with added as (
         insert into ${s}.messages (id, topic, type, ordering_key, payload, payload_binary, content_type, headers)
         select m.id, m.topic, m.type, m.ordering_key, m.payload, decode(m.payload_base64, 'base64'), m.content_type, m.headers
-        from jsonb_to_recordset($1::jsonb) as m (
+        from jsonb_to_recordset($1::text::jsonb) as m (
           n integer, id uuid, topic text, type text, ordering_key text, payload text, payload_base64 text, content_type text, headers json)
         order by m.n
       )
@@ -36,12 +40,12 @@ export function writerStatements(schema: string): WriterStatements {
         join ${s}.relays as relay on relay.id = bell.relay
         where bell.asleep and relay.lease_until > now())`,
 
-    // $1 jsonb: the messages, each with either available_at or delay_ms.
+    // $1 JSON array: the messages, each with either available_at or delay_ms.
     addScheduledMessages: `
       insert into ${s}.scheduled_messages (id, available_at, topic, type, ordering_key, payload, payload_binary, content_type, headers)
       select m.id, coalesce(m.available_at, clock_timestamp() + m.delay_ms * interval '1 millisecond'),
         m.topic, m.type, m.ordering_key, m.payload, decode(m.payload_base64, 'base64'), m.content_type, m.headers
-      from jsonb_to_recordset($1::jsonb) as m (
+      from jsonb_to_recordset($1::text::jsonb) as m (
         n integer, id uuid, topic text, type text, ordering_key text, payload text, payload_base64 text, content_type text, headers json,
         available_at timestamptz, delay_ms double precision)
       order by m.n`,
