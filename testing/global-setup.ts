@@ -1,28 +1,74 @@
+import { readFileSync } from 'node:fs'
 import type { TestProject } from 'vitest/node'
-import { type PostgresService, startPostgres } from './services/postgres.ts'
+import { startPostgres } from './services/postgres.ts'
+import { startRabbitmq } from './services/rabbitmq.ts'
 
-/** vitest runs this once for each project; the projects share one server. */
-const shared = globalThis as { malotePostgres?: { users: number; service: Promise<PostgresService> } }
+interface Shared {
+  readonly url: string
+  end(): Promise<void>
+}
 
+/** One line a service: the name tests inject its URL by, and how it starts. Add a service here and in `ProvidedContext`. */
+const services = {
+  postgresUrl: async (): Promise<Shared> => {
+    const service = await startPostgres({ durable: false, settings: { max_prepared_transactions: 10 } })
+    return { url: service.url, end: () => service.stop('fast') }
+  },
+  rabbitmqUrl: async (): Promise<Shared> => {
+    const service = await startRabbitmq()
+    return { url: service.url, end: () => service.dispose() }
+  },
+}
+
+type ServiceName = keyof typeof services
+
+/** vitest runs this once for each project; the projects share their servers. */
+const shared = globalThis as { maloteServices?: Map<ServiceName, { users: number; service: Promise<Shared> }> }
+
+/** Starts the services that the selected test files inject, and no other. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  shared.malotePostgres ??= {
-    users: 0,
-    service: startPostgres({ durable: false, settings: { max_prepared_transactions: 10 } }),
+  const needed = await neededServices(project)
+  const ends = await Promise.all(needed.map((name) => use(project, name)))
+  return async () => {
+    await Promise.all(ends.map((end) => end()))
   }
-  const used = shared.malotePostgres
+}
+
+async function neededServices(project: TestProject): Promise<ServiceName[]> {
+  // Not in vitest's public types: without it every service starts, which is slower and never wrong.
+  const { filenamePattern } = project.vitest as { filenamePattern?: string[] }
+  const { testFiles } = await project.globTestFiles(filenamePattern)
+  const sources = testFiles.map((file) => readFileSync(file, 'utf8'))
+  const names = Object.keys(services) as ServiceName[]
+  return names.filter((name) => sources.some((source) => source.includes(`inject('${name}')`)))
+}
+
+async function use(project: TestProject, name: ServiceName): Promise<() => Promise<void>> {
+  shared.maloteServices ??= new Map()
+  const used = shared.maloteServices.get(name) ?? { users: 0, service: services[name]() }
+  shared.maloteServices.set(name, used)
   used.users++
-  const service = await used.service
-  project.provide('postgresUrl', service.url)
+  const service = await used.service.catch((error: unknown) => absent(name, error))
+  project.provide(name, service.url)
   return async () => {
     if (--used.users > 0) return
-    delete shared.malotePostgres
-    await service.stop('fast')
+    shared.maloteServices?.delete(name)
+    await service.end()
   }
+}
+
+/** Without its service a test file skips itself by name (`describe.skipIf(url === '')`); in CI that is no success. */
+function absent(name: ServiceName, error: unknown): Shared {
+  if (process.env['CI'] === 'true') throw error
+  console.warn(`tests that need "${name}" are not run: ${error instanceof Error ? error.message : String(error)}`)
+  return { url: '', end: () => Promise.resolve() }
 }
 
 declare module 'vitest' {
   export interface ProvidedContext {
     /** The server all integration tests share. Use `createTestDatabase` rather than this. */
     postgresUrl: string
+    /** The broker all tests share: use exchanges and queues of random names, and never stop it. */
+    rabbitmqUrl: string
   }
 }

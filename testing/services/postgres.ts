@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { freePort } from './free-port.ts'
+import { type ServerUser, serverUser } from './server-user.ts'
 
 export interface PostgresService {
   /** Connection string of the `postgres` database, as its superuser. Stays the same over restarts. */
@@ -58,17 +59,6 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       if (temporary && mode === 'fast') rmSync(dataDir, { recursive: true, force: true })
     },
   }
-}
-
-interface ServerUser {
-  readonly uid?: number
-  readonly gid?: number
-}
-
-function serverUser(): ServerUser {
-  if (process.getuid?.() !== 0) return {}
-  const id = (flag: string): number => Number(spawnSync('id', [flag, 'nobody'], { encoding: 'utf8' }).stdout)
-  return { uid: id('-u'), gid: id('-g') }
 }
 
 /** The folder of the binaries; a copy of it when the server's user may not enter the checkout (a root-only home, say). */

@@ -1,0 +1,49 @@
+import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
+import { freePort } from './free-port.ts'
+import type { RabbitmqService } from './rabbitmq.ts'
+
+/** The same as in docker-compose.yml. */
+const image = 'rabbitmq:4.2'
+
+/** Whether a Docker daemon (or a relative) answers. */
+export async function dockerAnswers(): Promise<boolean> {
+  try {
+    await getContainerRuntimeClient()
+    return true
+  } catch {
+    return false // Not installed or not running: the next source is tried.
+  }
+}
+
+/** Runs the broker in a container, on a host port that stays the same when the container is stopped and started. */
+export async function startRabbitmqContainer(): Promise<RabbitmqService> {
+  const port = await freePort()
+  const ready = Wait.forLogMessage(/Server startup complete/)
+  const started = await new GenericContainer(image)
+    .withExposedPorts({ container: 5672, host: port })
+    .withWaitStrategy(ready)
+    .start()
+  const runtime = await getContainerRuntimeClient()
+  const container = runtime.container.getById(started.getId())
+  const exec = async (...command: string[]): Promise<string> => {
+    const { output, exitCode } = await started.exec(command)
+    if (exitCode !== 0) throw new Error(`${command.join(' ')} ended with ${String(exitCode)}: ${output}`)
+    return output
+  }
+  return {
+    url: `amqp://guest:guest@${started.getHost()}:${String(port)}`,
+    origin: 'container',
+    pid: null,
+    stop: async (mode = 'graceful') => {
+      await (mode === 'graceful' ? container.stop() : container.kill())
+    },
+    start: async () => {
+      await container.start()
+      await exec('rabbitmqctl', 'await_startup')
+    },
+    ctl: (...args) => exec('rabbitmqctl', '--quiet', ...args),
+    dispose: async () => {
+      await started.stop()
+    },
+  }
+}

@@ -1,0 +1,197 @@
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import { freePort } from './free-port.ts'
+import type { RabbitmqService } from './rabbitmq.ts'
+import { type ServerUser, serverUser } from './server-user.ts'
+
+/** Debian's own scripts come first: the ones on its PATH change folder and user. Then PATH, then Homebrew. */
+const scriptFolders = ['/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(':'), '/opt/homebrew/sbin']
+
+/** The folder of `rabbitmq-server` on this host, or null. */
+export function rabbitmqScripts(): string | null {
+  return scriptFolders.find((folder) => folder !== '' && existsSync(join(folder, 'rabbitmq-server'))) ?? null
+}
+
+interface Node {
+  readonly scripts: string
+  readonly folder: string
+  readonly port: number
+  readonly epmdPort: number
+  readonly user: ServerUser
+  readonly env: NodeJS.ProcessEnv
+}
+
+interface Processes {
+  readonly epmd: ChildProcess
+  readonly broker: ChildProcess
+}
+
+/**
+ * Runs a broker from an installed RabbitMQ: private folder, cookie, node name and ports, everything on loopback. The port
+ * mapper (epmd) is our own child too, because the one RabbitMQ would start on its own outlives it.
+ */
+export async function startRabbitmqProcess(scripts: string): Promise<RabbitmqService> {
+  const node = await prepareNode(scripts)
+  let processes = await launch(node)
+  const killAll = (): void => {
+    signal(processes.broker, 'SIGKILL')
+    signal(processes.epmd, 'SIGKILL')
+  }
+  process.once('exit', killAll)
+
+  return {
+    url: `amqp://guest:guest@127.0.0.1:${String(node.port)}`,
+    origin: 'binary',
+    get pid() {
+      return processes.broker.pid ?? null
+    },
+    stop: async (mode = 'graceful') => {
+      await end(processes.broker, mode === 'graceful' ? 'SIGTERM' : 'SIGKILL')
+      await end(processes.epmd, 'SIGKILL')
+    },
+    start: async () => {
+      processes = await launch(node)
+    },
+    ctl: async (...args) => {
+      const options = { env: node.env, cwd: node.folder, ...node.user }
+      return (await promisify(execFile)(join(scripts, 'rabbitmqctl'), ['--quiet', ...args], options)).stdout
+    },
+    dispose: async () => {
+      process.off('exit', killAll)
+      await end(processes.broker, 'SIGKILL')
+      await end(processes.epmd, 'SIGKILL')
+      rmSync(node.folder, { recursive: true, force: true, maxRetries: 3 })
+    },
+  }
+}
+
+async function prepareNode(scripts: string): Promise<Node> {
+  const folder = mkdtempSync(join(tmpdir(), 'malote-rabbitmq-'))
+  const user = serverUser()
+  const [port, epmdPort, distPort] = [await freePort(), await freePort(), await freePort()]
+  for (const name of ['mnesia', 'log', 'schema', 'config']) mkdirSync(join(folder, name))
+  writeFileSync(join(folder, 'rabbitmq.conf'), settings(port))
+  writeFileSync(join(folder, 'enabled_plugins'), '[].\n')
+  writeFileSync(join(folder, 'env.conf'), '')
+  if (user.uid !== undefined) spawnSync('chown', ['-R', `${String(user.uid)}:${String(user.gid)}`, folder])
+  return { scripts, folder, port, epmdPort, user, env: environment(folder, epmdPort, distPort) }
+}
+
+function settings(port: number): string {
+  return [
+    `listeners.tcp.1 = 127.0.0.1:${String(port)}`,
+    // A nearly full disk blocks every publisher: not what a test is about.
+    'disk_free_limit.absolute = 50MB',
+    'raft.wal_max_size_bytes = 64000000',
+    '',
+  ].join('\n')
+}
+
+function environment(folder: string, epmdPort: number, distPort: number): NodeJS.ProcessEnv {
+  const loopback = '-kernel inet_dist_use_interface {127,0,0,1}'
+  return {
+    PATH: process.env['PATH'],
+    HOME: folder, // The Erlang cookie is made here.
+    LC_ALL: 'C.UTF-8',
+    ERL_EPMD_PORT: String(epmdPort),
+    ERL_EPMD_ADDRESS: '127.0.0.1',
+    ERL_CRASH_DUMP: join(folder, 'erl_crash.dump'),
+    RABBITMQ_NODENAME: `${basename(folder)}@localhost`,
+    RABBITMQ_DIST_PORT: String(distPort),
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: loopback,
+    RABBITMQ_CTL_ERL_ARGS: loopback,
+    RABBITMQ_CONF_ENV_FILE: join(folder, 'env.conf'),
+    RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
+    RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'enabled_plugins'),
+    RABBITMQ_GENERATED_CONFIG_DIR: join(folder, 'config'),
+    RABBITMQ_SCHEMA_DIR: join(folder, 'schema'),
+    RABBITMQ_MNESIA_BASE: join(folder, 'mnesia'),
+    RABBITMQ_LOG_BASE: join(folder, 'log'),
+    RABBITMQ_PID_FILE: join(folder, 'pid'),
+  }
+}
+
+async function launch(node: Node): Promise<Processes> {
+  const epmdFlags = ['-port', String(node.epmdPort), '-address', '127.0.0.1']
+  const epmd = spawn('epmd', epmdFlags, { env: node.env, cwd: node.folder, stdio: 'ignore', ...node.user })
+  epmd.unref()
+  try {
+    await listening(epmd, node.epmdPort)
+    return { epmd, broker: await launchBroker(node) }
+  } catch (error) {
+    signal(epmd, 'SIGKILL')
+    throw error
+  }
+}
+
+async function launchBroker(node: Node): Promise<ChildProcess> {
+  // Its own group: the script and the Erlang machine under it are signalled together, and Ctrl-C reaches neither.
+  const broker = spawn(join(node.scripts, 'rabbitmq-server'), [], {
+    env: node.env,
+    cwd: node.folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+    ...node.user,
+  })
+  const said: string[] = []
+  await new Promise<void>((resolve, reject) => {
+    const hear = (line: string): void => {
+      if (said.push(line) > 50) said.shift()
+      if (/completed with \d+ plugins/.test(line)) resolve()
+    }
+    createInterface({ input: broker.stdout }).on('line', hear)
+    createInterface({ input: broker.stderr }).on('line', hear)
+    broker.once('error', reject)
+    broker.once('exit', (code) =>
+      reject(new Error(`RabbitMQ ended with ${String(code)} before it was ready:\n${said.join('\n')}`)),
+    )
+  })
+  broker.unref()
+  return broker
+}
+
+async function listening(child: ChildProcess, port: number): Promise<void> {
+  let failure: unknown
+  child.once('error', (error) => (failure = error))
+  for (let tries = 0; tries < 100; tries++) {
+    if (failure !== undefined || child.exitCode !== null) break
+    if (await answers(port)) return
+    await new Promise((resolve) => setTimeout(resolve, 30))
+  }
+  throw new Error(`epmd does not listen on port ${String(port)}`, { cause: failure })
+}
+
+async function answers(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false // Not up yet: the caller asks again.
+  } finally {
+    socket.destroy()
+  }
+}
+
+async function end(child: ChildProcess, name: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.ref()
+  signal(child, name)
+  await exited
+}
+
+function signal(child: ChildProcess, name: NodeJS.Signals): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  try {
+    process.kill(child.spawnfile === 'epmd' ? child.pid : -child.pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // ESRCH: it ended by itself.
+  }
+}
