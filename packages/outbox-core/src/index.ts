@@ -35,7 +35,14 @@ export type { OutboxErrorCode } from './errors.ts'
 // Seeing
 export type { RelayEvent } from './events.ts'
 
+export { outboxStatus } from './status.ts'
+export type { OutboxStatus, RelayStatus } from './status.ts'
+export { examine } from './doctor.ts'
+export type { Finding } from './doctor.ts'
+
 // The database
+export { kyselyMigrations } from './postgres/kysely-migrations.ts'
+export type { KyselyMigration } from './postgres/kysely-migrations.ts'
 export { migrate } from './postgres/migrate.ts'
 export type { MigrateOptions, Migration, MigrationClient, MigrationPool } from './postgres/migrate.ts'
 export type { KyselyTransaction, OutboxTransaction, PgClient, Queryable } from './postgres/queryable.ts'

@@ -96,7 +96,7 @@ function kyselyQueryable(tx: KyselyTransaction): Queryable {
 }
 
 /** What kysely's `CompiledQuery.raw` builds, without importing kysely at run time. */
-function rawQuery(sql: string, parameters: unknown[]): unknown {
+export function rawQuery(sql: string, parameters: unknown[]): unknown {
   return {
     sql,
     parameters,
