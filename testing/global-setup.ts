@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { TestProject } from 'vitest/node'
+import { startKafka } from './services/kafka.ts'
 import { startPostgres } from './services/postgres.ts'
 import { startRabbitmq } from './services/rabbitmq.ts'
 
@@ -13,6 +14,10 @@ const services = {
   postgresUrl: async (): Promise<Shared> => {
     const service = await startPostgres({ durable: false, settings: { max_prepared_transactions: 10 } })
     return { url: service.url, end: () => service.stop('fast') }
+  },
+  kafkaBrokers: async (): Promise<Shared> => {
+    const service = await startKafka()
+    return { url: service.brokers.join(','), end: () => service.dispose() }
   },
   rabbitmqUrl: async (): Promise<Shared> => {
     const service = await startRabbitmq()
@@ -68,6 +73,8 @@ declare module 'vitest' {
   export interface ProvidedContext {
     /** The server all integration tests share. Use `createTestDatabase` rather than this. */
     postgresUrl: string
+    /** The broker all tests share, as comma-separated addresses: use topics and groups of random names, and never stop it. */
+    kafkaBrokers: string
     /** The broker all tests share: use exchanges and queues of random names, and never stop it. */
     rabbitmqUrl: string
   }
