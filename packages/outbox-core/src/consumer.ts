@@ -49,6 +49,8 @@ export interface ConsumerOptions {
   readonly maxAttempts?: number
   /** Pause before redelivery, from the 1-based attempt that failed. @defaultValue exponential from 1 s to 5 min with full jitter */
   readonly backoff?: (attempt: number) => number
+  /** Pause before a message of an unknown type comes again, in milliseconds. @defaultValue 30_000: a rolling deployment takes minutes */
+  readonly unknownTypeRetryMs?: number
   /** Told what happens; never given payloads. Must not throw; a throw is reported once on `process.emitWarning`. */
   readonly onEvent?: (event: ConsumerEvent) => void
 }

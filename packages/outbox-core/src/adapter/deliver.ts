@@ -17,11 +17,9 @@ export interface ResolvedConsumerOptions {
   readonly concurrency: number
   readonly maxAttempts: number
   readonly backoff: (attempt: number) => number
+  readonly unknownTypeRetryMs: number
   readonly report: (event: ConsumerEvent) => void
 }
-
-/** Pause before a message of an unknown type comes again: a rolling deployment takes minutes, not milliseconds. */
-const unknownTypeRetryMs = 30_000
 
 /** @throws OutboxError `INVALID_OPTION` */
 export function resolveConsumerOptions(options: ConsumerOptions): ResolvedConsumerOptions {
@@ -30,6 +28,7 @@ export function resolveConsumerOptions(options: ConsumerOptions): ResolvedConsum
     concurrency: numberOption('concurrency', options.concurrency, 10, { min: 1, max: 10_000 }),
     maxAttempts: numberOption('maxAttempts', options.maxAttempts, 5, { min: 1 }),
     backoff: options.backoff ?? exponentialBackoff(),
+    unknownTypeRetryMs: numberOption('unknownTypeRetryMs', options.unknownTypeRetryMs, 30_000, { min: 0 }),
     report: reportTo(options.onEvent),
   }
 }
@@ -59,11 +58,11 @@ export async function deliver(options: ResolvedConsumerOptions, delivery: Delive
 export function outcomeOf(
   error: unknown,
   attempt: number,
-  options: Pick<ResolvedConsumerOptions, 'maxAttempts' | 'backoff'>,
+  options: Pick<ResolvedConsumerOptions, 'maxAttempts' | 'backoff' | 'unknownTypeRetryMs'>,
 ): Exclude<DeliveryOutcome, { action: 'acknowledge' }> {
   if (error instanceof PermanentFailure) return { action: 'dead-letter', reason: 'PERMANENT', error }
   if (error instanceof UnknownTypeError)
-    return { action: 'retry', inMs: unknownTypeRetryMs, spendsAttempt: false, error }
+    return { action: 'retry', inMs: options.unknownTypeRetryMs, spendsAttempt: false, error }
   if (error instanceof OutboxError && error.code === 'UNDECODABLE_MESSAGE')
     return { action: 'dead-letter', reason: 'UNDECODABLE', error }
   if (attempt >= options.maxAttempts) return { action: 'dead-letter', reason: 'MAX_ATTEMPTS', error }

@@ -5,3 +5,12 @@
  */
 export { createManualClock } from './manual-clock.ts'
 export type { ManualClock } from './manual-clock.ts'
+export { anOutboxMessage } from './an-outbox-message.ts'
+export { eventually } from './eventually.ts'
+export type { EventuallyOptions } from './eventually.ts'
+export { formatConformance, runConformance, runConformanceCase, splitConformance } from './conformance.ts'
+export type { Absences, ConformanceCase, ConformanceResult } from './conformance.ts'
+export { publisherConformance } from './publisher-conformance.ts'
+export type { PublishedRecord, PublisherHarness } from './publisher-conformance.ts'
+export { consumerConformance } from './consumer-conformance.ts'
+export type { ConsumerHarness, HeldDeadLetter } from './consumer-conformance.ts'

@@ -1,0 +1,18 @@
+import type { OutboxMessage } from '../message.ts'
+import { uuidv7 } from '../uuid.ts'
+
+/** A complete message with good defaults and a new id, for tests that publish without a database. */
+export function anOutboxMessage(change: Partial<OutboxMessage> = {}): OutboxMessage {
+  return {
+    id: uuidv7(),
+    topic: 'orders',
+    type: 'order.accepted',
+    orderingKey: null,
+    headers: {},
+    body: '{"amount":1000}',
+    contentType: 'application/json',
+    createdAt: new Date(),
+    attempt: 1,
+    ...change,
+  }
+}

@@ -1,0 +1,16 @@
+import type { ConformanceCase } from './conformance.ts'
+import { acknowledgingCases } from './consumer-conformance/acknowledging.ts'
+import { failingCases } from './consumer-conformance/failing.ts'
+import type { ConsumerHarness } from './consumer-conformance/harness.ts'
+import { lifecycleCases } from './consumer-conformance/lifecycle.ts'
+import { orderCases } from './consumer-conformance/order.ts'
+
+export type { ConsumerHarness, HeldDeadLetter } from './consumer-conformance/harness.ts'
+
+/** What every consumer must do, checked against a real broker. */
+export const consumerConformance: readonly ConformanceCase<ConsumerHarness>[] = [
+  ...failingCases,
+  ...orderCases,
+  ...lifecycleCases,
+  ...acknowledgingCases,
+]

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { anOutboxMessage } from '../an-outbox-message.ts'
+import { eventually } from '../eventually.ts'
+import type { OutboxMessage } from '../../message.ts'
+import type { PublishFailure, PublishResult, Publisher } from '../../publisher.ts'
+import type { PublishedRecord, PublisherHarness } from './harness.ts'
+
+/** Steps the cases share. Every wait has an end: a kit that hangs names no culprit. */
+
+export async function withPublisher(
+  harness: PublisherHarness,
+  work: (publisher: Publisher) => Promise<void>,
+): Promise<void> {
+  const publisher = await harness.createPublisher()
+  try {
+    await work(publisher)
+  } finally {
+    await within(harness.patienceMs, 'close()', publisher.close())
+  }
+}
+
+/** `count` messages to one topic, numbered in their body, each changed as told. */
+export function messagesTo(
+  topic: string,
+  count: number,
+  change: (index: number) => Partial<OutboxMessage> = () => ({}),
+): OutboxMessage[] {
+  return Array.from({ length: count }, (_, index) =>
+    anOutboxMessage({ topic, body: `{"number":${String(index)}}`, ...change(index) }),
+  )
+}
+
+export async function publish(
+  harness: PublisherHarness,
+  publisher: Publisher,
+  batch: readonly OutboxMessage[],
+  signal: AbortSignal = new AbortController().signal,
+): Promise<ReadonlyMap<string, PublishResult>> {
+  const results = await within(harness.patienceMs * 2, 'publish()', publisher.publish(batch, signal))
+  return byId(batch, results)
+}
+
+/** Exactly one result for each message. */
+export function byId(
+  batch: readonly OutboxMessage[],
+  results: readonly PublishResult[],
+): ReadonlyMap<string, PublishResult> {
+  const map = new Map(results.map((result) => [result.id, result]))
+  assert.equal(results.length, batch.length, 'as many results as messages')
+  for (const message of batch) assert.ok(map.has(message.id), `a result for message ${message.id}`)
+  return map
+}
+
+export function assertAllAccepted(results: ReadonlyMap<string, PublishResult>): void {
+  const failures = [...results.values()].flatMap((result) => (result.status === 'failed' ? [result.failure] : []))
+  assert.equal(failures.length, 0, `all accepted, but ${String(failures.length)} failed: ${describe(failures[0])}`)
+}
+
+export function failureOf(results: ReadonlyMap<string, PublishResult>, message: OutboxMessage): PublishFailure {
+  const result = results.get(message.id)
+  assert.equal(result?.status, 'failed', `message ${message.id} is not accepted`)
+  return result.failure
+}
+
+export const isAccepted = (results: ReadonlyMap<string, PublishResult>, message: OutboxMessage): boolean =>
+  results.get(message.id)?.status === 'accepted'
+
+/** What a relay does: again after a rejection or a retryable failure, until everything is accepted. */
+export async function publishUntilAccepted(
+  harness: PublisherHarness,
+  publisher: Publisher,
+  batch: readonly OutboxMessage[],
+): Promise<void> {
+  let left = batch
+  await eventually(
+    async () => {
+      const results = await publish(harness, publisher, left)
+      for (const message of left)
+        if (!isAccepted(results, message)) assert.equal(failureOf(results, message).kind, 'retryable')
+      left = left.filter((message) => !isAccepted(results, message))
+      assert.equal(left.length, 0, `${String(left.length)} messages still not accepted`)
+    },
+    { patienceMs: harness.patienceMs, intervalMs: 100 },
+  )
+}
+
+/** A rejection is the contract's word for "the broker is away"; results that all failed for now say the same. */
+export async function assertOutage(
+  harness: PublisherHarness,
+  publisher: Publisher,
+  batch: readonly OutboxMessage[],
+): Promise<void> {
+  const outcome = await within(
+    harness.patienceMs,
+    'publish() while the broker is away',
+    publisher.publish(batch, new AbortController().signal).catch((error: unknown) => ({ error })),
+  )
+  assert.ok('error' in outcome, 'publish() rejects while the whole broker is away, so that no attempts are spent')
+}
+
+export const idsOf = (records: readonly PublishedRecord[]): string[] => records.map((record) => record.message.id)
+
+/** Distinct ids in the order of their first appearance: a repeated publish is a duplicate, not a disorder. */
+export const firstIdsOf = (records: readonly PublishedRecord[]): string[] => [...new Set(idsOf(records))]
+
+export function bytesOf(body: Uint8Array | string): Uint8Array {
+  return typeof body === 'string' ? new TextEncoder().encode(body) : new Uint8Array(body)
+}
+
+export async function within<Result>(ms: number, what: string, work: Promise<Result>): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new assert.AssertionError({ message: `${what} took over ${String(ms)} ms` })), ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function describe(failure: PublishFailure | undefined): string {
+  return failure === undefined ? '' : `${failure.kind} ${failure.code}: ${failure.message}`
+}
