@@ -8,7 +8,7 @@ const exclude = ['**/node_modules/**', '**/dist/**', '.tools/**']
 /** The tier of a test is its file name: see "Tests" in CONTRIBUTING.md. */
 const config: ViteUserConfig = defineConfig({
   test: {
-    reporters: ['default', './scripts/totals-reporter.ts'],
+    reporters: ['default', './scripts/conformance-reporter.ts', './scripts/totals-reporter.ts'],
     projects: [
       {
         resolve,

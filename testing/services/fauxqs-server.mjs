@@ -1,0 +1,11 @@
+// A fauxqs in a process of its own, so that tests can kill it: node fauxqs-server.mjs PORT [DATA-DIR]
+import { startFauxqs } from 'fauxqs'
+
+const [port, dataDir] = process.argv.slice(2)
+const options = { port: Number(port), host: '127.0.0.1', logger: false }
+await startFauxqs(dataDir === undefined ? options : { ...options, dataDir })
+process.send?.('ready')
+// The parent's death, even by SIGKILL, closes the channel: leave nothing behind.
+process.once('disconnect', () => process.exit(0))
+// Ctrl-C in a terminal reaches the whole group; the parent decides when its broker ends.
+process.on('SIGINT', () => {})

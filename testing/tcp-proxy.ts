@@ -1,0 +1,59 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+export interface TcpProxy {
+  readonly port: number
+  /** Connections now open from clients. */
+  readonly connections: number
+  /** Cuts every connection; new ones are welcome. */
+  cut(): void
+  /** Cuts every connection and refuses new ones until `accept()`. */
+  refuse(): void
+  accept(): void
+  close(): Promise<void>
+}
+
+/** Stands between a client and a server on loopback, so that a test can cut and count the client's connections. */
+export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+  const clients = new Set<Socket>()
+  let refusing = false
+  const server = createServer((client) => {
+    if (refusing) {
+      client.resetAndDestroy()
+      return
+    }
+    clients.add(client)
+    const target = connect(targetPort, '127.0.0.1')
+    client.pipe(target).pipe(client)
+    client.on('error', () => {}) // A cut connection is what this proxy is for; `close` follows and cleans up.
+    target.on('error', () => client.resetAndDestroy())
+    target.on('close', () => client.destroy())
+    client.on('close', () => {
+      clients.delete(client)
+      target.destroy()
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const cut = (): void => clients.forEach((client) => client.resetAndDestroy())
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    get connections() {
+      return clients.size
+    },
+    cut,
+    refuse: () => {
+      refusing = true
+      cut()
+    },
+    accept: () => {
+      refusing = false
+    },
+    close: async () => {
+      const closed = once(server, 'close')
+      server.close()
+      cut()
+      await closed
+    },
+  }
+}
