@@ -53,10 +53,14 @@ export function createKeyedQueue(concurrency: number): KeyedQueue {
     run: (key, task) =>
       new Promise((resolve, reject) => {
         const start = (): void => {
-          task()
-            .then(resolve, reject)
-            .finally(() => finished(key))
-            .catch(reject)
+          // Free the place first: whoever waits for this task must find its follower started and `size` right.
+          const ended = <Value>(settle: (value: Value) => void) => {
+            return (value: Value): void => {
+              finished(key)
+              settle(value)
+            }
+          }
+          new Promise<Awaited<ReturnType<typeof task>>>((run) => run(task())).then(ended(resolve), ended(reject))
         }
         waiting.push({ key, start })
         startWhatCan()
