@@ -1,6 +1,6 @@
 -- The outbox: messages, who relays them, and what could not be relayed.
--- Only creates objects, so it blocks no writer. Runs with search_path set to the outbox schema:
---   psql -c 'create schema if not exists malote' && PGOPTIONS='-c search_path=malote' psql -f 0001_create_outbox.sql
+-- Only creates objects, so it blocks no writer. Runs with search_path set to the outbox schema, and pg_temp after it:
+--   psql -c 'create schema if not exists malote' && PGOPTIONS='-c search_path=malote,pg_temp' psql -f 0001_create_outbox.sql
 
 -- One row for each message not yet published. Writers insert, relays delete; a row is updated only after a failure.
 create table messages (
@@ -131,3 +131,52 @@ create table held_keys (
   held_at timestamptz not null default clock_timestamp(),
   constraint held_keys_pkey primary key (lane, topic, ordering_key)
 );
+
+-- How messages get in. Functions, because PL/pgSQL plans their statements once per session: planned anew each time, the
+-- look at the doorbell costs a writer several times what its insert does. The functions that add keep the search_path of
+-- this migration, so that neither a caller's nor a temporary table of the same name is taken for ours.
+
+-- Wakes a relay when one sleeps; says whether it did. Silence is the rule: notifying in every commit would put all commits
+-- of the server in one queue. The lease is looked at because a relay that died asleep cannot be woken.
+-- Only for the functions below: without a search_path of its own, which would cost as much again as the look.
+create function ring_doorbell() returns boolean
+language plpgsql as $$
+begin
+  if exists (
+    select from doorbell as bell
+    join relays as relay on relay.id = bell.relay
+    where bell.asleep and relay.lease_until > now()
+  ) then
+    perform pg_notify(current_schema(), '');
+    return true;
+  end if;
+  return false;
+end $$;
+
+-- Adds one message with a text body. All parameters are text: drivers disagree on how to send anything else.
+-- The insert takes its lock on messages before the seq is drawn and keeps it to the end of the transaction: the relay's
+-- floor relies on that.
+create function add_message(
+  id text, topic text, type text, ordering_key text, payload text, content_type text, headers text
+) returns boolean
+language plpgsql set search_path from current as $$
+begin
+  insert into messages (id, topic, type, ordering_key, payload, content_type, headers)
+  values (
+    add_message.id::uuid, add_message.topic, add_message.type, add_message.ordering_key,
+    add_message.payload, add_message.content_type, add_message.headers::json);
+  return ring_doorbell();
+end $$;
+
+-- Adds any number of messages in the order of the JSON array; one statement whatever their number.
+create function add_messages(messages text) returns boolean
+language plpgsql set search_path from current as $$
+begin
+  insert into messages (id, topic, type, ordering_key, payload, payload_binary, content_type, headers)
+  select m.id, m.topic, m.type, m.ordering_key, m.payload, decode(m.payload_base64, 'base64'), m.content_type, m.headers
+  from json_to_recordset(add_messages.messages::json) as m (
+    n integer, id uuid, topic text, type text, ordering_key text, payload text, payload_base64 text, content_type text,
+    headers json)
+  order by m.n;
+  return ring_doorbell();
+end $$;

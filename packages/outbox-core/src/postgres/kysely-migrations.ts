@@ -34,16 +34,15 @@ async function runAll(db: Executor, schema: string, sql: string): Promise<void> 
     rows: { path: string }[]
   }
   await db.executeQuery(rawQuery(`create schema if not exists ${schema}`, []))
-  await db.executeQuery(rawQuery(`select set_config('search_path', $1, true)`, [schema]))
+  await db.executeQuery(rawQuery(`select set_config('search_path', $1, true)`, [`${schema}, pg_temp`]))
   for (const statement of splitStatements(sql)) await db.executeQuery(rawQuery(statement, []))
   await db.executeQuery(rawQuery(`select set_config('search_path', $1, true)`, [before.rows[0]?.path ?? '']))
 }
 
-/** Splits a migration file at semicolons that end a line. Holds for our files: they quote no code and no such semicolon. */
+/** Splits a migration file at its semicolons, those in a `$$` function body excepted. Holds for our files: no string in them has one. */
 function splitStatements(sql: string): string[] {
   const code = sql.replace(/--.*$/gm, '')
-  return code
-    .split(/;\s*$/m)
+  return (code.match(/(?:\$\$.*?\$\$|[^;])+/gs) ?? [])
     .map((statement) => statement.trim())
     .filter((statement) => statement !== '')
 }

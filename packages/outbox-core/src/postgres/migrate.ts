@@ -120,7 +120,8 @@ async function applyNext(
       constraint migrations_pkey primary key (component, name))`)
     const [next] = missing(migrations, await appliedChecksums(client, schema, set))
     if (next !== undefined) {
-      await client.query(`set local search_path to ${quoted}`)
+      // pg_temp last: left out it would come first, and functions made here would see a caller's temporary tables before ours.
+      await client.query(`set local search_path to ${quoted}, pg_temp`)
       await client.query(next.sql)
       await client.query(`insert into ${quoted}.migrations (component, name, checksum) values ($1, $2, $3)`, [
         set.component,

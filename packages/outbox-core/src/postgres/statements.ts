@@ -8,6 +8,7 @@ import { quoteIdentifier } from './identifiers.ts'
 export interface WriterStatements {
   readonly messagesTable: string
   readonly lockKeys: string
+  readonly addMessage: string
   readonly addMessages: string
   readonly addScheduledMessages: string
   readonly cancelScheduledMessage: string
@@ -24,21 +25,12 @@ export function writerStatements(schema: string): WriterStatements {
       from jsonb_array_elements_text($1::text::jsonb) with ordinality as ordered (key, position)
       order by ordered.position`,
 
-    // $1 JSON array: the messages; $2 text: the doorbell's channel. Takes RowExclusiveLock on messages before the first seq is
-    // drawn and keeps it to the end of the transaction: the relay's floor relies on that. Rings only if a live relay sleeps.
-    addMessages: `
-      with added as (
-        insert into ${s}.messages (id, topic, type, ordering_key, payload, payload_binary, content_type, headers)
-        select m.id, m.topic, m.type, m.ordering_key, m.payload, decode(m.payload_base64, 'base64'), m.content_type, m.headers
-        from jsonb_to_recordset($1::text::jsonb) as m (
-          n integer, id uuid, topic text, type text, ordering_key text, payload text, payload_base64 text, content_type text, headers json)
-        order by m.n
-      )
-      select pg_notify($2, '')
-      where exists (
-        select from ${s}.doorbell as bell
-        join ${s}.relays as relay on relay.id = bell.relay
-        where bell.asleep and relay.lease_until > now())`,
+    // One message with a text body: id, topic, type, ordering key, payload, content type, headers (JSON), all text.
+    addMessage: `select ${s}.add_message($1, $2, $3, $4, $5, $6, $7)`,
+
+    // $1 JSON array: the messages. Both functions take RowExclusiveLock on messages before the first seq is drawn and keep
+    // it to the end of the transaction (the relay's floor relies on that), and ring the doorbell only if a live relay sleeps.
+    addMessages: `select ${s}.add_messages($1)`,
 
     // $1 JSON array: the messages, each with either available_at or delay_ms.
     addScheduledMessages: `

@@ -1,0 +1,64 @@
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { createOutbox, migrate } from '../src/index.ts'
+
+let database: TestDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  pool = database.pool()
+  await migrate(pool, { schema: 'Odd "schema"' })
+})
+beforeEach(() => pool.query('truncate "Odd ""schema""".messages; delete from "Odd ""schema""".relays'))
+afterAll(() => database.drop())
+
+const stored = async () =>
+  (await pool.query('select topic, payload, headers from "Odd ""schema""".messages order by seq')).rows
+
+describe('the functions that add', () => {
+  it("are not misled by a caller's temporary table or search_path", async () => {
+    const client = await database.client()
+    await client.query('create temporary table messages (id text); set search_path = public')
+    await client.query('begin')
+
+    const outbox = createOutbox({ schema: 'Odd "schema"' })
+    await outbox.add(client, { topic: 'one', type: 't', payload: 1 })
+    await outbox.addAll(
+      client,
+      ['two', 'three'].map((topic) => ({ topic, type: 't', payload: 1 })),
+    )
+    await client.query('commit')
+
+    expect((await stored()).map((row) => row.topic)).toEqual(['one', 'two', 'three'])
+  })
+
+  it('serve plain SQL, which rings a sleeping relay too', async () => {
+    await pool.query(`insert into "Odd ""schema""".relays (id, name, lease_until)
+      values ('00000000-0000-7000-8000-000000000001', 'r', now() + interval '1 minute')`)
+    await pool.query(`insert into "Odd ""schema""".doorbell values ('00000000-0000-7000-8000-000000000001', true)`)
+    const listener = await database.client()
+    await listener.query('listen "Odd ""schema"""')
+    const rung = new Promise((resolve) => listener.once('notification', (message) => resolve(message.channel)))
+
+    const { rows } = await pool.query(`select "Odd ""schema""".add_message(
+      gen_random_uuid()::text, 'orders', 'order.accepted', null, '{"a":1}', 'application/json', '{"h":"v"}') as rung`)
+
+    expect(rows).toEqual([{ rung: true }])
+    expect(await rung).toBe('Odd "schema"')
+    expect(await stored()).toEqual([{ topic: 'orders', payload: '{"a":1}', headers: { h: 'v' } }])
+  })
+
+  it('leave a relay alone that is awake or whose lease has ended', async () => {
+    await pool.query(`insert into "Odd ""schema""".relays (id, name, lease_until) values
+      ('00000000-0000-7000-8000-000000000001', 'awake', now() + interval '1 minute'),
+      ('00000000-0000-7000-8000-000000000002', 'dead', now() - interval '1 second')`)
+    await pool.query(`insert into "Odd ""schema""".doorbell values
+      ('00000000-0000-7000-8000-000000000001', false), ('00000000-0000-7000-8000-000000000002', true)`)
+
+    const { rows } = await pool.query(`select "Odd ""schema""".add_messages('[]') as rung`)
+
+    expect(rows).toEqual([{ rung: false }])
+  })
+})
