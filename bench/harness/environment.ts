@@ -1,0 +1,50 @@
+import { readFileSync, statfsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism, cpus, loadavg, platform, release, tmpdir, totalmem } from 'node:os'
+import type pg from 'pg'
+import { serverSettings } from './server.ts'
+
+/** Where the figures come from, in the order it is printed. */
+export type Environment = Readonly<Record<string, string>>
+
+const peers = ['graphile-worker', 'pg-boss', 'pg-transactional-outbox', 'pg', 'kysely'] as const
+const tmpfs = 0x01021994
+
+export async function describeEnvironment(admin: pg.Pool): Promise<Environment> {
+  return {
+    date: new Date().toISOString(),
+    cpu: `${cpus()[0]?.model ?? 'unknown'}, ${String(availableParallelism())} cores`,
+    memory: `${(totalmem() / 2 ** 30).toFixed(0)} GiB`,
+    system: `${platform()} ${release()}`,
+    'load at start': loadavg()
+      .map((load) => load.toFixed(2))
+      .join(' '),
+    node: process.version,
+    postgresql: await server(admin),
+    'data folder': statfsSync(tmpdir()).type === tmpfs ? 'tmpfs: figures say nothing about durable commits' : 'disk',
+    peers: peers.map((name) => `${name} ${versionOf(name)}`).join(', '),
+  }
+}
+
+async function server(admin: pg.Pool): Promise<string> {
+  const names = ['server_version', 'fsync', 'synchronous_commit', 'full_page_writes', ...Object.keys(serverSettings)]
+  const { rows } = await admin.query<{ name: string; value: string }>(
+    'select name, current_setting(name) as value from unnest($1::text[]) as name',
+    [names],
+  )
+  return rows.map(({ name, value }) => (name === 'server_version' ? value : `${name} ${value}`)).join(', ')
+}
+
+/** The version that is installed here, which is the one that was measured. */
+export function versionOf(packageName: string): string {
+  const folders = createRequire(import.meta.url).resolve.paths(packageName) ?? []
+  for (const folder of folders) {
+    try {
+      const manifest = JSON.parse(readFileSync(`${folder}/${packageName}/package.json`, 'utf8')) as { version: string }
+      return manifest.version
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error // ENOENT: the next folder is tried.
+    }
+  }
+  return 'not installed'
+}

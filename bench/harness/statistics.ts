@@ -1,0 +1,42 @@
+import type { Figure, Row, Spread, Target, Unit } from './benchmark.ts'
+
+/** Samples by contestant; the i-th sample of each was taken in the i-th round. */
+export type Samples<Name extends string = string> = Readonly<Record<Name, readonly number[]>>
+
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b)
+  return { median: percentile(sorted, 0.5), min: sorted[0] ?? Number.NaN, max: sorted.at(-1) ?? Number.NaN }
+}
+
+/** @param sorted - ascending; interpolates between neighbours */
+export function percentile(sorted: readonly number[], share: number): number {
+  const position = (sorted.length - 1) * share
+  const [below, above] = [sorted[Math.floor(position)], sorted[Math.ceil(position)]]
+  if (below === undefined || above === undefined) return Number.NaN
+  return below + (above - below) * (position - Math.floor(position))
+}
+
+export function figuresOf(samples: Samples, unit: Unit): Record<string, Figure> {
+  return Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, { ...spreadOf(values), unit }]))
+}
+
+/** The median of the ratios of each round: what slows one round slows both of its sides. */
+export function ratioOf(ours: readonly number[] | undefined, theirs: readonly number[] | undefined): Spread {
+  return spreadOf((ours ?? []).map((value, round) => value / (theirs?.[round] ?? Number.NaN)))
+}
+
+export function ratioRow(name: string, label: string, value: Spread, target: Target | null): Row {
+  return { name, label, kind: 'ratio', value, target }
+}
+
+export function figureRow(name: string, label: string, value: Figure, target: Target | null): Row {
+  return { name, label, kind: 'figure', value, unit: value.unit, target }
+}
+
+export function atLeast(bound: number, suffix = '×'): Target {
+  return { text: `≥ ${String(bound)}${suffix}`, met: (value) => value >= bound }
+}
+
+export function atMost(bound: number, suffix = '×'): Target {
+  return { text: `≤ ${String(bound)}${suffix}`, met: (value) => value <= bound }
+}

@@ -1,0 +1,47 @@
+/** Something that empties an outbox, ours or a peer's, with a handler that does nothing. */
+export interface Drainer {
+  readonly name: string
+  /** Puts `count` messages in an empty table, server-side: filling is not measured. */
+  fill(count: number): Promise<void>
+  /** Starts the worker; `onMessages` is told of messages handed to the handler. */
+  start(onMessages: (count: number) => void): Promise<{ stop(): Promise<unknown> }>
+  /** Whether nothing is left to do: everything handled and its completion committed. */
+  isEmpty(): Promise<boolean>
+}
+
+export interface DrainOptions {
+  readonly count: number
+  /** Stop after this long and rate what was done: for peers that would need minutes. */
+  readonly capMs?: number
+}
+
+/**
+ * Messages per second from the first message handed over to the last completion committed. The time until the first
+ * message (starting, polling intervals) is left out: that is a matter of latency, measured elsewhere.
+ */
+export async function drain(drainer: Drainer, options: DrainOptions): Promise<number> {
+  await drainer.fill(options.count)
+  return drainFilled(drainer, options)
+}
+
+/** As `drain`, of a table that is filled already. `count` messages are waited for; more may be in the table when `capMs` ends it. */
+export async function drainFilled(drainer: Drainer, { count, capMs = 60_000 }: DrainOptions): Promise<number> {
+  let done = 0
+  let first = 0
+  let finish = (): void => {}
+  const finished = new Promise<void>((resolve) => (finish = resolve))
+  const worker = await drainer.start((handled) => {
+    if (done === 0) {
+      first = performance.now()
+      setTimeout(finish, capMs).unref()
+    }
+    done += handled
+    if (done >= count) finish()
+  })
+  await finished
+  if (done >= count) while (!(await drainer.isEmpty())) await new Promise((resolve) => setTimeout(resolve, 1))
+  const elapsedMs = performance.now() - first
+  const rate = (done * 1000) / elapsedMs
+  await worker.stop()
+  return rate
+}

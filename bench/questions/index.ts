@@ -1,0 +1,6 @@
+import type { Benchmark } from '../harness/benchmark.ts'
+import { addMany } from './add-many.ts'
+import { addOne } from './add-one.ts'
+
+/** Every question, in the order of the table. */
+export const questions: readonly Benchmark[] = [addOne, addMany]
