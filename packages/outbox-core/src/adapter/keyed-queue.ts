@@ -50,8 +50,8 @@ export function createKeyedQueue(concurrency: number): KeyedQueue {
     get size() {
       return running + waiting.length
     },
-    run: (key, task) =>
-      new Promise((resolve, reject) => {
+    run: <Result>(key: string | null, task: () => Promise<Result>): Promise<Result> =>
+      new Promise<Result>((resolve, reject) => {
         const start = (): void => {
           // Free the place first: whoever waits for this task must find its follower started and `size` right.
           const ended = <Value>(settle: (value: Value) => void) => {
@@ -60,7 +60,7 @@ export function createKeyedQueue(concurrency: number): KeyedQueue {
               settle(value)
             }
           }
-          new Promise<Awaited<ReturnType<typeof task>>>((run) => run(task())).then(ended(resolve), ended(reject))
+          new Promise<Result>((run) => run(task())).then(ended(resolve), ended(reject))
         }
         waiting.push({ key, start })
         startWhatCan()
