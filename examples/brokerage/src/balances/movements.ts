@@ -1,0 +1,44 @@
+import type { Tx } from '../database/database.ts'
+import type { Order } from '../orders/order.ts'
+import { type LedgerAccount, transfer } from './ledger.ts'
+
+/** The three pockets an order moves its amount between. */
+interface Pockets {
+  readonly free: LedgerAccount
+  readonly reserved: LedgerAccount
+  readonly gained: LedgerAccount
+}
+
+/**
+ * A purchase spends cash and gains a holding; a sale spends a holding and gains cash. Orders are placed by amount and not by
+ * quantity, so a holding is kept at the amount paid and the same two-entry transfers serve both sides.
+ */
+function pocketsOf({ accountId, asset, side }: Order): Pockets {
+  const cash = (kind: 'cash' | 'cash_reserved'): LedgerAccount => ({ accountId, kind, asset: 'BRL' })
+  const holding = (kind: 'holding' | 'holding_reserved'): LedgerAccount => ({ accountId, kind, asset })
+  return side === 'BUY'
+    ? { free: cash('cash'), reserved: cash('cash_reserved'), gained: holding('holding') }
+    : { free: holding('holding'), reserved: holding('holding_reserved'), gained: cash('cash') }
+}
+
+/** Sets aside what the order may cost. @throws InsufficientBalance */
+export async function reserve(tx: Tx, order: Order): Promise<void> {
+  const { free, reserved } = pocketsOf(order)
+  await transfer(tx, { ...amountOf(order), from: free, to: reserved, reason: 'reservation' })
+}
+
+/** The exchange filled the order: what was reserved becomes what was bought (or sold for). */
+export async function settle(tx: Tx, order: Order): Promise<void> {
+  const { reserved, gained } = pocketsOf(order)
+  await transfer(tx, { ...amountOf(order), from: reserved, to: gained, reason: 'settlement' })
+}
+
+/** The order will never fill: what was reserved is free again. */
+export async function compensate(tx: Tx, order: Order): Promise<void> {
+  const { free, reserved } = pocketsOf(order)
+  await transfer(tx, { ...amountOf(order), from: reserved, to: free, reason: 'compensation' })
+}
+
+function amountOf({ orderId, amountCentavos }: Order): { orderId: string; amountCentavos: number } {
+  return { orderId, amountCentavos }
+}

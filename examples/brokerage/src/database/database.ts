@@ -1,0 +1,91 @@
+import { type ColumnType, type Generated, Kysely, PostgresDialect, type Transaction } from 'kysely'
+import pg from 'pg'
+import type { Centavos } from '../money.ts'
+import type { OrderStatus, Side } from '../orders/order.ts'
+
+/** The tables of `migrations/`, as Kysely sees them. */
+export interface Tables {
+  accounts: { account_id: string; holder: string; token_hash: Buffer | null; order_limit_centavos: Centavos }
+  ledger_accounts: {
+    account_id: string
+    kind: LedgerKind
+    asset: string
+    balance_centavos: ColumnType<Centavos, never, never>
+  }
+  ledger_transactions: {
+    transaction_id: Generated<string>
+    order_id: string | null
+    reason: LedgerReason
+    posted_at: Generated<Date>
+  }
+  ledger_entries: {
+    entry_id: Generated<number>
+    transaction_id: string
+    account_id: string
+    kind: LedgerKind
+    asset: string
+    amount_centavos: Centavos
+  }
+  orders: {
+    order_id: string
+    account_id: string
+    asset: string
+    side: Side
+    amount_centavos: Centavos
+    status: Generated<OrderStatus>
+    reason: string | null
+    created_at: Generated<Date>
+    updated_at: ColumnType<Date, never, Date>
+  }
+  notifications: { notification_id: Generated<number>; account_id: string; order_id: string; text: string }
+  audit_entries: { audit_entry_id: Generated<number>; order_id: string; event: string; happened_at: Date }
+  asset_reports: {
+    asset: string
+    orders_settled: number
+    orders_undone: number
+    bought_centavos: Centavos
+    sold_centavos: Centavos
+  }
+  added_messages: {
+    position: Generated<number>
+    message_id: string
+    topic: string
+    type: string
+    ordering_key: string | null
+  }
+  applied_messages: { position: Generated<number>; consumer: string; message_id: string }
+  duplicate_deliveries: { position: Generated<number>; consumer: string; message_id: string }
+}
+
+export type LedgerKind = 'cash' | 'cash_reserved' | 'holding' | 'holding_reserved' | 'opening'
+export type LedgerReason = 'opening' | 'reservation' | 'settlement' | 'compensation'
+export type Database = Kysely<Tables>
+export type Tx = Transaction<Tables>
+
+/** Schema of the brokerage's own tables; the outbox and the inbox live in `malote`. */
+export const brokerageSchema = 'brokerage'
+
+const types = new pg.TypeOverrides()
+// int8 as a number: every amount and count here stays far below 2^53, and an exception beats a wrong cent.
+types.setTypeParser(pg.types.builtins.INT8, (text) => {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value)) throw new RangeError(`the integer ${text} does not fit a JavaScript number`)
+  return value
+})
+
+/** A pool whose sessions find their tables in `schema`. */
+export function createPool(url: string, maxConnections = 10, schema: string = brokerageSchema): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: maxConnections,
+    types,
+    options: `-c search_path=${schema}`,
+  })
+  // An idle session the server ended: the next query opens another.
+  pool.on('error', () => {})
+  return pool
+}
+
+export function createDatabase(pool: pg.Pool): Database {
+  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+}

@@ -1,0 +1,58 @@
+import type { FeedResult } from './feed-orders.ts'
+import type { Measurement, Verification } from './measure.ts'
+
+export interface Evidence {
+  readonly feed: FeedResult
+  readonly measured: Measurement
+  readonly verified: Verification
+  readonly relayKills: number
+  readonly relayKillsWanted: number
+  /** Messages consumers have given up on; the relay's own are in `measured`. */
+  readonly consumerDeadLetters: number
+}
+
+export interface Invariant {
+  readonly rule: string
+  readonly holds: boolean
+  readonly found: string
+}
+
+/** Pure: what must be true at the end of every run, and whether it is. */
+export function checkInvariants(evidence: Evidence): readonly Invariant[] {
+  const { feed, measured, verified } = evidence
+  const closed = measured.settled + measured.compensated + measured.cancelled
+  const deadLetters = measured.deadLetters + evidence.consumerDeadLetters
+  const anyMessage = measured.messagesAdded > 0
+  return [
+    equal('no committed message is lost', measured.lost, 0),
+    equal('every message has exactly one effect', measured.effectsApplied, measured.messagesAdded),
+    equal('no effect is repeated', verified.repeatedEffects, 0),
+    equal('every key is applied in the order its messages were added', verified.keyOrderViolations, 0),
+    equal('the outbox is empty', measured.messagesWaiting, 0),
+    equal('nothing is dead-lettered', deadLetters, 0),
+    equal('every order the API promised exists', verified.missingOrders, 0),
+    equal('a repeated request names the order of the first', feed.mismatchedReplays, 0),
+    equal('every order is settled, compensated or cancelled', closed, measured.accepted),
+    equal('exchange, ledger and order agree on every order', verified.disagreements, 0),
+    equal('every order is counted once by the reports', verified.ordersReported, measured.accepted),
+    equal('every customer is told once', verified.notifications, measured.accepted),
+    equal('the ledger sums to zero', verified.ledgerSum, 0),
+    equal('every ledger transaction sums to zero', verified.unbalancedTransactions, 0),
+    equal('every balance is the sum of its entries', verified.wrongBalances, 0),
+    equal('nothing stays reserved', verified.reservedCentavos, 0),
+    equal('the relay was killed as often as asked', evidence.relayKills, anyMessage ? evidence.relayKillsWanted : 0),
+    {
+      rule: 'the inbox absorbed what a killed relay sent twice',
+      holds: evidence.relayKills === 0 || measured.duplicateDeliveries > 0,
+      found: `${String(measured.duplicateDeliveries)} duplicates after ${String(evidence.relayKills)} kills`,
+    },
+  ]
+}
+
+function equal(rule: string, found: number, expected: number): Invariant {
+  return {
+    rule,
+    holds: found === expected,
+    found: found === expected ? String(found) : `${String(found)}, not ${String(expected)}`,
+  }
+}

@@ -1,0 +1,60 @@
+/** What a role tells the process that started it (over the IPC channel). */
+export type RoleReport =
+  | { readonly type: 'ready'; readonly url?: string }
+  | { readonly type: 'event'; readonly name: string; readonly detail?: unknown }
+
+/** What the starting process tells a role. */
+export type RoleCommand = { readonly type: 'stop' } | { readonly type: 'hold-next-publish'; readonly at: HoldPoint }
+
+/** Where a relay is stopped to be killed: see `relay/announced-publisher.ts`. */
+export type HoldPoint = 'publish-started' | 'publish-accepted'
+
+export interface RunningRole {
+  /** Where it can be reached, for roles that serve. */
+  readonly url?: string
+  stop(): Promise<void>
+}
+
+/**
+ * Runs one role of the brokerage in this process until its parent says so, goes away, or a SIGTERM comes. A role started by
+ * hand, without a parent, also stops on Ctrl-C; with one it leaves Ctrl-C to the parent, who stops roles in order.
+ */
+export async function runRole(start: () => Promise<RunningRole>): Promise<void> {
+  const hasParent = process.send !== undefined
+  let stopping = false
+  const role = start()
+  const stop = (): void => {
+    if (stopping) return
+    stopping = true
+    role
+      .then((running) => running.stop())
+      .then(() => process.exit(0))
+      .catch(fail)
+    // A role that cannot stop must not outlive its parent: what it leaves undone is redelivered.
+    setTimeout(() => process.exit(1), 8_000).unref()
+  }
+  process.on('message', (command: RoleCommand) => {
+    if (command.type === 'stop') stop()
+  })
+  process.on('disconnect', stop)
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', hasParent ? () => {} : stop)
+  try {
+    const { url } = await role
+    report({ type: 'ready', ...(url === undefined ? {} : { url }) })
+    if (!hasParent) console.log(`ready${url === undefined ? '' : ` at ${url}`}`)
+  } catch (error) {
+    fail(error)
+  }
+}
+
+/** Tells the parent, if there is one that still listens. */
+export function report(message: RoleReport): void {
+  // The callback swallows the error of a channel that closed meanwhile; the disconnect is already ending this process.
+  if (process.connected) process.send?.(message, undefined, undefined, () => {})
+}
+
+function fail(error: unknown): void {
+  console.error(error)
+  process.exit(1)
+}
