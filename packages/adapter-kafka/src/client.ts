@@ -1,0 +1,58 @@
+/**
+ * The parts of a Kafka client that are used. kafkajs fits, and so does the KafkaJS-shaped client of
+ * `@confluentinc/kafka-javascript`: see `test/client-types.test.ts`.
+ */
+
+export interface KafkaRecord {
+  key: Buffer | string | null
+  value: Buffer | null
+  headers: Record<string, Buffer | string>
+}
+
+export interface KafkaProducer {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  send(record: { topic: string; messages: KafkaRecord[] }): Promise<unknown>
+  /** kafkajs says so; the Confluent client does not. */
+  isIdempotent?(): boolean
+}
+
+export interface TopicPartition {
+  readonly topic: string
+  readonly partition: number
+}
+
+export interface FetchedRecord {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly offset: string
+  readonly headers?: Readonly<Record<string, Buffer | string | (Buffer | string)[] | undefined>>
+}
+
+export interface FetchedBatch {
+  readonly batch: { readonly topic: string; readonly partition: number; readonly messages: readonly FetchedRecord[] }
+  resolveOffset(offset: string): void
+  isRunning(): boolean
+  /** True when a seek is pending: the batch is of the old position. */
+  isStale(): boolean
+}
+
+export interface KafkaConsumer {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  subscribe(subscription: { topics: string[]; fromBeginning?: boolean }): Promise<void>
+  run(config: {
+    autoCommit?: boolean
+    eachBatchAutoResolve?: boolean
+    partitionsConsumedConcurrently?: number
+    eachBatch?: (payload: FetchedBatch) => Promise<void>
+  }): Promise<void>
+  commitOffsets(offsets: { topic: string; partition: number; offset: string }[]): Promise<void>
+  seek(position: { topic: string; partition: number; offset: string }): void
+  pause(partitions: { topic: string; partitions: number[] }[]): void
+  resume(partitions: { topic: string; partitions: number[] }[]): void
+  /** kafkajs tells of assignments and crashes by events. */
+  on?(event: 'consumer.group_join' | 'consumer.crash', listener: (event: { payload: unknown }) => void): () => void
+  /** The Confluent client has no such events and is asked. */
+  assignment?(): TopicPartition[]
+}

@@ -1,0 +1,117 @@
+import { PublishOutageError } from '@malote/outbox-core'
+import { invalidOption } from '@malote/outbox-core/adapter'
+import type { KafkaProducer } from './client.ts'
+
+/** Connected producers, each for one request at a time; one that failed is never used again. */
+export interface ProducerPool {
+  /**
+   * Runs the task with a producer of its own.
+   *
+   * @throws PublishOutageError when no producer could connect, `signal.reason` as soon as the signal aborts, or what the task threw
+   */
+  use<Result>(task: (producer: KafkaProducer) => Promise<Result>, signal: AbortSignal): Promise<Result>
+  /** Disconnects every producer. No task may be running. */
+  close(): Promise<void>
+}
+
+/** @throws OutboxError `INVALID_OPTION` when `create` makes a producer that says it is not idempotent */
+export function createProducerPool(create: () => KafkaProducer, size: number): ProducerPool {
+  // Made at once, and connected on first use, so that a wrong setting shows at start and not at the first message.
+  const unused = [checked(create())]
+  const idle: KafkaProducer[] = []
+  const waiting: (() => void)[] = []
+  const leaving = new Set<Promise<void>>()
+  let live = 0
+
+  async function acquire(signal: AbortSignal): Promise<KafkaProducer> {
+    for (;;) {
+      signal.throwIfAborted()
+      const ready = idle.pop()
+      if (ready !== undefined) return ready
+      if (live < size) return connectOne(signal)
+      await orAborted(new Promise<void>((resolve) => waiting.push(resolve)), signal)
+    }
+  }
+
+  async function connectOne(signal: AbortSignal): Promise<KafkaProducer> {
+    live++
+    const producer = unused.pop() ?? checked(create())
+    const connecting = producer.connect()
+    try {
+      await orAborted(connecting, signal)
+      return producer
+    } catch (error) {
+      retire(producer, connecting)
+      if (signal.aborted) throw error
+      throw new PublishOutageError(
+        `cannot connect to Kafka: ${error instanceof Error ? error.message : String(error)}`,
+        {
+          cause: error,
+        },
+      )
+    }
+  }
+
+  function retire(producer: KafkaProducer, work: Promise<unknown>): void {
+    live--
+    wakeOne()
+    const left = leave(producer, work).finally(() => leaving.delete(left))
+    leaving.add(left)
+  }
+
+  // A waiter that gave up is woken in vain and passes nothing on: so all look again.
+  function wakeOne(): void {
+    for (const wake of waiting.splice(0)) wake()
+  }
+
+  return {
+    use: async (task, signal) => {
+      const producer = await acquire(signal)
+      const work = task(producer)
+      try {
+        const result = await orAborted(work, signal)
+        idle.push(producer)
+        wakeOne()
+        return result
+      } catch (error) {
+        retire(producer, work)
+        throw error
+      }
+    },
+    close: async () => {
+      for (const producer of idle.splice(0)) retire(producer, Promise.resolve())
+      await Promise.all(leaving)
+    },
+  }
+}
+
+function checked(producer: KafkaProducer): KafkaProducer {
+  if (producer.isIdempotent?.() === false)
+    throw invalidOption(
+      'producer',
+      'one that is not idempotent',
+      'made with `producerDefaults`, or at least `idempotent: true`',
+    )
+  return producer
+}
+
+async function leave(producer: KafkaProducer, work: Promise<unknown>): Promise<void> {
+  // A failed goodbye leaves nothing to do: its connections are broken or end with the process.
+  const disconnect = (): Promise<void> => producer.disconnect().catch(() => {})
+  await disconnect()
+  // An abandoned request of a client set to retry reconnects behind our back; once it has ended, nothing does any more.
+  await work.then(disconnect, disconnect)
+}
+
+/** Settles as the promise does, or rejects with the signal's reason as soon as it aborts. */
+async function orAborted<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

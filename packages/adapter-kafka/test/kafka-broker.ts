@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto'
+import type { OutboxMessage } from '@malote/outbox-core'
+import { type Admin, type IHeaders, Kafka, logLevel } from 'kafkajs'
+import { createKafkaPublisher, type KafkaPublisherOptions, producerDefaults } from '../src/index.ts'
+
+export interface ReadRecord {
+  readonly partition: number
+  readonly offset: string
+  readonly key: string | null
+  readonly value: string
+  readonly id: string
+  readonly headers: IHeaders
+}
+
+/** A connection to the broker under test, and what was made through it, closed together. */
+export interface KafkaBroker {
+  readonly kafka: Kafka
+  readonly admin: Admin
+  /** A new topic of a random name. */
+  topic(settings?: { partitions?: number; config?: Readonly<Record<string, string>> }): Promise<string>
+  publisher(options?: Partial<KafkaPublisherOptions>): ReturnType<typeof createKafkaPublisher>
+  /** Everything in the topic, by a plain consumer that reads to the end as of now. */
+  read(topic: string): Promise<ReadRecord[]>
+  close(): Promise<void>
+}
+
+export async function connectKafka(brokers: readonly string[]): Promise<KafkaBroker> {
+  const kafka = new Kafka({
+    brokers: [...brokers],
+    logLevel: logLevel.NOTHING,
+    retry: { initialRetryTime: 50, retries: 8 },
+  })
+  const admin = kafka.admin()
+  await admin.connect()
+  const closers: (() => Promise<void>)[] = [() => admin.disconnect()]
+  return {
+    kafka,
+    admin,
+    topic: async ({ partitions = 3, config = {} } = {}) => {
+      const topic = `test-${randomUUID()}`
+      const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
+      await admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries }], waitForLeaders: true })
+      return topic
+    },
+    publisher: (options) => {
+      const publisher = createKafkaPublisher({
+        producer: () => kafka.producer(producerDefaults),
+        source: '/tests',
+        ...options,
+      })
+      closers.unshift(() => publisher.close())
+      return publisher
+    },
+    read: (topic) => readTopic(kafka, admin, topic),
+    close: async () => {
+      for (const close of closers) await close()
+    },
+  }
+}
+
+async function readTopic(kafka: Kafka, admin: Admin, topic: string): Promise<ReadRecord[]> {
+  const ends = await admin.fetchTopicOffsets(topic)
+  const open = new Set(ends.filter(({ high, low }) => high !== low).map(({ partition }) => partition))
+  const records: ReadRecord[] = []
+  if (open.size === 0) return records
+  const consumer = kafka.consumer({ groupId: randomUUID(), maxWaitTimeInMs: 50 })
+  const { promise, resolve } = Promise.withResolvers<void>()
+  await consumer.connect()
+  await consumer.subscribe({ topics: [topic], fromBeginning: true })
+  await consumer.run({
+    autoCommit: false,
+    eachMessage: ({ partition, message: { offset, key, value, headers = {} } }) => {
+      const id = String(headers['ce_id'])
+      records.push({ partition, offset, key: key?.toString() ?? null, value: String(value), id, headers })
+      const end = ends.find((end) => end.partition === partition)?.high
+      if (BigInt(offset) + 1n === BigInt(end ?? 0)) open.delete(partition)
+      if (open.size === 0) resolve()
+      return Promise.resolve()
+    },
+  })
+  await promise
+  await consumer.disconnect()
+  return records
+}
+
+let made = 0
+
+export function aMessage(change: Partial<OutboxMessage> = {}): OutboxMessage {
+  return {
+    id: randomUUID(),
+    topic: 'orders',
+    type: 'order.accepted',
+    orderingKey: null,
+    headers: {},
+    body: `{"n":${String(made++)}}`,
+    contentType: 'application/json',
+    createdAt: new Date('2026-01-02T03:04:05.678Z'),
+    attempt: 1,
+    ...change,
+  }
+}
