@@ -9,7 +9,10 @@ const followers = [[keyed], [keyed]]
 const threeWriters = [[unkeyed], [keyed], [unkeyed, keyed]]
 const floors = ['barrier', 'suspects'] as const
 
-describe.each(floors)('the protocol with the %s floor, over all interleavings', (floor) => {
+// Seconds of pure computing on an idle machine; the limit is for a busy one.
+const timeout = 60_000
+
+describe.each(floors)('the protocol with the %s floor, over all interleavings', { timeout }, (floor) => {
   it.each<[string, Omit<ProtocolOptions, 'floor'>]>([
     [
       'two writers of one key, one of them of another message too, two relays, any one fault',
@@ -77,7 +80,7 @@ const broken: readonly Broken[] = [
   },
 ]
 
-describe('a broken protocol has a counterexample', () => {
+describe('a broken protocol has a counterexample', { timeout }, () => {
   it.each(broken)('$mistake', ({ mistake, system, floors, property, steps }) => {
     for (const floor of floors) {
       const { violation } = explore(createProtocol({ ...system, floor, mistake }))

@@ -127,13 +127,19 @@ export function stateKey(state: State): string {
 
 const phaseCodes = { idle: 0, begun: 1, drawn: 2 } as const
 
-function memoryKey(relay: RelayMemory): string {
-  const values = Object.values(relay) as (number | boolean | readonly (number | Suspect)[])[]
-  const codes = values.flatMap((value) =>
-    typeof value === 'object' ? [...value.flatMap(itemCodes), 0] : Number(value) + 1,
-  )
-  return String.fromCharCode(...codes)
-}
+/** Most steps leave a relay's memory as it was: its key is made once. */
+const memoryKeys = new WeakMap<RelayMemory, string>()
 
-const itemCodes = (item: number | Suspect): number[] =>
-  typeof item === 'number' ? [item + 1] : [item.transaction + 1, item.lo + 1]
+function memoryKey(relay: RelayMemory): string {
+  const made = memoryKeys.get(relay)
+  if (made !== undefined) return made
+  const { fence, position, previousPosition, floor, holders, candidate, lateFrom, reading, known, checked } = relay
+  const { settledDuringRead, sent, failed, waiting, skipped, rereadFrom, buffer, suspects } = relay
+  const flags = (relay.owns ? 1 : 0) + (relay.isExpired ? 2 : 0) + (relay.raisesFloor ? 4 : 0)
+  const sets = String.fromCharCode(holders + 1, reading + 1, known, settledDuringRead, checked, sent, failed, waiting)
+  const seqs = String.fromCharCode(fence, position, previousPosition, floor, candidate, lateFrom, skipped, rereadFrom)
+  let key = String.fromCharCode(flags, buffer.length, ...buffer) + sets + seqs
+  for (const { transaction, lo } of suspects) key += String.fromCharCode(transaction, lo)
+  memoryKeys.set(relay, key)
+  return key
+}
