@@ -1,0 +1,32 @@
+import { type AtomicHandler, type AtomicOptions, createAtomicOperation } from './atomic.ts'
+import type { IdempotentOperation } from './http.ts'
+import { type IdempotencyOptions, resolveOptions } from './idempotency-options.ts'
+import type { Database, TransactionOf } from './transaction.ts'
+
+/** Makes operations idempotent: a request and its retries have one effect and get one answer. */
+export interface Idempotency<Db extends Database, Context> {
+  /**
+   * An operation whose effects are all in the database (and the outbox): they, the key and the response commit together.
+   * Mount it with an entry point, `idempotentRoute` of `@malote/idempotency/fastify` for example.
+   *
+   * @throws IdempotencyError `INVALID_OPTION`
+   */
+  atomic(
+    options: AtomicOptions<Context>,
+    handler: AtomicHandler<TransactionOf<Db>, Context>,
+  ): IdempotentOperation<Context>
+}
+
+/**
+ * Creates the HTTP side: one per process. Opens no connection of its own and starts nothing.
+ *
+ * @throws IdempotencyError `INVALID_OPTION`
+ */
+export function createIdempotency<Db extends Database, Context = unknown>(
+  options: IdempotencyOptions<Db, Context>,
+): Idempotency<Db, Context> {
+  const settings = resolveOptions(options)
+  return {
+    atomic: (operationOptions, handler) => createAtomicOperation(settings, operationOptions, handler),
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * Idempotency for PostgreSQL: an inbox that applies each message once, and HTTP requests whose key, effect, messages and
+ * response commit together.
+ *
+ * @packageDocumentation
+ */
+
+// Messages
+export { createInbox } from './inbox.ts'
+export type { Inbox, InboxMessage, InboxOptions, InboxResult } from './inbox.ts'
+
+// Requests
+export { createIdempotency } from './idempotency.ts'
+export type { Idempotency } from './idempotency.ts'
+export type { AtomicCall, AtomicHandler, AtomicOptions } from './atomic.ts'
+export type { IdempotencyOptions, RetentionOptions } from './idempotency-options.ts'
+export type { EncryptionOptions } from './body-cipher.ts'
+export type { OperationOptions, ReplayedRecord } from './prepare.ts'
+export type { HandlerResponse, HttpRequest, HttpResponse, IdempotentOperation } from './http.ts'
+export type { ProblemCode } from './problem.ts'
+
+// Failing and seeing
+export { IdempotencyError } from './errors.ts'
+export type { IdempotencyErrorCode } from './errors.ts'
+export type { IdempotencyEvent, InboxEvent, RequestOutcome } from './events.ts'
+
+// The database
+export { migrateIdempotency } from './migrate.ts'
+export type { Database, IsolationLevel, KyselyDatabase, PgPool, PooledClient, TransactionOf } from './transaction.ts'

@@ -1,0 +1,55 @@
+import { fingerprintVersion, sameFingerprint } from './fingerprint.ts'
+
+/** What the store remembers of a key. */
+export interface KeyRecord {
+  readonly fingerprintVersion: number
+  readonly fingerprint: Buffer
+  readonly state: 'in_progress' | 'completed' | 'retryable' | 'indeterminate'
+  readonly operation: string
+  readonly expired: boolean
+  readonly leaseMs: number | null
+  readonly completedAt: Date | null
+  readonly resourceRef: string | null
+  readonly status: number | null
+  readonly headers: Readonly<Record<string, string>>
+  /** As stored: sealed when `encryptionKeyId` is set. */
+  readonly body: Buffer | null
+  /** False when the body has expired, or was too large to keep. */
+  readonly bodyKept: boolean
+  readonly encryptionKeyId: string | null
+}
+
+/** What a request meets whose key is already known. */
+export type Meeting = 'expired' | 'mismatch' | 'in-progress' | 'retryable' | 'indeterminate' | 'gone' | 'replay'
+
+/** A meeting that ends the request without running its handler. */
+export type SettledMeeting = Exclude<Meeting, 'expired' | 'retryable'>
+
+/** Judges a request by the record of its key. Pure: everything about time was decided by the database. */
+export function meet(record: KeyRecord, fingerprint: Buffer): Meeting {
+  if (record.expired) return 'expired'
+  if (record.fingerprintVersion !== fingerprintVersion || !sameFingerprint(record.fingerprint, fingerprint))
+    return 'mismatch'
+  if (record.state === 'in_progress') return 'in-progress'
+  if (record.state !== 'completed') return record.state
+  return record.bodyKept ? 'replay' : 'gone'
+}
+
+export function toKeyRecord(row: Record<string, unknown>): KeyRecord {
+  const number = (value: unknown): number | null => (value === null || value === undefined ? null : Number(value))
+  return {
+    fingerprintVersion: Number(row['fingerprint_version']),
+    fingerprint: row['fingerprint'] as Buffer,
+    state: row['state'] as KeyRecord['state'],
+    operation: row['operation'] as string,
+    expired: row['expired'] === true,
+    leaseMs: number(row['lease_ms']),
+    completedAt: row['completed_at'] as Date | null,
+    resourceRef: row['resource_ref'] as string | null,
+    status: number(row['response_status']),
+    headers: (row['response_headers'] as Record<string, string> | null) ?? {},
+    body: row['response_body'] as Buffer | null,
+    bodyKept: row['body_kept'] === true,
+    encryptionKeyId: row['encryption_key_id'] as string | null,
+  }
+}

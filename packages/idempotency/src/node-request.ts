@@ -1,0 +1,12 @@
+import type { IncomingMessage } from 'node:http'
+import type { HttpRequest } from './http.ts'
+
+/** A Node.js request as an operation wants it. Headers come from the raw list: `headers` joins or drops repeated ones. */
+export function nodeRequest(raw: IncomingMessage, url: string, body: Uint8Array): HttpRequest {
+  return { method: raw.method ?? 'GET', url, headers: (name) => headerValues(raw.rawHeaders, name), body }
+}
+
+/** @param rawHeaders - names and values in turn, as Node.js keeps them */
+function headerValues(rawHeaders: readonly string[], name: string): readonly string[] {
+  return rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name)
+}

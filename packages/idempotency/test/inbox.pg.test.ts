@@ -1,0 +1,239 @@
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import { Kysely, PostgresDialect } from 'kysely'
+import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { createInbox, migrateIdempotency } from '../src/index.ts'
+import { gate, isWaiting } from './gates.ts'
+
+let database: TestDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  pool = database.pool()
+  await migrateIdempotency(pool)
+  await pool.query('create table effects (name text not null)')
+})
+beforeEach(() => pool.query('truncate effects, malote.processed_messages'))
+afterAll(() => database.drop())
+
+const message = (change = {}) => ({ consumer: 'balance', messageId: '0198b1a0-0000-7000-8000-000000000001', ...change })
+const effects = async () => (await pool.query('select name from effects order by name')).rows.map((row) => row.name)
+const effect = (tx: pg.ClientBase, name = 'effect') =>
+  tx.query('insert into effects values ($1)', [name]).then(() => {})
+const inbox = createInbox()
+
+describe('an inbox', () => {
+  it('applies a message once, however often it is delivered', async () => {
+    const results = []
+    for (let delivery = 0; delivery < 3; delivery++)
+      results.push(await inbox.transact(pool, message(), (tx) => effect(tx)))
+
+    expect(results).toEqual(['processed', 'duplicate', 'duplicate'])
+    expect(await effects()).toEqual(['effect'])
+  })
+
+  it("29. two consumers each apply the same message once, in the caller's own transactions", async () => {
+    const client = await database.client()
+    const results = []
+    for (const consumer of ['balance', 'audit', 'balance', 'audit']) {
+      await client.query('begin')
+      results.push(await inbox.once(client, message({ consumer }), () => effect(client, consumer)))
+      await client.query('commit')
+    }
+
+    expect(results).toEqual(['processed', 'processed', 'duplicate', 'duplicate'])
+    expect(await effects()).toEqual(['audit', 'balance'])
+  })
+
+  it('works in a Kysely transaction, with effects through it', async () => {
+    const db = new Kysely<{ effects: { name: string } }>({ dialect: new PostgresDialect({ pool: database.pool() }) })
+    const apply = () =>
+      inbox.transact(db, message(), async (trx) => {
+        await trx.insertInto('effects').values({ name: 'kysely' }).execute()
+      })
+
+    expect([await apply(), await apply()]).toEqual(['processed', 'duplicate'])
+    expect(await effects()).toEqual(['kysely'])
+    await db.destroy()
+  })
+
+  it('30. a duplicate in flight is not reported as one; after the rollback of the first it is processed', async () => {
+    const [first, second] = [await database.client(), await database.client()]
+    await first.query('begin')
+    await inbox.once(first, message(), () => effect(first))
+    await second.query('begin')
+
+    const deferring = createInbox({ waitMs: 50 })
+    await expect(deferring.once(second, message(), () => effect(second))).rejects.toMatchObject({ code: 'IN_FLIGHT' })
+    await second.query('rollback')
+    await first.query('rollback')
+
+    expect(await inbox.transact(pool, message(), (tx) => effect(tx))).toBe('processed')
+    expect(await effects()).toEqual(['effect'])
+  })
+
+  it('30. with "defer" a duplicate in flight fails at once and leaves its transaction usable', async () => {
+    const deferring = createInbox({ inFlight: 'defer' })
+    const [first, second] = [await database.client(), await database.client()]
+    await first.query('begin')
+    await deferring.once(first, message(), () => effect(first))
+    await second.query('begin')
+
+    await expect(deferring.once(second, message(), () => effect(second))).rejects.toMatchObject({ code: 'IN_FLIGHT' })
+
+    expect((await second.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+    await second.query('rollback')
+    await first.query('commit')
+    expect(await deferring.transact(pool, message(), (tx) => effect(tx))).toBe('duplicate')
+  })
+
+  it('6. a duplicate that waits takes over when the first rolls back', async () => {
+    const first = await database.client()
+    await first.query('begin')
+    await inbox.once(first, message(), () => effect(first, 'first'))
+
+    const waiting = inbox.transact(pool, message(), (tx) => effect(tx, 'second'))
+    await isWaiting(pool)
+    await first.query('rollback')
+
+    expect(await waiting).toBe('processed')
+    expect(await effects()).toEqual(['second'])
+  })
+
+  it('a duplicate that waits is one when the first commits', async () => {
+    const [entered, opened] = [gate(), gate()]
+    const first = inbox.transact(pool, message(), async (tx) => {
+      await effect(tx, 'first')
+      entered.open()
+      await opened.passed
+    })
+    await entered.passed
+    const waiting = inbox.transact(pool, message(), (tx) => effect(tx, 'second'))
+    await isWaiting(pool)
+    opened.open()
+
+    expect([await first, await waiting]).toEqual(['processed', 'duplicate'])
+    expect(await effects()).toEqual(['first'])
+  })
+
+  it("a handler's own lock_timeout is what it was", async () => {
+    const client = await database.client()
+    await client.query(`begin; set local lock_timeout = '777ms'`)
+    let seen: unknown
+
+    await inbox.once(client, message(), async () => {
+      seen = (await client.query('show lock_timeout')).rows[0].lock_timeout
+    })
+    await client.query('rollback')
+
+    expect(seen).toBe('777ms')
+  })
+})
+
+describe('a failing handler', () => {
+  it('31. its dedup row cannot be committed by whoever swallows the error', async () => {
+    const client = await database.client()
+    await client.query('begin')
+    await inbox.once(client, message(), () => Promise.reject(new Error('no'))).catch(() => {})
+    await client.query('commit')
+
+    expect((await pool.query('select * from malote.processed_messages')).rows).toEqual([])
+    expect(await inbox.transact(pool, message(), (tx) => effect(tx))).toBe('processed')
+  })
+
+  it("31. its dedup row goes with the caller's savepoint, and the transaction lives on", async () => {
+    const client = await database.client()
+    await client.query('begin')
+    await client.query('savepoint s')
+    await inbox.once(client, message(), () => Promise.reject(new Error('no'))).catch(() => {})
+    await client.query('rollback to savepoint s')
+    await effect(client, 'kept')
+    await client.query('commit')
+
+    expect((await pool.query('select * from malote.processed_messages')).rows).toEqual([])
+    expect(await effects()).toEqual(['kept'])
+  })
+
+  it('that swallowed a database error is not reported as processed', async () => {
+    const swallow = (tx: pg.ClientBase) =>
+      tx
+        .query('select 1/0')
+        .then(() => {})
+        .catch(() => {})
+
+    await expect(inbox.transact(pool, message(), swallow)).rejects.toThrow(/rolled back/)
+    const client = await database.client()
+    await client.query('begin')
+    await expect(inbox.once(client, message(), () => swallow(client))).rejects.toThrow(/aborted/)
+    const db = new Kysely<object>({ dialect: new PostgresDialect({ pool: database.pool() }) })
+    const { sql } = await import('kysely')
+    await expect(
+      inbox.transact(db, message(), (trx) =>
+        sql`select 1/0`
+          .execute(trx)
+          .then(() => {})
+          .catch(() => {}),
+      ),
+    ).rejects.toThrow(/aborted/)
+    await db.destroy()
+  })
+
+  it.each([['40001'], ['40P01']])('33. is run again in a new transaction after %s', async (state) => {
+    let runs = 0
+    const result = await inbox.transact(pool, message(), async (tx) => {
+      await effect(tx)
+      if (++runs < 3) await tx.query(`do $$ begin raise exception 'injected' using errcode = '${state}'; end $$`)
+    })
+
+    expect([result, runs, await effects()]).toEqual(['processed', 3, ['effect']])
+  })
+
+  it('34. a lost connection at COMMIT is unknown, not processed', async () => {
+    const lost = inbox.transact(pool, message(), async (tx) => {
+      await effect(tx)
+      const commit = tx.query.bind(tx) as (text: string) => Promise<never>
+      Object.assign(tx, {
+        query: async (text: string) => {
+          if (text !== 'commit') return commit(text)
+          await pool.query('select pg_terminate_backend($1)', [(tx as unknown as { processID: number }).processID])
+          return commit(text)
+        },
+      })
+    })
+
+    await expect(lost).rejects.toMatchObject({ code: 'COMMIT_UNKNOWN' })
+    expect(await inbox.transact(pool, message(), (tx) => effect(tx))).toBe('processed')
+  })
+})
+
+describe('refusals', () => {
+  it('a pool, a client outside a transaction and a message without id or consumer are refused', async () => {
+    const client = await database.client()
+    const none = () => Promise.resolve()
+
+    await expect(inbox.once(pool as never, message(), none)).rejects.toMatchObject({ code: 'NOT_A_TRANSACTION' })
+    await expect(inbox.once(client, message(), none)).rejects.toMatchObject({ code: 'NOT_A_TRANSACTION' })
+    await client.query('begin')
+    await expect(inbox.once(client, message({ messageId: '' }), none)).rejects.toMatchObject({
+      code: 'INVALID_MESSAGE',
+    })
+    await expect(inbox.once(client, message({ consumer: '' }), none)).rejects.toMatchObject({ code: 'INVALID_MESSAGE' })
+    await client.query('rollback')
+  })
+
+  it('without its tables it says what to run', async () => {
+    await expect(
+      createInbox({ schema: 'nowhere' }).transact(pool, message(), () => Promise.resolve()),
+    ).rejects.toMatchObject({ code: 'SCHEMA_MISSING' })
+  })
+
+  it('any id works, and upper-case UUIDs are the same message', async () => {
+    const apply = (messageId: string) => inbox.transact(pool, message({ messageId }), (tx) => effect(tx))
+
+    expect(await apply('order-42:filled')).toBe('processed')
+    expect(await apply('order-42:filled')).toBe('duplicate')
+    expect(await apply('ABCDEF01-0000-7000-8000-000000000001')).toBe('processed')
+    expect(await apply('abcdef01-0000-7000-8000-000000000001')).toBe('duplicate')
+  })
+})

@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest'
+import { type KeyFormat, parseKey } from '../src/key.ts'
+
+const lenient: KeyFormat = { syntax: 'lenient', minLength: 16, maxLength: 255 }
+const key = '0b1f7a52-6d0e-4b6f'
+
+describe('the Idempotency-Key header', () => {
+  it('41. a quoted and a bare value are the same key', () => {
+    expect(parseKey([`"${key}"`], lenient)).toEqual({ kind: 'key', key })
+    expect(parseKey([` ${key}\t`], lenient)).toEqual({ kind: 'key', key })
+  })
+
+  it('41. an escaped quote and backslash are unescaped', () => {
+    expect(parseKey([String.raw`"0123456789abcdef\"\\"`], lenient)).toEqual({ kind: 'key', key: '0123456789abcdef"\\' })
+  })
+
+  it.each([
+    ['empty', ['']],
+    ['quoted and empty', ['""']],
+    ['shorter than the minimum', ['"0123456789abcde"']],
+    ['longer than 255', [`"${'k'.repeat(256)}"`]],
+    ['a control character', [`"${key}\u0007"`]],
+    ['a space inside', [`"${key} ${key}"`]],
+    ['a list', [`"${key}", "${key}"`]],
+    ['a bare list', [`${key},${key}`]],
+    ['sent twice', [key, key]],
+    ['a parameter', [`"${key}";p=1`]],
+    ['a bare parameter', [`${key};p=1`]],
+    ['an unterminated quote', [`"${key}`]],
+    ['an unknown escape', [String.raw`"${key}\n"`]],
+    ['other than ASCII', [`"${key}ç"`]],
+  ])('41. %s is malformed', (_, values) => {
+    expect(parseKey(values, lenient).kind).toBe('malformed')
+  })
+
+  it('41. an absent header is missing, not malformed', () => {
+    expect(parseKey([], lenient)).toEqual({ kind: 'missing' })
+  })
+
+  it('41. strict syntax refuses a bare value', () => {
+    expect(parseKey([key], { ...lenient, syntax: 'strict' }).kind).toBe('malformed')
+    expect(parseKey([`"${key}"`], { ...lenient, syntax: 'strict' }).kind).toBe('key')
+  })
+})
