@@ -1,0 +1,160 @@
+import { describe, expect, it } from 'vitest'
+import { checkHistory, type Rule } from './check-history.ts'
+import type { Committed, Fault, History, OwnershipChange, Publication } from './history.ts'
+
+const aMessage = (id: string, change: Partial<Committed> = {}): Committed => ({
+  id,
+  key: 'k',
+  place: Number(id.slice(1)),
+  lane: 7,
+  atMs: 0,
+  isDoomed: false,
+  ...change,
+})
+const published = (id: string, change: Partial<Publication> = {}): Publication => ({
+  id,
+  relay: 'r1',
+  startedAtMs: 1_000,
+  isAccepted: true,
+  settledAtMs: 1_100,
+  ...change,
+})
+const owner = (to: string | null, atMs: number, fence: number, from: string | null = null): OwnershipChange => ({
+  lane: 7,
+  from,
+  to,
+  fence,
+  atMs,
+})
+const killed: Fault = { kind: 'kill-relay', relay: 'r1', startedAtMs: 1_050, endedAtMs: 1_050, lanes: [7] }
+
+/** Two messages of one key, published, applied once: nothing to complain about. */
+const sound: History = {
+  committed: [aMessage('m1'), aMessage('m2')],
+  publications: [published('m1'), published('m2', { startedAtMs: 1_010 })],
+  arrivals: [
+    { id: 'm1', atMs: 1_020 },
+    { id: 'm2', atMs: 1_030 },
+  ],
+  effects: [
+    { id: 'm1', consumer: 'c' },
+    { id: 'm2', consumer: 'c' },
+  ],
+  consumers: ['c'],
+  deadLetters: [],
+  ownerships: [owner('r1', 10, 1)],
+  faults: [],
+}
+
+const rulesBrokenBy = (change: Partial<History>): Rule[] =>
+  checkHistory({ ...sound, ...change }).violations.map(({ rule }) => rule)
+
+describe('a history that keeps every promise', () => {
+  it('has no violation and is counted', () => {
+    expect(checkHistory(sound)).toEqual({
+      published: 2,
+      delivered: 2,
+      duplicates: 0,
+      effectsApplied: 2,
+      lost: 0,
+      orderViolations: 0,
+      violations: [],
+      recoveryMs: {},
+    })
+  })
+
+  it('may publish again what was in flight when its relay was killed', () => {
+    const first = published('m1', { settledAtMs: null })
+    const again = published('m1', { relay: 'r2', startedAtMs: 1_500 })
+    const ownerships = [owner('r1', 10, 1), owner(null, 1_200, 1, 'r1'), owner('r2', 1_300, 2)]
+
+    const verdict = checkHistory({
+      ...sound,
+      publications: [first, published('m2', { startedAtMs: 1_010 }), again],
+      ownerships,
+      faults: [killed],
+    })
+
+    expect(verdict.violations).toEqual([])
+    expect(verdict.duplicates).toBe(1)
+    expect(verdict.recoveryMs).toEqual({ 'kill-relay': { p50: 450, max: 450 } })
+  })
+
+  it('may deliver an older message again after a newer one', () => {
+    expect(rulesBrokenBy({ arrivals: [...sound.arrivals, { id: 'm1', atMs: 2_000 }] })).toEqual([])
+  })
+
+  it('may dead-letter a message that was made to fail', () => {
+    const doomed = aMessage('m3', { isDoomed: true })
+    const deadLetters = [{ id: 'm3', reason: 'MAX_ATTEMPTS' }]
+
+    expect(rulesBrokenBy({ committed: [...sound.committed, doomed], deadLetters })).toEqual([])
+  })
+})
+
+describe('a violation is found:', () => {
+  it.each<[string, Partial<History>, Rule[]]>([
+    [
+      'a committed message that never left',
+      { committed: [...sound.committed, aMessage('m3')], consumers: [] },
+      ['lost'],
+    ],
+    [
+      'a message of a transaction that rolled back',
+      { committed: [aMessage('m1')] },
+      ['not-committed', 'not-committed'],
+    ],
+    ['two messages of a key the wrong way round', { arrivals: sound.arrivals.toReversed() }, ['out-of-order']],
+    [
+      'a repeat although nothing failed',
+      { publications: [...sound.publications, published('m1', { startedAtMs: 1_200 })] },
+      ['duplicate-without-fault'],
+    ],
+    [
+      'a repeat of what was settled before the fault',
+      {
+        publications: [...sound.publications, published('m1', { startedAtMs: 1_400 })],
+        faults: [{ ...killed, startedAtMs: 1_300, endedAtMs: 1_300 }],
+      },
+      ['duplicate-without-fault'],
+    ],
+    ['an effect applied twice', { effects: [...sound.effects, { id: 'm1', consumer: 'c' }] }, ['effect-twice']],
+    ['an effect never applied', { effects: sound.effects.slice(1) }, ['effect-missing']],
+    ['a consumer that missed everything', { consumers: ['c', 'd'] }, ['effect-missing', 'effect-missing']],
+    [
+      'a good message among the dead letters',
+      { deadLetters: [{ id: 'm1', reason: 'POISON' }] },
+      ['unexpected-dead-letter'],
+    ],
+    [
+      'a doomed message that got through',
+      { committed: [aMessage('m1', { isDoomed: true }), aMessage('m2')] },
+      ['dead-letter-missing'],
+    ],
+    [
+      'a lane taken from a living owner',
+      { ownerships: [owner('r1', 10, 1), owner('r2', 2_000, 2, 'r1')] },
+      ['two-owners'],
+    ],
+    [
+      'a lane taken over without a new fence',
+      { ownerships: [owner('r1', 10, 1), owner(null, 2_000, 1), owner('r2', 2_001, 1)] },
+      ['two-owners'],
+    ],
+    [
+      'a publish that began after the lane had gone to another relay',
+      { ownerships: [owner('r1', 10, 1), owner(null, 500, 1), owner('r2', 501, 2)] },
+      ['published-without-the-lane', 'published-without-the-lane'],
+    ],
+  ])('%s', (_, change, rules) => {
+    expect(rulesBrokenBy(change)).toEqual(rules)
+  })
+
+  it('evidence names the message, its key and its place', () => {
+    const [found] = checkHistory({ ...sound, arrivals: sound.arrivals.toReversed() }).violations
+
+    expect(found?.evidence).toBe(
+      'm1 (key k, place 1, lane 7, committed at 0) first arrived at 1020, after m2 (key k, place 2, lane 7, committed at 0)',
+    )
+  })
+})

@@ -1,0 +1,63 @@
+import { described, type Violation, violation } from './violation.ts'
+import type { Committed, Fault, History, OwnershipChange, Publication } from './history.ts'
+
+/** A message may be published again only when an earlier publication of it was in flight (begun, not settled) during a fault. */
+export function duplicateViolations(history: History): Violation[] {
+  const byId = Map.groupBy(history.publications, ({ id }) => id)
+  return [...byId.values()].flatMap((publications) =>
+    publications.slice(1).flatMap((repeat, index) => {
+      const earlier = publications.slice(0, index + 1).filter(({ isAccepted }) => isAccepted)
+      const unexplained =
+        earlier.length > 0 &&
+        !earlier.some((first) => history.faults.some((fault) => wasInFlight(first, repeat, fault)))
+      return unexplained ? [violation('duplicate-without-fault', repeated(earlier[0] as Publication, repeat))] : []
+    }),
+  )
+}
+
+function wasInFlight(first: Publication, repeat: Publication, fault: Fault): boolean {
+  const touches = fault.relay === null || fault.relay === first.relay || fault.relay === repeat.relay
+  const endedBefore = first.settledAtMs !== null && first.settledAtMs < fault.startedAtMs
+  return touches && !endedBefore && first.startedAtMs <= fault.endedAtMs && fault.startedAtMs <= repeat.startedAtMs
+}
+
+const repeated = (first: Publication, repeat: Publication): string =>
+  `${first.id} was published by ${first.relay} at ${String(Math.round(first.startedAtMs))} (settled ${
+    first.settledAtMs === null ? 'never' : `at ${String(Math.round(first.settledAtMs))}`
+  }) and again by ${repeat.relay} at ${String(Math.round(repeat.startedAtMs))}`
+
+/** A publish must begin while its relay owns the lane. A process paused between its check and its send is the one exception. */
+export function zombieViolations(history: History, committed: ReadonlyMap<string, Committed>): Violation[] {
+  const byLane = Map.groupBy(history.ownerships, ({ lane }) => lane)
+  return history.publications.flatMap((publication) => {
+    const message = committed.get(publication.id)
+    if (message === undefined) return []
+    const changes = byLane.get(message.lane) ?? []
+    if (owned(changes, publication) || wasPaused(history, publication)) return []
+    return [
+      violation(
+        'published-without-the-lane',
+        `${publication.relay} published ${described(message)} at ${String(Math.round(publication.startedAtMs))} without owning its lane`,
+      ),
+    ]
+  })
+}
+
+/** Two clocks tell of one instant: the database's for ownership, the relay's for the publish. */
+const clockToleranceMs = 100
+
+function owned(changes: readonly OwnershipChange[], { relay, startedAtMs }: Publication): boolean {
+  return changes.some((change, index) => {
+    if (change.to !== relay || change.atMs - clockToleranceMs > startedAtMs) return false
+    const until = changes.slice(index + 1).find((later) => later.to !== null)?.atMs ?? Infinity
+    return startedAtMs <= until + clockToleranceMs
+  })
+}
+
+const wasPaused = (history: History, { relay, startedAtMs }: Publication): boolean =>
+  history.faults.some(
+    (fault) =>
+      fault.relay === relay &&
+      fault.startedAtMs <= startedAtMs + clockToleranceMs &&
+      startedAtMs <= fault.endedAtMs + 1_000,
+  )

@@ -1,0 +1,71 @@
+/** What really happened in a run, gathered from sources that know nothing of the library. All instants are one machine's wall clock, in ms. */
+export interface History {
+  /** From the writers' own ledger, written in the same transactions as the messages. */
+  readonly committed: readonly Committed[]
+  /** From a log the publisher's wrapper appends to, in the order of its lines. */
+  readonly publications: readonly Publication[]
+  /** What consumers were handed, in the order they were handed it. */
+  readonly arrivals: readonly Arrival[]
+  readonly effects: readonly Effect[]
+  /** Every consumer that must apply every message. */
+  readonly consumers: readonly string[]
+  readonly deadLetters: readonly DeadLetter[]
+  /** From a trigger on the lanes: every change of owner, in commit order. */
+  readonly ownerships: readonly OwnershipChange[]
+  readonly faults: readonly Fault[]
+}
+
+export interface Committed {
+  readonly id: string
+  readonly key: string | null
+  /** Place in its key, counted by the writer under the key's own lock; 0 without a key. */
+  readonly place: number
+  readonly lane: number
+  readonly atMs: number
+  /** Made to fail for ever: must become a dead letter. */
+  readonly isDoomed: boolean
+}
+
+/** One message handed to a broker once by one relay process. */
+export interface Publication {
+  readonly id: string
+  readonly relay: string
+  readonly startedAtMs: number
+  readonly isAccepted: boolean
+  /** When that relay heard that the row was deleted; null: never. */
+  readonly settledAtMs: number | null
+}
+
+export interface Arrival {
+  readonly id: string
+  readonly atMs: number
+}
+
+export interface Effect {
+  readonly id: string
+  readonly consumer: string
+}
+
+export interface DeadLetter {
+  readonly id: string
+  readonly reason: string
+}
+
+export interface OwnershipChange {
+  readonly lane: number
+  /** Name of the relay process; null: nobody. */
+  readonly from: string | null
+  readonly to: string | null
+  readonly fence: number
+  readonly atMs: number
+}
+
+export interface Fault {
+  readonly kind: string
+  /** The process it was done to; null: to all of them (a server's restart, say). */
+  readonly relay: string | null
+  readonly startedAtMs: number
+  readonly endedAtMs: number
+  /** Lanes that stood still because of it. */
+  readonly lanes: readonly number[]
+}
