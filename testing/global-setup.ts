@@ -12,6 +12,8 @@ interface Shared {
 /** One line a service: the name tests inject its URL by, and how it starts. Add a service here and in `ProvidedContext`. */
 const services = {
   postgresUrl: async (): Promise<Shared> => {
+    const given = process.env['MALOTE_TEST_POSTGRES_URL']
+    if (given !== undefined && given !== '') return { url: given, end: () => Promise.resolve() }
     const service = await startPostgres({ durable: false, settings: { max_prepared_transactions: 10 } })
     return { url: service.url, end: () => service.stop('fast') }
   },

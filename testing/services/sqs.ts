@@ -29,11 +29,11 @@ export interface RestartableSqsService extends SqsService {
 }
 
 /**
- * An SQS and SNS to talk to: the one `MALOTE_SQS_ENDPOINT` names (LocalStack, ElasticMQ, …), else fauxqs in this process,
+ * An SQS and SNS to talk to: the one `MALOTE_TEST_SQS_ENDPOINT` names (LocalStack, ElasticMQ, …), else fauxqs in this process,
  * in memory, up in less than 0.1 s.
  */
 export async function startSqs(options: { readonly port?: number } = {}): Promise<SqsService> {
-  const given = process.env['MALOTE_SQS_ENDPOINT']
+  const given = process.env['MALOTE_TEST_SQS_ENDPOINT']
   if (given !== undefined && given !== '') {
     const endpoint = given.replace(/\/$/, '')
     return { endpoint, port: Number(new URL(endpoint).port || 80), origin: 'environment', close: async () => {} }
