@@ -26,6 +26,13 @@ export type {
   ReceivedMessage,
 } from './consumer.ts'
 
+// Relaying
+export { createRelay } from './relay/relay.ts'
+export type { Relay, RelayReport } from './relay/relay.ts'
+export type { RelayClient, RelayOptions, RelayPool } from './relay/relay-options.ts'
+export { systemClock } from './clock.ts'
+export type { Clock } from './clock.ts'
+
 // Failing
 export { exponentialBackoff } from './backoff.ts'
 export type { Backoff, ExponentialBackoffOptions } from './backoff.ts'

@@ -1,0 +1,95 @@
+import { quoteIdentifier } from './identifiers.ts'
+
+/** The statements by which relays share the lanes. */
+export interface MembershipStatements {
+  readonly takePresence: string
+  readonly join: string
+  readonly renew: string
+  readonly look: string
+  readonly reap: string
+  readonly acquire: string
+  readonly release: string
+  readonly leave: string
+  readonly setAsleep: string
+  readonly ring: string
+}
+
+/** First half of the advisory lock that says "this relay's session lives"; the second half is `presence_key`. */
+const presenceClass = 1_835_101_295
+
+/** Dead: the lease ran out, or the session that held its presence lock is gone. */
+const isDead = `(r.lease_until < clock_timestamp() or r.presence_key is not null and not exists (
+  select from pg_locks as k
+  where k.locktype = 'advisory' and k.classid = ${String(presenceClass)} and k.objid = r.presence_key::oid and k.objsubid = 2
+    and k.database = (select oid from pg_database where datname = current_database())))`
+
+export function membershipStatements(schema: string): MembershipStatements {
+  const s = quoteIdentifier(schema)
+  return {
+    // $1 integer. Session lock: PostgreSQL itself lets it go when the process dies.
+    takePresence: `select pg_try_advisory_lock(${String(presenceClass)}, $1::integer) as taken`,
+
+    // $1 id, $2 name, $3 lease in ms, $4 presence key or null.
+    join: `
+      insert into ${s}.relays (id, name, lease_until, presence_key)
+      values ($1::uuid, $2, clock_timestamp() + $3::float8 * interval '1 millisecond', $4::integer)`,
+
+    // $1 id, $2 lease in ms. No row: it had run out, and the lanes may be somebody else's by now.
+    renew: `
+      update ${s}.relays set lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+      where id = $1::uuid and lease_until > clock_timestamp()
+      returning id`,
+
+    // $1 id, $2 own lanes. Everything that may have to be done, in one look that changes nothing.
+    look: `
+      select
+        (select count(*)::integer from ${s}.relays as r where r.lease_until > clock_timestamp()) as live,
+        (select count(*)::integer from ${s}.relays as r where r.id <> $1::uuid and ${isDead}) as dead,
+        (select count(*)::integer from ${s}.lanes where owner is null) as free,
+        (select extract(epoch from min(m.available_at) - clock_timestamp())::float8 * 1000 from ${s}.messages as m
+          where m.available_at is not null and m.lane = any($2::smallint[])) as waiting_ms,
+        (select extract(epoch from min(available_at) - clock_timestamp())::float8 * 1000 from ${s}.scheduled_messages) as scheduled_ms`,
+
+    // $1 id. The row lock and the recheck under it make renewing and taking over exclude each other; the foreign key frees
+    // the lanes in the same transaction.
+    reap: `
+      with dead as materialized (
+        select r.id from ${s}.relays as r where r.id <> $1::uuid and ${isDead} for update skip locked)
+      delete from ${s}.relays as r using dead where dead.id = r.id returning r.id`,
+
+    // $1 id, $2 how many. Random, so that relays starting together do not all try the same rows.
+    acquire: `
+      with free as materialized (
+        select lane from ${s}.lanes
+        where owner is null and exists (select from ${s}.relays where id = $1::uuid and lease_until > clock_timestamp())
+        order by random() limit $2
+        for update skip locked)
+      update ${s}.lanes as l set owner = $1::uuid, fence = l.fence + 1
+      from free where l.lane = free.lane
+      returning l.lane, l.fence::float8 as fence`,
+
+    // $1 id, $2 lanes, $3 fences, $4 channel. In lane order, as every statement that locks several lanes.
+    release: `
+      with mine as materialized (
+        select l.lane from ${s}.lanes as l
+        join unnest($2::smallint[], $3::bigint[]) as u (lane, fence) on u.lane = l.lane and u.fence = l.fence
+        where l.owner = $1::uuid
+        order by l.lane
+        for update of l),
+      released as (update ${s}.lanes as l set owner = null from mine where l.lane = mine.lane returning l.lane)
+      select count(*)::integer as released, pg_notify($4, 'lanes') from released`,
+
+    // $1 id, $2 channel. Frees the lanes by the foreign key.
+    leave: `
+      with gone as (delete from ${s}.relays where id = $1::uuid returning id)
+      select count(*)::integer as gone, pg_notify($2, 'lanes') from gone`,
+
+    // $1 id, $2 whether asleep.
+    setAsleep: `
+      insert into ${s}.doorbell (relay, asleep) values ($1::uuid, $2::boolean)
+      on conflict (relay) do update set asleep = excluded.asleep`,
+
+    // $1 channel, $2 text.
+    ring: `select pg_notify($1, $2)`,
+  }
+}

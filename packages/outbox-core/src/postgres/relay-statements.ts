@@ -1,0 +1,213 @@
+import { quoteIdentifier } from './identifiers.ts'
+
+/** The statements a running relay uses, in the order of a message's life. */
+export interface RelayStatements {
+  readonly messagesTable: string
+  readonly check: string
+  readonly loadBlocks: string
+  readonly moveScheduled: string
+  readonly read: string
+  readonly readWaiting: string
+  readonly barrier: (sequence: string) => string
+  readonly findMissed: string
+  readonly deletePublished: string
+  readonly scheduleRetries: string
+  readonly buryDead: string
+}
+
+const columns = `m.seq, m.lane, m.id, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type,
+  m.headers::text as headers, extract(epoch from m.created_at)::float8 as created_s, m.attempts`
+
+/** Same text as `orderOf`, and null for a message without a key. Collation "C": equality is equality of bytes. */
+const order = (alias: string): string => `(${alias}.topic || e'\\n' || ${alias}.ordering_key) collate "C"`
+
+/** `$n::text[]` holds the orders that wait; an empty list is folded away when the statement is planned. */
+const notBlocked = (alias: string, n: number): string =>
+  `(${alias}.ordering_key is null or cardinality($${String(n)}::text[]) = 0 or ${order(alias)} <> all($${String(n)}::text[]))`
+
+/** `$1` relay, `$2` lanes, `$3` fences. Nobody can take the lanes while we hold the key share lock on our own relay row:
+ * a reaper must delete that row, and a heartbeat does not conflict with it. */
+const fenced = (s: string): string => `
+  alive as materialized (select id from ${s}.relays where id = $1::uuid for key share),
+  fenced as materialized (
+    select lanes.lane
+    from ${s}.lanes
+    join unnest($2::smallint[], $3::bigint[]) as mine (lane, fence) on mine.lane = lanes.lane and mine.fence = lanes.fence
+    join alive on alive.id = lanes.owner)`
+
+/** A failure's entry appended, the last ten kept. */
+const failures = `
+  (case when jsonb_array_length(coalesce(m.failures, '[]')) >= 10 then m.failures - 0 else coalesce(m.failures, '[]') end)
+  || jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'code', f.code, 'message', f.message))`
+
+/**
+ * Losing one of the relay's own commits in a server crash only repeats a message, so by default it does not wait for the
+ * disk. Inside the statement and local to it: a session setting would leak to other clients through a pooler.
+ */
+const commitMode = (durable: boolean): string =>
+  durable ? `select 'durable'` : `select set_config('synchronous_commit', 'off', true)`
+
+export function relayStatements(schema: string, durableSettles: boolean): RelayStatements {
+  const s = quoteIdentifier(schema)
+  return {
+    messagesTable: `${s}.messages`,
+    check: checkStatement(s),
+    ...readStatements(s, durableSettles),
+    ...settleStatements(s, durableSettles),
+  }
+}
+
+/** $1 text: the messages table. A value of the sequence that is cached by a session could appear below the floor. */
+function checkStatement(s: string): string {
+  return `
+    select pg_get_serial_sequence($1::text, 'seq') as sequence,
+      (select seqcache::integer from pg_sequence where seqrelid = pg_get_serial_sequence($1::text, 'seq')::regclass) as cache,
+      (select attidentity = 'a' from pg_attribute where attrelid = $1::text::regclass and attname = 'seq') as always,
+      (select count(*)::integer from ${s}.lanes) as lanes,
+      (select count(*)::integer from ${s}.scheduled_messages where false) as tables`
+}
+
+function readStatements(
+  s: string,
+  durable: boolean,
+): Pick<RelayStatements, 'loadBlocks' | 'moveScheduled' | 'read' | 'readWaiting' | 'barrier' | 'findMissed'> {
+  return {
+    // $1 smallint[] lanes. Which orders of them must not be read, and from where to read them again afterwards.
+    loadBlocks: `
+      select m.lane, ${order('m')} as "order", min(m.seq)::float8 as seq, false as held
+      from ${s}.messages as m
+      where m.available_at is not null and m.ordering_key is not null and m.lane = any($1::smallint[])
+      group by 1, 2
+      union all
+      select held.lane, ${order('held')}, coalesce(letter.seq, 0)::float8, true
+      from ${s}.held_keys as held
+      left join ${s}.dead_letters as letter on letter.dead_letter_id = held.dead_letter_id
+      where held.lane = any($1::smallint[])`,
+
+    // $1 integer limit, $2 text channel. One mover at a time, or two would interleave one key. A relay runs it between two
+    // reads on the reading connection: it draws seq values and its own lock is not counted by its own floor.
+    moveScheduled: `
+      with mode as materialized (${commitMode(durable)}),
+      turn as materialized (select pg_try_advisory_xact_lock(hashtextextended('malote scheduled ' || $2, 0)) as mine from mode),
+      due as materialized (
+        select available_at, position from ${s}.scheduled_messages
+        where available_at <= now() and (select mine from turn)
+        order by available_at, position
+        limit $1
+        for update skip locked),
+      moved as (
+        delete from ${s}.scheduled_messages as m using due
+        where m.available_at = due.available_at and m.position = due.position
+        returning m.*),
+      added as (
+        insert into ${s}.messages (id, topic, type, ordering_key, payload, payload_binary, content_type, headers, created_at)
+        select id, topic, type, ordering_key, payload, payload_binary, content_type, headers, created_at
+        from moved order by available_at, position
+        returning 1)
+      select count(*)::integer as moved, case when count(*) > 0 then pg_notify($2, '') end from added`,
+
+    // $1 lanes, $2 floors, $3 limits, $4 byte limits, $5 known seqs, $6 blocked orders. One statement, one snapshot, per lane
+    // the lowest unseen rows: whatever is returned, nothing unseen of that lane lies below it. The primary key serves it.
+    read: `
+      select o.*
+      from unnest($1::smallint[], $2::bigint[], $3::integer[], $4::bigint[]) as l (lane, floor, lim, bytes)
+      cross join lateral (
+        select sized.*, sum(sized.size) over (order by sized.seq rows unbounded preceding) - sized.size as before
+        from (
+          select ${columns}, coalesce(pg_column_size(m.payload), pg_column_size(m.payload_binary)) as size
+          from ${s}.messages as m
+          where m.lane = l.lane and m.seq > l.floor and m.available_at is null
+            and m.seq <> all($5::bigint[]) and ${notBlocked('m', 6)}
+          order by m.seq
+          limit l.lim) as sized) as o
+      where o.before <= l.bytes`,
+
+    // $1 lanes, $2 held orders, $3 known seqs, $4 limit. Failed and replayed messages that are due; of one order only the
+    // first. Served by messages_waiting.
+    readWaiting: `
+      select ${columns}, coalesce(pg_column_size(m.payload), pg_column_size(m.payload_binary)) as size
+      from ${s}.messages as m
+      where m.available_at <= now() and m.lane = any($1::smallint[])
+        and ${notBlocked('m', 2)} and m.seq <> all($3::bigint[])
+        and (m.ordering_key is null or not exists (
+          select from ${s}.messages as earlier
+          where earlier.available_at is not null and earlier.lane = m.lane and earlier.topic = m.topic
+            and earlier.ordering_key = m.ordering_key and earlier.seq < m.seq))
+      order by m.available_at, m.seq
+      limit $4`,
+
+    // $1 integer[]: the relay's own backends, whose deletes take the same lock. A prepared transaction has no pid and
+    // counts. Nothing here needs a privilege.
+    barrier: (sequence) => `
+      select (select case when is_called then last_value else last_value - 1 end from ${sequence})::float8 as drawn,
+        array(
+          select distinct virtualtransaction from pg_locks
+          where locktype = 'relation' and relation = '${s.replaceAll("'", "''")}.messages'::regclass
+            and database = (select oid from pg_database where datname = current_database())
+            and mode = 'RowExclusiveLock' and (pid = any($1::integer[])) is not true) as holders`,
+
+    // $1 lanes, $2 floors, $3 known seqs, $4 blocked orders. The net under the floor: must always find nothing.
+    findMissed: `
+      select l.lane, min(missed.seq)::float8 as seq, count(*)::integer as messages
+      from unnest($1::smallint[], $2::bigint[]) as l (lane, floor)
+      cross join lateral (
+        select m.seq from ${s}.messages as m
+        where m.lane = l.lane and m.seq <= l.floor and m.available_at is null
+          and m.seq <> all($3::bigint[]) and ${notBlocked('m', 4)}
+        limit 1000) as missed
+      group by l.lane`,
+  }
+}
+
+function settleStatements(
+  s: string,
+  durable: boolean,
+): Pick<RelayStatements, 'deletePublished' | 'scheduleRetries' | 'buryDead'> {
+  return {
+    // $1 lanes, $2 seqs, $3 ids. No fence: it only ever follows the broker's acknowledgement. The id guards against a
+    // sequence that went back in a failover.
+    deletePublished: `
+      with mode as materialized (${commitMode(durable)})
+      delete from ${s}.messages as m
+      using unnest($1::smallint[], $2::bigint[], $3::uuid[]) as u (lane, seq, id), mode
+      where m.lane = u.lane and m.seq = u.seq and m.id = u.id`,
+
+    // Fenced ($1 to $3); $4 lanes, $5 seqs, $6 ids, $7 delays in ms, $8 codes, $9 messages.
+    scheduleRetries: `
+      with mode as materialized (${commitMode(durable)}), ${fenced(s)},
+      changed as (
+        update ${s}.messages as m
+        set available_at = clock_timestamp() + f.delay_ms * interval '1 millisecond', attempts = m.attempts + 1,
+          failures = ${failures}
+        from unnest($4::smallint[], $5::bigint[], $6::uuid[], $7::float8[], $8::text[], $9::text[])
+            as f (lane, seq, id, delay_ms, code, message)
+          join fenced on fenced.lane = f.lane
+        where m.lane = f.lane and m.seq = f.seq and m.id = f.id)
+      select count(*)::integer as fenced from fenced, mode`,
+
+    // Fenced ($1 to $3); $4 lanes, $5 seqs, $6 ids, $7 reasons, $8 codes, $9 messages, $10 whether the key is held.
+    buryDead: `
+      with mode as materialized (${commitMode(durable)}), ${fenced(s)},
+      dead as (
+        delete from ${s}.messages as m
+        using unnest($4::smallint[], $5::bigint[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::boolean[])
+            as f (lane, seq, id, reason, code, message, hold)
+          join fenced on fenced.lane = f.lane
+        where m.lane = f.lane and m.seq = f.seq and m.id = f.id
+        returning m.id, m.seq, m.lane, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type, m.headers,
+          m.created_at, m.attempts + 1 as attempts, ${failures} as failures, f.reason, f.hold),
+      buried as (
+        insert into ${s}.dead_letters (id, seq, lane, topic, type, ordering_key, payload, payload_binary, content_type, headers,
+          created_at, attempts, failures, reason)
+        select id, seq, lane, topic, type, ordering_key, payload, payload_binary, content_type, headers,
+          created_at, attempts, failures, reason from dead
+        returning dead_letter_id, lane, seq),
+      held as (
+        insert into ${s}.held_keys (topic, ordering_key, dead_letter_id)
+        select dead.topic, dead.ordering_key, buried.dead_letter_id
+        from dead join buried using (lane, seq)
+        where dead.hold and dead.ordering_key is not null
+        on conflict do nothing)
+      select count(*)::integer as fenced from fenced, mode`,
+  }
+}

@@ -1,0 +1,106 @@
+/** An order of which no ready message may be read: a failed one waits for its next attempt, or an operator holds it. */
+interface Block {
+  readonly lane: number
+  /** Nothing of the order below this seq has been passed by. */
+  fromSeq: number
+  isHeld: boolean
+  /** Statements under way that will make it true in the database. */
+  pending: number
+  /** When it last changed here, in reloads begun. */
+  changedIn: number
+}
+
+export interface BlockRow {
+  readonly lane: number
+  readonly order: string
+  readonly seq: number
+  readonly held: boolean
+}
+
+/**
+ * The blocked orders of this relay's lanes. Pure. The database is the authority: `reload` replaces what is here, except
+ * what changed after its query began.
+ */
+export class Blocks {
+  readonly #blocks = new Map<string, Block>()
+  #reloads = 0
+  #heldCount = 0
+
+  get size(): number {
+    return this.#blocks.size
+  }
+
+  get heldCount(): number {
+    return this.#heldCount
+  }
+
+  has(order: string): boolean {
+    return this.#blocks.has(order)
+  }
+
+  orders(): string[] {
+    return [...this.#blocks.keys()]
+  }
+
+  heldOrders(): string[] {
+    return [...this.#blocks].filter(([, block]) => block.isHeld).map(([order]) => order)
+  }
+
+  /** Blocks the order from `seq` on. With `pending`, no reload lifts it before `confirm`. */
+  block(order: string, lane: number, seq: number, options: { pending: boolean }): void {
+    const block = this.#blocks.get(order) ?? { lane, fromSeq: seq, isHeld: false, pending: 0, changedIn: 0 }
+    block.fromSeq = Math.min(block.fromSeq, seq)
+    block.changedIn = this.#reloads
+    if (options.pending) block.pending++
+    this.#blocks.set(order, block)
+  }
+
+  /** The statement announced by `pending` has committed. */
+  confirm(order: string): void {
+    const block = this.#blocks.get(order)
+    if (block === undefined) return
+    block.pending--
+    block.changedIn = this.#reloads
+  }
+
+  removeLane(lane: number): void {
+    for (const [order, block] of this.#blocks) if (block.lane === lane) this.#blocks.delete(order)
+    this.#countHeld()
+  }
+
+  /** Call before the query of a reload is sent; hand the number to `reload`. */
+  beginReload(): number {
+    return ++this.#reloads
+  }
+
+  /** @returns from where which lanes must be read again, and orders that were not blocked before */
+  reload(
+    begun: number,
+    lanes: ReadonlySet<number>,
+    rows: readonly BlockRow[],
+  ): { readonly rewinds: { lane: number; seq: number }[]; readonly blocked: string[] } {
+    const blocked: string[] = []
+    const seen = new Map<string, boolean>()
+    for (const row of rows) {
+      if (!this.#blocks.has(row.order)) blocked.push(row.order)
+      this.block(row.order, row.lane, row.seq, { pending: false })
+      seen.set(row.order, (seen.get(row.order) ?? false) || row.held)
+    }
+    const rewinds: { lane: number; seq: number }[] = []
+    for (const [order, block] of this.#blocks) {
+      if (!lanes.has(block.lane)) continue
+      const isHeld = seen.get(order)
+      block.isHeld = isHeld ?? false
+      if (isHeld !== undefined || block.pending > 0 || block.changedIn >= begun) continue
+      this.#blocks.delete(order)
+      rewinds.push({ lane: block.lane, seq: block.fromSeq })
+    }
+    this.#countHeld()
+    return { rewinds, blocked }
+  }
+
+  #countHeld(): void {
+    this.#heldCount = 0
+    for (const block of this.#blocks.values()) if (block.isHeld) this.#heldCount++
+  }
+}

@@ -1,0 +1,133 @@
+import type { Clock } from '../clock.ts'
+import type { RelayEvent } from '../events.ts'
+import type { Blocks } from './blocks.ts'
+import type { Buffer as MessageBuffer } from './buffer.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { Floor } from './floor.ts'
+import type { Lanes } from './lanes.ts'
+import type { Membership } from './membership.ts'
+import type { ReadLoop } from './read-loop.ts'
+import type { Schedule } from './schedule.ts'
+import { createWake, type Wake } from './wake.ts'
+
+export interface ControlLoopParts {
+  readonly membership: Membership
+  readonly lanes: Lanes
+  readonly floor: Floor
+  readonly blocks: Blocks
+  readonly buffer: MessageBuffer
+  readonly schedule: Schedule
+  readonly dispatcher: Dispatcher
+  readonly readLoop: ReadLoop
+  readonly clock: Clock
+  readonly leaseMs: number
+  readonly report: (event: RelayEvent) => void
+  /** The lease ran out before it was renewed. */
+  readonly onExpired: () => void
+}
+
+const laneCount = 64
+
+/** Between two looks at the other relays, in milliseconds: a relay's death is noticed within it. */
+const lookIntervalMs = 500
+
+/** Keeps the lease and the fair share of lanes. Has a connection of its own, so that no slow read delays a heartbeat. */
+export class ControlLoop {
+  readonly #parts: ControlLoopParts
+  readonly #wake: Wake
+  #isStopped = false
+
+  constructor(parts: ControlLoopParts) {
+    this.#parts = parts
+    this.#wake = createWake(parts.clock)
+  }
+
+  /** Lanes may be free, or one of ours may be ready to leave. */
+  wake(): void {
+    this.#wake.now()
+  }
+
+  /** Something was settled: only a lane on its way out cares. */
+  progressed(): void {
+    if (this.#parts.lanes.all().some((lane) => lane.isLeaving)) this.#wake.now()
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#wake.now()
+  }
+
+  async run(): Promise<void> {
+    const { clock, leaseMs } = this.#parts
+    let lookAtMs = Number.NEGATIVE_INFINITY
+    while (!this.#isStopped) {
+      if (!(await this.#renew())) return
+      await this.#handOver()
+      const nowMs = clock.monotonicMs()
+      // Woken early: look again soon, not at once, however often we are woken.
+      await this.look()
+      lookAtMs = nowMs + Math.min(lookIntervalMs, leaseMs / 6)
+      await this.#wake.wait(Math.max(1, lookAtMs - clock.monotonicMs()))
+    }
+  }
+
+  /** One look at the others, and what follows from it. */
+  async look(): Promise<void> {
+    const { membership, lanes, readLoop, blocks } = this.#parts
+    const look = await membership.look()
+    const reaped = look.dead > 0 ? await membership.reap() : 0
+    const share = Math.ceil(laneCount / Math.max(1, look.live - reaped))
+    if (lanes.size < share && (look.free > 0 || reaped > 0)) await this.#acquire(share - lanes.size)
+    this.#giveBackSurplus(share)
+    if (look.waitingMs !== null) readLoop.waitingDueIn(look.waitingMs)
+    if (look.scheduledMs !== null) readLoop.scheduledDueIn(look.scheduledMs)
+    if (blocks.heldCount > 0) readLoop.reloadBlocks()
+  }
+
+  async #renew(): Promise<boolean> {
+    const { membership, dispatcher, onExpired } = this.#parts
+    const wasTrusted = membership.isTrusted
+    if (!(await membership.renewWhenDue())) {
+      onExpired()
+      return false
+    }
+    if (!wasTrusted) dispatcher.pump()
+    return true
+  }
+
+  async #acquire(count: number): Promise<void> {
+    const { membership, floor, readLoop, report } = this.#parts
+    const acquired = await membership.acquire(count)
+    if (acquired.length === 0) return
+    for (const lane of acquired) floor.addLane(lane)
+    report({ type: 'lanes.acquired', lanes: acquired })
+    readLoop.wake()
+  }
+
+  #giveBackSurplus(share: number): void {
+    const { lanes, schedule, buffer, dispatcher } = this.#parts
+    const staying = lanes.all().filter((lane) => !lane.isLeaving)
+    const surplus = staying.slice(0, Math.max(0, staying.length - share))
+    for (const lane of surplus) {
+      lane.isLeaving = true
+      for (const message of schedule.dropLane(lane.lane)) buffer.drop(message)
+    }
+    if (surplus.length === 0) return
+    dispatcher.drop((message) => !lanes.isActive(message.lane))
+    this.#wake.now()
+  }
+
+  /** Frees the lanes that are on their way out and have nothing in flight or unsettled any more. */
+  async #handOver(): Promise<void> {
+    const { membership, lanes, buffer, blocks, floor, report } = this.#parts
+    const done = lanes.all().filter((lane) => lane.isLeaving && buffer.countOf(lane.lane) === 0)
+    if (done.length === 0) return
+    const released = done.map((lane) => lane.lane)
+    await membership.release(released)
+    for (const lane of released) {
+      floor.removeLane(lane)
+      blocks.removeLane(lane)
+    }
+    report({ type: 'lanes.released', lanes: released })
+  }
+}

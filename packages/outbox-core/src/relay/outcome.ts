@@ -1,0 +1,65 @@
+import type { PublishFailure, PublishResult } from '../publisher.ts'
+import type { BufferedMessage } from './buffer.ts'
+
+export interface FailedMessage {
+  readonly message: BufferedMessage
+  readonly failure: PublishFailure
+}
+
+/** What became of a batch. */
+export interface Outcome {
+  readonly accepted: readonly BufferedMessage[]
+  /** These pay an attempt: messages without a key, and of each order the first that was not accepted. */
+  readonly failed: readonly FailedMessage[]
+  /** Not accepted behind a failed one of the same order: they wait for it and pay nothing. */
+  readonly behind: readonly BufferedMessage[]
+}
+
+const noResult: PublishFailure = {
+  kind: 'retryable',
+  code: 'NO_RESULT',
+  message: 'the publisher returned no result for this message',
+}
+
+/**
+ * Matches results to messages. Pure, and forgiving with a publisher that breaks its contract: a missing result is a
+ * retryable failure, of contradicting ones the failure counts, an unknown id is ignored, and an acceptance behind a failure
+ * of the same order is believed (the broker has it: sending it again would be the only other choice).
+ */
+export function judge(batch: readonly BufferedMessage[], results: readonly PublishResult[]): Outcome {
+  if (isAllAcceptedInOrder(batch, results)) return { accepted: batch, failed: [], behind: [] }
+  const failures = failuresById(results)
+  const accepted: BufferedMessage[] = []
+  const failed: FailedMessage[] = []
+  const behind: BufferedMessage[] = []
+  const brokenOrders = new Set<string>()
+  for (const message of batch) {
+    const failure = failures.has(message.message.id) ? failures.get(message.message.id) : noResult
+    if (failure === null) accepted.push(message)
+    else if (message.order !== null && brokenOrders.has(message.order)) behind.push(message)
+    else {
+      failed.push({ message, failure: failure ?? noResult })
+      if (message.order !== null) brokenOrders.add(message.order)
+    }
+  }
+  return { accepted, failed, behind }
+}
+
+function isAllAcceptedInOrder(batch: readonly BufferedMessage[], results: readonly PublishResult[]): boolean {
+  if (batch.length !== results.length) return false
+  for (let at = 0; at < batch.length; at++) {
+    const result = results[at]
+    if (result?.status !== 'accepted' || result.id !== batch[at]?.message.id) return false
+  }
+  return true
+}
+
+/** Null for an accepted id. */
+function failuresById(results: readonly PublishResult[]): Map<string, PublishFailure | null> {
+  const failures = new Map<string, PublishFailure | null>()
+  for (const result of results) {
+    if (result.status === 'failed') failures.set(result.id, result.failure)
+    else if (!failures.has(result.id)) failures.set(result.id, null)
+  }
+  return failures
+}

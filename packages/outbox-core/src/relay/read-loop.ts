@@ -1,0 +1,167 @@
+import type { Clock } from '../clock.ts'
+import type { RelayEvent } from '../events.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { Doorbell } from './doorbell.ts'
+import type { Floor } from './floor.ts'
+import type { Lanes } from './lanes.ts'
+import type { Reader } from './reader.ts'
+import { createWake, type Wake } from './wake.ts'
+
+export interface ReadLoopParts {
+  readonly reader: Reader
+  readonly floor: Floor
+  readonly lanes: Lanes
+  readonly dispatcher: Dispatcher
+  readonly doorbell: Doorbell
+  readonly clock: Clock
+  readonly pollIntervalMs: number
+  /** Do not read before at least this much fits: many small reads cost more than one. */
+  readonly minSpace: number
+  readonly report: (event: RelayEvent) => void
+}
+
+/** A read of this many messages means there is traffic: stop asking writers to ring. */
+const busyMessages = 50
+
+/** Time without messages after which the relay asks to be rung. */
+const quietBeforeSleepMs = 200
+
+/** A whole round of the net under the floor takes four of these. */
+const netIntervalMs = 15_000
+
+/** Decides when to look at the table, and at what. */
+export class ReadLoop {
+  readonly #parts: ReadLoopParts
+  readonly #wake: Wake
+  #isStopped = false
+  #needsBlocks = false
+  #waitingAtMs = Number.POSITIVE_INFINITY
+  #scheduledAtMs = Number.POSITIVE_INFINITY
+  #netAtMs: number
+  #netRound = 0
+  #lastMessageAtMs: number
+  #pauseMs = 0
+  /** Transactions that began before writers could see that we sleep: they will not ring. */
+  #mayCommitSilently: ReadonlySet<string> = new Set()
+
+  constructor(parts: ReadLoopParts) {
+    this.#parts = parts
+    this.#wake = createWake(parts.clock)
+    this.#lastMessageAtMs = parts.clock.monotonicMs()
+    this.#netAtMs = parts.clock.monotonicMs() + netIntervalMs
+  }
+
+  /** Something may be there to read, or there is room again. */
+  wake(): void {
+    this.#wake.now()
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#wake.now()
+  }
+
+  /** An operator, or a settled message, may have changed which orders wait. */
+  reloadBlocks(): void {
+    this.#needsBlocks = true
+    this.#wake.now()
+  }
+
+  waitingDueIn(ms: number): void {
+    this.#waitingAtMs = Math.min(this.#waitingAtMs, this.#parts.clock.monotonicMs() + Math.max(0, ms))
+    if (ms < this.#pauseMs) this.#wake.now()
+  }
+
+  scheduledDueIn(ms: number): void {
+    this.#scheduledAtMs = Math.min(this.#scheduledAtMs, this.#parts.clock.monotonicMs() + Math.max(0, ms))
+    if (ms < this.#pauseMs) this.#wake.now()
+  }
+
+  /** Waits until there may be something to do. */
+  rest(): Promise<void> {
+    return this.#wake.wait(Math.min(100, this.#untilNextLook()))
+  }
+
+  async run(): Promise<void> {
+    while (!this.#isStopped) {
+      const isBusy = await this.round()
+      await this.#sleepOrWake(isBusy)
+      if (!isBusy) await this.#wake.wait(this.#untilNextLook())
+    }
+  }
+
+  /** One look at everything that may be there. @returns whether another should follow at once */
+  async round(): Promise<boolean> {
+    const { reader, lanes, dispatcher, clock } = this.#parts
+    if (this.#needsBlocks || lanes.all().some((lane) => !lane.isReady)) {
+      this.#needsBlocks = false
+      await reader.loadBlocks()
+    }
+    let isBusy = await this.#lookAtClock()
+    if (reader.space >= this.#parts.minSpace && lanes.size > 0) {
+      const { messages, isPartial } = await reader.read()
+      dispatcher.pump()
+      await reader.barrier()
+      if (messages > 0) this.#lastMessageAtMs = clock.monotonicMs()
+      isBusy ||= isPartial || messages >= busyMessages
+      if (messages > 0) this.#pauseMs = 0
+    }
+    return isBusy && reader.space >= this.#parts.minSpace
+  }
+
+  async #lookAtClock(): Promise<boolean> {
+    const { reader, dispatcher, clock, report } = this.#parts
+    let isBusy = false
+    const nowMs = clock.monotonicMs()
+    if (nowMs >= this.#scheduledAtMs) {
+      this.#scheduledAtMs = Number.POSITIVE_INFINITY
+      if (await reader.moveScheduled()) {
+        this.#scheduledAtMs = nowMs
+        isBusy = true
+      }
+    }
+    if (nowMs >= this.#waitingAtMs && reader.space > 0) {
+      this.#waitingAtMs = Number.POSITIVE_INFINITY
+      const { messages, isPartial } = await reader.readWaiting()
+      dispatcher.pump()
+      if (isPartial && messages > 0) {
+        this.#waitingAtMs = nowMs
+        isBusy = true
+      }
+    }
+    if (nowMs >= this.#netAtMs) {
+      this.#netAtMs = nowMs + netIntervalMs
+      const turn = this.#netRound++ % 4
+      const missed = await reader.findMissed((lane) => lane % 4 === turn)
+      if (missed > 0) report({ type: 'rescan.found-missed', messages: missed })
+    }
+    return isBusy
+  }
+
+  /** Asks writers to ring when it has been quiet, and not to when there is traffic anyway. */
+  async #sleepOrWake(isBusy: boolean): Promise<void> {
+    const { doorbell, reader, floor, clock } = this.#parts
+    if (!doorbell.isHeard) return
+    if (isBusy) {
+      await doorbell.setAsleep(false)
+      return
+    }
+    const isQuiet = clock.monotonicMs() - this.#lastMessageAtMs >= quietBeforeSleepMs
+    if (!doorbell.isAsleep && isQuiet && (await doorbell.setAsleep(true))) {
+      await reader.barrier()
+      this.#mayCommitSilently = floor.holders
+      this.#pauseMs = 0
+    }
+    const { holders } = floor
+    this.#mayCommitSilently = new Set([...this.#mayCommitSilently].filter((holder) => holders.has(holder)))
+  }
+
+  #untilNextLook(): number {
+    const { doorbell, clock, pollIntervalMs } = this.#parts
+    const isDeep = doorbell.isAsleep && this.#mayCommitSilently.size === 0
+    const longestMs = doorbell.isHeard ? (doorbell.isAsleep ? 250 : 20) : pollIntervalMs
+    this.#pauseMs = isDeep ? pollIntervalMs : Math.min(pollIntervalMs, longestMs, Math.max(2, this.#pauseMs * 2))
+    const dueMs = Math.min(this.#waitingAtMs, this.#scheduledAtMs) - clock.monotonicMs()
+    return Math.max(1, Math.min(this.#pauseMs, dueMs))
+  }
+}

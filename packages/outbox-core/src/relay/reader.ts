@@ -1,0 +1,259 @@
+import { orderOf, type OutboxMessage } from '../message.ts'
+import type { RelayStatements } from '../postgres/relay-statements.ts'
+import type { BlockRow, Blocks } from './blocks.ts'
+import type { Buffer as MessageBuffer, BufferedMessage } from './buffer.ts'
+import type { Connection } from './connections.ts'
+import type { Floor } from './floor.ts'
+import type { Lane, Lanes } from './lanes.ts'
+import type { Schedule } from './schedule.ts'
+
+export interface ReaderParts {
+  readonly connection: Connection
+  readonly statements: RelayStatements
+  readonly barrierStatement: string
+  /** The relay's own backends: their deletes take the writers' lock too. */
+  readonly ownPids: readonly number[]
+  readonly channel: string
+  readonly floor: Floor
+  readonly lanes: Lanes
+  readonly blocks: Blocks
+  readonly buffer: MessageBuffer
+  readonly schedule: Schedule
+  readonly maxMessages: number
+  readonly maxBytes: number
+}
+
+export interface ReadReport {
+  /** Messages that were added to the schedule. */
+  readonly messages: number
+  /** There may be more: a limit was hit, or the read was thrown away. */
+  readonly isPartial: boolean
+}
+
+const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
+
+/** Messages moved from the schedule for later in one transaction: bounded, because it holds the floor down meanwhile. */
+const maxMoved = 1_000
+
+/**
+ * Reads ahead of the publisher, within the memory bound, and never skips a message: see floor.ts. Its methods must not
+ * overlap; the session calls them one after the other, and tests call them step by step.
+ */
+export class Reader {
+  readonly #parts: ReaderParts
+
+  constructor(parts: ReaderParts) {
+    this.#parts = parts
+  }
+
+  /** Messages that fit into the buffer now. */
+  get space(): number {
+    const { buffer, maxMessages, maxBytes } = this.#parts
+    return buffer.bytes >= maxBytes ? 0 : Math.max(0, maxMessages - buffer.count)
+  }
+
+  /** Reads what is ready in all active lanes into the schedule. */
+  async read(): Promise<ReadReport> {
+    const { floor, lanes, buffer } = this.#parts
+    const active = lanes.active()
+    if (active.length === 0 || this.space === 0) return { messages: 0, isPartial: active.length > 0 }
+    const shares = this.#share(active)
+    floor.beginRead()
+    buffer.beginRead()
+    try {
+      const rows = await this.#queryReady(active, shares)
+      if (floor.needsConfirmation) await this.barrier()
+      const { reach, isPartial } = coverage(active, shares, rows)
+      if (
+        !floor.finishRead(
+          active.map((lane) => lane.lane),
+          (lane) => reach.get(lane) ?? 0,
+        )
+      )
+        return { messages: 0, isPartial: true }
+      return { messages: this.#enqueueReady(active, rows), isPartial }
+    } finally {
+      buffer.endRead()
+    }
+  }
+
+  /** Looks who may still commit an older message. */
+  async barrier(): Promise<void> {
+    const { connection, barrierStatement, ownPids, floor } = this.#parts
+    const { rows } = await connection.query(barrierStatement, [ownPids])
+    floor.noteBarrier({ drawn: Number(rows[0]?.['drawn']), holders: rows[0]?.['holders'] as string[] })
+  }
+
+  /** Reads failed and replayed messages that are due. Independent of the floor: they keep their old seq. */
+  async readWaiting(): Promise<ReadReport> {
+    const { connection, statements, lanes, blocks, buffer, schedule } = this.#parts
+    const active = lanes.active()
+    const limit = Math.min(this.space, 500)
+    if (active.length === 0 || limit === 0) return { messages: 0, isPartial: active.length > 0 }
+    buffer.beginRead()
+    try {
+      const values = [active.map((lane) => lane.lane), blocks.heldOrders(), buffer.seqs(), limit]
+      const { rows } = await connection.query(statements.readWaiting, values)
+      let messages = 0
+      for (const row of rows) {
+        const message = toMessage(row, true)
+        if (buffer.has(message.seq) || !lanes.isActive(message.lane)) continue
+        if (message.order !== null) this.#blockBehind(message.order, message)
+        buffer.add(message)
+        schedule.add(message)
+        messages++
+      }
+      return { messages, isPartial: rows.length === limit }
+    } finally {
+      buffer.endRead()
+    }
+  }
+
+  /** Learns which orders of the lanes wait. Must have run before a lane is read for the first time. */
+  async loadBlocks(): Promise<void> {
+    const { connection, statements, lanes, blocks, floor } = this.#parts
+    const loading = lanes.all()
+    if (loading.length === 0) return
+    const begun = blocks.beginReload()
+    const { rows } = await connection.query(statements.loadBlocks, [loading.map((lane) => lane.lane)])
+    const changes = blocks.reload(begun, new Set(loading.map((lane) => lane.lane)), rows as unknown as BlockRow[])
+    for (const { lane, seq } of changes.rewinds) floor.rewind(lane, seq)
+    for (const order of changes.blocked) this.#drop(order)
+    for (const lane of loading) lane.isReady = true
+  }
+
+  /** Moves scheduled messages that are due among the ready ones. @returns whether there may be more */
+  async moveScheduled(): Promise<boolean> {
+    const { connection, statements, channel } = this.#parts
+    const { rows } = await connection.query(statements.moveScheduled, [maxMoved, channel])
+    return rows[0]?.['moved'] === maxMoved
+  }
+
+  /** The net: looks below the floor of some lanes for what must not be there. @returns how many messages it found */
+  async findMissed(isChosen: (lane: number) => boolean): Promise<number> {
+    const { connection, statements, lanes, floor, buffer, blocks } = this.#parts
+    const chosen = lanes.active().filter((lane) => isChosen(lane.lane))
+    if (chosen.length === 0) return 0
+    const numbers = chosen.map((lane) => lane.lane)
+    const values = [numbers, numbers.map((lane) => floor.of(lane)), buffer.seqs(), blocks.orders()]
+    const { rows } = await connection.query(statements.findMissed, values)
+    let found = 0
+    for (const row of rows) {
+      floor.rewind(Number(row['lane']), Number(row['seq']))
+      found += Number(row['messages'])
+    }
+    return found
+  }
+
+  async #queryReady(active: readonly Lane[], shares: readonly Share[]): Promise<Record<string, unknown>[]> {
+    const { connection, statements, floor, buffer, blocks } = this.#parts
+    const { rows } = await connection.query(statements.read, [
+      `{${active.map((lane) => lane.lane).join(',')}}`,
+      `{${active.map((lane) => floor.of(lane.lane)).join(',')}}`,
+      `{${shares.map((share) => share.limit).join(',')}}`,
+      `{${shares.map((share) => share.bytes).join(',')}}`,
+      buffer.seqs(),
+      blocks.orders(),
+    ])
+    return rows
+  }
+
+  #enqueueReady(active: readonly Lane[], rows: readonly Record<string, unknown>[]): number {
+    const { lanes, buffer, blocks, schedule } = this.#parts
+    // Not a lane that was handed over, even if it came back since: another relay may have settled what we saw.
+    const usable = new Set(
+      active.filter((lane) => !lane.isLeaving && lanes.get(lane.lane) === lane).map((lane) => lane.lane),
+    )
+    let messages = 0
+    for (const row of rows) {
+      const message = toMessage(row, false)
+      // What changed while the read was running counts: settled, blocked and handed over messages stay out.
+      if (buffer.has(message.seq) || !usable.has(message.lane)) continue
+      if (message.order !== null && blocks.has(message.order)) continue
+      buffer.add(message)
+      schedule.add(message)
+      messages++
+    }
+    return messages
+  }
+
+  /** A waiting message goes first: what is ready behind it must not overtake it. */
+  #blockBehind(order: string, message: BufferedMessage): void {
+    const { blocks } = this.#parts
+    if (!blocks.has(order)) this.#drop(order)
+    blocks.block(order, message.lane, message.seq, { pending: false })
+  }
+
+  #drop(order: string): void {
+    const { schedule, buffer } = this.#parts
+    for (const message of schedule.dropOrder(order)) buffer.drop(message)
+  }
+
+  /** Splits the free space: a lane that came back full last time wants twice as much, others half. */
+  #share(active: readonly Lane[]): Share[] {
+    const { buffer, maxBytes } = this.#parts
+    const wanted = active.reduce((sum, lane) => sum + lane.limit, 0)
+    const scale = Math.min(1, this.space / wanted)
+    const bytesEach = (maxBytes - buffer.bytes) / wanted
+    return active.map((lane) => ({
+      limit: Math.max(1, Math.floor(lane.limit * scale)),
+      bytes: Math.floor(bytesEach * lane.limit),
+    }))
+  }
+}
+
+interface Share {
+  readonly limit: number
+  readonly bytes: number
+}
+
+/** Up to where each lane was covered completely; lanes that hit a limit get a larger share next time. */
+function coverage(
+  active: readonly Lane[],
+  shares: readonly Share[],
+  rows: readonly Record<string, unknown>[],
+): { reach: ReadonlyMap<number, number>; isPartial: boolean } {
+  const seen = new Map<number, { rows: number; bytes: number; last: number }>()
+  for (const row of rows) {
+    const lane = Number(row['lane'])
+    const sum = seen.get(lane) ?? { rows: 0, bytes: 0, last: 0 }
+    sum.rows++
+    sum.bytes += Number(row['size'])
+    sum.last = Math.max(sum.last, Number(row['seq']))
+    seen.set(lane, sum)
+  }
+  const reach = new Map<number, number>()
+  let isPartial = false
+  active.forEach((lane, at) => {
+    const share = shares[at] as Share
+    const sum = seen.get(lane.lane)
+    const isFull = sum !== undefined && (sum.rows >= share.limit || sum.bytes > share.bytes)
+    reach.set(lane.lane, isFull ? sum.last : Number.POSITIVE_INFINITY)
+    lane.limit = isFull ? Math.min(lane.limit * 2, 10_000) : Math.max(16, lane.limit >> 1)
+    isPartial ||= isFull
+  })
+  return { reach, isPartial }
+}
+
+function toMessage(row: Record<string, unknown>, hasWaited: boolean): BufferedMessage {
+  const headers = row['headers'] as string | null
+  const message: OutboxMessage = {
+    id: row['id'] as string,
+    topic: row['topic'] as string,
+    type: row['type'] as string,
+    orderingKey: row['ordering_key'] as string | null,
+    headers: headers === null ? noHeaders : (JSON.parse(headers) as Record<string, string>),
+    body: (row['payload'] ?? row['payload_binary']) as string | Uint8Array,
+    contentType: row['content_type'] as string,
+    createdAt: new Date(Number(row['created_s']) * 1000),
+    attempt: Number(row['attempts']) + 1,
+  }
+  return {
+    seq: Number(row['seq']),
+    lane: Number(row['lane']),
+    order: orderOf(message),
+    bytes: Number(row['size']),
+    hasWaited,
+    message,
+  }
+}

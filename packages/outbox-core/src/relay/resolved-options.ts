@@ -1,0 +1,63 @@
+import { hostname } from 'node:os'
+import { reportTo } from '../adapter/report.ts'
+import { type Backoff, exponentialBackoff } from '../backoff.ts'
+import { type Clock, systemClock } from '../clock.ts'
+import type { RelayEvent } from '../events.ts'
+import { numberOption } from '../options.ts'
+import { schemaOption } from '../postgres/identifiers.ts'
+import type { Publisher } from '../publisher.ts'
+import type { RelayOptions, RelayPool } from './relay-options.ts'
+
+/** The relay's options with defaults filled in and checked. */
+export interface ResolvedRelayOptions {
+  readonly pool: RelayPool
+  readonly publisher: Publisher
+  readonly schema: string
+  readonly name: string
+  readonly batchSize: number
+  readonly concurrency: number
+  readonly maxBufferedMessages: number
+  readonly maxBufferedBytes: number
+  readonly publishTimeoutMs: number
+  readonly leaseMs: number
+  readonly pollIntervalMs: number
+  readonly maxAttempts: number
+  readonly backoff: Backoff
+  readonly outageBackoff: Backoff
+  readonly afterDeadLetter: (topic: string) => 'hold' | 'skip'
+  readonly doorbell: boolean
+  readonly presence: boolean
+  readonly durableSettles: boolean
+  readonly report: (event: RelayEvent) => void
+  readonly clock: Clock
+}
+
+/** @throws OutboxError `INVALID_OPTION` */
+export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions {
+  const after = options.afterDeadLetter ?? 'hold'
+  return {
+    pool: options.pool,
+    publisher: options.publisher,
+    schema: schemaOption(options.schema),
+    name: options.name ?? `${hostname()}:${String(process.pid)}`,
+    batchSize: numberOption('batchSize', options.batchSize, 500, { min: 1, max: 10_000 }),
+    concurrency: numberOption('concurrency', options.concurrency, 4, { min: 1, max: 1_000 }),
+    maxBufferedMessages: numberOption('maxBufferedMessages', options.maxBufferedMessages, 5_000, {
+      min: 64,
+      max: 1_000_000,
+    }),
+    maxBufferedBytes: numberOption('maxBufferedBytes', options.maxBufferedBytes, 16 * 1024 * 1024, { min: 65_536 }),
+    publishTimeoutMs: numberOption('publishTimeoutMs', options.publishTimeoutMs, 10_000, { min: 1 }),
+    leaseMs: numberOption('leaseMs', options.leaseMs, 30_000, { min: 100 }),
+    pollIntervalMs: numberOption('pollIntervalMs', options.pollIntervalMs, 1_000, { min: 1 }),
+    maxAttempts: numberOption('maxAttempts', options.maxAttempts, 10, { min: 1 }),
+    backoff: options.backoff ?? exponentialBackoff(),
+    outageBackoff: options.outageBackoff ?? exponentialBackoff({ baseMs: 200, maxMs: 30_000 }),
+    afterDeadLetter: typeof after === 'function' ? after : () => after,
+    doorbell: options.doorbell ?? true,
+    presence: options.presence ?? true,
+    durableSettles: options.durableSettles ?? false,
+    report: reportTo(options.onEvent),
+    clock: options.clock ?? systemClock,
+  }
+}

@@ -1,0 +1,160 @@
+import type { BufferedMessage } from './buffer.ts'
+
+/** A queue that gives back its memory as it is emptied from the front. */
+class Fifo<Item> {
+  #items: Item[] = []
+  #head = 0
+
+  get length(): number {
+    return this.#items.length - this.#head
+  }
+
+  push(item: Item): void {
+    this.#items.push(item)
+  }
+
+  shift(): Item | undefined {
+    const item = this.#items[this.#head]
+    if (item === undefined) return undefined
+    this.#head++
+    if (this.#head > 1024 && this.#head * 2 > this.#items.length) this.#compact()
+    return item
+  }
+
+  removeWhere(isRemoved: (item: Item) => boolean): Item[] {
+    this.#compact()
+    const removed = this.#items.filter(isRemoved)
+    if (removed.length > 0) this.#items = this.#items.filter((item) => !isRemoved(item))
+    return removed
+  }
+
+  #compact(): void {
+    this.#items = this.#items.slice(this.#head)
+    this.#head = 0
+  }
+}
+
+interface Order {
+  readonly name: string
+  readonly lane: number
+  /** Lowest seq first; the head is at `next`. */
+  items: BufferedMessage[]
+  next: number
+  /** A batch with messages of this order is under way. */
+  isBusy: boolean
+}
+
+/**
+ * Decides what may be sent now. Pure.
+ *
+ * One order (topic and ordering key) is in one batch at a time, in order; a batch may hold many messages of it. Different
+ * orders, and messages without a key, never wait for each other.
+ */
+export class Schedule {
+  readonly #loose = new Fifo<BufferedMessage>()
+  readonly #orders = new Map<string, Order>()
+  readonly #ready = new Fifo<Order>()
+  #length = 0
+
+  /** Messages that wait to be taken, sendable or not. */
+  get length(): number {
+    return this.#length
+  }
+
+  add(message: BufferedMessage): void {
+    this.#length++
+    if (message.order === null) return this.#loose.push(message)
+    let order = this.#orders.get(message.order)
+    if (order === undefined) {
+      order = { name: message.order, lane: message.lane, items: [], next: 0, isBusy: false }
+      this.#orders.set(message.order, order)
+      this.#ready.push(order)
+    }
+    insert(order, message)
+  }
+
+  /** At most `limit` messages to send now, each order's in order. They stay the order's only batch until `release`. */
+  take(limit: number): BufferedMessage[] {
+    const batch: BufferedMessage[] = []
+    // Half for each kind while both wait, so that neither starves; then whatever fills the batch.
+    this.#takeOrdered(batch, this.#loose.length > 0 ? Math.max(1, limit >> 1) : limit)
+    this.#takeLoose(batch, limit)
+    this.#takeOrdered(batch, limit)
+    this.#length -= batch.length
+    return batch
+  }
+
+  /** The batch's messages are acknowledged, dropped or blocked: what follows in their orders may be taken. */
+  release(batch: readonly BufferedMessage[]): void {
+    for (const { order: name } of batch) {
+      const order = name === null ? undefined : this.#orders.get(name)
+      if (order === undefined || !order.isBusy) continue
+      order.isBusy = false
+      if (order.next < order.items.length) this.#ready.push(order)
+      else this.#orders.delete(order.name)
+    }
+  }
+
+  /** Removes what waits in the order and gives it back. What is under way stays so. */
+  dropOrder(name: string): readonly BufferedMessage[] {
+    const order = this.#orders.get(name)
+    if (order === undefined) return []
+    const dropped = order.items.slice(order.next)
+    order.items = []
+    order.next = 0
+    this.#length -= dropped.length
+    return dropped
+  }
+
+  /** Removes what waits in the lane and gives it back. What is under way stays so. */
+  dropLane(lane: number): readonly BufferedMessage[] {
+    const dropped = this.#loose.removeWhere((message) => message.lane === lane)
+    this.#length -= dropped.length
+    for (const order of this.#orders.values()) {
+      if (order.lane === lane) dropped.push(...this.dropOrder(order.name))
+    }
+    return dropped
+  }
+
+  #takeLoose(batch: BufferedMessage[], limit: number): void {
+    while (batch.length < limit) {
+      const message = this.#loose.shift()
+      if (message === undefined) return
+      batch.push(message)
+    }
+  }
+
+  #takeOrdered(batch: BufferedMessage[], limit: number): void {
+    while (batch.length < limit) {
+      const order = this.#ready.shift()
+      if (order === undefined) return
+      const end = Math.min(order.items.length, order.next + limit - batch.length)
+      if (order.next === end) {
+        this.#orders.delete(order.name) // Dropped while it waited for its turn.
+        continue
+      }
+      for (let at = order.next; at < end; at++) batch.push(order.items[at] as BufferedMessage)
+      order.isBusy = true
+      advance(order, end)
+    }
+  }
+}
+
+function advance(order: Order, next: number): void {
+  order.next = next
+  if (next === order.items.length) {
+    order.items = []
+    order.next = 0
+  } else if (next > 1024) {
+    order.items = order.items.slice(next)
+    order.next = 0
+  }
+}
+
+/** Nearly always at the end; a late committer of an unserialised key, or a replayed message, belongs further ahead. */
+function insert(order: Order, message: BufferedMessage): void {
+  let at = order.items.length
+  while (at > order.next && (order.items[at - 1] as BufferedMessage).seq > message.seq) at--
+  if (at === order.items.length) order.items.push(message)
+  else order.items.splice(at, 0, message)
+}

@@ -1,0 +1,294 @@
+import { OutboxError } from '../errors.ts'
+import { membershipStatements } from '../postgres/membership-statements.ts'
+import { sqlStateOf } from '../postgres/queryable.ts'
+import { relayStatements, type RelayStatements } from '../postgres/relay-statements.ts'
+import { uuidv7 } from '../uuid.ts'
+import { Blocks } from './blocks.ts'
+import { type BufferedMessage, createBuffer } from './buffer.ts'
+import { type Connection, type Connections, openConnections } from './connections.ts'
+import { ControlLoop } from './control-loop.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { Doorbell } from './doorbell.ts'
+import { createFloor } from './floor.ts'
+import { Lanes } from './lanes.ts'
+import { Membership } from './membership.ts'
+import { ReadLoop } from './read-loop.ts'
+import { Reader } from './reader.ts'
+import type { ResolvedRelayOptions } from './resolved-options.ts'
+import { Schedule } from './schedule.ts'
+import { Settler } from './settle.ts'
+
+/** Why a session ended before it was stopped. */
+export class SessionLost extends Error {
+  readonly reason: 'lease-expired' | 'fenced' | 'connection-lost'
+
+  constructor(reason: SessionLost['reason'], cause: unknown) {
+    super(`the relay's session ended: ${reason}`, { cause })
+    this.reason = reason
+  }
+}
+
+/**
+ * Everything a relay knows while its connections live: identity, lanes, floors, what is buffered. With any lost connection
+ * all of it is void (the server may have failed over and gone back in time), and the next session starts from nothing.
+ */
+export class Session {
+  readonly relayId: string = uuidv7()
+  readonly #options: ResolvedRelayOptions
+  readonly #connections: Connections
+  readonly #lanes = new Lanes()
+  readonly #blocks = new Blocks()
+  readonly #schedule = new Schedule()
+  readonly #buffer = createBuffer()
+  readonly #floor = createFloor(20_000)
+  readonly #membership: Membership
+  readonly #doorbell: Doorbell
+  readonly #settler: Settler
+  readonly #dispatcher: Dispatcher
+  readonly #reader: Reader
+  readonly #readLoop: ReadLoop
+  readonly #control: ControlLoop
+  readonly #lost = Promise.withResolvers<never>()
+  #isOver = false
+  #hasFailed = false
+
+  /**
+   * Connects and joins the other relays. The relay `formerId` of this process is taken off the list: nothing of it is in flight.
+   *
+   * @throws OutboxError `SCHEMA_MISSING`, `SCHEMA_UNSUPPORTED`
+   */
+  static async open(options: ResolvedRelayOptions, formerId: string | null): Promise<Session> {
+    const early: unknown[] = []
+    let session: Session | undefined
+    const connections = await openConnections(options.pool, options.clock, (error) => {
+      early.push(error)
+      session?.fail('connection-lost', error)
+    })
+    try {
+      const statements = relayStatements(options.schema, options.durableSettles)
+      const sequence = await checkSchema(connections.reader, statements, options.schema)
+      session = new Session(options, connections, statements, sequence)
+      if (formerId !== null) await session.#membership.remove(formerId)
+      await session.#membership.join()
+      if (early.length > 0) throw early[0]
+      return session
+    } catch (error) {
+      connections.destroy()
+      throw error
+    }
+  }
+
+  private constructor(
+    options: ResolvedRelayOptions,
+    connections: Connections,
+    statements: RelayStatements,
+    sequence: string,
+  ) {
+    this.#options = options
+    this.#connections = connections
+    this.#lost.promise.catch(() => {}) // Awaited in `run`; a session that is stopped at the same time has no one to tell.
+    const { clock, report, schema } = options
+    const common = { relayId: this.relayId, channel: schema, clock, lanes: this.#lanes }
+    const control = { ...common, connection: connections.control, statements: membershipStatements(schema) }
+    const state = {
+      floor: this.#floor,
+      lanes: this.#lanes,
+      blocks: this.#blocks,
+      buffer: this.#buffer,
+      schedule: this.#schedule,
+    }
+    this.#membership = new Membership({
+      ...control,
+      name: options.name,
+      leaseMs: options.leaseMs,
+      presence: options.presence,
+    })
+    this.#doorbell = new Doorbell({ ...control, onRing: (reason) => this.#rung(reason) })
+    this.#settler = this.#createSettler(statements)
+    this.#dispatcher = new Dispatcher({
+      ...state,
+      options,
+      settler: this.#settler,
+      isTrusted: () => this.#membership.isTrusted,
+      onProgress: () => this.#progressed(),
+    })
+    this.#reader = new Reader({
+      ...state,
+      connection: connections.reader,
+      statements,
+      barrierStatement: statements.barrier(sequence),
+      ownPids: [connections.reader.pid, connections.settler.pid, connections.control.pid],
+      channel: schema,
+      maxMessages: options.maxBufferedMessages,
+      maxBytes: options.maxBufferedBytes,
+    })
+    const loops = { ...state, clock, report, dispatcher: this.#dispatcher }
+    this.#readLoop = new ReadLoop({
+      ...loops,
+      reader: this.#reader,
+      doorbell: this.#doorbell,
+      pollIntervalMs: options.pollIntervalMs,
+      minSpace: Math.max(1, options.maxBufferedMessages >> 2),
+    })
+    this.#control = new ControlLoop({
+      ...loops,
+      membership: this.#membership,
+      readLoop: this.#readLoop,
+      leaseMs: options.leaseMs,
+      onExpired: () => this.fail('lease-expired', new Error('the lease ran out before it was renewed')),
+    })
+  }
+
+  /** Works until `stop` or a failure. @throws SessionLost */
+  async run(): Promise<void> {
+    const { report, doorbell } = this.#options
+    report({ type: 'relay.started', relayId: this.relayId })
+    const loops = [this.#control.run(), this.#readLoop.run()]
+    if (doorbell) loops.push(this.#listen())
+    await this.#untilOver(Promise.all(loops))
+  }
+
+  /** Publishes what is due now and comes back. @returns false when the broker was out of reach */
+  async drain(): Promise<boolean> {
+    await this.#control.look()
+    const control = this.#control.run()
+    this.#readLoop.waitingDueIn(0)
+    this.#readLoop.scheduledDueIn(0)
+    await this.#untilOver(Promise.race([this.#drained(), control]))
+    return !this.#dispatcher.isOut
+  }
+
+  /** Finishes what is in flight within `graceMs`, aborts the rest, settles, and frees the lanes at once. */
+  async stop(graceMs: number): Promise<void> {
+    this.#readLoop.stop()
+    const published = this.#dispatcher.stop()
+    const cancel = this.#options.clock.after(graceMs, () => this.#dispatcher.abort())
+    await published
+    cancel()
+    this.#control.stop()
+    await Promise.race([this.#settler.idle(), this.#lost.promise])
+    await Promise.race([this.#membership.leave(), this.#lost.promise])
+    this.#isOver = true
+    this.#connections.destroy()
+  }
+
+  /** Ends the session: nothing more is published, everything in memory is void. */
+  fail(reason: SessionLost['reason'], cause: unknown): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#hasFailed = true
+    this.#readLoop.stop()
+    this.#control.stop()
+    this.#lost.reject(new SessionLost(reason, cause))
+  }
+
+  /** Closes the connections after a failure and waits until no publisher call is in flight. */
+  async abandon(): Promise<void> {
+    this.#connections.destroy()
+    const published = this.#dispatcher.stop()
+    this.#dispatcher.abort()
+    await published
+  }
+
+  get lanes(): readonly number[] {
+    return this.#lanes.numbers()
+  }
+
+  async #untilOver(work: Promise<unknown>): Promise<void> {
+    const failing = work.catch((error: unknown) => this.fail('connection-lost', error))
+    await Promise.race([failing, this.#lost.promise])
+    if (this.#hasFailed) await this.#lost.promise
+  }
+
+  async #drained(): Promise<void> {
+    while (!this.#dispatcher.isOut) {
+      const isBusy = await this.#readLoop.round()
+      if (isBusy) continue
+      if (this.#buffer.count === 0) return
+      await this.#readLoop.rest()
+    }
+  }
+
+  async #listen(): Promise<void> {
+    if (await this.#doorbell.listen()) return
+    const reason = 'LISTEN is accepted but nothing is heard: a transaction-mode pooler? Polling only'
+    this.#options.report({ type: 'doorbell.unavailable', reason })
+  }
+
+  #rung(reason: string): void {
+    if (reason === 'lanes') return this.#control.wake()
+    if (reason === 'keys') {
+      this.#readLoop.waitingDueIn(0)
+      this.#readLoop.reloadBlocks()
+    }
+    this.#readLoop.wake()
+  }
+
+  #progressed(): void {
+    this.#readLoop.wake()
+    this.#control.progressed()
+  }
+
+  #createSettler(statements: RelayStatements): Settler {
+    const { clock, report } = this.#options
+    return new Settler({
+      connection: this.#connections.settler,
+      statements,
+      relayId: this.relayId,
+      lanes: this.#lanes,
+      nowMs: () => clock.monotonicMs(),
+      onError: (error) => this.fail('connection-lost', error),
+      onFenced: () => this.fail('fenced', new Error('another relay owns a lane of ours')),
+      onSettled: (messages, ms) => {
+        this.#buffer.settled(messages)
+        report({ type: 'batch.settled', messages: messages.length, ms })
+        if (messages.some((message) => message.hasWaited && message.order !== null)) this.#readLoop.reloadBlocks()
+        this.#progressed()
+      },
+      onRetried: (retries) => {
+        this.#failed(retries.map(({ message }) => message))
+        for (const { message, failure, delayMs } of retries) {
+          this.#readLoop.waitingDueIn(delayMs)
+          const { id, topic, attempt } = message.message
+          report({ type: 'message.retry-scheduled', id, topic, attempt, code: failure.code, retryInMs: delayMs })
+        }
+      },
+      onBuried: (burials) => {
+        this.#failed(burials.map(({ message }) => message))
+        this.#readLoop.reloadBlocks()
+        for (const { message, failure, reason, isKeyHeld } of burials) {
+          const { id, topic, attempt } = message.message
+          report({ type: 'message.dead-lettered', id, topic, attempt, reason, code: failure.code })
+          if (isKeyHeld) report({ type: 'key.held', topic, id })
+        }
+      },
+    })
+  }
+
+  #failed(messages: readonly BufferedMessage[]): void {
+    this.#buffer.settled(messages)
+    for (const { order } of messages) if (order !== null) this.#blocks.confirm(order)
+    this.#progressed()
+  }
+}
+
+/** @returns the sequence behind `messages.seq` */
+async function checkSchema(connection: Connection, statements: RelayStatements, schema: string): Promise<string> {
+  let row: Record<string, unknown> | undefined
+  try {
+    row = (await connection.query(statements.check, [statements.messagesTable])).rows[0]
+  } catch (error) {
+    const state = sqlStateOf(error)
+    if (state !== '42P01' && state !== '3F000') throw error
+    throw new OutboxError(
+      'SCHEMA_MISSING',
+      `the outbox tables are not in schema "${schema}": run migrate(db) or \`malote migrate\` first`,
+      { cause: error },
+    )
+  }
+  if (row?.['cache'] === 1 && row['always'] === true) return String(row['sequence'])
+  throw new OutboxError(
+    'SCHEMA_UNSUPPORTED',
+    `"${schema}".messages.seq must be generated always with cache 1: a cached value can appear below what a relay has already read past`,
+  )
+}

@@ -1,0 +1,157 @@
+import type { RelayStatements } from '../postgres/relay-statements.ts'
+import { sqlStateOf } from '../postgres/queryable.ts'
+import type { BufferedMessage } from './buffer.ts'
+import type { Connection } from './connections.ts'
+import type { Lanes } from './lanes.ts'
+import type { FailedMessage } from './outcome.ts'
+
+export interface Retry extends FailedMessage {
+  readonly delayMs: number
+}
+
+export interface Burial extends FailedMessage {
+  readonly reason: 'MAX_ATTEMPTS' | 'PERMANENT' | 'POISON'
+  readonly isKeyHeld: boolean
+}
+
+export interface SettlerParts {
+  readonly connection: Connection
+  readonly statements: RelayStatements
+  readonly relayId: string
+  readonly lanes: Lanes
+  /** The messages' end is committed. */
+  readonly onSettled: (messages: readonly BufferedMessage[], ms: number) => void
+  readonly onRetried: (retries: readonly Retry[]) => void
+  readonly onBuried: (burials: readonly Burial[]) => void
+  /** Another relay owns one of our lanes. */
+  readonly onFenced: () => void
+  readonly onError: (error: unknown) => void
+  readonly nowMs: () => number
+}
+
+/** Rows in one statement: a delete of this size takes some tens of milliseconds. */
+const maxRows = 5_000
+
+/** Tries again after a deadlock or a serialization failure before giving the connection up. */
+const maxTries = 5
+
+/** Writes down the end of messages, in bulk: while one statement runs, the next batch gathers. */
+export class Settler {
+  readonly #parts: SettlerParts
+  #published: BufferedMessage[] = []
+  #retries: Retry[] = []
+  #burials: Burial[] = []
+  #running: Promise<void> | null = null
+
+  constructor(parts: SettlerParts) {
+    this.#parts = parts
+  }
+
+  /** Accepted by the broker: deletes them. */
+  published(messages: readonly BufferedMessage[]): void {
+    for (const message of messages) this.#published.push(message)
+    this.#start()
+  }
+
+  /** Failed: come again after their delay. */
+  retry(retries: readonly Retry[]): void {
+    this.#retries.push(...retries)
+    this.#start()
+  }
+
+  /** Failed for good: move to the dead letters. */
+  bury(burials: readonly Burial[]): void {
+    this.#burials.push(...burials)
+    this.#start()
+  }
+
+  /** Resolves when everything given so far is committed, or the session has failed. */
+  async idle(): Promise<void> {
+    while (this.#running !== null) await this.#running
+  }
+
+  #start(): void {
+    this.#running ??= this.#run().then(
+      () => {
+        this.#running = null
+      },
+      (error: unknown) => {
+        this.#running = null
+        this.#parts.onError(error)
+      },
+    )
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      if (this.#published.length > 0) await this.#delete(this.#published.splice(0, maxRows))
+      else if (this.#retries.length > 0) await this.#retry(this.#retries.splice(0, maxRows))
+      else if (this.#burials.length > 0) await this.#bury(this.#burials.splice(0, maxRows))
+      else return
+    }
+  }
+
+  async #delete(messages: BufferedMessage[]): Promise<void> {
+    const { connection, statements, onSettled, nowMs } = this.#parts
+    const startMs = nowMs()
+    await again(() => connection.query(statements.deletePublished, identities(messages)))
+    onSettled(messages, nowMs() - startMs)
+  }
+
+  async #retry(retries: Retry[]): Promise<void> {
+    const failures = retries.map(({ failure }) => failure)
+    const isOurs = await this.#fenced(this.#parts.statements.scheduleRetries, retries, [
+      retries.map((retry) => retry.delayMs),
+      failures.map((failure) => storable(failure.code, 100)),
+      failures.map((failure) => storable(failure.message, 1_000)),
+    ])
+    if (isOurs) this.#parts.onRetried(retries)
+  }
+
+  async #bury(burials: Burial[]): Promise<void> {
+    const isOurs = await this.#fenced(this.#parts.statements.buryDead, burials, [
+      burials.map((burial) => burial.reason),
+      burials.map(({ failure }) => storable(failure.code, 100)),
+      burials.map(({ failure }) => storable(failure.message, 1_000)),
+      burials.map((burial) => burial.isKeyHeld),
+    ])
+    if (isOurs) this.#parts.onBuried(burials)
+  }
+
+  /** Runs a write that only the lanes' owner may do. @returns false when a lane has another owner: this relay is a zombie */
+  async #fenced(statement: string, failed: readonly FailedMessage[], columns: unknown[]): Promise<boolean> {
+    const { connection, relayId, lanes, onFenced } = this.#parts
+    const numbers = [...new Set(failed.map(({ message }) => message.lane))].sort((a, b) => a - b)
+    const fences = numbers.map((lane) => lanes.get(lane)?.fence ?? -1)
+    const values = [relayId, numbers, fences, ...identities(failed.map(({ message }) => message)), ...columns]
+    const { rows } = await again(() => connection.queryReadCommitted(statement, values))
+    if (Number(rows[0]?.['fenced']) === numbers.length) return true
+    onFenced()
+    return false
+  }
+}
+
+/** Lanes, seqs and ids as PostgreSQL array literals: cheaper than having the driver escape each element. */
+function identities(messages: readonly BufferedMessage[]): [string, string, string] {
+  return [
+    `{${messages.map((message) => message.lane).join(',')}}`,
+    `{${messages.map((message) => message.seq).join(',')}}`,
+    `{${messages.map((message) => message.message.id).join(',')}}`,
+  ]
+}
+
+/** Text that PostgreSQL accepts, of bounded length: the words come from a broker. */
+function storable(text: string, maxLength: number): string {
+  return text.replaceAll('\0', '').slice(0, maxLength).toWellFormed()
+}
+
+async function again<Result>(statement: () => Promise<Result>): Promise<Result> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await statement()
+    } catch (error) {
+      const state = sqlStateOf(error)
+      if ((state !== '40001' && state !== '40P01') || tries >= maxTries) throw error
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/** Keeps events and lets a test wait for one instead of sleeping. Give `onEvent` to a relay or a consumer. */
+export interface RecordingObserver<Event extends { readonly type: string }> {
+  readonly events: readonly Event[]
+  readonly onEvent: (event: Event) => void
+  /**
+   * Resolves with the first event of the type that matches, past ones included.
+   *
+   * @throws Error after `timeoutMs` (default 10_000), listing the types seen
+   */
+  waitFor<Type extends Event['type']>(
+    type: Type,
+    matches?: (event: Extract<Event, { readonly type: Type }>) => boolean,
+    timeoutMs?: number,
+  ): Promise<Extract<Event, { readonly type: Type }>>
+  /** All events of the type so far. */
+  of<Type extends Event['type']>(type: Type): Extract<Event, { readonly type: Type }>[]
+  /** Forgets the past. */
+  clear(): void
+}
+
+export function createRecordingObserver<Event extends { readonly type: string }>(): RecordingObserver<Event> {
+  type Of<Type extends Event['type']> = Extract<Event, { readonly type: Type }>
+  const events: Event[] = []
+  const listeners = new Set<(event: Event) => void>()
+
+  function waitFor<Type extends Event['type']>(
+    type: Type,
+    matches: (event: Of<Type>) => boolean = () => true,
+    timeoutMs = 10_000,
+  ): Promise<Of<Type>> {
+    const isWanted = (event: Event): event is Of<Type> => event.type === type && matches(event as Of<Type>)
+    const past = events.find(isWanted)
+    if (past !== undefined) return Promise.resolve(past)
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        listeners.delete(listener)
+        reject(new Error(`no event "${type}" within ${String(timeoutMs)} ms; seen: ${summary(events)}`))
+      }, timeoutMs)
+      const listener = (event: Event): void => {
+        if (!isWanted(event)) return
+        clearTimeout(timer)
+        listeners.delete(listener)
+        resolve(event)
+      }
+      listeners.add(listener)
+    })
+  }
+
+  return {
+    events,
+    waitFor,
+    of: <Type extends Event['type']>(type: Type) => events.filter((event): event is Of<Type> => event.type === type),
+    clear: () => {
+      events.length = 0
+    },
+    onEvent: (event) => {
+      events.push(event)
+      for (const listener of listeners) listener(event)
+    },
+  }
+}
+
+function summary(events: readonly { readonly type: string }[]): string {
+  const counts = new Map<string, number>()
+  for (const { type } of events) counts.set(type, (counts.get(type) ?? 0) + 1)
+  return [...counts].map(([type, count]) => `${type} ×${String(count)}`).join(', ') || 'none'
+}
