@@ -37,6 +37,8 @@ export interface PublisherHarness {
    * the message's neighbours: a queue with a lower size limit, a binding that only some headers match, …
    */
   brokerRefusal?(): Promise<{ readonly topic: string; readonly change: Partial<OutboxMessage> }>
+  /** Set when the destination keeps the order in which it accepted messages of one key. */
+  readonly keepsOrder?: true
   /** Set when records carry `brokerKey`. */
   readonly ordersByBrokerKey?: true
   /** Stops the broker as a crash does: connections are cut, new ones refused, what it acknowledged is on disk. */

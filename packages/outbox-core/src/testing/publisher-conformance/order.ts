@@ -29,7 +29,7 @@ export const orderCases: readonly Case[] = [
   },
   {
     name: 'when the broker refuses the 3rd of 10 messages of a key, exactly the first two of the key are accepted',
-    needs: ['brokerRefusal'],
+    needs: ['brokerRefusal', 'keepsOrder'],
     run: (harness) =>
       withPublisher(harness, async (publisher) => {
         const { topic, change } = await harness.brokerRefusal!()

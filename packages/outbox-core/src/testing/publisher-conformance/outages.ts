@@ -70,7 +70,7 @@ export const outageCases: readonly Case[] = [
     run: (harness) =>
       withPublisher(harness, async (publisher) => {
         const topic = await harness.freshTopic()
-        const batch = messagesTo(topic, 5_000, (index) => ({ orderingKey: `key-${String(index % 50)}` }))
+        const batch = messagesTo(topic, 3_000, (index) => ({ orderingKey: `key-${String(index % 50)}` }))
         assertAllAccepted(await publish(harness, publisher, batch.slice(0, 50)))
         const rest = batch.slice(50)
 

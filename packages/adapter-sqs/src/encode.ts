@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto'
+import type { MessageAttributeValue } from '@aws-sdk/client-sqs'
+import type { OutboxMessage } from '@malote/outbox-core'
+import { encodeEnvelope } from '@malote/outbox-core/adapter'
+
+/** CloudEvents attributes carry this before their names; SQS allows no colon. */
+export const attributePrefix = 'ce-'
+/** Holds, as one JSON object, the headers for which no attribute was left or which SQS cannot carry. */
+export const packedHeadersAttribute = 'malote-headers'
+/** `base64` when the body is bytes, empty, or text that SQS refuses. */
+export const bodyEncodingAttribute = 'malote-body-encoding'
+
+/** SQS allows ten attributes; the tenth stays free for the reason of a dead letter. */
+const maxAttributes = 9
+/** Without these a trace breaks at the first consumer that is not ours, so they get an attribute before other headers do. */
+const nativeFirst = ['traceparent', 'tracestate']
+
+export interface EncodedMessage {
+  readonly body: string
+  readonly attributes: Record<string, MessageAttributeValue>
+  /** Message group of a FIFO destination. */
+  readonly group: string
+  /** Size as AWS counts it: body, and name, type and value of every attribute. */
+  readonly bytes: number
+}
+
+/** Pure: what SQS or SNS is given for a message. */
+export function encodeMessage(message: OutboxMessage, source: string): EncodedMessage {
+  const headers = encodeEnvelope(message, { prefix: attributePrefix, source })
+  const body = encodeBody(message.body)
+  if (body.isBase64) headers[bodyEncodingAttribute] = 'base64'
+  const attributes = encodeHeaders(headers)
+  return { body: body.text, attributes, group: groupOf(message), bytes: sizeOf(body.text, attributes) }
+}
+
+function encodeBody(body: Uint8Array | string): { text: string; isBase64: boolean } {
+  if (typeof body === 'string' && body !== '' && isCarried(body)) return { text: body, isBase64: false }
+  const base64 = Buffer.from(typeof body === 'string' ? new TextEncoder().encode(body) : body).toString('base64')
+  // SQS refuses an empty body; a lone padding character decodes to no bytes.
+  return { text: base64 === '' ? '=' : base64, isBase64: true }
+}
+
+/** Gives each header an attribute of its own while there is room; what is left, or cannot be one, is packed. */
+function encodeHeaders(headers: Readonly<Record<string, string>>): Record<string, MessageAttributeValue> {
+  const names = Object.keys(headers).sort((a, b) => rank(a) - rank(b))
+  const possible = names.filter((name) => isAttributeName(name) && headers[name] !== '' && isCarried(headers[name]!))
+  const fitsAll = possible.length === names.length && names.length <= maxAttributes
+  const native = fitsAll ? names : possible.slice(0, maxAttributes - 1)
+  const packed = names.filter((name) => !native.includes(name))
+  const attributes = Object.fromEntries(native.map((name) => [name, textAttribute(headers[name]!)]))
+  if (packed.length > 0) attributes[packedHeadersAttribute] = textAttribute(pack(headers, packed))
+  return attributes
+}
+
+function rank(name: string): number {
+  if (name.startsWith(attributePrefix) || name === 'content-type' || name === bodyEncodingAttribute) return 0
+  return nativeFirst.includes(name) ? 1 + nativeFirst.indexOf(name) : 3
+}
+
+function pack(headers: Readonly<Record<string, string>>, names: readonly string[]): string {
+  const json = JSON.stringify(Object.fromEntries(names.map((name) => [name, headers[name]])))
+  return json.replaceAll(
+    /[\u007f\ud800-\udfff\ufffe\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
+export function textAttribute(text: string): MessageAttributeValue {
+  return { DataType: 'String', StringValue: text }
+}
+
+/**
+ * The ordering key itself where AWS allows it as a group, else its hash. A message without a key is a group of its own: FIFO
+ * destinations demand a group, and it shall wait for nobody.
+ */
+function groupOf(message: OutboxMessage): string {
+  if (message.orderingKey === null) return message.id
+  if (/^[\u0021-\u007e]{1,128}$/u.test(message.orderingKey)) return message.orderingKey
+  return `sha256:${createHash('sha256').update(message.orderingKey).digest('hex')}`
+}
+
+export function sizeOf(body: string, attributes: Readonly<Record<string, MessageAttributeValue>>): number {
+  let bytes = Buffer.byteLength(body)
+  for (const [name, value] of Object.entries(attributes))
+    bytes +=
+      Buffer.byteLength(name) + Buffer.byteLength(value.DataType ?? '') + Buffer.byteLength(value.StringValue ?? '')
+  return bytes
+}
+
+/**
+ * AWS documents these for bodies and attribute values, and characters beyond U+FFFF besides; but some endpoints and emulators
+ * refuse those for good, as AWS once did, so text with emoji travels encoded rather than at risk.
+ */
+function isCarried(text: string): boolean {
+  return /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd]*$/.test(text)
+}
+
+function isAttributeName(name: string): boolean {
+  return /^(?!aws\.|amazon\.|\.)(?!.*\.\.)[\w.-]{1,256}(?<!\.)$/iu.test(name)
+}

@@ -1,0 +1,120 @@
+import type { SNSClient } from '@aws-sdk/client-sns'
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import type { ConsumerOptions } from '@malote/outbox-core'
+import { invalidOption, numberOption } from '@malote/outbox-core/adapter'
+
+/** Where a topic's messages go: a table, or a function that may answer undefined for a topic it does not know. */
+export type Destinations = Readonly<Record<string, string>> | ((topic: string) => string | undefined)
+
+/** What the SQS and the SNS publisher have in common. */
+export interface BatchPublisherOptions {
+  /** CloudEvents `source` of every message: which application speaks, for example `/brokerage/orders`. @defaultValue "/malote" */
+  readonly source?: string
+  /**
+   * How messages of one group share requests to a FIFO destination.
+   *
+   * AWS takes or refuses each entry of a request on its own: a refused entry does not stop the ones behind it. `strict`
+   * therefore sends one message of a group at a time and the next only after it was accepted; different groups still share
+   * requests. `fast` sends up to ten of a group in one request: up to ten times the rate on a hot key, and when AWS refuses
+   * one of them the later ones have overtaken it for good. Standard queues promise no order and always batch.
+   *
+   * @defaultValue "strict": order was promised
+   */
+  readonly fifoBatching?: 'strict' | 'fast'
+  /** Requests under way at the same time, over all `publish` calls. @defaultValue 16: a third of the SDK's 50 sockets */
+  readonly concurrency?: number
+  /**
+   * Largest message, body and attributes together, in bytes. A larger one is refused for good: store the payload elsewhere
+   * and send a reference.
+   *
+   * @defaultValue the service's documented limit less 1 KiB, which is the room the reason of a dead letter needs
+   */
+  readonly maxMessageBytes?: number
+  /** Largest request, the sum of its messages, in bytes. @defaultValue the service's documented limit */
+  readonly maxBatchBytes?: number
+}
+
+export interface SqsPublisherOptions extends BatchPublisherOptions {
+  /** Ready to use: credentials, region, retries and timeouts are yours. Never closed by the publisher. */
+  readonly client: Pick<SQSClient, 'send'>
+  /** Queue URL of each topic. A URL that ends in `.fifo` is a FIFO queue. */
+  readonly queueUrl: Destinations
+}
+
+export interface SnsPublisherOptions extends BatchPublisherOptions {
+  /** Ready to use: credentials, region, retries and timeouts are yours. Never closed by the publisher. */
+  readonly client: Pick<SNSClient, 'send'>
+  /** SNS topic ARN of each topic. An ARN that ends in `.fifo` is a FIFO topic. Subscribe queues with raw message delivery. */
+  readonly topicArn: Destinations
+}
+
+export interface SqsConsumerOptions extends ConsumerOptions {
+  /** Ready to use: credentials, region, retries and timeouts are yours. Never closed by the consumer. */
+  readonly client: Pick<SQSClient, 'send'>
+  /** Queue to receive from. A URL that ends in `.fifo` is a FIFO queue: order per group, over all consumers. */
+  readonly queueUrl: string
+  /**
+   * Queue that takes dead letters: the message as it was, and attribute `malote-dead-letter` with reason, attempts and error.
+   *
+   * A redrive policy of the receiving queue itself counts deliveries, not attempts, and gives no reason: leave it out, or set
+   * its `maxReceiveCount` far above `maxAttempts`.
+   */
+  readonly deadLetterQueueUrl: string
+  /** `message.topic` of what is received. @defaultValue the queue's name */
+  readonly topic?: string
+  /**
+   * How long SQS keeps a message from others while a handler has it, in milliseconds; extended for as long as the handler runs.
+   *
+   * It is also how long the messages of a crashed consumer stay away. SQS counts in seconds and rounds nothing: it is rounded up here.
+   *
+   * @defaultValue 30_000: three missed extensions, ten seconds apart
+   */
+  readonly visibilityTimeoutMs?: number
+  /** How long one request waits for messages, in milliseconds, up to 20_000. @defaultValue 20_000: the fewest requests to pay for */
+  readonly waitTimeMs?: number
+}
+
+/** Documented for SQS since August 2025, per message and per request alike. */
+export const sqsMaxBytes: number = 1_048_576
+/** Documented for SNS, per message and per request alike. */
+export const snsMaxBytes: number = 262_144
+/** What a dead letter's reason may add to a message. */
+export const deadLetterReserveBytes: number = 1_024
+
+export interface ResolvedBatchOptions {
+  readonly source: string
+  readonly fifoBatching: 'strict' | 'fast'
+  readonly concurrency: number
+  readonly maxMessageBytes: number
+  readonly maxBatchBytes: number
+}
+
+/** @throws OutboxError `INVALID_OPTION` */
+export function resolveBatchOptions(options: BatchPublisherOptions, serviceMaxBytes: number): ResolvedBatchOptions {
+  const { fifoBatching = 'strict' } = options
+  if (fifoBatching !== 'strict' && fifoBatching !== 'fast')
+    throw invalidOption('fifoBatching', fifoBatching, '"strict" or "fast"')
+  const maxBatchBytes = numberOption('maxBatchBytes', options.maxBatchBytes, serviceMaxBytes, { min: 1_024 })
+  return {
+    source: options.source ?? '/malote',
+    fifoBatching,
+    concurrency: numberOption('concurrency', options.concurrency, 16, { min: 1 }),
+    maxBatchBytes,
+    maxMessageBytes: numberOption(
+      'maxMessageBytes',
+      options.maxMessageBytes,
+      serviceMaxBytes - deadLetterReserveBytes,
+      {
+        min: 1,
+        max: maxBatchBytes,
+      },
+    ),
+  }
+}
+
+export function resolveDestinations(destinations: Destinations): (topic: string) => string | undefined {
+  if (typeof destinations === 'function') return destinations
+  return (topic) => (Object.hasOwn(destinations, topic) ? destinations[topic] : undefined)
+}
+
+export const isFifo = (destination: string): boolean => destination.endsWith('.fifo')

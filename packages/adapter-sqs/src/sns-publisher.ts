@@ -1,0 +1,36 @@
+import { PublishBatchCommand, type PublishBatchRequestEntry } from '@aws-sdk/client-sns'
+import type { Publisher } from '@malote/outbox-core'
+import { createBatchPublisher } from './batch-publisher.ts'
+import { isFifo, resolveBatchOptions, resolveDestinations, type SnsPublisherOptions, snsMaxBytes } from './options.ts'
+import type { Outgoing } from './send-plan.ts'
+
+/**
+ * Publishes to SNS topics, which fan out to the queues subscribed to them; `createSqsConsumer` reads those queues.
+ *
+ * Subscribe the queues with raw message delivery: otherwise SNS wraps each message in JSON of its own and the consumer
+ * dead-letters it, saying so. `accepted` means that SNS has the message durably; a queue that SNS may not write to loses it
+ * behind the publisher's back, so give subscriptions a redrive policy.
+ *
+ * @throws OutboxError `INVALID_OPTION`
+ */
+export function createSnsPublisher(options: SnsPublisherOptions): Publisher {
+  return createBatchPublisher({
+    name: 'sns',
+    destinationOf: resolveDestinations(options.topicArn),
+    options: resolveBatchOptions(options, snsMaxBytes),
+    sendBatch: (request, signal) =>
+      options.client.send(
+        new PublishBatchCommand({
+          TopicArn: request[0]?.destination,
+          PublishBatchRequestEntries: request.map(entryOf),
+        }),
+        { abortSignal: signal },
+      ),
+  })
+}
+
+function entryOf(one: Outgoing, index: number): PublishBatchRequestEntry {
+  const { body, attributes, group } = one.encoded
+  const fifo = isFifo(one.destination) ? { MessageGroupId: group, MessageDeduplicationId: one.message.id } : {}
+  return { Id: String(index), Message: body, MessageAttributes: attributes, ...fifo }
+}

@@ -1,0 +1,60 @@
+import { CreateQueueCommand, DeleteMessageBatchCommand, type Message, ReceiveMessageCommand } from '@aws-sdk/client-sqs'
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import { randomUUID } from 'node:crypto'
+
+export type Flavour = 'standard' | 'fifo'
+
+/** Queues named after their topic, on whatever SQS the tests run against. */
+export interface Queues {
+  readonly urlOf: (topic: string) => string
+  /** A name that no queue has. */
+  unusedName(): string
+  /** Makes an empty queue and gives its name. */
+  make(attributes?: Readonly<Record<string, string>>, name?: string): Promise<string>
+  /** Takes messages from a queue until there are `count` and the queue is empty, or patience ends. */
+  drain(topic: string, count: number, patienceMs: number): Promise<readonly Message[]>
+}
+
+export function queuesOn(client: SQSClient, endpoint: string, flavour: Flavour): Queues {
+  const suffix = flavour === 'fifo' ? '.fifo' : ''
+  const urlOf = (topic: string): string => `${endpoint}/000000000000/${topic}`
+  const unusedName = (): string => `queue-${randomUUID().slice(0, 8)}${suffix}`
+
+  async function receive(topic: string, waitSeconds: number): Promise<Message[]> {
+    const answer = await client.send(
+      new ReceiveMessageCommand({
+        QueueUrl: urlOf(topic),
+        MaxNumberOfMessages: 10,
+        WaitTimeSeconds: waitSeconds,
+        MessageAttributeNames: ['All'],
+        MessageSystemAttributeNames: ['All'],
+      }),
+    )
+    const messages = answer.Messages ?? []
+    if (messages.length > 0) {
+      const Entries = messages.map((message, index) => ({ Id: String(index), ReceiptHandle: message.ReceiptHandle }))
+      await client.send(new DeleteMessageBatchCommand({ QueueUrl: urlOf(topic), Entries }))
+    }
+    return messages
+  }
+
+  return {
+    urlOf,
+    unusedName,
+    make: async (attributes = {}, name = unusedName()) => {
+      const fifo: Record<string, string> = name.endsWith('.fifo') ? { FifoQueue: 'true' } : {}
+      await client.send(new CreateQueueCommand({ QueueName: name, Attributes: { ...attributes, ...fifo } }))
+      return name
+    },
+    drain: async (topic, count, patienceMs) => {
+      const taken: Message[] = []
+      const deadlineMs = performance.now() + patienceMs
+      for (;;) {
+        const missing = taken.length < count && performance.now() < deadlineMs
+        const messages = await receive(topic, missing ? 1 : 0)
+        taken.push(...messages)
+        if (messages.length === 0 && !missing) return taken
+      }
+    },
+  }
+}
