@@ -8,7 +8,7 @@ await runRole(async () => {
   const api = createApi({ db: createDatabase(pool), pepper: setting('IDEMPOTENCY_PEPPER') })
   const url = await api.listen({ host: '127.0.0.1', port: Number(setting('PORT', '0')) })
   return {
-    url,
+    urls: { api: url },
     stop: async () => {
       await api.close()
       await pool.end()

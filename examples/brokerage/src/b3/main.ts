@@ -10,7 +10,7 @@ await runRole(async () => {
   const server = createExchangeServer({ pool, behaviour: parseBehaviour(setting('B3_BEHAVIOUR', '{}')) })
   const url = await server.listen({ host: '127.0.0.1', port: Number(setting('PORT', '0')) })
   return {
-    url,
+    urls: { b3: url },
     stop: async () => {
       await server.close()
       await pool.end()

@@ -45,6 +45,9 @@ export function parseArguments(args: readonly string[]): DemoOptions {
   const values = parse(args)
   if (values.input !== undefined && values.orders !== undefined)
     throw new UsageError('--input and --orders exclude each other: read requests, or generate them')
+  const broker = brokerName(values.broker ?? 'sqs')
+  if (values.data !== undefined && broker !== 'sqs')
+    throw new UsageError('--data needs --broker sqs: the queues of the others end with the run')
   const generates = values.orders !== undefined || values.seed !== undefined
   return {
     input: values.input ?? (generates ? null : defaultInput),
@@ -54,7 +57,7 @@ export function parseArguments(args: readonly string[]): DemoOptions {
     json: values.json ?? false,
     keep: values.keep ?? false,
     data: values.data ?? null,
-    broker: brokerName(values.broker ?? 'sqs'),
+    broker,
     brokerOutageSeconds: whole('--broker-outage', values['broker-outage'], 0, 600),
     help: values.help ?? false,
   }

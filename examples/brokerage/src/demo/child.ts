@@ -13,11 +13,11 @@ export interface ChildOptions {
 /** A role or service of the demo, running as a process of its own. */
 export interface Child {
   readonly pid: number
-  /** What it reported when it was ready. */
-  readonly url: string
+  /** Where it can be reached, as it reported when it was ready. */
+  readonly urls: Readonly<Record<string, string>>
   send(command: RoleCommand): void
-  /** Resolves with the detail of the next event of this name. Never settles if the child ends first. */
-  event(name: string): Promise<unknown>
+  /** Resolves when the child reports an event of this name, or has reported one since the last call. Never settles if it ends first. */
+  event(name: string): Promise<void>
   onEvent(listener: (name: string, detail: unknown) => void): void
   /** Resolves when the process has ended, however it ended. */
   readonly exited: Promise<void>
@@ -42,25 +42,18 @@ export async function startChild({ entry, env, detached = false }: ChildOptions)
     detached,
   })
   const exited = once(child, 'exit').then(() => {})
-  const ready = await Promise.race([
-    nextReport(child, (message) => message.type === 'ready'),
+  const events = collectEvents(child)
+  const urls = await Promise.race([
+    whenReady(child),
     exited.then(() => {
       throw new Error(`${entry} ended with ${String(child.exitCode ?? child.signalCode)} before it was ready`)
     }),
   ])
   return {
     pid: child.pid as number,
-    url: ready.type === 'ready' ? (ready.url ?? '') : '',
+    urls,
     send: (command) => sendTo(child, command),
-    event: async (name) => {
-      const found = await nextReport(child, (message) => message.type === 'event' && message.name === name)
-      return found.type === 'event' ? found.detail : undefined
-    },
-    onEvent: (listener) => {
-      child.on('message', (message: RoleReport) => {
-        if (message.type === 'event') listener(message.name, message.detail)
-      })
-    },
+    ...events,
     exited,
     kill: async () => {
       child.kill('SIGKILL')
@@ -80,13 +73,35 @@ function sendTo(child: ChildProcess, command: RoleCommand): void {
   if (child.connected) child.send(command, () => {})
 }
 
-function nextReport(child: ChildProcess, matches: (message: RoleReport) => boolean): Promise<RoleReport> {
+function whenReady(child: ChildProcess): Promise<Readonly<Record<string, string>>> {
   return new Promise((resolve) => {
-    const listener = (message: RoleReport): void => {
-      if (!matches(message)) return
-      child.off('message', listener)
-      resolve(message)
-    }
-    child.on('message', listener)
+    child.on('message', (message: RoleReport) => {
+      if (message.type === 'ready') resolve(message.urls)
+    })
   })
+}
+
+/** Listens from the start: an event may follow `ready` before anybody has had the time to wait for it. */
+function collectEvents(child: ChildProcess): Pick<Child, 'event' | 'onEvent'> {
+  const unclaimed = new Set<string>()
+  const waiting = new Map<string, () => void>()
+  const listeners: ((name: string, detail: unknown) => void)[] = []
+  child.on('message', (message: RoleReport) => {
+    if (message.type !== 'event') return
+    for (const listener of listeners) listener(message.name, message.detail)
+    const waiter = waiting.get(message.name)
+    waiting.delete(message.name)
+    if (waiter === undefined) unclaimed.add(message.name)
+    else waiter()
+  })
+  return {
+    onEvent: (listener) => {
+      listeners.push(listener)
+    },
+    event: (name) =>
+      new Promise((resolve) => {
+        if (unclaimed.delete(name)) resolve()
+        else waiting.set(name, resolve)
+      }),
+  }
 }

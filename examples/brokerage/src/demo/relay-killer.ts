@@ -1,11 +1,13 @@
 import type { HoldPoint } from '../process/run-role.ts'
 import type { Child } from './child.ts'
+import type { FeedProgress } from './feed-progress.ts'
 
 export interface RelayKillerOptions {
   readonly kills: number
-  readonly startRelay: () => Promise<Child>
-  /** Resolves when so much of the work, from 0 to 1, has been sent; rejects when the run is aborted. */
-  readonly whenProgress: (share: number) => Promise<void>
+  /** @param holdAt - where the new relay is to stop at its first publish, or null */
+  readonly startRelay: (holdAt: HoldPoint | null) => Promise<Child>
+  readonly killRelay: (relay: Child) => Promise<void>
+  readonly progress: FeedProgress
   /** Aborts when nothing is left to publish. */
   readonly done: AbortSignal
   /** In [0, 1): where in its part of the run each kill falls. */
@@ -13,6 +15,7 @@ export interface RelayKillerOptions {
 }
 
 export interface RelayKiller {
+  /** The relay now running. */
   readonly relay: Child
   readonly kills: number
   /** Resolves when all kills are done, or nothing is left to publish. */
@@ -25,25 +28,34 @@ export interface RelayKiller {
  * its way (see `relay/announced-publisher.ts`).
  */
 export async function createRelayKiller(options: RelayKillerOptions): Promise<RelayKiller> {
-  let relay = await options.startRelay()
+  const { progress, done } = options
   let kills = 0
+  let due = nextDue()
+  let relay = await options.startRelay(holdIfDue())
 
-  async function killOnce(): Promise<boolean> {
-    const at: HoldPoint = kills % 2 === 0 ? 'publish-accepted' : 'publish-started'
-    const held = relay.event(at).then(() => true)
-    relay.send({ type: 'hold-next-publish', at })
-    const isHeld = await Promise.race([held, whenAborted(options.done).then(() => false)])
-    if (!isHeld) return false
-    await relay.kill()
-    kills++
-    relay = await options.startRelay()
-    return true
+  function nextDue(): number {
+    return Math.floor(((kills + options.random()) / (options.kills + 1)) * progress.total)
+  }
+
+  function holdPoint(): HoldPoint {
+    return kills % 2 === 0 ? 'publish-accepted' : 'publish-started'
+  }
+
+  function holdIfDue(): HoldPoint | null {
+    return kills < options.kills && progress.answered >= due ? holdPoint() : null
   }
 
   async function killAll(): Promise<void> {
     while (kills < options.kills) {
-      await options.whenProgress((kills + options.random()) / (options.kills + 1))
-      if (options.done.aborted || !(await killOnce())) return
+      await progress.whenAnswered(due)
+      const at = holdPoint()
+      const held = relay.event(at).then(() => true)
+      relay.send({ type: 'hold-next-publish', at })
+      if (!(await Promise.race([held, whenAborted(done).then(() => false)]))) return
+      await options.killRelay(relay)
+      kills++
+      due = nextDue()
+      relay = await options.startRelay(holdIfDue())
     }
   }
 

@@ -1,25 +1,30 @@
 /** What a role tells the process that started it (over the IPC channel). */
 export type RoleReport =
-  | { readonly type: 'ready'; readonly url?: string }
+  | { readonly type: 'ready'; readonly urls: Readonly<Record<string, string>> }
   | { readonly type: 'event'; readonly name: string; readonly detail?: unknown }
 
 /** What the starting process tells a role. */
-export type RoleCommand = { readonly type: 'stop' } | { readonly type: 'hold-next-publish'; readonly at: HoldPoint }
+export type RoleCommand =
+  | { readonly type: 'stop' }
+  | { readonly type: 'hold-next-publish'; readonly at: HoldPoint }
+  | { readonly type: 'broker-outage'; readonly begins: boolean }
 
 /** Where a relay is stopped to be killed: see `relay/announced-publisher.ts`. */
 export type HoldPoint = 'publish-started' | 'publish-accepted'
 
 export interface RunningRole {
-  /** Where it can be reached, for roles that serve. */
-  readonly url?: string
+  /** Where it can be reached, by name, for roles that serve. */
+  readonly urls?: Readonly<Record<string, string>>
   stop(): Promise<void>
 }
 
 /**
  * Runs one role of the brokerage in this process until its parent says so, goes away, or a SIGTERM comes. A role started by
  * hand, without a parent, also stops on Ctrl-C; with one it leaves Ctrl-C to the parent, who stops roles in order.
+ *
+ * @param forceAfterMs - longest time stopping may take before the process ends anyway
  */
-export async function runRole(start: () => Promise<RunningRole>): Promise<void> {
+export async function runRole(start: () => Promise<RunningRole>, forceAfterMs = 8_000): Promise<void> {
   const hasParent = process.send !== undefined
   let stopping = false
   const role = start()
@@ -31,7 +36,7 @@ export async function runRole(start: () => Promise<RunningRole>): Promise<void> 
       .then(() => process.exit(0))
       .catch(fail)
     // A role that cannot stop must not outlive its parent: what it leaves undone is redelivered.
-    setTimeout(() => process.exit(1), 8_000).unref()
+    setTimeout(() => process.exit(1), forceAfterMs).unref()
   }
   process.on('message', (command: RoleCommand) => {
     if (command.type === 'stop') stop()
@@ -40,9 +45,9 @@ export async function runRole(start: () => Promise<RunningRole>): Promise<void> 
   process.on('SIGTERM', stop)
   process.on('SIGINT', hasParent ? () => {} : stop)
   try {
-    const { url } = await role
-    report({ type: 'ready', ...(url === undefined ? {} : { url }) })
-    if (!hasParent) console.log(`ready${url === undefined ? '' : ` at ${url}`}`)
+    const { urls = {} } = await role
+    report({ type: 'ready', urls })
+    if (!hasParent) console.log('ready', ...Object.values(urls))
   } catch (error) {
     fail(error)
   }

@@ -1,0 +1,34 @@
+/**
+ * A process that holds the database and the broker of one demo. It is apart from the demo so that they end in order however
+ * the demo ends: also after a SIGKILL of the demo's whole process group its IPC channel closes, and this process stops them.
+ */
+import { join } from 'node:path'
+import { startPostgres } from '@malote/testing/services/postgres'
+import { type RoleCommand, runRole } from '../process/run-role.ts'
+import { setting } from '../process/settings.ts'
+import { brokers } from './arguments.ts'
+import { startBroker } from './start-broker.ts'
+
+await runRole(async () => {
+  const dataDir = process.env['DATA_DIR']
+  const name = brokers.find((candidate) => candidate === setting('BROKER')) ?? 'sqs'
+  const [postgres, broker] = await Promise.all([
+    startPostgres(dataDir === undefined ? {} : { dataDir: join(dataDir, 'postgres') }),
+    startBroker(name, dataDir),
+  ])
+  process.on('message', (command: RoleCommand) => {
+    if (command.type !== 'broker-outage') return
+    // A broker that cannot start again leaves the run without one: better to end here, loudly.
+    ;(command.begins ? broker.stop() : broker.start()).catch((error: unknown) => {
+      console.error(error)
+      process.exit(1)
+    })
+  })
+  return {
+    urls: { database: postgres.url, broker: broker.url },
+    stop: async () => {
+      await broker.close()
+      await postgres.stop('fast')
+    },
+  }
+}, 60_000)
