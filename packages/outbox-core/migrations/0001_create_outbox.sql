@@ -142,15 +142,19 @@ create table held_keys (
 create function ring_doorbell() returns boolean
 language plpgsql as $$
 begin
-  if exists (
+  -- Under load nobody sleeps, and this is all that a writer pays: a third of what the join below costs.
+  if not exists (select from doorbell as bell where bell.asleep) then
+    return false;
+  end if;
+  if not exists (
     select from doorbell as bell
     join relays as relay on relay.id = bell.relay
     where bell.asleep and relay.lease_until > now()
   ) then
-    perform pg_notify(current_schema(), '');
-    return true;
+    return false;
   end if;
-  return false;
+  perform pg_notify(current_schema(), '');
+  return true;
 end $$;
 
 -- Adds one message with a text body. All parameters are text: drivers disagree on how to send anything else.
