@@ -1,0 +1,102 @@
+import { createOutbox, migrate } from '@malote/outbox-core'
+import type pg from 'pg'
+import { alternate } from '../harness/alternate.ts'
+import type { Benchmark, Row, Spread } from '../harness/benchmark.ts'
+import { payload, topic, type } from '../harness/load.ts'
+import type { BenchDatabase } from '../harness/server.ts'
+import { atMost, figuresOf, ratioOf, ratioRow, type Samples } from '../harness/statistics.ts'
+
+/** Clients and the largest share of commits the message may cost them. */
+const limits = [
+  { clients: 1, lost: 0.3 },
+  { clients: 8, lost: 0.35 },
+] as const
+
+export const commits: Benchmark = {
+  name: 'commits',
+  question: 'How many commits does a message beside each business row cost?',
+  run: async ({ server, rounds, scale, log }) => {
+    const database = await server.database()
+    await migrate(database.admin)
+    await database.admin.query(
+      'create table orders (id bigint generated always as identity primary key, body jsonb not null)',
+    )
+    const figures: Record<string, ReturnType<typeof figuresOf>[string]> = {}
+    const rows: Row[] = []
+    for (const { clients, lost } of limits) {
+      const samples = await commitRates(database, { clients, rounds, seconds: 1.2 * scale, log })
+      Object.assign(figures, figuresOf(samples, 'commits/s'))
+      const kept = ratioOf(samples[`order and message, ${String(clients)}`], samples[`order alone, ${String(clients)}`])
+      const label = `share of commits lost, ${String(clients)} ${clients === 1 ? 'client' : 'clients'}`
+      rows.push(ratioRow(`order-alone-${String(clients)}`, label, lostOf(kept), atMost(lost, '')))
+    }
+    await database.drop()
+    return {
+      figures,
+      rows,
+      runs: rounds,
+      notes: ['The transaction is BEGIN, the insert of an order, `add`, COMMIT: one statement per round trip.'],
+    }
+  },
+}
+
+interface CommitOptions {
+  readonly clients: number
+  readonly rounds: number
+  readonly seconds: number
+  readonly log: (line: string) => void
+}
+
+async function commitRates(
+  database: BenchDatabase,
+  { clients, rounds, seconds, log }: CommitOptions,
+): Promise<Samples> {
+  const outbox = createOutbox()
+  const connections = await Promise.all(Array.from({ length: clients }, () => database.client()))
+  const measure = async (transaction: (client: pg.Client) => Promise<unknown>): Promise<number> => {
+    await database.admin.query('truncate malote.messages, orders')
+    return commitsPerSecond(connections, seconds, transaction)
+  }
+  const samples = await alternate(
+    rounds,
+    {
+      [`order and message, ${String(clients)}`]: () =>
+        measure(async (client) => {
+          await insertOrder(client)
+          await outbox.add(client, { topic, type, payload, orderingKey: payload['accountId'] as string })
+        }),
+      [`order alone, ${String(clients)}`]: () => measure(insertOrder),
+    },
+    log,
+  )
+  await Promise.all(connections.map((client) => client.end()))
+  return samples
+}
+
+async function commitsPerSecond(
+  connections: readonly pg.Client[],
+  seconds: number,
+  work: (client: pg.Client) => Promise<unknown>,
+): Promise<number> {
+  const start = performance.now()
+  const counts = await Promise.all(
+    connections.map(async (client) => {
+      let count = 0
+      for (; performance.now() - start < seconds * 1000; count++) {
+        await client.query('begin')
+        await work(client)
+        await client.query('commit')
+      }
+      return count
+    }),
+  )
+  return (counts.reduce((sum, count) => sum + count, 0) * 1000) / (performance.now() - start)
+}
+
+function insertOrder(client: pg.Client): Promise<unknown> {
+  return client.query('insert into orders (body) values ($1)', [JSON.stringify(payload)])
+}
+
+function lostOf(kept: Spread): Spread {
+  return { median: 1 - kept.median, min: 1 - kept.max, max: 1 - kept.min }
+}
