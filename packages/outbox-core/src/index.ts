@@ -33,6 +33,12 @@ export type { RelayClient, RelayOptions, RelayPool } from './relay/relay-options
 export { systemClock } from './clock.ts'
 export type { Clock } from './clock.ts'
 
+// Deciding about what failed
+export { createDeadLetters } from './dead-letters.ts'
+export type { AttemptFailure, DeadLetter, DeadLetterDetail, DeadLetters, DeadLettersOptions } from './dead-letters.ts'
+export { createHeldKeys } from './held-keys.ts'
+export type { HeldKey, HeldKeys } from './held-keys.ts'
+
 // Failing
 export { exponentialBackoff } from './backoff.ts'
 export type { Backoff, ExponentialBackoffOptions } from './backoff.ts'

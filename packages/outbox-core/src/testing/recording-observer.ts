@@ -1,3 +1,10 @@
+/** The member of an event union whose `type` is, or includes, `Type`. */
+export type EventOf<Event extends { readonly type: string }, Type extends string> = Event extends unknown
+  ? Type extends Event['type']
+    ? Event & { readonly type: Type }
+    : never
+  : never
+
 /** Keeps events and lets a test wait for one instead of sleeping. Give `onEvent` to a relay or a consumer. */
 export interface RecordingObserver<Event extends { readonly type: string }> {
   readonly events: readonly Event[]
@@ -9,17 +16,17 @@ export interface RecordingObserver<Event extends { readonly type: string }> {
    */
   waitFor<Type extends Event['type']>(
     type: Type,
-    matches?: (event: Extract<Event, { readonly type: Type }>) => boolean,
+    matches?: (event: EventOf<Event, Type>) => boolean,
     timeoutMs?: number,
-  ): Promise<Extract<Event, { readonly type: Type }>>
+  ): Promise<EventOf<Event, Type>>
   /** All events of the type so far. */
-  of<Type extends Event['type']>(type: Type): Extract<Event, { readonly type: Type }>[]
+  of<Type extends Event['type']>(type: Type): EventOf<Event, Type>[]
   /** Forgets the past. */
   clear(): void
 }
 
 export function createRecordingObserver<Event extends { readonly type: string }>(): RecordingObserver<Event> {
-  type Of<Type extends Event['type']> = Extract<Event, { readonly type: Type }>
+  type Of<Type extends Event['type']> = EventOf<Event, Type>
   const events: Event[] = []
   const listeners = new Set<(event: Event) => void>()
 

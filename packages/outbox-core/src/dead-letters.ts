@@ -1,0 +1,102 @@
+import { OutboxError } from './errors.ts'
+import type { MessageId } from './message.ts'
+import { numberOption } from './options.ts'
+import { schemaOption } from './postgres/identifiers.ts'
+import { operatorStatements } from './postgres/operator-statements.ts'
+import type { Queryable } from './postgres/queryable.ts'
+
+/** What `failures` keeps of one failed attempt. */
+export interface AttemptFailure {
+  /** By the database's clock, ISO 8601. */
+  readonly at: string
+  readonly code: string
+  readonly message: string
+}
+
+/** A message that could not be published, without its body. */
+export interface DeadLetter {
+  /** Names this dead letter; a message replayed and dead again gets another. */
+  readonly deadLetterId: string
+  readonly id: MessageId
+  readonly topic: string
+  readonly type: string
+  readonly orderingKey: string | null
+  readonly attempts: number
+  readonly reason: 'MAX_ATTEMPTS' | 'PERMANENT' | 'POISON'
+  readonly createdAt: Date
+  readonly diedAt: Date
+  readonly lastFailure: AttemptFailure | null
+}
+
+/** All of it. */
+export interface DeadLetterDetail extends DeadLetter {
+  readonly contentType: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array | string
+  /** The last ten, oldest first. */
+  readonly failures: readonly AttemptFailure[]
+}
+
+export interface DeadLettersOptions {
+  /** A pg pool or client, or anything with its `query` method. */
+  readonly db: Queryable
+  /** Schema the outbox tables live in. @defaultValue "malote" */
+  readonly schema?: string
+}
+
+/** For operators: look at dead letters and decide what becomes of them. */
+export interface DeadLetters {
+  /** Newest first. `before` continues below the last `deadLetterId` of the page before. @param options.limit - default 100 */
+  list(options?: {
+    readonly topic?: string
+    readonly before?: string
+    readonly limit?: number
+  }): Promise<readonly DeadLetter[]>
+  /** @throws OutboxError `NOT_FOUND` */
+  get(deadLetterId: string): Promise<DeadLetterDetail>
+  /**
+   * Puts messages back to where they stood in their order, with all their attempts, and frees the keys held for them: the
+   * message goes first, then what waited behind it. What was published meanwhile (released or skipped keys) stays published.
+   *
+   * @returns how many there were
+   */
+  replay(deadLetterIds: readonly string[]): Promise<number>
+  /** Deletes dead letters for ever and frees the keys held for them. @returns how many there were */
+  discard(deadLetterIds: readonly string[]): Promise<number>
+  /** Discards those that died more than `days` days ago. @returns how many there were */
+  purge(days: number): Promise<number>
+}
+
+/** @throws OutboxError `INVALID_OPTION` */
+export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
+  const schema = schemaOption(options.schema)
+  const statements = operatorStatements(schema)
+  const { db } = options
+  const change = async (statement: string, value: unknown): Promise<number> => {
+    const { rows } = await db.query(statement, [value, schema])
+    return Number(rows[0]?.['done'])
+  }
+
+  return {
+    list: async ({ topic, before, limit } = {}) => {
+      const values = [topic ?? null, before ?? null, numberOption('limit', limit, 100, { min: 1, max: 10_000 })]
+      return (await db.query(statements.listDeadLetters, values)).rows as unknown as DeadLetter[]
+    },
+    get: async (deadLetterId) => {
+      const [row] = (await db.query(statements.getDeadLetter, [deadLetterId])).rows
+      if (row === undefined) throw new OutboxError('NOT_FOUND', `there is no dead letter ${deadLetterId}`)
+      return toDetail(row)
+    },
+    replay: (deadLetterIds) => change(statements.replay, deadLetterIds),
+    discard: (deadLetterIds) => change(statements.discard, deadLetterIds),
+    purge: (days) => change(statements.purge, numberOption('days', days, 0, { min: 0, integer: false })),
+  }
+}
+
+function toDetail({ headers, payload, payloadBinary, ...row }: Record<string, unknown>): DeadLetterDetail {
+  return {
+    ...(row as unknown as DeadLetterDetail),
+    headers: typeof headers === 'string' ? (JSON.parse(headers) as Record<string, string>) : {},
+    body: (payload ?? payloadBinary) as string | Uint8Array,
+  }
+}

@@ -1,0 +1,39 @@
+import type { DeadLettersOptions } from './dead-letters.ts'
+import { numberOption } from './options.ts'
+import { schemaOption } from './postgres/identifiers.ts'
+import { operatorStatements } from './postgres/operator-statements.ts'
+
+/** An ordering key that waits for an operator because a message of it is dead. */
+export interface HeldKey {
+  readonly topic: string
+  readonly orderingKey: string
+  /** What to replay or discard; null when the key was held by hand. */
+  readonly deadLetterId: string | null
+  readonly heldAt: Date
+  /** Messages waiting behind. */
+  readonly waiting: number
+}
+
+/** For operators: see which keys stand still and let them go on. */
+export interface HeldKeys {
+  /** Oldest first. @param options.limit - default 100 */
+  list(options?: { readonly limit?: number }): Promise<readonly HeldKey[]>
+  /** Lets the key go on without its dead letter, which stays where it is. @returns whether the key was held */
+  release(topic: string, orderingKey: string): Promise<boolean>
+}
+
+/** @throws OutboxError `INVALID_OPTION` */
+export function createHeldKeys(options: DeadLettersOptions): HeldKeys {
+  const schema = schemaOption(options.schema)
+  const statements = operatorStatements(schema)
+  return {
+    list: async ({ limit } = {}) => {
+      const values = [numberOption('limit', limit, 100, { min: 1, max: 10_000 })]
+      return (await options.db.query(statements.listHeldKeys, values)).rows as unknown as HeldKey[]
+    },
+    release: async (topic, orderingKey) => {
+      const { rows } = await options.db.query(statements.releaseHeldKey, [topic, orderingKey, schema])
+      return Number(rows[0]?.['done']) > 0
+    },
+  }
+}

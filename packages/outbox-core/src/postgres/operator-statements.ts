@@ -1,0 +1,76 @@
+import { quoteIdentifier } from './identifiers.ts'
+
+/** The statements of dead letters and held keys. Each is complete in itself, so that a pool serves as well as a client. */
+export interface OperatorStatements {
+  readonly listDeadLetters: string
+  readonly getDeadLetter: string
+  readonly replay: string
+  readonly discard: string
+  readonly purge: string
+  readonly listHeldKeys: string
+  readonly releaseHeldKey: string
+}
+
+const summary = `letter.dead_letter_id::text as "deadLetterId", letter.id, letter.topic, letter.type,
+  letter.ordering_key as "orderingKey", letter.attempts, letter.reason, letter.created_at as "createdAt",
+  letter.died_at as "diedAt", letter.failures -> -1 as "lastFailure"`
+
+export function operatorStatements(schema: string): OperatorStatements {
+  const s = quoteIdentifier(schema)
+  // Deleting a held key and telling relays. They look at held keys at every poll as well; the ring only makes it sooner.
+  const freed = (gone: string, channel: number): string => `
+    freed as (
+      delete from ${s}.held_keys as held using ${gone} where held.dead_letter_id = ${gone}.dead_letter_id returning 1)
+    select count(*)::integer as done, pg_notify($${String(channel)}, 'keys') from ${gone}`
+  return {
+    // $1 topic or null, $2 id to continue below or null, $3 limit.
+    listDeadLetters: `
+      select ${summary} from ${s}.dead_letters as letter
+      where ($1::text is null or letter.topic = $1) and ($2::bigint is null or letter.dead_letter_id < $2)
+      order by letter.dead_letter_id desc limit $3`,
+
+    // $1 id.
+    getDeadLetter: `
+      select ${summary}, letter.content_type as "contentType", letter.headers::text as headers, letter.payload,
+        letter.payload_binary as "payloadBinary", coalesce(letter.failures, '[]') as failures
+      from ${s}.dead_letters as letter where letter.dead_letter_id = $1::bigint`,
+
+    // $1 ids, $2 channel. The old seq puts the message back in its place. It is inserted as waiting and due, because relays
+    // have long read past that seq: waiting messages are read without regard to the floor.
+    replay: `
+      with gone as (delete from ${s}.dead_letters where dead_letter_id = any($1::bigint[]) returning *),
+      back as (
+        insert into ${s}.messages (seq, id, topic, type, ordering_key, payload, payload_binary, content_type, headers,
+          created_at, available_at, failures)
+        overriding system value
+        select seq, id, topic, type, ordering_key, payload, payload_binary, content_type, headers,
+          created_at, clock_timestamp(), failures from gone
+        order by seq),
+      ${freed('gone', 2)}`,
+
+    // $1 ids, $2 channel.
+    discard: `
+      with gone as (delete from ${s}.dead_letters where dead_letter_id = any($1::bigint[]) returning dead_letter_id),
+      ${freed('gone', 2)}`,
+
+    // $1 age in days, $2 channel.
+    purge: `
+      with gone as (
+        delete from ${s}.dead_letters where died_at < now() - $1::float8 * interval '1 day' returning dead_letter_id),
+      ${freed('gone', 2)}`,
+
+    // $1 limit.
+    listHeldKeys: `
+      select held.topic, held.ordering_key as "orderingKey", held.dead_letter_id::text as "deadLetterId",
+        held.held_at as "heldAt",
+        (select count(*)::integer from ${s}.messages as m
+          where m.lane = held.lane and m.topic = held.topic and m.ordering_key = held.ordering_key) as waiting
+      from ${s}.held_keys as held
+      order by held.held_at limit $1`,
+
+    // $1 topic, $2 ordering key, $3 channel.
+    releaseHeldKey: `
+      with gone as (delete from ${s}.held_keys where topic = $1 and ordering_key = $2 returning 1)
+      select count(*)::integer as done, pg_notify($3, 'keys') from gone`,
+  }
+}

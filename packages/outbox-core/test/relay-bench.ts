@@ -1,0 +1,84 @@
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import type pg from 'pg'
+import {
+  createOutbox,
+  createRelay,
+  migrate,
+  type NewMessage,
+  type Relay,
+  type RelayEvent,
+  type RelayOptions,
+} from '../src/index.ts'
+import {
+  createMemoryBroker,
+  createRecordingObserver,
+  type MemoryBroker,
+  type RecordingObserver,
+} from '../src/testing/index.ts'
+
+export const aMessage = (change: Partial<NewMessage> = {}): NewMessage => ({
+  topic: 'orders',
+  type: 'order.accepted',
+  payload: { amount: 1000 },
+  ...change,
+})
+
+export interface StartedRelay {
+  readonly relay: Relay
+  readonly broker: MemoryBroker
+  readonly observer: RecordingObserver<RelayEvent>
+}
+
+/** A migrated database of its own, with relays that are stopped after each test. */
+export interface RelayBench {
+  readonly database: TestDatabase
+  readonly pool: pg.Pool
+  /** Commits messages in one transaction. */
+  add(...messages: NewMessage[]): Promise<readonly string[]>
+  /** A relay on a memory broker, not started. */
+  relay(options?: Partial<RelayOptions>): StartedRelay
+  count(table: string): Promise<number>
+  /** Stops every relay and empties the tables. */
+  reset(): Promise<void>
+}
+
+export async function createRelayBench(serverUrl: string): Promise<RelayBench> {
+  const database = await createTestDatabase(serverUrl)
+  const pool = database.pool()
+  await migrate(pool)
+  const relays: Relay[] = []
+  return {
+    database,
+    pool,
+    add: async (...messages) => {
+      const client = await pool.connect()
+      await client.query('begin')
+      const ids = await createOutbox().addAll(client, messages)
+      await client.query('commit')
+      client.release()
+      return ids
+    },
+    relay: (options = {}) => {
+      const broker = createMemoryBroker()
+      const observer = createRecordingObserver<RelayEvent>()
+      const relay = createRelay({
+        pool: database.pool(),
+        publisher: broker,
+        onEvent: observer.onEvent,
+        backoff: () => 20,
+        outageBackoff: () => 20,
+        ...options,
+      })
+      relays.push(relay)
+      return { broker, observer, relay }
+    },
+    count: async (table) => (await pool.query(`select count(*)::integer as n from malote.${table}`)).rows[0].n,
+    reset: async () => {
+      await Promise.all(relays.splice(0).map((relay) => relay.stop({ graceMs: 100 })))
+      await pool.query(
+        'truncate malote.messages, malote.scheduled_messages, malote.dead_letters, malote.held_keys, malote.relays cascade',
+      )
+      await pool.query('insert into malote.lanes (lane) select generate_series(0, 63) on conflict do nothing')
+    },
+  }
+}
