@@ -57,13 +57,14 @@ async function keepUp(urls: Readonly<Record<string, string>>, interrupted: Promi
   await interrupted
 }
 
-const { interrupted, exitCode: interruptCode } = onInterrupt()
+const interruption = onInterrupt()
 try {
   const options = parseArguments(process.argv.slice(2))
   if (options.help) process.stdout.write(usage)
-  else process.exitCode = await demo(options, interrupted)
+  else process.exitCode = await demo(options, interruption.interrupted)
 } catch (error) {
-  if (interruptCode() !== null) process.exitCode = interruptCode() ?? 1
+  const interruptCode = interruption.exitCode()
+  if (interruptCode !== null) process.exitCode = interruptCode
   else if (error instanceof UsageError || error instanceof InputError) {
     process.stderr.write(`demo: ${error.message}\n`)
     if (error instanceof UsageError) process.stderr.write('try: npm run demo -- --help\n')

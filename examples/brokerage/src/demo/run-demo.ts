@@ -102,7 +102,7 @@ async function runRoles(context: RunContext): Promise<DemoRun> {
     createRelayKiller({
       kills: options.killRelay,
       startRelay: (holdAt) => processes.startRelay(env, holdAt),
-      killRelay: processes.killRelay,
+      killRelay: (relay) => processes.killRelay(relay),
       progress,
       done: done.signal,
       random: seededRandom(options.seed),

@@ -1,0 +1,35 @@
+import { createRelay, exponentialBackoff } from '@malote/outbox-core'
+import pg from 'pg'
+import { connectBroker } from '../messaging/broker.ts'
+import { report, type RoleCommand, runRole } from '../process/run-role.ts'
+import { setting } from '../process/settings.ts'
+import { announcePublishes } from './announced-publisher.ts'
+
+await runRole(async () => {
+  const broker = await connectBroker()
+  const publisher = announcePublishes(broker.createPublisher(), (at) => report({ type: 'event', name: at }))
+  // A relay that is to be killed at its first publish is told before it starts, not after.
+  const holdAt = process.env['HOLD_FIRST_PUBLISH']
+  if (holdAt === 'publish-started' || holdAt === 'publish-accepted') publisher.holdNext(holdAt)
+  process.on('message', (command: RoleCommand) => {
+    if (command.type === 'hold-next-publish') publisher.holdNext(command.at)
+  })
+  const pool = new pg.Pool({ connectionString: setting('DATABASE_URL'), max: 6 })
+  pool.on('error', () => {}) // The relay hears of lost connections itself and opens new ones.
+  const relay = createRelay({
+    pool,
+    publisher,
+    // A demo should not wait long for a broker that is back; a production relay is well served by the default.
+    outageBackoff: exponentialBackoff({ baseMs: 200, maxMs: 2_000 }),
+    onEvent: (event) => report({ type: 'event', name: event.type }),
+  })
+  relay.start()
+  return {
+    stop: async () => {
+      await relay.stop()
+      await publisher.close()
+      await broker.close()
+      await pool.end()
+    },
+  }
+})
