@@ -5,6 +5,12 @@ import type { KafkaRecord } from './client.ts'
 /** What the CloudEvents binding for Kafka puts before attribute names. */
 export const attributePrefix = 'ce_'
 
+/** Headers of ours that are no CloudEvents attributes. */
+export const notePrefix = 'malote-'
+
+/** The message's topic, where `topics` sends it to a Kafka topic of another name. */
+export const topicHeader = 'malote-topic'
+
 /** Bytes of a record batch before its first record. */
 export const batchOverheadBytes = 61
 
@@ -19,12 +25,15 @@ const lengthBytes = 5
  * The record's timestamp is left to the client: `createdAt` would let a topic's retention delete a message on arrival that
  * had waited out a long outage.
  */
-export function encodeRecord(message: OutboxMessage, source: string): KafkaRecord {
-  const { body } = message
+export function encodeRecord(message: OutboxMessage, source: string, kafkaTopic: string): KafkaRecord {
+  const { body, topic } = message
   return {
     key: message.orderingKey ?? message.id,
     value: typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength),
-    headers: encodeEnvelope(message, { prefix: attributePrefix, source }),
+    headers: {
+      ...encodeEnvelope(message, { prefix: attributePrefix, source }),
+      ...(topic === kafkaTopic ? {} : { [topicHeader]: topic }),
+    },
   }
 }
 

@@ -4,6 +4,14 @@
  * @packageDocumentation
  */
 export { createKafkaPublisher } from './publisher.ts'
-export { producerDefaults } from './options.ts'
-export type { KafkaPublisherOptions } from './options.ts'
-export type { KafkaProducer, KafkaRecord } from './client.ts'
+export { createKafkaConsumer } from './consumer.ts'
+export { consumerDefaults, producerDefaults } from './options.ts'
+export type { KafkaConsumerOptions, KafkaDelivery, KafkaPublisherOptions, StoredOffsets } from './options.ts'
+export type {
+  FetchedBatch,
+  FetchedRecord,
+  KafkaConsumer,
+  KafkaProducer,
+  KafkaRecord,
+  TopicPartition,
+} from './client.ts'

@@ -1,5 +1,11 @@
-import { invalidOption, numberOption } from '@malote/outbox-core/adapter'
-import type { KafkaProducer } from './client.ts'
+import { type Backoff, type ConsumerOptions, type Delivery, exponentialBackoff } from '@malote/outbox-core'
+import {
+  invalidOption,
+  numberOption,
+  type ResolvedConsumerOptions,
+  resolveConsumerOptions,
+} from '@malote/outbox-core/adapter'
+import type { KafkaConsumer, KafkaProducer, TopicPartition } from './client.ts'
 
 /**
  * kafkajs settings to build the publisher's producers with: `kafka.producer(producerDefaults)`.
@@ -69,5 +75,90 @@ export function resolvePublisherOptions(options: KafkaPublisherOptions): Resolve
     maxMessageBytes,
     maxBatchBytes: numberOption('maxBatchBytes', options.maxBatchBytes, maxMessageBytes, { min: 1_000 }),
     concurrency: numberOption('concurrency', options.concurrency, 4, { min: 1, max: 100 }),
+  }
+}
+
+/**
+ * kafkajs settings for the consumer: `kafka.consumer({ ...consumerDefaults, groupId })`.
+ *
+ * - `maxWaitTimeInMs: 250`: kafkajs waits this long between looks when nothing comes or everything is paused, 5 s by its own
+ *   default, and sends heartbeats and sees resumed partitions only in between.
+ */
+export const consumerDefaults: { readonly maxWaitTimeInMs: number } = { maxWaitTimeInMs: 250 }
+
+/** A delivery that says where its record lies, so that a handler can store the offset together with its effect. */
+export interface KafkaDelivery extends Delivery {
+  /** The Kafka topic, which `topics` of the publisher may have made of `message.topic`. */
+  readonly topic: string
+  readonly partition: number
+  /** Kafka's own decimal text: offsets are 64 bits wide. */
+  readonly offset: string
+}
+
+/** Offsets kept where the effects are, instead of in Kafka alone. */
+export interface StoredOffsets {
+  /**
+   * Asked when a partition becomes ours: the offset to go on from (one after the last whose effect is stored), or null when
+   * none is stored and Kafka's committed offset counts. Asked again until it resolves.
+   */
+  load(place: TopicPartition): Promise<string | null>
+}
+
+export interface KafkaConsumerOptions extends Omit<ConsumerOptions, 'handler'> {
+  readonly handler: (delivery: KafkaDelivery) => Promise<void>
+  /** A consumer that is not connected yet: `kafka.consumer({ ...consumerDefaults, groupId })`. Ended by `stop`. */
+  readonly consumer: KafkaConsumer
+  /** Kafka topics to receive from. They must exist. */
+  readonly topics: readonly string[]
+  /** Makes a producer for dead letters that is not connected yet: `() => kafka.producer(producerDefaults)`. See the publisher's. */
+  readonly producer: () => KafkaProducer
+  /** Topic for dead letters of a topic. It must exist: until it does, a dead message stays and its key waits. @defaultValue the topic's name followed by `.dead` */
+  readonly deadLetterTopic?: string | ((topic: string) => string)
+  /** Where a group without committed offsets begins. With the Confluent client set it there. @defaultValue true: lose nothing */
+  readonly fromBeginning?: boolean
+  /**
+   * Most records of one partition taken and not yet finished; above it the partition is not fetched from. One fetch may exceed it. All
+   * of them are delivered again after a crash.
+   *
+   * @defaultValue 500
+   */
+  readonly maxBufferedMessages?: number
+  /**
+   * The handler stores `offset` in the transaction of its effect, and the partition goes on from there. Records of a partition
+   * are then handled strictly one after the other, because one number says what is done.
+   */
+  readonly offsets?: StoredOffsets
+  /** Pause before a lost broker is tried again, from the 1-based failure in a row. @defaultValue exponential from 100 ms to 5 s with full jitter */
+  readonly reconnectBackoff?: Backoff
+}
+
+export interface ResolvedKafkaConsumerOptions extends ResolvedConsumerOptions {
+  readonly consumer: KafkaConsumer
+  readonly topics: readonly string[]
+  readonly producer: () => KafkaProducer
+  readonly deadLetterTopic: (topic: string) => string
+  readonly fromBeginning: boolean
+  readonly maxBufferedMessages: number
+  readonly offsets: StoredOffsets | null
+  readonly reconnectBackoff: Backoff
+}
+
+/** @throws OutboxError `INVALID_OPTION` */
+export function resolveKafkaConsumerOptions(options: KafkaConsumerOptions): ResolvedKafkaConsumerOptions {
+  const { topics, deadLetterTopic = (topic: string) => `${topic}.dead` } = options
+  if (!Array.isArray(topics) || topics.length === 0)
+    throw invalidOption('topics', topics, 'a list of at least one topic')
+  // What is handed over is always a KafkaDelivery: the shared code passes it through untouched.
+  const shared = resolveConsumerOptions({ ...options, handler: options.handler as ConsumerOptions['handler'] })
+  return {
+    ...shared,
+    consumer: options.consumer,
+    topics,
+    producer: options.producer,
+    deadLetterTopic: typeof deadLetterTopic === 'string' ? () => deadLetterTopic : deadLetterTopic,
+    fromBeginning: options.fromBeginning ?? true,
+    maxBufferedMessages: numberOption('maxBufferedMessages', options.maxBufferedMessages, 500, { min: 1 }),
+    offsets: options.offsets ?? null,
+    reconnectBackoff: options.reconnectBackoff ?? exponentialBackoff({ baseMs: 100, maxMs: 5_000 }),
   }
 }

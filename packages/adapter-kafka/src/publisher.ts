@@ -54,7 +54,7 @@ interface Publication {
 async function publishBatch(batch: readonly OutboxMessage[], publication: Publication): Promise<PublishResult[]> {
   const { options, signal, tally } = publication
   const outgoing = batch.map((message) => encodeMessage(message, options))
-  const topics = Map.groupBy(outgoing, (item) => options.topics(item.message.topic))
+  const topics = Map.groupBy(outgoing, (item) => item.topic)
   await Promise.all(
     [...topics].map(async ([topic, items]) => {
       for (const request of requestsOf(items, options.maxBatchBytes)) await send(topic, request, publication)
@@ -67,11 +67,13 @@ async function publishBatch(batch: readonly OutboxMessage[], publication: Public
   return tally.results()
 }
 
-function encodeMessage(message: OutboxMessage, { source, maxMessageBytes }: ResolvedPublisherOptions): Outgoing {
-  const record = encodeRecord(message, source)
+function encodeMessage(message: OutboxMessage, options: ResolvedPublisherOptions): Outgoing {
+  const { source, topics, maxMessageBytes } = options
+  const topic = topics(message.topic)
+  const record = encodeRecord(message, source, topic)
   const bytes = recordBytes(record)
   const refused = batchOverheadBytes + bytes > maxMessageBytes ? tooLarge(bytes, maxMessageBytes) : null
-  return { message, record, bytes, refused }
+  return { message, topic, record, bytes, refused }
 }
 
 async function send(topic: string, request: readonly Outgoing[], publication: Publication): Promise<void> {

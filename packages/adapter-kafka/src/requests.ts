@@ -5,6 +5,8 @@ import { batchOverheadBytes } from './encode.ts'
 /** A message on its way, with what it is sent as. */
 export interface Outgoing {
   readonly message: OutboxMessage
+  /** The Kafka topic. */
+  readonly topic: string
   readonly record: KafkaRecord
   readonly bytes: number
   /** Why it is not sent at all. It still has its place: what comes before it in its key goes, what comes after does not. */

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { OutboxMessage } from '@malote/outbox-core'
 import { type Admin, type IHeaders, Kafka, logLevel } from 'kafkajs'
-import { createKafkaPublisher, type KafkaPublisherOptions, producerDefaults } from '../src/index.ts'
+import { createKafkaPublisher, type FetchedRecord, type KafkaPublisherOptions, producerDefaults } from '../src/index.ts'
+import type { Sockets } from './sockets.ts'
 
 export interface ReadRecord {
   readonly partition: number
@@ -10,37 +11,46 @@ export interface ReadRecord {
   readonly value: string
   readonly id: string
   readonly headers: IHeaders
+  readonly raw: FetchedRecord
 }
 
 /** A connection to the broker under test, and what was made through it, closed together. */
 export interface KafkaBroker {
   readonly kafka: Kafka
   readonly admin: Admin
-  /** A new topic of a random name. */
-  topic(settings?: { partitions?: number; config?: Readonly<Record<string, string>> }): Promise<string>
+  /** A new topic, of a random name unless told. */
+  topic(settings?: { name?: string; partitions?: number; config?: Readonly<Record<string, string>> }): Promise<string>
   publisher(options?: Partial<KafkaPublisherOptions>): ReturnType<typeof createKafkaPublisher>
   /** Everything in the topic, by a plain consumer that reads to the end as of now. */
   read(topic: string): Promise<ReadRecord[]>
   close(): Promise<void>
 }
 
-export async function connectKafka(brokers: readonly string[]): Promise<KafkaBroker> {
-  const kafka = new Kafka({
+/** A client that says nothing and gives up soon. */
+export function kafkaClient(brokers: readonly string[], sockets?: Sockets): Kafka {
+  return new Kafka({
     brokers: [...brokers],
     logLevel: logLevel.NOTHING,
-    retry: { initialRetryTime: 50, retries: 8 },
+    retry: { initialRetryTime: 50, retries: 3 },
+    ...(sockets === undefined ? {} : { socketFactory: sockets.factory }),
   })
+}
+
+export async function connectKafka(brokers: readonly string[]): Promise<KafkaBroker> {
+  const kafka = kafkaClient(brokers)
   const admin = kafka.admin()
   await admin.connect()
   const closers: (() => Promise<void>)[] = [() => admin.disconnect()]
   return {
     kafka,
     admin,
-    topic: async ({ partitions = 3, config = {} } = {}) => {
-      const topic = `test-${randomUUID()}`
+    topic: async ({ name = `test-${randomUUID()}`, partitions = 3, config = {} } = {}) => {
       const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
-      await admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries }], waitForLeaders: true })
-      return topic
+      await admin.createTopics({
+        topics: [{ topic: name, numPartitions: partitions, configEntries }],
+        waitForLeaders: true,
+      })
+      return name
     },
     publisher: (options) => {
       const publisher = createKafkaPublisher({
@@ -69,9 +79,10 @@ async function readTopic(kafka: Kafka, admin: Admin, topic: string): Promise<Rea
   await consumer.subscribe({ topics: [topic], fromBeginning: true })
   await consumer.run({
     autoCommit: false,
-    eachMessage: ({ partition, message: { offset, key, value, headers = {} } }) => {
+    eachMessage: ({ partition, message: raw }) => {
+      const { offset, key, value, headers = {} } = raw
       const id = String(headers['ce_id'])
-      records.push({ partition, offset, key: key?.toString() ?? null, value: String(value), id, headers })
+      records.push({ partition, offset, key: key?.toString() ?? null, value: String(value), id, headers, raw })
       const end = ends.find((end) => end.partition === partition)?.high
       if (BigInt(offset) + 1n === BigInt(end ?? 0)) open.delete(partition)
       if (open.size === 0) resolve()

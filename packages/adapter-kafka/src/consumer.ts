@@ -1,0 +1,46 @@
+import { type Consumer, OutboxError } from '@malote/outbox-core'
+import { systemClock } from '@malote/outbox-core/adapter'
+import { type KafkaConsumerOptions, resolveKafkaConsumerOptions } from './options.ts'
+import { createProducerPool } from './producer-pool.ts'
+import { createReceiver } from './receiver.ts'
+import { createRecordHandler } from './record-handler.ts'
+import { within } from './within.ts'
+
+/** Longest the goodbye to a broker that may be away takes, in milliseconds. */
+const goodbyeMs = 1_000
+
+/**
+ * Consumes from Kafka: every record is handled at least once, those of one key one after the other, and its offset is committed after
+ * its handler resolved and everything before it in the partition is finished.
+ *
+ * A failed message stops its key for its backoff, and nothing else: other keys of its partition go on, until `maxBufferedMessages` records wait for the
+ * failed one to be committed. Handlers run beside the client's fetch loop, so that they may take longer than the session timeout.
+ *
+ * @throws OutboxError `INVALID_OPTION`
+ */
+export function createKafkaConsumer(options: KafkaConsumerOptions): Consumer {
+  const resolved = resolveKafkaConsumerOptions(options)
+  const pool = createProducerPool(resolved.producer, 1)
+  const clock = systemClock
+  const receiver = createReceiver(resolved, createRecordHandler(resolved, pool, clock), clock)
+  let started = false
+  let stopped: Promise<void> | undefined
+
+  async function stop(graceMs: number): Promise<void> {
+    await receiver.stop(graceMs)
+    await within(goodbyeMs, pool.close(), clock)
+    resolved.report({ type: 'consumer.stopped' })
+  }
+
+  return {
+    name: 'kafka',
+    start: async () => {
+      if (started || stopped !== undefined)
+        throw new OutboxError('CONSUMER_STATE', 'a Kafka consumer starts once: make a new one')
+      started = true
+      await receiver.start()
+      resolved.report({ type: 'consumer.started' })
+    },
+    stop: ({ graceMs = 10_000 } = {}) => (stopped ??= started ? stop(graceMs) : pool.close()),
+  }
+}
