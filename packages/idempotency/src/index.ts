@@ -19,6 +19,10 @@ export type { OperationOptions, ReplayedRecord } from './prepare.ts'
 export type { HandlerResponse, HttpRequest, HttpResponse, IdempotentOperation } from './http.ts'
 export type { ProblemCode } from './problem.ts'
 
+export { idempotentFetch } from './fetch.ts'
+export { openApiFragments } from './openapi.ts'
+export type { OpenApiFragments, OpenApiOptions } from './openapi.ts'
+
 // Failing and seeing
 export { IdempotencyError } from './errors.ts'
 export type { IdempotencyErrorCode } from './errors.ts'
