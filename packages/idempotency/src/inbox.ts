@@ -1,15 +1,6 @@
-import {
-  type OutboxTransaction,
-  type Queryable,
-  quoteIdentifier,
-  schemaOption,
-  sqlStateOf,
-  transactionQueryable,
-} from '@malote/outbox-core/postgres'
-import { IdempotencyError, invalidOption, wholeNumberOption } from './errors.ts'
+import { type OutboxTransaction, transactionQueryable } from '@malote/outbox-core/postgres'
 import type { InboxEvent } from './events.ts'
-import { inboxStatements } from './inbox-statements.ts'
-import { lockNumber, messageIdentity } from './message-identity.ts'
+import { createInboxClaim } from './inbox-claim.ts'
 import {
   commitTells,
   type Database,
@@ -60,6 +51,9 @@ export interface InboxMessage {
 /** `processed`: `fn` ran in this transaction. `duplicate`: an earlier transaction has committed it; acknowledge and go on. */
 export type InboxResult = 'processed' | 'duplicate'
 
+/** What became of one message of a batch. */
+export type BatchResult = InboxResult | { readonly failed: unknown }
+
 /** Makes a handler's effect happen once for each message, by keeping the proof in the transaction of the effect. */
 export interface Inbox {
   /**
@@ -74,6 +68,20 @@ export interface Inbox {
   once(tx: OutboxTransaction, message: InboxMessage, fn: () => Promise<void>): Promise<InboxResult>
 
   /**
+   * `once` for many messages of one consumer in one statement: `fn` gets those that are new, in the order given, and is
+   * not called when there are none. All or none: one message in flight or stale, or `fn` throwing, fails the batch.
+   *
+   * @returns one result per message, in the order given
+   * @throws as `once`
+   */
+  onceBatch<Message extends BatchMessage>(
+    tx: OutboxTransaction,
+    consumer: string,
+    messages: readonly Message[],
+    fn: (fresh: readonly Message[]) => Promise<void>,
+  ): Promise<readonly InboxResult[]>
+
+  /**
    * `once` in a transaction of its own (READ COMMITTED), run again when PostgreSQL reports a deadlock or serialization
    * failure; `fn` must have no effect outside `tx`. Resolves after COMMIT: acknowledge then.
    *
@@ -84,153 +92,87 @@ export interface Inbox {
     message: InboxMessage,
     fn: (tx: TransactionOf<Db>) => Promise<void>,
   ): Promise<InboxResult>
+
+  /**
+   * `onceBatch` in a transaction of its own. When the batch fails, each message is tried alone in one of its own, so that a
+   * poison message costs its neighbours time and nothing else.
+   *
+   * @returns one result per message, in the order given; a failed one carries its error and must not be acknowledged
+   */
+  transactBatch<Db extends Database, Message extends BatchMessage>(
+    db: Db,
+    consumer: string,
+    messages: readonly Message[],
+    fn: (tx: TransactionOf<Db>, fresh: readonly Message[]) => Promise<void>,
+  ): Promise<readonly BatchResult[]>
 }
+
+/** A message of a batch; the consumer is named once for all. */
+export type BatchMessage = Omit<InboxMessage, 'consumer'>
 
 /** Creates an inbox. Holds no connection: one per process is plenty. @throws IdempotencyError `INVALID_OPTION` */
 export function createInbox(options: InboxOptions = {}): Inbox {
   const claim = createInboxClaim(options)
 
-  async function apply(
+  async function apply<Message extends BatchMessage>(
     tx: OutboxTransaction,
-    message: InboxMessage,
-    fn: () => Promise<void>,
+    consumer: string,
+    messages: readonly Message[],
+    fn: (fresh: readonly Message[]) => Promise<void>,
     commitTells: boolean,
-  ): Promise<InboxResult> {
+  ): Promise<readonly InboxResult[]> {
     const db = await transactionQueryable(tx, claim.table)
-    if (!(await claim.take(db, message))) return 'duplicate'
+    const grants = await claim.take(db, consumer, messages)
+    const fresh = messages.filter((_, at) => grants[at])
     try {
-      await fn()
+      if (fresh.length > 0) await fn(fresh)
       // A handler that swallowed a database error has its COMMIT turned into a ROLLBACK, and its message lost in silence.
-      if (!commitTells) await db.query('select 1', [])
+      if (!commitTells && fresh.length > 0) await db.query('select 1', [])
     } catch (error) {
       // Fails by design; also when the transaction has failed already, which is just as good.
       await db.query(claim.statements.abort, []).catch(() => {})
       throw error
     }
-    claim.report({ type: 'inbox.processed', consumer: message.consumer })
-    return 'processed'
+    for (let count = 0; count < fresh.length; count++) claim.report({ type: 'inbox.processed', consumer })
+    return grants.map((granted) => (granted ? 'processed' : 'duplicate'))
+  }
+
+  function transactAll<Db extends Database, Message extends BatchMessage>(
+    db: Db,
+    consumer: string,
+    messages: readonly Message[],
+    fn: (tx: TransactionOf<Db>, fresh: readonly Message[]) => Promise<void>,
+  ): Promise<readonly InboxResult[]> {
+    return retryTransient(() =>
+      runTransaction(db, 'read committed', ({ tx }) =>
+        apply(tx as OutboxTransaction, consumer, messages, (fresh) => fn(tx, fresh), commitTells(db)),
+      ),
+    )
   }
 
   return {
-    once: (tx, message, fn) => apply(tx, message, fn, false),
+    once: async (tx, message, fn) => first(await apply(tx, message.consumer, [message], fn, false)),
+    onceBatch: (tx, consumer, messages, fn) => apply(tx, consumer, messages, fn, false),
     transact: async (db, message, fn) => {
       databaseOption(db)
-      return retryTransient(() =>
-        runTransaction(db, 'read committed', ({ tx }) =>
-          apply(tx as OutboxTransaction, message, () => fn(tx), commitTells(db)),
-        ),
-      )
+      return first(await transactAll(db, message.consumer, [message], fn))
+    },
+    transactBatch: async (db, consumer, messages, fn) => {
+      databaseOption(db)
+      try {
+        return await transactAll(db, consumer, messages, fn)
+      } catch (error) {
+        if (messages.length === 1) return [{ failed: error }]
+      }
+      // The batch left nothing behind, or its commit is unknown; either way the inbox tells for each message.
+      const results: BatchResult[] = []
+      for (const message of messages)
+        results.push(...(await transactAll(db, consumer, [message], fn).catch((error: unknown) => [{ failed: error }])))
+      return results
     },
   }
 }
 
-/** The part of an inbox that takes the right to apply a message. */
-export interface InboxClaim {
-  readonly table: string
-  readonly statements: ReturnType<typeof inboxStatements>
-  readonly report: (event: InboxEvent) => void
-  /** Whether the caller now holds the right: false means a committed duplicate. @throws as `Inbox.once` */
-  take(db: Queryable, message: InboxMessage): Promise<boolean>
-}
-
-export function createInboxClaim(options: InboxOptions): InboxClaim {
-  const schema = schemaOption(options.schema)
-  const s = quoteIdentifier(schema)
-  const waitMs = wholeNumberOption('waitMs', options.waitMs, 2_000, { min: 1, max: 600_000 })
-  const defer = choice('inFlight', options.inFlight ?? 'wait', ['wait', 'defer']) === 'defer'
-  const partitioned = choice('profile', options.profile ?? 'simple', ['simple', 'partitioned']) === 'partitioned'
-  const statements = inboxStatements(s, partitioned)
-  const report = options.onEvent ?? (() => {})
-
-  async function insert(db: Queryable, message: InboxMessage, id: string): Promise<Row> {
-    const lock = defer ? lockNumber('malote inbox', schema, message.consumer, id) : null
-    const values = [message.consumer, id, `${String(waitMs)}ms`, lock, message.occurredAt ?? null]
-    for (;;) {
-      const { rows } = await db.query(statements.insertMessage, values)
-      const row = rows[0] as unknown as Row
-      if (row.consumer_id !== null) return row
-      await db.query(statements.addConsumer, [message.consumer])
-    }
-  }
-
-  async function take(db: Queryable, message: InboxMessage): Promise<boolean> {
-    const id = messageIdentity(message.messageId)
-    assertComplete(message, partitioned)
-    const row = await insert(db, message, id).catch((error: unknown) => {
-      throw explain(error, message, schema, report)
-    })
-    if (row.stale) throw stale(message, report)
-    if (!row.free) throw inFlight(message, report)
-    if (row.inserted) return true
-    if (options.onEvent !== undefined) report(await duplicateEvent(db, message, row.consumer_id, id))
-    return false
-  }
-
-  async function duplicateEvent(db: Queryable, message: InboxMessage, consumerId: unknown, id: string) {
-    const values = [consumerId, id, ...(partitioned ? [message.occurredAt] : [])]
-    const { rows } = await db.query(statements.ageOfMessage, values)
-    const ageMs = Number(rows[0]?.['age_ms'] ?? 0)
-    return { type: 'inbox.duplicate', consumer: message.consumer, ageMs } as const
-  }
-
-  return { table: `${s}.processed_messages`, statements, report, take }
-}
-
-interface Row {
-  readonly consumer_id: number | null
-  readonly free: boolean
-  readonly stale: boolean
-  readonly inserted: boolean
-}
-
-/** @throws IdempotencyError `INVALID_MESSAGE` */
-function assertComplete(message: InboxMessage, partitioned: boolean): void {
-  if (typeof message.consumer !== 'string' || message.consumer === '')
-    throw new IdempotencyError(
-      'INVALID_MESSAGE',
-      `message ${message.messageId} names no consumer: pass the handler's name`,
-    )
-  if (partitioned && message.occurredAt === undefined)
-    throw new IdempotencyError(
-      'INVALID_MESSAGE',
-      `message ${message.messageId} has no occurredAt: the partitioned profile needs the producer's time (createdAt)`,
-    )
-  if (message.occurredAt !== undefined && Number.isNaN(message.occurredAt.getTime()))
-    throw new IdempotencyError('INVALID_MESSAGE', `message ${message.messageId} has an invalid occurredAt`)
-}
-
-function explain(error: unknown, message: InboxMessage, schema: string, report: (event: InboxEvent) => void): unknown {
-  const state = sqlStateOf(error)
-  if (state === '55P03') return inFlight(message, report, error)
-  if (state === '42P01' || state === '3F000')
-    return new IdempotencyError(
-      'SCHEMA_MISSING',
-      `the inbox tables are not in schema "${schema}": run migrateIdempotency(db) first`,
-      { cause: error },
-    )
-  // Only a partitioned table reports 23514 here: no partition holds the message's day.
-  return state === '23514' ? stale(message, report, error) : error
-}
-
-function inFlight(message: InboxMessage, report: (event: InboxEvent) => void, cause?: unknown): IdempotencyError {
-  report({ type: 'inbox.in-flight', consumer: message.consumer })
-  return new IdempotencyError(
-    'IN_FLIGHT',
-    `message ${message.messageId} is being applied by another transaction of consumer "${message.consumer}": do not acknowledge it, let it be delivered again`,
-    { cause },
-  )
-}
-
-function stale(message: InboxMessage, report: (event: InboxEvent) => void, cause?: unknown): IdempotencyError {
-  report({ type: 'inbox.stale', consumer: message.consumer })
-  return new IdempotencyError(
-    'STALE_MESSAGE',
-    `message ${message.messageId} of ${String(message.occurredAt?.toISOString())} is outside the days consumer "${message.consumer}" keeps proof for: park it, it may have been applied already`,
-    { cause },
-  )
-}
-
-function choice<Value extends string>(name: string, value: Value, allowed: readonly Value[]): Value {
-  if (!allowed.includes(value)) throw invalidOption(name, allowed.map((one) => `"${one}"`).join(' or '))
-  return value
+function first(results: readonly InboxResult[]): InboxResult {
+  return results[0] as InboxResult
 }
