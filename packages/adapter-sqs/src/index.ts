@@ -4,6 +4,9 @@
  * @packageDocumentation
  */
 export { createSqsPublisher } from './publisher.ts'
+export { createSqsConsumer } from './consumer.ts'
+export { deadLetterAttribute } from './dead-letter.ts'
+export type { DeadLetterNote } from './dead-letter.ts'
 export { createSnsPublisher } from './sns-publisher.ts'
 export type {
   BatchPublisherOptions,

@@ -1,7 +1,12 @@
 import type { SNSClient } from '@aws-sdk/client-sns'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { ConsumerOptions } from '@malote/outbox-core'
-import { invalidOption, numberOption } from '@malote/outbox-core/adapter'
+import {
+  invalidOption,
+  numberOption,
+  type ResolvedConsumerOptions,
+  resolveConsumerOptions,
+} from '@malote/outbox-core/adapter'
 
 /** Where a topic's messages go: a table, or a function that may answer undefined for a topic it does not know. */
 export type Destinations = Readonly<Record<string, string>> | ((topic: string) => string | undefined)
@@ -110,6 +115,36 @@ export function resolveBatchOptions(options: BatchPublisherOptions, serviceMaxBy
       },
     ),
   }
+}
+
+export interface ResolvedSqsConsumer extends ResolvedConsumerOptions {
+  readonly client: Pick<SQSClient, 'send'>
+  readonly queueUrl: string
+  readonly deadLetterQueueUrl: string
+  readonly topic: string
+  readonly visibilityTimeoutMs: number
+  readonly waitTimeMs: number
+}
+
+/** @throws OutboxError `INVALID_OPTION` */
+export function resolveConsumer(options: SqsConsumerOptions): ResolvedSqsConsumer {
+  const { client, queueUrl, deadLetterQueueUrl } = options
+  const range = { min: 1_000, max: 43_200_000 }
+  const visibilityTimeoutMs = numberOption('visibilityTimeoutMs', options.visibilityTimeoutMs, 30_000, range)
+  return {
+    ...resolveConsumerOptions(options),
+    client,
+    queueUrl: queueUrlOption('queueUrl', queueUrl),
+    deadLetterQueueUrl: queueUrlOption('deadLetterQueueUrl', deadLetterQueueUrl),
+    topic: options.topic ?? queueUrl.slice(queueUrl.lastIndexOf('/') + 1),
+    visibilityTimeoutMs: Math.ceil(visibilityTimeoutMs / 1_000) * 1_000,
+    waitTimeMs: numberOption('waitTimeMs', options.waitTimeMs, 20_000, { min: 0, max: 20_000 }),
+  }
+}
+
+function queueUrlOption(name: string, url: unknown): string {
+  if (typeof url !== 'string' || !URL.canParse(url)) throw invalidOption(name, url, 'the URL of a queue')
+  return url
 }
 
 export function resolveDestinations(destinations: Destinations): (topic: string) => string | undefined {

@@ -79,6 +79,13 @@ export type ConsumerEvent =
       readonly reason: DeadLetterReason
       readonly error: unknown
     }
+  /** The place for dead letters did not take the message: it stays where it is and comes again. Alarm on it. */
+  | {
+      readonly type: 'message.dead-letter-failed'
+      readonly id: MessageId | null
+      readonly error: unknown
+      readonly retryInMs: number
+    }
   | {
       readonly type: 'message.unknown-type'
       readonly id: MessageId

@@ -7,7 +7,10 @@ import { reportTo } from './report.ts'
 /** What to tell the broker after a handler ended. */
 export type DeliveryOutcome =
   | { readonly action: 'acknowledge' }
-  /** `spendsAttempt` is false for a type nobody knows yet: it may wait for a deployment as long as it must. */
+  /**
+   * `spendsAttempt` is false for a type nobody knows yet, which may wait for a deployment as long as it must, and for a handler
+   * that failed after its signal aborted: it was stopped, and no verdict on the message.
+   */
   | { readonly action: 'retry'; readonly inMs: number; readonly spendsAttempt: boolean; readonly error: unknown }
   | { readonly action: 'dead-letter'; readonly reason: DeadLetterReason; readonly error: unknown }
 
@@ -48,6 +51,7 @@ export async function deliver(options: ResolvedConsumerOptions, delivery: Delive
     })
     return { action: 'acknowledge' }
   } catch (error) {
+    if (delivery.signal.aborted) return { action: 'retry', inMs: 0, spendsAttempt: false, error }
     const outcome = outcomeOf(error, attempt, options)
     reportFailure(options.report, message, attempt, outcome)
     return outcome

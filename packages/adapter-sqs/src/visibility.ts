@@ -1,0 +1,139 @@
+import { ChangeMessageVisibilityBatchCommand, type Message, type SQSClient } from '@aws-sdk/client-sqs'
+import type { MessageId } from '@malote/outbox-core'
+import type { Clock } from '@malote/outbox-core/adapter'
+
+/** A message this consumer has: invisible to others until it is settled, returned or lost. */
+export interface Hold {
+  readonly raw: Message
+  /** Our message id; null when the message could not be decoded. */
+  readonly id: MessageId | null
+  /** Message group, or the ordering key on a standard queue; null waits for nobody. */
+  readonly key: string | null
+  /** Aborts when the message is no longer ours or the consumer gives up waiting for its handler. */
+  readonly signal: AbortSignal
+  /** True once it was given back or lost: it must not be handled. */
+  readonly isOver: boolean
+}
+
+export interface HoldsOptions {
+  readonly client: Pick<SQSClient, 'send'>
+  readonly queueUrl: string
+  readonly visibilityTimeoutMs: number
+  readonly clock: Clock
+  readonly onLost: (hold: Hold, error: unknown) => void
+}
+
+/** Keeps messages invisible to other consumers for as long as their handlers take, and knows when that failed. */
+export interface Holds {
+  readonly all: Iterable<Hold>
+  /** Begins to extend what is held. */
+  open(): void
+  take(raw: Message, id: MessageId | null, key: string | null): Hold
+  /** The message is settled: extend it no more. */
+  drop(hold: Hold): void
+  /** Makes messages visible to everyone after a pause; never rejects. In order: SQS shows them in the order of its own numbers. */
+  giveBack(holds: readonly Hold[], inMs: number): Promise<void>
+  /** Aborts the handlers of all that is left. */
+  abort(reason: Error): void
+  close(): void
+}
+
+interface HeldMessage extends Hold {
+  readonly stopping: AbortController
+  deadlineMs: number
+  isOver: boolean
+}
+
+/** SQS keeps a message from others for at most this long, in seconds. */
+const maxVisibilitySeconds = 43_200
+const maxEntries = 10
+
+export function createHolds(options: HoldsOptions): Holds {
+  const { clock, visibilityTimeoutMs } = options
+  const held = new Set<HeldMessage>()
+  const everyMs = visibilityTimeoutMs / 3
+  let cancelTick = (): void => {}
+
+  function tick(): void {
+    cancelTick = clock.after(everyMs, tick)
+    const now = clock.monotonicMs()
+    for (const hold of held)
+      if (hold.deadlineMs <= now) lose(hold, new Error('its visibility could not be extended in time'))
+    for (const group of chunks([...held], maxEntries)) void extend(group)
+  }
+
+  async function extend(group: readonly HeldMessage[]): Promise<void> {
+    const deadlineMs = clock.monotonicMs() + visibilityTimeoutMs
+    const answer = await change(group, visibilityTimeoutMs, everyMs)
+    for (const [index, hold] of group.entries()) {
+      const refusal = answer.refused.get(String(index))
+      // A receipt that SQS no longer takes is gone; anything else may pass before the deadline does.
+      if (refusal !== undefined && held.has(hold)) lose(hold, refusal)
+      else if (answer.isKnown) hold.deadlineMs = deadlineMs
+    }
+  }
+
+  function lose(hold: HeldMessage, error: unknown): void {
+    held.delete(hold)
+    hold.isOver = true
+    hold.stopping.abort(new Error('the message is no longer held by this consumer', { cause: error }))
+    options.onLost(hold, error)
+  }
+
+  async function change(
+    group: readonly Hold[],
+    inMs: number,
+    patienceMs: number,
+  ): Promise<{ isKnown: boolean; refused: Map<string | undefined, Error> }> {
+    const VisibilityTimeout = Math.min(Math.ceil(inMs / 1_000), maxVisibilitySeconds)
+    const Entries = group.map(({ raw }, index) => ({
+      Id: String(index),
+      ReceiptHandle: raw.ReceiptHandle,
+      VisibilityTimeout,
+    }))
+    try {
+      const answer = await options.client.send(
+        new ChangeMessageVisibilityBatchCommand({ QueueUrl: options.queueUrl, Entries }),
+        { abortSignal: AbortSignal.timeout(Math.ceil(patienceMs)) },
+      )
+      const refused = answer.Failed?.filter((entry) => entry.SenderFault === true) ?? []
+      return {
+        isKnown: (answer.Failed?.length ?? 0) === refused.length,
+        refused: new Map(refused.map((entry) => [entry.Id, new Error(`${entry.Code ?? ''}: ${entry.Message ?? ''}`)])),
+      }
+    } catch {
+      // Out of reach for now. Extending is tried again until the deadline; what is not given back comes back by itself.
+      return { isKnown: false, refused: new Map() }
+    }
+  }
+
+  return {
+    all: held,
+    open: () => {
+      cancelTick = clock.after(everyMs, tick)
+    },
+    take: (raw, id, key) => {
+      const stopping = new AbortController()
+      const deadlineMs = clock.monotonicMs() + visibilityTimeoutMs
+      const hold: HeldMessage = { raw, id, key, stopping, signal: stopping.signal, deadlineMs, isOver: false }
+      held.add(hold)
+      return hold
+    },
+    drop: (hold) => void held.delete(hold as HeldMessage),
+    giveBack: async (holds, inMs) => {
+      for (const hold of holds as readonly HeldMessage[]) {
+        held.delete(hold)
+        hold.isOver = true
+      }
+      await Promise.all(chunks(holds, maxEntries).map((group) => change(group, inMs, 2_000)))
+    },
+    abort: (reason) => held.forEach((hold) => hold.stopping.abort(reason)),
+    close: () => cancelTick(),
+  }
+}
+
+function chunks<Item>(items: readonly Item[], size: number): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
+    items.slice(index * size, (index + 1) * size),
+  )
+}

@@ -1,0 +1,105 @@
+import { GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageCommand } from '@aws-sdk/client-sqs'
+import type { Consumer } from '@malote/outbox-core'
+import type { Absences, ConsumerHarness, HeldDeadLetter } from '@malote/outbox-core/testing'
+import { eventually } from '@malote/outbox-core/testing'
+import { sqsClient, startSqsProcess } from '@malote/testing/services/sqs'
+import { startTcpProxy } from '@malote/testing/tcp-proxy'
+import { randomUUID } from 'node:crypto'
+import { createSqsConsumer, createSqsPublisher, deadLetterAttribute, type DeadLetterNote } from '../src/index.ts'
+import { type Flavour, queuesOn } from './queues.ts'
+
+export interface SqsConsumerHarness extends ConsumerHarness {
+  close(): Promise<void>
+}
+
+const noOrder = 'a standard queue promises no order and gives a failed message again behind others'
+
+export const consumerAbsences: Readonly<Record<Flavour, Absences<ConsumerHarness>>> = {
+  fifo: {},
+  standard: { ordersRetries: noOrder, ordersAcrossConsumers: noOrder },
+}
+
+const visibilityTimeoutMs = 2_000
+
+/** Every consumer reaches the server through a proxy of its own, so that a crash can cut off this one and no other. */
+export async function openConsumerHarness(flavour: Flavour): Promise<SqsConsumerHarness> {
+  const server = await startSqsProcess()
+  const direct = sqsClient(server.endpoint)
+  const queues = queuesOn(direct, server.endpoint, flavour)
+  const publisher = createSqsPublisher({ client: direct, queueUrl: queues.urlOf })
+  const closings: (() => Promise<void>)[] = []
+  const crashes = new Map<Consumer, () => void>()
+  const deadLettersOf = (topic: string): string => `dead-${topic}`
+  const fifoParts = (): object =>
+    flavour === 'fifo' ? { MessageGroupId: 'foreign', MessageDeduplicationId: randomUUID() } : {}
+
+  return {
+    redeliveryMs: visibilityTimeoutMs * 2,
+    patienceMs: 20_000,
+    holdTimeoutMs: visibilityTimeoutMs,
+    ordersByKey: true,
+    ...(flavour === 'fifo' ? { ordersRetries: true, ordersAcrossConsumers: true } : {}),
+    freshTopic: async () => {
+      const topic = await queues.make()
+      await queues.make({ VisibilityTimeout: '0' }, deadLettersOf(topic))
+      return topic
+    },
+    createConsumer: async (topic, options) => {
+      const proxy = await startTcpProxy(server.port)
+      const client = sqsClient(`http://127.0.0.1:${String(proxy.port)}`)
+      const consumer = createSqsConsumer({
+        client,
+        queueUrl: queues.urlOf(topic),
+        deadLetterQueueUrl: queues.urlOf(deadLettersOf(topic)),
+        visibilityTimeoutMs,
+        waitTimeMs: 1_000,
+        ...options,
+      })
+      crashes.set(consumer, () => proxy.refuse())
+      closings.push(async () => {
+        client.destroy()
+        await proxy.close()
+      })
+      return consumer
+    },
+    send: (messages) =>
+      eventually(
+        async () => {
+          const results = await publisher.publish(messages, new AbortController().signal)
+          if (results.some((result) => result.status === 'failed')) throw new Error('not all messages were accepted')
+        },
+        { intervalMs: 100 },
+      ),
+    sendForeign: async (topic, body) => {
+      await direct.send(new SendMessageCommand({ QueueUrl: queues.urlOf(topic), MessageBody: body, ...fifoParts() }))
+    },
+    deadLetters: async (topic) => {
+      const answer = await direct.send(
+        new ReceiveMessageCommand({
+          QueueUrl: queues.urlOf(deadLettersOf(topic)),
+          MaxNumberOfMessages: 10,
+          MessageAttributeNames: ['All'],
+        }),
+      )
+      return (answer.Messages ?? []).map((raw): HeldDeadLetter => {
+        const note = JSON.parse(raw.MessageAttributes?.[deadLetterAttribute]?.StringValue ?? '{}') as DeadLetterNote
+        const id = raw.MessageAttributes?.['ce-id']?.StringValue ?? null
+        return { id, body: new TextEncoder().encode(raw.Body), reason: note.reason, attempts: note.attempts }
+      })
+    },
+    crash: async (consumer) => crashes.get(consumer)?.(),
+    unacknowledged: async (topic) => {
+      const name = 'ApproximateNumberOfMessagesNotVisible'
+      const request = { QueueUrl: queues.urlOf(topic), AttributeNames: [name] } as const
+      const answer = await direct.send(new GetQueueAttributesCommand({ ...request, AttributeNames: [name] }))
+      return Number(answer.Attributes?.[name])
+    },
+    stopBroker: () => server.stop(),
+    startBroker: () => server.start(),
+    close: async () => {
+      await Promise.all(closings.map((close) => close()))
+      direct.destroy()
+      await server.close()
+    },
+  }
+}
