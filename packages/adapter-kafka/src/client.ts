@@ -51,8 +51,8 @@ export interface KafkaConsumer {
   seek(position: { topic: string; partition: number; offset: string }): void
   pause(partitions: { topic: string; partitions: number[] }[]): void
   resume(partitions: { topic: string; partitions: number[] }[]): void
-  /** kafkajs tells of assignments and crashes by events. */
+  /** kafkajs tells of assignments and crashes by events. The Confluent client has the method and refuses every call. */
   on?(event: 'consumer.group_join' | 'consumer.crash', listener: (event: { payload: unknown }) => void): () => void
-  /** The Confluent client has no such events and is asked. */
+  /** The Confluent client is asked instead; kafkajs has no such method. */
   assignment?(): TopicPartition[]
 }

@@ -72,8 +72,11 @@ export function createGroup(
     }
   }
 
-  /** The Confluent client takes these settings in its configuration and refuses them here. */
-  const isTold = consumer.on !== undefined
+  /**
+   * Of the two clients only Confluent's can be asked for the assignment. It refuses listeners, and the settings that kafkajs takes
+   * here belong into its configuration.
+   */
+  const isTold = consumer.assignment === undefined
   const run = (): Promise<void> =>
     consumer.run({
       ...(isTold ? { autoCommit: false } : {}),
@@ -82,7 +85,7 @@ export function createGroup(
     })
 
   function refresh(): void {
-    if (isTold || consumer.assignment === undefined) return
+    if (consumer.assignment === undefined) return
     const places = consumer.assignment()
     const now = places.map(({ topic, partition }) => `${topic}/${String(partition)}`).join(' ')
     if (now === asked) return
@@ -92,8 +95,10 @@ export function createGroup(
 
   return {
     start: async () => {
-      consumer.on?.('consumer.group_join', ({ payload }) => onJoined(payload as Joined))
-      consumer.on?.('consumer.crash', ({ payload }) => onCrashed(payload as Crashed))
+      if (isTold) {
+        consumer.on?.('consumer.group_join', ({ payload }) => onJoined(payload as Joined))
+        consumer.on?.('consumer.crash', ({ payload }) => onCrashed(payload as Crashed))
+      }
       await consumer.connect()
       const topics = [...options.topics]
       await consumer.subscribe(isTold ? { topics, fromBeginning: options.fromBeginning } : { topics })

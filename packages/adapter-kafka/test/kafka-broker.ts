@@ -71,8 +71,9 @@ export async function connectKafka(brokers: readonly string[]): Promise<KafkaBro
 async function readTopic(kafka: Kafka, admin: Admin, topic: string): Promise<ReadRecord[]> {
   const ends = await admin.fetchTopicOffsets(topic)
   const open = new Set(ends.filter(({ high, low }) => high !== low).map(({ partition }) => partition))
-  const records: ReadRecord[] = []
-  if (open.size === 0) return records
+  if (open.size === 0) return []
+  // By place: the reader starts over when the group has to meet again.
+  const records = new Map<string, ReadRecord>()
   const consumer = kafka.consumer({ groupId: randomUUID(), maxWaitTimeInMs: 50 })
   const { promise, resolve } = Promise.withResolvers<void>()
   await consumer.connect()
@@ -82,7 +83,15 @@ async function readTopic(kafka: Kafka, admin: Admin, topic: string): Promise<Rea
     eachMessage: ({ partition, message: raw }) => {
       const { offset, key, value, headers = {} } = raw
       const id = String(headers['ce_id'])
-      records.push({ partition, offset, key: key?.toString() ?? null, value: String(value), id, headers, raw })
+      records.set(`${String(partition)}/${offset}`, {
+        partition,
+        offset,
+        key: key?.toString() ?? null,
+        value: String(value),
+        id,
+        headers,
+        raw,
+      })
       const end = ends.find((end) => end.partition === partition)?.high
       if (BigInt(offset) + 1n === BigInt(end ?? 0)) open.delete(partition)
       if (open.size === 0) resolve()
@@ -91,7 +100,7 @@ async function readTopic(kafka: Kafka, admin: Admin, topic: string): Promise<Rea
   })
   await promise
   await consumer.disconnect()
-  return records
+  return [...records.values()]
 }
 
 let made = 0
