@@ -25,16 +25,16 @@ export interface Verdict {
 /** Decides, from the outside, whether a run kept every promise. */
 export function checkHistory(history: History): Verdict {
   const committed = new Map(history.committed.map((message) => [message.id, message]))
-  const published = new Set(history.publications.filter(({ isAccepted }) => isAccepted).map(({ id }) => id))
+  const published = new Set(history.publications.filter(({ answer }) => answer === 'accepted').map(({ id }) => id))
   const arrived = new Set(history.arrivals.map(({ id }) => id))
   const deadLettered = new Set(history.deadLetters.map(({ id }) => id))
 
-  const reached = (id: string): boolean => published.has(id) || arrived.has(id)
-  const lost = history.committed.filter(({ id }) => !reached(id) && !deadLettered.has(id))
+  const reached = new Set([...published, ...arrived])
+  const lost = history.committed.filter(({ id }) => !arrived.has(id) && !deadLettered.has(id))
   const order = orderViolations(history, committed)
   const violations = [
-    ...lost.map((message) => violation('lost', `${described(message)}: neither published nor dead-lettered`)),
-    ...[...published, ...arrived]
+    ...lost.map((message) => violation('lost', `${described(message)}: neither delivered nor dead-lettered`)),
+    ...[...reached]
       .filter((id) => !committed.has(id))
       .map((id) => violation('not-committed', `${id} reached the broker, but no transaction with it committed`)),
     ...order,
@@ -45,15 +45,21 @@ export function checkHistory(history: History): Verdict {
     ...ownershipViolations(history),
   ]
   return {
-    published: published.size,
+    published: reached.size,
     delivered: history.arrivals.length,
-    duplicates: history.publications.filter(({ isAccepted }) => isAccepted).length - published.size,
+    duplicates: duplicatesOf(history),
     effectsApplied: history.effects.length,
     lost: lost.length,
     orderViolations: order.length,
     violations,
     recoveryMs: recoveryOf(history, committed),
   }
+}
+
+/** A publication nobody answered counts: the broker may have it. */
+function duplicatesOf({ publications }: History): number {
+  const sent = publications.filter(({ answer }) => answer !== 'refused')
+  return sent.length - new Set(sent.map(({ id }) => id)).size
 }
 
 function effectViolations(

@@ -6,7 +6,7 @@ export function duplicateViolations(history: History): Violation[] {
   const byId = Map.groupBy(history.publications, ({ id }) => id)
   return [...byId.values()].flatMap((publications) =>
     publications.slice(1).flatMap((repeat, index) => {
-      const earlier = publications.slice(0, index + 1).filter(({ isAccepted }) => isAccepted)
+      const earlier = publications.slice(0, index + 1).filter(({ answer }) => answer !== 'refused')
       const unexplained =
         earlier.length > 0 &&
         !earlier.some((first) => history.faults.some((fault) => wasInFlight(first, repeat, fault)))

@@ -31,7 +31,8 @@ export interface Publication {
   readonly id: string
   readonly relay: string
   readonly startedAtMs: number
-  readonly isAccepted: boolean
+  /** What its broker answered; a process that died in between never heard. */
+  readonly answer: 'accepted' | 'refused' | 'none'
   /** When that relay heard that the row was deleted; null: never. */
   readonly settledAtMs: number | null
 }
@@ -66,6 +67,8 @@ export interface Fault {
   readonly relay: string | null
   readonly startedAtMs: number
   readonly endedAtMs: number
+  /** From when on recovery can be expected: the start, or for a server that was down, when it was up again. */
+  readonly healsFromMs: number
   /** Lanes that stood still because of it. */
   readonly lanes: readonly number[]
 }

@@ -6,15 +6,14 @@ export interface Recovery {
 }
 
 /**
- * For each kind of fault: from its start to the first message published in each of its lanes. Includes the wait for
- * a message of that lane, so it is an upper bound. A lane nobody wrote to any more says nothing.
+ * For each kind of fault: from when it could heal to the first publish in each of its lanes. A lane whose next message was added only
+ * after the lane had recovered says nothing and is left out.
  */
 export function recoveryOf(history: History, committed: ReadonlyMap<string, Committed>): Record<string, Recovery> {
-  const byLane = Map.groupBy(history.publications, ({ id }) => committed.get(id)?.lane ?? -1)
-  const starts = new Map([...byLane].map(([lane, publications]) => [lane, sortedStarts(publications)]))
+  const lanes = Map.groupBy(firstPublications(history, committed), ({ lane }) => lane)
   const waits = new Map<string, number[]>()
   for (const fault of history.faults) {
-    const found = fault.lanes.flatMap((lane) => waitOf(starts.get(lane) ?? [], fault))
+    const found = fault.lanes.flatMap((lane) => waitOf(lanes.get(lane) ?? [], fault))
     waits.set(fault.kind, [...(waits.get(fault.kind) ?? []), ...found])
   }
   return Object.fromEntries(
@@ -22,17 +21,32 @@ export function recoveryOf(history: History, committed: ReadonlyMap<string, Comm
   )
 }
 
-const sortedStarts = (publications: readonly { readonly startedAtMs: number; readonly relay: string }[]): Start[] =>
-  publications.map(({ startedAtMs, relay }) => ({ startedAtMs, relay })).sort((a, b) => a.startedAtMs - b.startedAtMs)
-
-interface Start {
+interface FirstPublication {
+  readonly lane: number
+  readonly addedAtMs: number
   readonly startedAtMs: number
-  readonly relay: string
 }
 
-function waitOf(starts: readonly Start[], { startedAtMs }: Fault): number[] {
-  const next = starts.find((start) => start.startedAtMs > startedAtMs)
-  return next === undefined ? [] : [next.startedAtMs - startedAtMs]
+/** In the order they began. */
+function firstPublications(history: History, committed: ReadonlyMap<string, Committed>): FirstPublication[] {
+  const seen = new Set<string>()
+  return history.publications.flatMap(({ id, startedAtMs }) => {
+    const message = committed.get(id)
+    if (message === undefined || seen.has(id)) return []
+    seen.add(id)
+    return [{ lane: message.lane, addedAtMs: message.atMs, startedAtMs }]
+  })
+}
+
+/** A message that waited longer than this was held up; it includes the writer's own commit. */
+const usualWaitMs = 250
+
+function waitOf(publications: readonly FirstPublication[], { healsFromMs }: Fault): number[] {
+  const next = publications.find((one) => one.startedAtMs > healsFromMs)
+  if (next === undefined) return []
+  const wasHeldUp = next.startedAtMs - next.addedAtMs > usualWaitMs
+  const waitMs = next.startedAtMs - healsFromMs
+  return wasHeldUp || waitMs <= usualWaitMs ? [waitMs] : []
 }
 
 function spread(waits: readonly number[]): Recovery {

@@ -1,0 +1,75 @@
+import { parseArgs } from 'node:util'
+import { type BrokerName, brokerNames } from './brokers/broker.ts'
+import { type FaultKind, faultKinds } from './plan.ts'
+import type { ChaosOptions } from './run-chaos.ts'
+import type { Variant } from './roles/role.ts'
+
+export const usage: string = `npm run chaos -- [options]
+  --minutes M     how long faults are injected (default 1)
+  --seed S        repeats a run's plan (default: random, printed)
+  --relays R      relay processes (default 3)
+  --writers W     writer processes (default 2)
+  --consumers C   consumer processes (default 2)
+  --broker B      ${brokerNames.join(', ')} (default sqs)
+  --faults LIST   only these kinds, comma separated; there are: ${faultKinds.join(', ')}
+  --every MS      mean time between two faults (default 2500)
+  --lease MS      the relays' lease (default 3000)
+  --no-presence   a dead relay is noticed by its lease alone
+  --variant V     take one rule out of the protocol, to see the checker find it
+  --keep          leave journals and data where they are
+  --json          the last line is the report as one JSON object`
+
+const defaultEveryMs = 2_500
+
+export interface ChaosArguments extends ChaosOptions {
+  readonly json: boolean
+}
+
+/** @throws Error that says which argument is wrong */
+export function chaosArguments(args: readonly string[], say: (line: string) => void): ChaosArguments {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      minutes: { type: 'string', default: '1' },
+      seed: { type: 'string' },
+      relays: { type: 'string', default: '3' },
+      writers: { type: 'string', default: '2' },
+      consumers: { type: 'string', default: '2' },
+      broker: { type: 'string', default: 'sqs' },
+      faults: { type: 'string', default: faultKinds.join(',') },
+      every: { type: 'string', default: String(defaultEveryMs) },
+      lease: { type: 'string', default: '3000' },
+      'no-presence': { type: 'boolean', default: false },
+      variant: { type: 'string', default: 'none' },
+      keep: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const kinds = values.faults.split(',')
+  const unknown = kinds.find((kind) => !faultKinds.includes(kind as FaultKind))
+  if (unknown !== undefined) throw new Error(`--faults ${unknown}: there is no such fault`)
+  if (!brokerNames.includes(values.broker as BrokerName))
+    throw new Error(`--broker ${values.broker}: there is no such broker`)
+  return {
+    seed: values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : positive('seed', values.seed),
+    seconds: positive('minutes', values.minutes) * 60,
+    relays: positive('relays', values.relays),
+    writers: positive('writers', values.writers),
+    consumers: positive('consumers', values.consumers),
+    broker: values.broker as BrokerName,
+    kinds: kinds as FaultKind[],
+    everyMs: positive('every', values.every),
+    leaseMs: positive('lease', values.lease),
+    presence: !values['no-presence'],
+    variant: values.variant as Variant,
+    keep: values.keep,
+    json: values.json,
+    say,
+  }
+}
+
+function positive(name: string, value: string): number {
+  const number = Number(value)
+  if (!Number.isFinite(number) || number < 0) throw new Error(`--${name} ${value}: a number, 0 or more`)
+  return number
+}

@@ -1,0 +1,48 @@
+import type { Consumer, DeliveryHandler, Publisher } from '../library.ts'
+
+export const brokerNames = ['sqs', 'rabbitmq', 'kafka', 'log'] as const
+export type BrokerName = (typeof brokerNames)[number]
+
+/** How a child process reaches the broker. */
+export interface BrokerSettings {
+  readonly kind: BrokerName
+  /** Endpoint, URL, bootstrap address or file. */
+  readonly address: string
+}
+
+/** A broker of the run's own. */
+export interface Broker {
+  readonly settings: BrokerSettings
+  /** Port to put a proxy before; null where clients are told other addresses by the broker itself. */
+  readonly port: number | null
+  /** The same by way of another port. */
+  through(port: number): BrokerSettings
+  /** Takes it down hard and brings it up again after `downMs`. */
+  restart(downMs: number): Promise<void>
+  close(): Promise<void>
+}
+
+export interface ChaosConsumerOptions {
+  readonly handler: DeliveryHandler
+  readonly maxAttempts: number
+  readonly backoff: (attempt: number) => number
+}
+
+/** What each broker's file exports. */
+export interface BrokerKind {
+  start(): Promise<Broker>
+  publisher(settings: BrokerSettings): Publisher
+  consumer(settings: BrokerSettings, options: ChaosConsumerOptions): Consumer
+}
+
+/** Loads one broker's client and no other: a child process starts in a fraction of the time. */
+export function brokerKind(name: BrokerName): Promise<BrokerKind> {
+  return load[name]()
+}
+
+const load: Record<BrokerName, () => Promise<BrokerKind>> = {
+  sqs: async () => (await import('./sqs.ts')).sqs,
+  rabbitmq: async () => (await import('./rabbitmq.ts')).rabbitmq,
+  kafka: async () => (await import('./kafka.ts')).kafka,
+  log: async () => (await import('./log.ts')).log,
+}

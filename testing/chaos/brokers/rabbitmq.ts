@@ -1,0 +1,5 @@
+import type { BrokerKind } from './broker.ts'
+const missing = (): never => {
+  throw new Error('not yet')
+}
+export const rabbitmq: BrokerKind = { start: missing, publisher: missing, consumer: missing }

@@ -1,0 +1,44 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CreateQueueCommand } from '@aws-sdk/client-sqs'
+import { createSqsConsumer, createSqsPublisher } from '../../../packages/adapter-sqs/src/index.ts'
+import { sqsClient, startSqsProcess } from '../../services/sqs.ts'
+import type { BrokerKind, BrokerSettings } from './broker.ts'
+
+const queueUrl = ({ address }: BrokerSettings, name: string): string => `${address}/000000000000/${name}`
+const queue = 'chaos.fifo'
+const deadLetterQueue = 'chaos-dead.fifo'
+
+/** FIFO, so that order per group is the broker's own promise; fauxqs in a process of its own, its messages on disk. */
+export const sqs: BrokerKind = {
+  start: async () => {
+    const server = await startSqsProcess()
+    const settings: BrokerSettings = { kind: 'sqs', address: server.endpoint }
+    const client = sqsClient(server.endpoint)
+    for (const name of [queue, deadLetterQueue])
+      await client.send(new CreateQueueCommand({ QueueName: name, Attributes: { FifoQueue: 'true' } }))
+    client.destroy()
+    return {
+      settings,
+      port: server.port,
+      through: (port) => ({ kind: 'sqs', address: `http://127.0.0.1:${String(port)}` }),
+      restart: async (downMs) => {
+        await server.stop()
+        await sleep(downMs)
+        await server.start()
+      },
+      close: () => server.close(),
+    }
+  },
+  publisher: (settings) =>
+    createSqsPublisher({ client: sqsClient(settings.address), queueUrl: { chaos: queueUrl(settings, queue) } }),
+  consumer: (settings, options) =>
+    createSqsConsumer({
+      ...options,
+      client: sqsClient(settings.address),
+      queueUrl: queueUrl(settings, queue),
+      deadLetterQueueUrl: queueUrl(settings, deadLetterQueue),
+      concurrency: 10,
+      visibilityTimeoutMs: 3_000,
+      waitTimeMs: 1_000,
+    }),
+}

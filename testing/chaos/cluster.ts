@@ -1,0 +1,175 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { startPostgres, type PostgresService } from '../services/postgres.ts'
+import { type Broker, brokerKind, type BrokerName } from './brokers/broker.ts'
+import { type RoleName, type RoleProcess, startRoleProcess } from './processes.ts'
+import { type Proxy, startProxy } from './proxy.ts'
+import type { Variant } from './roles/role.ts'
+import { createSchema } from './schema.ts'
+
+export interface ClusterOptions {
+  readonly seed: number
+  readonly broker: BrokerName
+  readonly relays: number
+  readonly writers: number
+  readonly consumers: number
+  readonly leaseMs: number
+  readonly presence: boolean
+  readonly variant: Variant
+  /** Leave the journals and the database's data where they are, for a look. */
+  readonly keep: boolean
+  readonly say: (line: string) => void
+}
+
+/** A place for a process: whoever dies in it is replaced, as a supervisor would. */
+export interface Slot {
+  readonly role: RoleName
+  /** The process now in it; null while it is being replaced or after it left. */
+  readonly process: RoleProcess | null
+  /** Its own way to the database and to the broker. */
+  readonly database: Proxy
+  readonly broker: Proxy | null
+  /** Whether a dead process is replaced. */
+  isWanted: boolean
+  start(): Promise<void>
+}
+
+/** PostgreSQL, a broker, and the processes that use them. */
+export interface Cluster {
+  readonly postgres: PostgresService
+  readonly broker: Broker
+  readonly journals: string
+  /** The runner's own connections, which bypass every proxy. */
+  readonly pool: pg.Pool
+  readonly slots: readonly Slot[]
+  of(role: RoleName): readonly Slot[]
+  addRelay(): Promise<Slot>
+  /** Stops every process gracefully. @returns the names of those that had to be killed */
+  stopRole(role: RoleName): Promise<readonly string[]>
+  close(): Promise<void>
+}
+
+const keys = Array.from({ length: 40 }, (_, number) => `key-${String(number)}`)
+
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const folder = mkdtempSync(join(tmpdir(), 'malote-chaos-'))
+  chmodSync(folder, 0o755) // As root, the server runs as somebody else and must get through to its data.
+  const journals = join(folder, 'journals')
+  mkdirSync(journals)
+  const [postgres, broker] = await Promise.all([
+    startPostgres({ dataDir: join(folder, 'data'), settings: { max_connections: 300 } }),
+    brokerKind(options.broker).then((kind) => kind.start()),
+  ])
+  const pool = new pg.Pool({
+    connectionString: postgres.url,
+    application_name: 'runner',
+    connectionTimeoutMillis: 5_000,
+  })
+  pool.on('error', () => {}) // The server is restarted on purpose.
+  await createSchema(pool, keys)
+  const slots: Slot[] = []
+
+  async function addSlot(role: RoleName): Promise<Slot> {
+    const slot = await createSlot(
+      { options, postgres, broker, journals },
+      role,
+      slots.filter((one) => one.role === role).length + 1,
+    )
+    slots.push(slot)
+    await slot.start()
+    return slot
+  }
+  const roles: RoleName[] = [
+    ...Array.from({ length: options.relays }, () => 'relay' as const),
+    ...Array.from({ length: options.writers }, () => 'writer' as const),
+    ...Array.from({ length: options.consumers }, () => 'consumer' as const),
+  ]
+  for (const role of roles) await addSlot(role)
+
+  return {
+    postgres,
+    broker,
+    journals,
+    pool,
+    slots,
+    of: (role) => slots.filter((slot) => slot.role === role),
+    addRelay: () => addSlot('relay'),
+    stopRole: async (role) => {
+      const stopped = await Promise.all(
+        slots
+          .filter((slot) => slot.role === role)
+          .map(async (slot) => {
+            slot.isWanted = false
+            const { process } = slot
+            return process === null || (await process.stop()) ? null : process.name
+          }),
+      )
+      return stopped.filter((name) => name !== null)
+    },
+    close: async () => {
+      for (const slot of slots) {
+        slot.isWanted = false
+        slot.process?.signal('SIGKILL')
+      }
+      await Promise.all(slots.flatMap((slot) => slot.process?.exited ?? []))
+      await Promise.all(
+        slots.flatMap(({ database, broker }) => [database.close(), broker?.close() ?? Promise.resolve()]),
+      )
+      await pool.end()
+      await broker.close()
+      await postgres.stop('fast')
+      if (options.keep) return options.say(`kept ${folder}`)
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+interface SlotParts {
+  readonly options: ClusterOptions
+  readonly postgres: PostgresService
+  readonly broker: Broker
+  readonly journals: string
+}
+
+async function createSlot(
+  { options, postgres, broker, journals }: SlotParts,
+  role: RoleName,
+  number: number,
+): Promise<Slot> {
+  const database = await startProxy(postgres.port)
+  const way = broker.port === null ? null : await startProxy(broker.port)
+  let process: RoleProcess | null = null
+  let incarnation = 0
+  const slot: Slot = {
+    role,
+    database,
+    broker: way,
+    isWanted: true,
+    get process() {
+      return process
+    },
+    start: async () => {
+      incarnation++
+      const started = await startRoleProcess(role, {
+        name: `${role}-${String(number)}.${String(incarnation)}`,
+        seed: options.seed + number * 1_000 + incarnation,
+        databaseUrl: postgres.url.replace(`:${String(postgres.port)}/`, `:${String(database.port)}/`),
+        broker: way === null ? broker.settings : broker.through(way.port),
+        journals,
+        leaseMs: options.leaseMs,
+        keys,
+        presence: options.presence,
+        variant: options.variant,
+      })
+      process = started
+      void started.exited.then(() => replace())
+    },
+  }
+  async function replace(): Promise<void> {
+    process = null
+    while (slot.isWanted && slot.process === null) await slot.start().catch(() => {}) // No database at this moment: again.
+  }
+  return slot
+}

@@ -1,0 +1,35 @@
+import { appendFileSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+
+/** Milliseconds since 1970 with fractions, from a clock that does not jump during a process's life. */
+export const nowMs = (): number => performance.timeOrigin + performance.now()
+
+export type Entry =
+  | { readonly what: 'publishing'; readonly ids: readonly string[]; readonly atMs: number; readonly batch: number }
+  | { readonly what: 'accepted'; readonly ids: readonly string[]; readonly atMs: number; readonly batch: number }
+  | { readonly what: 'settled'; readonly ids: readonly string[]; readonly atMs: number }
+  | { readonly what: 'session-lost'; readonly reason: string; readonly atMs: number }
+  | { readonly what: 'rescan-found-missed'; readonly messages: number; readonly atMs: number }
+  | { readonly what: 'arrived'; readonly id: string; readonly atMs: number }
+
+export interface Journal {
+  write(entry: Entry): void
+}
+
+/** One file for each process, each entry one write: it survives SIGKILL up to the entry being written. */
+export function openJournal(folder: string, name: string): Journal {
+  const file = openSync(join(folder, `${name}.jsonl`), 'a')
+  return { write: (entry) => appendFileSync(file, `${JSON.stringify(entry)}\n`) }
+}
+
+/** Every process's entries, by process name. A last line cut off by a kill is left out. */
+export function readJournals(folder: string): Map<string, Entry[]> {
+  if (!existsSync(folder)) return new Map()
+  const files = readdirSync(folder).filter((file) => file.endsWith('.jsonl'))
+  return new Map(files.map((file) => [basename(file, '.jsonl'), readEntries(join(folder, file))]))
+}
+
+function readEntries(file: string): Entry[] {
+  const lines = readFileSync(file, 'utf8').split('\n')
+  return lines.slice(0, -1).map((line) => JSON.parse(line) as Entry)
+}

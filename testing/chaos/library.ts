@@ -1,0 +1,16 @@
+// The packages under test, by path: as dependencies they would close a circle, because their own tests depend on this one.
+export { createOutbox, createRelay, migrate, PublishOutageError } from '../../packages/outbox-core/src/index.ts'
+export type {
+  Consumer,
+  ConsumerEvent,
+  DeliveryHandler,
+  OutboxMessage,
+  Publisher,
+  PublishResult,
+  RelayClient,
+  RelayEvent,
+  RelayPool,
+} from '../../packages/outbox-core/src/index.ts'
+export { systemClock } from '../../packages/outbox-core/src/adapter/index.ts'
+export type { Clock } from '../../packages/outbox-core/src/adapter/index.ts'
+export { createInbox, migrateIdempotency } from '../../packages/idempotency/src/index.ts'

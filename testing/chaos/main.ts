@@ -1,0 +1,18 @@
+import { chaosArguments, usage } from './arguments.ts'
+import { runChaos } from './run-chaos.ts'
+
+if (process.argv.includes('--help')) {
+  console.log(usage)
+} else {
+  const options = chaosArguments(process.argv.slice(2), (line) => console.error(line))
+  const { report, health } = await runChaos(options)
+  console.error(JSON.stringify(health))
+  for (const { rule, evidence } of report.violations) console.error(`VIOLATION ${rule}: ${evidence}`)
+  console.log(
+    options.json
+      ? JSON.stringify(report)
+      : JSON.stringify({ ...report, violations: report.violations.length }, null, 2),
+  )
+  const isSound = report.violations.length === 0 && health.stuck.length === 0 && health.left === 0
+  process.exitCode = isSound ? 0 : 1
+}

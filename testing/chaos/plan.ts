@@ -1,0 +1,86 @@
+import { consumerPoints, type Failpoint, relayPoints, writerPoints } from './failpoints.ts'
+import { createRandom, type Random } from './random.ts'
+
+/** Everything that can be done to a run. */
+export const faultKinds = [
+  'kill-relay',
+  'kill-relay-at-failpoint',
+  'pause-relay',
+  'move-relay-clock',
+  'relay-leaves',
+  'relay-joins',
+  'kill-writer-at-failpoint',
+  'kill-consumer',
+  'kill-consumer-at-failpoint',
+  'terminate-backends',
+  'cut-database-connections',
+  'half-open-database-connections',
+  'slow-database-connections',
+  'cut-broker-connections',
+  'half-open-broker-connections',
+  'slow-broker-connections',
+  'disk-full',
+  'restart-postgres-fast',
+  'restart-postgres-immediate',
+  'restart-broker',
+] as const
+export type FaultKind = (typeof faultKinds)[number]
+
+export interface PlannedFault {
+  readonly kind: FaultKind
+  /** Since the start of the faults. */
+  readonly atMs: number
+  /** Which process of the kind, counted round those that live. */
+  readonly target: number
+  readonly point: Failpoint | null
+  /** How long it lasts, where it lasts. */
+  readonly forMs: number
+  /** Sign and size of a jump of the clock. */
+  readonly jumpMs: number
+}
+
+export interface PlanOptions {
+  readonly seed: number
+  readonly seconds: number
+  readonly leaseMs: number
+  /** Kinds to draw from; one may stand in it more than once. */
+  readonly kinds: readonly FaultKind[]
+  /** Mean time between two faults. */
+  readonly everyMs: number
+}
+
+/**
+ * The whole plan, from the seed alone. Every kind comes once before any comes again, so that a long enough run has them all.
+ * Faults overlap: nothing waits for the last one to be over.
+ */
+export function planFaults(options: PlanOptions): readonly PlannedFault[] {
+  const random = createRandom(options.seed)
+  const plan: PlannedFault[] = []
+  let deck: FaultKind[] = []
+  for (
+    let atMs = 1_000;
+    atMs < options.seconds * 1_000;
+    atMs += random.between(options.everyMs / 2, options.everyMs * 1.5)
+  ) {
+    if (deck.length === 0) deck = random.shuffle(options.kinds)
+    plan.push(plannedFault(deck.pop() as FaultKind, Math.round(atMs), random, options.leaseMs))
+  }
+  return plan
+}
+
+function plannedFault(kind: FaultKind, atMs: number, random: Random, leaseMs: number): PlannedFault {
+  const points: Partial<Record<FaultKind, readonly Failpoint[]>> = {
+    'kill-relay-at-failpoint': relayPoints,
+    'kill-writer-at-failpoint': writerPoints,
+    'kill-consumer-at-failpoint': consumerPoints,
+  }
+  const choices = points[kind]
+  return {
+    kind,
+    atMs,
+    target: random.between(0, 1_000),
+    point: choices === undefined ? null : random.pick(choices),
+    forMs: kind === 'pause-relay' ? leaseMs * 2 : random.between(500, 2_000),
+    jumpMs: random.pick([-3_600_000, 3_600_000]),
+  }
+}

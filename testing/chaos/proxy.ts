@@ -1,0 +1,69 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+/** How bytes pass: at once, late, or not at all while the sockets stay open (a peer that vanished without a FIN). */
+export type Passage = 'open' | 'slow' | 'half-open'
+
+/** A TCP proxy on loopback that can hurt the connections through it. */
+export interface Proxy {
+  readonly port: number
+  /** Resets every connection now open. New ones work. */
+  cut(): void
+  /** Applies to connections open now and later. Leaving `half-open` also resets what was stuck. */
+  set(passage: Passage): void
+  close(): Promise<void>
+}
+
+/** @param target - port on 127.0.0.1 */
+export async function startProxy(target: number, slowMs = 200): Promise<Proxy> {
+  let passage: Passage = 'open'
+  const pairs = new Set<readonly [Socket, Socket]>()
+
+  const server = createServer((near) => {
+    const far = connect(target, '127.0.0.1')
+    const pair = [near, far] as const
+    pairs.add(pair)
+    pass(near, far)
+    pass(far, near)
+    for (const socket of pair) {
+      socket.setNoDelay(true)
+      socket.on('error', () => reset(pair)) // A reset on one side is passed on to the other.
+      socket.on('close', () => reset(pair))
+    }
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+
+  function pass(from: Socket, to: Socket): void {
+    from.on('data', (chunk) => {
+      if (passage === 'open') to.write(chunk)
+      if (passage !== 'slow') return
+      from.pause()
+      setTimeout(() => {
+        if (!to.destroyed && passage !== 'half-open') to.write(chunk)
+        from.resume()
+      }, slowMs)
+    })
+  }
+
+  function reset(pair: readonly [Socket, Socket]): void {
+    pairs.delete(pair)
+    for (const socket of pair) if (!socket.destroyed) socket.resetAndDestroy()
+  }
+
+  const cut = (): void => {
+    for (const pair of pairs) reset(pair)
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    cut,
+    set: (next) => {
+      if (passage === 'half-open' && next !== 'half-open') cut()
+      passage = next
+    },
+    close: async () => {
+      cut()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}

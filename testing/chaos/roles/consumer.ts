@@ -1,0 +1,38 @@
+import { brokerKind } from '../brokers/broker.ts'
+import { nowMs } from '../journal.ts'
+import { createInbox, type DeliveryHandler } from '../library.ts'
+import { startRole } from './role.ts'
+import { handlerVariant } from './variants.ts'
+
+/** All consumer processes are one consumer to the inbox: they compete for the same messages. */
+export const consumerName = 'chaos-consumer'
+
+const role = startRole()
+const { settings, journal, failpoints } = role
+const pool = role.pool({ max: 10 })
+const inbox = createInbox()
+
+const apply: DeliveryHandler = async ({ message }) => {
+  journal.write({ what: 'arrived', id: message.id, atMs: nowMs() })
+  await failpoints.pass('before-effect')
+  await inbox.transact(pool, { consumer: consumerName, messageId: message.id }, async (tx) => {
+    await tx.query('insert into chaos.effects (consumer, id) values ($1, $2)', [consumerName, message.id])
+    await failpoints.pass('effect-applied')
+  })
+  await failpoints.pass('before-acknowledge')
+}
+
+const kind = await brokerKind(settings.broker.kind)
+const consumer = kind.consumer(settings.broker, {
+  handler: handlerVariant(apply, settings.variant),
+  // Far above what faults can cause: a consumer that gives up would look like a lost message.
+  maxAttempts: 1_000,
+  backoff: () => 100 + Math.random() * 200,
+})
+await consumer.start()
+role.serve({
+  stop: async () => {
+    await consumer.stop({ graceMs: 2_000 })
+    await pool.end()
+  },
+})

@@ -1,0 +1,52 @@
+import { brokerKind } from '../brokers/broker.ts'
+import { poolWithFailpoints, publisherWithFailpoints } from '../failpoints.ts'
+import { nowMs } from '../journal.ts'
+import { type Clock, createRelay, type RelayEvent, systemClock } from '../library.ts'
+import { doomingPublisher } from './doom.ts'
+import { journalingPublisher } from './journaling-publisher.ts'
+import { startRole } from './role.ts'
+import { publisherVariant, poolVariant } from './variants.ts'
+
+const role = startRole()
+const { settings, journal, failpoints } = role
+const { variant } = settings
+const kind = await brokerKind(settings.broker.kind)
+
+let clockOffsetMs = 0
+const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + clockOffsetMs }
+
+const broker = publisherWithFailpoints(kind.publisher(settings.broker), failpoints)
+const publisher = journalingPublisher(publisherVariant(doomingPublisher(broker), variant), journal)
+const pool = poolWithFailpoints(poolVariant(role.pool({ max: 6 }), variant), failpoints, {
+  onSettled: (ids) => journal.write({ what: 'settled', ids, atMs: nowMs() }),
+})
+
+const relay = createRelay({
+  pool,
+  publisher,
+  clock,
+  name: settings.name,
+  leaseMs: settings.leaseMs,
+  presence: settings.presence,
+  publishTimeoutMs: 2_000,
+  batchSize: 50,
+  maxAttempts: 3,
+  afterDeadLetter: 'skip',
+  backoff: () => 50 + Math.random() * 100,
+  outageBackoff: () => 100 + Math.random() * 200,
+  pollIntervalMs: 200,
+  onEvent: note,
+})
+relay.start()
+role.serve({
+  stop: () => relay.stop({ graceMs: 2_000 }),
+  setClock: (offsetMs) => {
+    clockOffsetMs = offsetMs
+  },
+})
+
+function note(event: RelayEvent): void {
+  if (event.type === 'lanes.lost') journal.write({ what: 'session-lost', reason: event.reason, atMs: nowMs() })
+  if (event.type === 'rescan.found-missed')
+    journal.write({ what: 'rescan-found-missed', messages: event.messages, atMs: nowMs() })
+}

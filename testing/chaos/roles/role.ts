@@ -1,0 +1,76 @@
+import pg from 'pg'
+import type { BrokerSettings } from '../brokers/broker.ts'
+import { createFailpoints, type Failpoint, type Failpoints } from '../failpoints.ts'
+import { type Journal, openJournal } from '../journal.ts'
+
+/** What a child process is told when it starts. */
+export interface RoleSettings {
+  readonly name: string
+  readonly seed: number
+  readonly databaseUrl: string
+  readonly broker: BrokerSettings
+  readonly journals: string
+  readonly leaseMs: number
+  readonly keys: readonly string[]
+  readonly presence: boolean
+  readonly variant: Variant
+}
+
+/** The protocol with one rule taken out, by a wrapper: shows that the history checker sees it. */
+export type Variant =
+  | 'none'
+  | 'acknowledge-before-broker'
+  | 'acknowledge-before-commit'
+  | 'send-behind-a-failure'
+  | 'retry-without-fence'
+  | 'floor-without-locks'
+
+export type Command =
+  | { readonly type: 'stop' }
+  | { readonly type: 'die-at'; readonly point: Failpoint }
+  | { readonly type: 'set-clock'; readonly offsetMs: number }
+  | { readonly type: 'tell-memory' }
+
+export type Report = { readonly type: 'ready' } | { readonly type: 'memory'; readonly bytes: number }
+
+export interface Role {
+  readonly settings: RoleSettings
+  readonly journal: Journal
+  readonly failpoints: Failpoints
+  pool(config?: pg.PoolConfig): pg.Pool
+  /** Tells the runner that this process works, and obeys it until told to stop. */
+  serve(handlers: { readonly stop: () => Promise<void>; readonly setClock?: (offsetMs: number) => void }): void
+}
+
+/** Every role begins with this. The process ends with its parent. */
+export function startRole(): Role {
+  const settings = JSON.parse(process.env['MALOTE_CHAOS_ROLE'] ?? '{}') as RoleSettings
+  const failpoints = createFailpoints()
+  process.on('disconnect', () => process.exit(1))
+  return {
+    settings,
+    failpoints,
+    journal: openJournal(settings.journals, settings.name),
+    pool: (config) => {
+      const connection = { connectionString: settings.databaseUrl, application_name: settings.name }
+      const pool = new pg.Pool({ ...connection, connectionTimeoutMillis: 5_000, ...config })
+      pool.on('error', () => {}) // Connections are cut on purpose.
+      return pool
+    },
+    serve: ({ stop, setClock }) => {
+      process.on('message', (command: Command) => {
+        if (command.type === 'die-at') failpoints.arm(command.point, () => void process.kill(process.pid, 'SIGKILL'))
+        else if (command.type === 'set-clock') setClock?.(command.offsetMs)
+        else if (command.type === 'tell-memory') process.send?.({ type: 'memory', bytes: memory() } satisfies Report)
+        else void stop().then(() => process.exit(0))
+      })
+      process.send?.({ type: 'ready' } satisfies Report)
+    },
+  }
+}
+
+/** What lives, not what the collector has not come round to. */
+function memory(): number {
+  globalThis.gc?.()
+  return process.memoryUsage().heapUsed
+}

@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createOutbox } from '../library.ts'
+import { createRandom } from '../random.ts'
+import { doomedType } from './doom.ts'
+import { startRole } from './role.ts'
+
+const role = startRole()
+const { settings, failpoints } = role
+const random = createRandom(settings.seed)
+const outbox = createOutbox()
+const loops = 3
+const pool = role.pool({ max: loops })
+const stopping = new AbortController()
+
+/** One transaction: a place in the key's order under the key's own lock, the ledger's line, the message. Then commit or not. */
+async function write(): Promise<void> {
+  const client = await pool.connect()
+  let isBroken = true
+  try {
+    await client.query('begin')
+    const id = randomUUID()
+    const isDoomed = random.next() < 0.005
+    const key = isDoomed || random.next() < 0.2 ? null : random.pick(settings.keys)
+    const place = key === null ? 0 : await nextPlace(key)
+    await client.query('insert into chaos.ledger (id, key, place, doomed) values ($1, $2, $3, $4)', [
+      id,
+      key,
+      place,
+      isDoomed,
+    ])
+    await outbox.add(client, {
+      id,
+      topic: 'chaos',
+      type: isDoomed ? doomedType : 'chaos.happened',
+      payload: { place },
+      ...(key === null ? {} : { orderingKey: key }),
+    })
+    if (random.next() < 0.3) await sleep(random.between(1, 30))
+    await failpoints.pass('before-commit')
+    await client.query(random.next() < 0.05 ? 'rollback' : 'commit')
+    await failpoints.pass('committed')
+    isBroken = false
+  } finally {
+    client.release(isBroken)
+  }
+
+  async function nextPlace(key: string): Promise<number> {
+    const { rows } = await client.query<{ place: string }>(
+      'update chaos.keys set place = place + 1 where key = $1 returning place',
+      [key],
+    )
+    return Number(rows[0]?.place)
+  }
+}
+
+async function run(): Promise<void> {
+  while (!stopping.signal.aborted) {
+    // The database is taken down on purpose: what did not commit is not in the ledger either.
+    await write().catch(() => sleep(200))
+    await sleep(random.between(5, 40))
+  }
+}
+
+const running = Promise.all(Array.from({ length: loops }, run))
+role.serve({
+  stop: async () => {
+    stopping.abort()
+    await running
+    await pool.end()
+  },
+})

@@ -1,0 +1,131 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { checkHistory, type Verdict } from '../history/check-history.ts'
+import type { History } from '../history/history.ts'
+import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
+import { gatherHistory } from './gather.ts'
+import { createInjector, type Injector } from './inject.ts'
+import { nowMs, readJournals } from './journal.ts'
+import { type FaultKind, planFaults } from './plan.ts'
+
+export interface ChaosOptions extends ClusterOptions {
+  /** How long faults are injected; starting, draining and checking come on top. */
+  readonly seconds: number
+  readonly kinds: readonly FaultKind[]
+  /** Mean time between two faults. */
+  readonly everyMs: number
+}
+
+export interface ChaosReport extends Verdict {
+  readonly seed: number
+  readonly seconds: number
+  /** Kind → how many were injected. */
+  readonly faults: Readonly<Record<string, number>>
+}
+
+/** What the processes look like after it all, beside what they did. */
+export interface Health {
+  /** Connections of each living relay, before the first fault and after the last. */
+  readonly relayConnections: { readonly before: readonly number[]; readonly after: readonly number[] }
+  /** Heap in use of each process that lived from start to end, in bytes. */
+  readonly memory: readonly { readonly name: string; readonly before: number; readonly after: number }[]
+  /** Living relays and consumers that did nothing after the last fault. */
+  readonly idle: readonly string[]
+  /** Had to be killed at the end. */
+  readonly stuck: readonly string[]
+  /** Messages left in the outbox after the drain. */
+  readonly left: number
+}
+
+/** Runs writers, relays and consumers, hurts them by the seed's plan, lets them finish, and judges what happened. */
+export async function runChaos(
+  options: ChaosOptions,
+): Promise<{ report: ChaosReport; health: Health; history: History }> {
+  const { say } = options
+  say(`seed ${String(options.seed)}`)
+  const cluster = await startCluster(options)
+  try {
+    await sleep(1_500) // Lanes are shared out and traffic flows before the first fault.
+    const before = await measure(cluster)
+    const injector = createInjector(cluster)
+    await injectAll(options, injector)
+    const healedAtMs = nowMs()
+    await sleep(3_000) // Everybody must work again, under load.
+    const stuck = [...(await cluster.stopRole('writer'))]
+    const left = await drained(cluster, 45_000)
+    const after = await measure(cluster)
+    const idle = idleSince(cluster, healedAtMs)
+    stuck.push(...(await cluster.stopRole('relay')), ...(await cluster.stopRole('consumer')))
+
+    const history = await gatherHistory(cluster.pool, cluster.journals, injector.injected)
+    const memory = before.memory.flatMap(({ name, bytes }) => {
+      const later = after.memory.find((one) => one.name === name)
+      return later === undefined ? [] : [{ name, before: bytes, after: later.bytes }]
+    })
+    const relayConnections = { before: before.relayConnections, after: after.relayConnections }
+    const faults = Object.fromEntries(
+      [...Map.groupBy(injector.injected, ({ kind }) => kind)].map(([kind, all]) => [kind, all.length]),
+    )
+    return {
+      history,
+      health: { relayConnections, memory, idle, stuck, left },
+      report: { seed: options.seed, seconds: options.seconds, faults, ...checkHistory(history) },
+    }
+  } finally {
+    await cluster.close()
+  }
+}
+
+async function injectAll(options: ChaosOptions, injector: Injector): Promise<void> {
+  const startMs = nowMs()
+  const running: Promise<void>[] = []
+  for (const fault of planFaults(options)) {
+    await sleep(Math.max(0, startMs + fault.atMs - nowMs()))
+    options.say(
+      `${String(Math.round(fault.atMs / 1_000)).padStart(4)} s  ${fault.kind}${fault.point === null ? '' : ` (${fault.point})`}`,
+    )
+    running.push(injector.inject(fault))
+  }
+  await sleep(Math.max(0, startMs + options.seconds * 1_000 - nowMs()))
+  await Promise.all(running)
+}
+
+/** Waits until the outbox is empty and everything sent has been applied. @returns messages left in the outbox */
+async function drained(cluster: Cluster, timeoutMs: number): Promise<number> {
+  const deadlineMs = nowMs() + timeoutMs
+  for (;;) {
+    const { rows } = await cluster.pool.query<{ left: number; missing: number }>(`
+      select (select count(*)::integer from malote.messages) as left,
+        (select count(*)::integer from chaos.ledger as line where not exists (select from chaos.effects where effects.id = line.id)
+          and not exists (select from malote.dead_letters as dead where dead.id = line.id)) as missing`)
+    const { left, missing } = rows[0] ?? { left: 0, missing: 0 }
+    if ((left === 0 && missing === 0) || nowMs() > deadlineMs) return left
+    await sleep(100)
+  }
+}
+
+interface Measurement {
+  readonly relayConnections: readonly number[]
+  readonly memory: readonly { readonly name: string; readonly bytes: number }[]
+}
+
+async function measure(cluster: Cluster): Promise<Measurement> {
+  const processes = cluster.slots.flatMap(({ process }) => (process?.isAlive === true ? [process] : []))
+  const { rows } = await cluster.pool.query<{ name: string; connections: number }>(
+    `select application_name as name, count(*)::integer as connections from pg_stat_activity group by 1`,
+  )
+  const connections = new Map(rows.map((row) => [row.name, row.connections]))
+  return {
+    relayConnections: processes.filter(({ role }) => role === 'relay').map(({ name }) => connections.get(name) ?? 0),
+    memory: await Promise.all(
+      processes.map(async (process) => ({ name: process.name, bytes: await process.memory() })),
+    ),
+  }
+}
+
+function idleSince(cluster: Cluster, sinceMs: number): string[] {
+  const journals = readJournals(cluster.journals)
+  const working = cluster.slots.flatMap(({ role, process }) =>
+    role === 'writer' || process === null ? [] : [process.name],
+  )
+  return working.filter((name) => journals.get(name)?.some((entry) => entry.atMs > sinceMs) !== true)
+}

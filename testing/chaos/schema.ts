@@ -1,0 +1,46 @@
+import type pg from 'pg'
+import { migrate, migrateIdempotency } from './library.ts'
+
+/**
+ * What the runner keeps beside the library's tables: the writers' ledger with its own place per key, the consumers' effects
+ * (deliberately without a unique constraint: a second application must be visible), every change of a lane's owner, and a
+ * switch that makes the disk look full.
+ */
+const chaosTables = `
+  create schema chaos;
+  create table chaos.keys (key text primary key, place bigint not null default 0);
+  create table chaos.ledger (
+    id uuid primary key, key text, place bigint not null, doomed boolean not null,
+    lane smallint not null generated always as ((hashtextextended(coalesce(key, id::text) collate "C", 0) & 63)::smallint) stored,
+    at timestamptz not null default clock_timestamp());
+  create table chaos.effects (n bigint generated always as identity primary key, consumer text not null, id uuid not null);
+  create table chaos.ownership (
+    n bigint generated always as identity primary key, lane smallint not null, was text, now text, fence bigint not null,
+    at timestamptz not null default clock_timestamp());
+  create function chaos.note_owner() returns trigger language plpgsql as $$
+    begin
+      insert into chaos.ownership (lane, was, now, fence) values (new.lane,
+        coalesce((select name from malote.relays where id = old.owner), old.owner::text),
+        (select name from malote.relays where id = new.owner), new.fence);
+      return null;
+    end $$;
+  create trigger note_owner after update on malote.lanes for each row
+    when (old.owner is distinct from new.owner) execute function chaos.note_owner();
+  create table chaos.disk (is_full boolean not null);
+  insert into chaos.disk values (false);
+  create function chaos.fail_when_full() returns trigger language plpgsql as $$
+    begin
+      if (select is_full from chaos.disk) then
+        raise exception 'could not extend file: No space left on device' using errcode = '53100';
+      end if;
+      return null;
+    end $$;
+  create trigger fail_when_full before insert or update or delete on malote.messages
+    for each statement execute function chaos.fail_when_full();`
+
+export async function createSchema(pool: pg.Pool, keys: readonly string[]): Promise<void> {
+  await migrate(pool)
+  await migrateIdempotency(pool)
+  await pool.query(chaosTables)
+  await pool.query('insert into chaos.keys (key) select unnest($1::text[])', [keys])
+}
