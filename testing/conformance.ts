@@ -36,7 +36,7 @@ export function describeConformance<Harness>(
 ): void {
   const { applicable, notRun } = splitConformance(cases, absences)
   describe(`${kit} conformance of ${subject}`, () => {
-    it.for(applicable)('$name', async (one, { task }) => {
+    it.for(applicable)('$name', { timeout: 180_000 }, async (one, { task }) => {
       const result = await runConformanceCase(one, harness())
       task.meta.conformance = [{ kit, subject, name: one.name, status: result.status }]
       if (result.status === 'failed') throw result.error

@@ -4,7 +4,7 @@ import { startFauxqs } from 'fauxqs'
 
 // fauxqs 2.4.1 writes null into a column that forbids it when a message is made visible at once, answers 500 and loses the
 // message from memory. Keep the old value instead.
-const prepare = DatabaseSync.prototype.prepare
+const prepare = DatabaseSync.prototype.prepare // oxlint-disable-line typescript/unbound-method -- bound again by call()
 DatabaseSync.prototype.prepare = function (sql) {
   const column = 'approximate_receive_count'
   return prepare.call(this, sql.replace(`${column} = ?`, `${column} = coalesce(?, ${column})`))

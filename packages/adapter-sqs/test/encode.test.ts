@@ -1,0 +1,107 @@
+import { anOutboxMessage } from '@malote/outbox-core/testing'
+import type { OutboxMessage } from '@malote/outbox-core'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { decodeMessage } from '../src/decode.ts'
+import { encodeMessage } from '../src/encode.ts'
+
+const encode = (change: Partial<OutboxMessage>) => encodeMessage(anOutboxMessage(change), '/test')
+const decode = (encoded: ReturnType<typeof encode>) =>
+  decodeMessage({ Body: encoded.body, MessageAttributes: encoded.attributes }, 'orders')
+const allowed = /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd]+$/
+
+describe('a message on the wire', () => {
+  it('has a plain attribute for every header while they fit', () => {
+    const encoded = encode({ headers: { traceparent: '00-1', tenant: 'b3' } })
+
+    expect(encoded.attributes).toMatchObject({
+      'ce-specversion': { DataType: 'String', StringValue: '1.0' },
+      'ce-type': { StringValue: 'order.accepted' },
+      'ce-source': { StringValue: '/test' },
+      'content-type': { StringValue: 'application/json' },
+      traceparent: { StringValue: '00-1' },
+      tenant: { StringValue: 'b3' },
+    })
+    expect(encoded.attributes['malote-headers']).toBeUndefined()
+    expect(encoded.body).toBe('{"amount":1000}')
+  })
+
+  it('leaves one of the ten attributes free, however many headers there are', () => {
+    const headers = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`h${String(index)}`, 'x']))
+
+    const { attributes } = encode({ headers: { ...headers, traceparent: '00-1' }, orderingKey: 'k' })
+
+    expect(Object.keys(attributes)).toHaveLength(9)
+    expect(attributes['traceparent']).toBeDefined()
+  })
+
+  it.each(['conta-1', 'a'.repeat(128), '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~'])(
+    'keeps the key %j as its group',
+    (key) => {
+      expect(encode({ orderingKey: key }).group).toBe(key)
+    },
+  )
+
+  it.each(['conta 1', 'ação', 'a'.repeat(129), '😀'])(
+    'hashes the key %j, which AWS does not allow as a group',
+    (key) => {
+      expect(encode({ orderingKey: key }).group).toMatch(/^sha256:[0-9a-f]{64}$/)
+      expect(encode({ orderingKey: key }).group).toBe(encode({ orderingKey: key }).group)
+    },
+  )
+
+  it('counts its bytes as AWS does: body, and name, type and value of each attribute', () => {
+    const { body, attributes, bytes } = encode({ body: 'ação' })
+
+    const parts = Object.entries(attributes).flatMap(([name, value]) => [name, value.DataType, value.StringValue])
+    expect(bytes).toBe(Buffer.byteLength([body, ...parts].join('')))
+  })
+
+  it('comes back as it was, whatever its text, keys and headers are', () => {
+    const name = fc
+      .string({ unit: 'binary', minLength: 1 })
+      .filter((one) => !/^(ce-|malote-|content-type$|__proto__$)/.test(one))
+    const text = fc.string({ unit: 'binary' })
+    fc.assert(
+      fc.property(
+        text,
+        fc.dictionary(name, text),
+        fc.string({ unit: 'binary', minLength: 1 }),
+        (body, headers, key) => {
+          const encoded = encode({ body, headers: { ...headers }, orderingKey: key })
+          const message = decode(encoded)
+
+          expect(Buffer.from(message.body)).toEqual(Buffer.from(body))
+          expect({ ...message.headers }).toEqual({ ...headers })
+          expect(message.orderingKey).toBe(key)
+          expect(encoded.body).toMatch(allowed)
+          for (const { StringValue } of Object.values(encoded.attributes)) expect(StringValue).toMatch(allowed)
+        },
+      ),
+    )
+  })
+})
+
+describe('what is no message of ours', () => {
+  const ours = encode({}).attributes
+  it.each([
+    ['no attributes', {}, 'ce-id'],
+    ['an id that is no UUID', { ...ours, 'ce-id': { DataType: 'String', StringValue: '1' } }, 'UUID'],
+    [
+      'packed headers that are no JSON',
+      { ...ours, 'malote-headers': { DataType: 'String', StringValue: '{' } },
+      'JSON',
+    ],
+    ['an unknown encoding', { ...ours, 'malote-body-encoding': { DataType: 'String', StringValue: 'gzip' } }, 'gzip'],
+  ])('%s is undecodable, and the error says why', (_, attributes, why) => {
+    expect(() => decodeMessage({ Body: 'x', MessageAttributes: attributes }, 'q')).toThrow(
+      expect.objectContaining({ code: 'UNDECODABLE_MESSAGE', message: expect.stringContaining(why) as string }),
+    )
+  })
+
+  it('a message wrapped by SNS says which setting is missing', () => {
+    const Body = JSON.stringify({ Type: 'Notification', TopicArn: 'arn:aws:sns:x', Message: '{}' })
+
+    expect(() => decodeMessage({ Body }, 'q')).toThrow(/raw message delivery/)
+  })
+})

@@ -1,0 +1,105 @@
+import type { ConsumerEvent } from '@malote/outbox-core'
+import { anOutboxMessage } from '@malote/outbox-core/testing'
+import { describe, expect, it } from 'vitest'
+import { decodeMessage } from '../src/decode.ts'
+import { encodeMessage } from '../src/encode.ts'
+import { resolveConsumer } from '../src/options.ts'
+import { createSettler, type Received } from '../src/settle.ts'
+import type { Hold, Holds } from '../src/visibility.ts'
+
+const nothing = (): never => {
+  throw new Error('SQS is not asked in these tests')
+}
+
+function setup(handler: () => Promise<void>, queue = 'https://sqs.test/1/orders.fifo') {
+  const givenBack: { readonly keys: readonly string[]; readonly inMs: number }[] = []
+  const events: ConsumerEvent[] = []
+  const holds: Holds = {
+    all: [],
+    open: nothing,
+    take: nothing,
+    drop: nothing,
+    abort: nothing,
+    close: nothing,
+    giveBack: async (holds, inMs) => void givenBack.push({ keys: holds.map((hold) => hold.raw.MessageId ?? ''), inMs }),
+  }
+  const settings = resolveConsumer({
+    client: { send: nothing },
+    queueUrl: queue,
+    deadLetterQueueUrl: 'https://sqs.test/1/dead',
+    handler,
+    backoff: () => 700,
+    onEvent: (event) => void events.push(event),
+  })
+  const waiting = new Set<Hold>()
+  return { settler: createSettler({ settings, holds, waiting }), waiting, givenBack, events }
+}
+
+function aHold(name: string, key: string, receiveCount = 1): { readonly hold: Hold; readonly received: Received } {
+  const { body, attributes } = encodeMessage(anOutboxMessage({ orderingKey: key }), '/test')
+  const raw = {
+    MessageId: name,
+    Body: body,
+    MessageAttributes: attributes,
+    Attributes: { ApproximateReceiveCount: String(receiveCount) },
+  }
+  const message = decodeMessage(raw, 'orders')
+  const { signal } = new AbortController()
+  return { hold: { raw, id: message.id, key, signal, isOver: false }, received: { message, error: null } }
+}
+
+describe('when AWS handed over several messages of a group and the first fails', () => {
+  it('it goes back first, with its backoff, and then those behind it; other groups stay', async () => {
+    const { settler, waiting, givenBack } = setup(() => Promise.reject(new Error('no')))
+    const first = aHold('first', 'a')
+    const others = [aHold('second', 'a'), aHold('other', 'b'), aHold('third', 'a')]
+    for (const { hold } of others) waiting.add(hold)
+
+    await settler.handle(first.hold, first.received)
+
+    expect(givenBack).toEqual([
+      { keys: ['first'], inMs: 700 },
+      { keys: ['second', 'third'], inMs: 0 },
+    ])
+    expect([...waiting].map((hold) => hold.raw.MessageId)).toEqual(['other'])
+  })
+
+  it('those behind it spent no attempt', async () => {
+    const attempts: (number | undefined)[] = []
+    const { settler, waiting, events } = setup(() => Promise.reject(new Error('no')))
+    const first = aHold('first', 'a')
+    waiting.add(aHold('second', 'a').hold)
+
+    await settler.handle(first.hold, first.received)
+    const again = aHold('second', 'a', 2)
+    await settler.handle(again.hold, again.received)
+
+    for (const event of events) attempts.push('attempt' in event ? event.attempt : undefined)
+    expect(attempts).toEqual([1, 1])
+  })
+
+  it('on a standard queue nothing waits for it', async () => {
+    const { settler, waiting, givenBack } = setup(() => Promise.reject(new Error('no')), 'https://sqs.test/1/orders')
+    const first = aHold('first', 'a')
+    waiting.add(aHold('second', 'a').hold)
+
+    await settler.handle(first.hold, first.received)
+
+    expect(givenBack).toEqual([
+      { keys: ['first'], inMs: 700 },
+      { keys: [], inMs: 0 },
+    ])
+    expect(waiting.size).toBe(1)
+  })
+})
+
+it('a hold that was lost closes its group: those behind it go back unhandled', async () => {
+  const { settler, waiting, givenBack, events } = setup(() => Promise.resolve())
+  const { hold } = aHold('first', 'a')
+  waiting.add(aHold('second', 'a').hold)
+
+  settler.lost(hold, new Error('too late'))
+
+  expect(givenBack).toEqual([{ keys: ['second'], inMs: 0 }])
+  expect(events).toMatchObject([{ type: 'message.hold-lost', id: hold.id }])
+})
