@@ -30,6 +30,7 @@ interface Node {
 interface Processes {
   readonly epmd: ChildProcess
   readonly broker: ChildProcess
+  readonly guard: ChildProcess
 }
 
 /**
@@ -39,11 +40,6 @@ interface Processes {
 export async function startRabbitmqProcess(scripts: string): Promise<RabbitmqService> {
   const node = await prepareNode(scripts)
   let processes = await launch(node)
-  const killAll = (): void => {
-    signal(processes.broker, 'SIGKILL')
-    signal(processes.epmd, 'SIGKILL')
-  }
-  process.once('exit', killAll)
 
   return {
     url: `amqp://guest:guest@127.0.0.1:${String(node.port)}`,
@@ -52,8 +48,7 @@ export async function startRabbitmqProcess(scripts: string): Promise<RabbitmqSer
       return processes.broker.pid ?? null
     },
     stop: async (mode = 'graceful') => {
-      await end(processes.broker, mode === 'graceful' ? 'SIGTERM' : 'SIGKILL')
-      await end(processes.epmd, 'SIGKILL')
+      await endAll(processes, mode === 'graceful' ? 'SIGTERM' : 'SIGKILL')
     },
     start: async () => {
       processes = await launch(node)
@@ -63,9 +58,7 @@ export async function startRabbitmqProcess(scripts: string): Promise<RabbitmqSer
       return (await promisify(execFile)(join(scripts, 'rabbitmqctl'), ['--quiet', ...args], options)).stdout
     },
     dispose: async () => {
-      process.off('exit', killAll)
-      await end(processes.broker, 'SIGKILL')
-      await end(processes.epmd, 'SIGKILL')
+      await endAll(processes, 'SIGKILL')
       rmSync(node.folder, { recursive: true, force: true, maxRetries: 3 })
     },
   }
@@ -123,7 +116,8 @@ async function launch(node: Node): Promise<Processes> {
   epmd.unref()
   try {
     await listening(epmd, node.epmdPort)
-    return { epmd, broker: await launchBroker(node) }
+    const broker = await launchBroker(node)
+    return { epmd, broker, guard: watchOver(node, broker, epmd) }
   } catch (error) {
     signal(epmd, 'SIGKILL')
     throw error
@@ -154,6 +148,25 @@ async function launchBroker(node: Node): Promise<ChildProcess> {
   })
   broker.unref()
   return broker
+}
+
+/** Kills the broker when this process is gone, however it went: its end of the pipe closes, and the guard's `read` with it. */
+function watchOver(node: Node, broker: ChildProcess, epmd: ChildProcess): ChildProcess {
+  const script = 'read -r _; kill -KILL "-$1" "$2"'
+  const guard = spawn('sh', ['-c', script, 'sh', String(broker.pid), String(epmd.pid)], {
+    cwd: node.folder,
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+    ...node.user,
+  })
+  guard.unref()
+  return guard
+}
+
+async function endAll(processes: Processes, brokerSignal: NodeJS.Signals): Promise<void> {
+  await end(processes.guard, 'SIGKILL')
+  await end(processes.broker, brokerSignal)
+  await end(processes.epmd, 'SIGKILL')
 }
 
 async function listening(child: ChildProcess, port: number): Promise<void> {

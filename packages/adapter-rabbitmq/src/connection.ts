@@ -1,0 +1,56 @@
+import { systemClock } from '@malote/outbox-core/adapter'
+import type { ChannelModel } from 'amqplib'
+
+/** Opens a connection to the broker; called again after each loss. */
+export type Connect = () => Promise<ChannelModel>
+
+/** A connection we opened and watch. */
+export interface LiveConnection {
+  readonly model: ChannelModel
+  /** Aborts when the connection is gone, with the reason. */
+  readonly lost: AbortSignal
+  /** Why the broker reads nothing from us (it is short of memory or disk), or null. */
+  blockedReason(): string | null
+  /** When the broker last answered, on the monotonic clock. */
+  heardAtMs(): number
+  /** Notes an answer of the broker. */
+  heard(): void
+  /** Closes it in order, or by force when the broker does not answer. Never rejects. */
+  discard(): Promise<void>
+}
+
+/** Longest wait for the closing handshake, in milliseconds: a dead peer never answers, and nothing of ours is waiting any more. */
+const closeTimeoutMs = 1_000
+
+/** @throws whatever `connect` throws */
+export async function openConnection(connect: Connect): Promise<LiveConnection> {
+  const model = await connect()
+  const lost = new AbortController()
+  let failure: unknown
+  let blocked: string | null = null
+  let heardAtMs = systemClock.monotonicMs()
+  model.on('error', (error: Error) => (failure = error))
+  model.on('close', (error?: Error) => lost.abort(failure ?? error ?? new Error('the connection was closed')))
+  model.on('blocked', (reason: string) => (blocked = reason))
+  model.on('unblocked', () => (blocked = null))
+  return {
+    model,
+    lost: lost.signal,
+    blockedReason: () => blocked,
+    heardAtMs: () => heardAtMs,
+    heard: () => {
+      heardAtMs = systemClock.monotonicMs()
+    },
+    discard: async () => {
+      const closed = model.close().catch(() => {}) // Already closed, or closing fails: the socket goes next.
+      await Promise.race([closed, systemClock.sleep(closeTimeoutMs, lost.signal)])
+      destroySocket(model)
+    },
+  }
+}
+
+/** amqplib only ever ends its socket politely, and a peer that is gone, or blocks us, keeps such a socket open. */
+function destroySocket(model: ChannelModel): void {
+  const { stream } = model.connection as { readonly stream?: { destroy?(): void } }
+  stream?.destroy?.()
+}

@@ -1,0 +1,55 @@
+import type { ReceivedMessage } from '@malote/outbox-core'
+import { decodeEnvelope } from '@malote/outbox-core/adapter'
+import type { Message } from 'amqplib'
+import { attributePrefix } from './encode.ts'
+
+/** Headers this adapter adds when it moves a message to a retry or dead-letter queue. */
+export const notes = {
+  /** The topic a message had before it was moved: moving changes the routing key. */
+  topic: 'malote-topic',
+  /** Attempts spent before this delivery. */
+  attempts: 'malote-attempts',
+  reason: 'malote-dead-letter-reason',
+  error: 'malote-dead-letter-error',
+  queue: 'malote-dead-letter-source',
+} as const
+
+const notePrefix = 'malote-'
+
+/** Headers RabbitMQ adds on the way. */
+const brokerHeaders = /^x-(?:death|delivery-count|acquired-count|(?:first|last)-death-(?:queue|exchange|reason))$/
+
+/** @throws OutboxError `UNDECODABLE_MESSAGE` naming what is missing or malformed */
+export function decode(message: Message): ReceivedMessage {
+  const headers = textHeaders(message)
+  const topic = headers[notes.topic] ?? message.fields.routingKey
+  const own = Object.entries(headers).filter(([name]) => !name.startsWith(notePrefix) && !brokerHeaders.test(name))
+  const { contentType } = message.properties
+  const envelope = Object.fromEntries(own)
+  if (typeof contentType === 'string') envelope['content-type'] = contentType
+  return decodeEnvelope(envelope, message.content, topic, attributePrefix)
+}
+
+/**
+ * Which delivery of the message this is, from 1.
+ *
+ * Adds what we noted when it went through a retry queue to what the broker counted. A quorum queue counts every
+ * redelivery, also of messages a lost consumer had only prefetched; RabbitMQ 4.3 counts rejections and crashes only. A classic queue
+ * only says "before".
+ */
+export function attemptOf(message: Message): number {
+  const noted = Number((message.properties.headers ?? {})[notes.attempts] ?? 0)
+  const counted: unknown = message.properties.headers?.['x-delivery-count']
+  const redelivered = typeof counted === 'number' ? counted : message.fields.redelivered ? 1 : 0
+  return 1 + (Number.isSafeInteger(noted) && noted > 0 ? noted : 0) + redelivered
+}
+
+/** Producers in other languages send numbers and booleans too; tables and arrays have no text form and are left out. */
+function textHeaders(message: Message): Record<string, string> {
+  const entries: [string, string][] = []
+  for (const [name, value] of Object.entries(message.properties.headers ?? {})) {
+    if (typeof value === 'string') entries.push([name, value])
+    else if (typeof value === 'number' || typeof value === 'boolean') entries.push([name, String(value)])
+  }
+  return Object.fromEntries(entries)
+}

@@ -1,0 +1,91 @@
+import type { OutboxMessage, PublishFailure } from '@malote/outbox-core'
+import { encodeEnvelope } from '@malote/outbox-core/adapter'
+import type { Options } from 'amqplib'
+import type { ResolvedPublisherOptions, Route } from './options.ts'
+
+/** What the CloudEvents AMQP binding puts before attribute names in the headers. */
+export const attributePrefix = 'cloudEvents:'
+
+/** A message as amqplib takes it. */
+export interface EncodedMessage {
+  readonly id: string
+  readonly exchange: string
+  readonly routingKey: string
+  readonly content: Buffer
+  readonly properties: Options.Publish
+}
+
+/** AMQP carries names and some properties as short strings: at most this many bytes. */
+const maxShortBytes = 255
+
+/** Headers that RabbitMQ itself acts on; with a string in them it closes the channel under every message on it. */
+const reservedHeaders = ['CC', 'BCC']
+
+/** Turns a message into what goes on the wire, or says why it cannot. Pure. */
+export function encode(
+  message: OutboxMessage,
+  options: Pick<ResolvedPublisherOptions, 'source' | 'route' | 'maxMessageBytes'>,
+): EncodedMessage | PublishFailure {
+  const route = routeOf(message.topic, options.route)
+  if ('kind' in route) return route
+  const { exchange, routingKey } = route
+  const content = typeof message.body === 'string' ? Buffer.from(message.body) : bytes(message.body)
+  const problem = problemOf(message, routingKey, content.length, options.maxMessageBytes)
+  if (problem !== null) return problem
+  const { 'content-type': contentType, ...headers } = encodeEnvelope(message, {
+    prefix: attributePrefix,
+    source: options.source,
+  })
+  const properties: Options.Publish = {
+    mandatory: true,
+    persistent: true,
+    messageId: message.id,
+    contentType: contentType ?? message.contentType,
+    timestamp: Math.floor(message.createdAt.getTime() / 1000),
+    headers,
+    // The headers carry the type in any case; the native field is for people and other languages.
+    ...(Buffer.byteLength(message.type) <= maxShortBytes ? { type: message.type } : {}),
+  }
+  return { id: message.id, exchange, routingKey, content, properties }
+}
+
+function routeOf(topic: string, route: ResolvedPublisherOptions['route']): Route | PublishFailure {
+  try {
+    return route(topic)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    return { kind: 'retryable', code: 'INVALID_ROUTE', message: `option "route" threw: ${why}`, cause: error }
+  }
+}
+
+function problemOf(
+  message: OutboxMessage,
+  routingKey: string,
+  bodyBytes: number,
+  maxBytes: number,
+): PublishFailure | null {
+  if (bodyBytes > maxBytes) {
+    const limit = `the limit "maxMessageBytes" is ${String(maxBytes)}`
+    return { kind: 'permanent', code: 'TOO_LARGE', message: `the body has ${String(bodyBytes)} bytes and ${limit}` }
+  }
+  const reserved = reservedHeaders.find((name) => name in message.headers)
+  if (reserved !== undefined) return unencodable(`header "${reserved}" is an instruction to RabbitMQ: rename it`)
+  const long = Object.keys(message.headers).find((name) => Buffer.byteLength(name) > maxShortBytes)
+  if (long !== undefined) return unencodable(`header name "${long.slice(0, 40)}…" is longer than 255 bytes`)
+  if (Buffer.byteLength(message.contentType) > maxShortBytes)
+    return unencodable('the content type is longer than 255 bytes')
+  if (Buffer.byteLength(routingKey) > maxShortBytes) {
+    // Retryable: another "route" can map the topic to a shorter key.
+    return { kind: 'retryable', code: 'INVALID_ROUTE', message: 'the routing key is longer than 255 bytes' }
+  }
+  return null
+}
+
+/** A failure that no broker could mend. */
+export function unencodable(why: string): PublishFailure {
+  return { kind: 'permanent', code: 'UNENCODABLE', message: why }
+}
+
+function bytes(body: Uint8Array): Buffer {
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+}

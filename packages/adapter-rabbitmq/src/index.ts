@@ -1,0 +1,10 @@
+/**
+ * RabbitMQ for Malote: a publisher with confirms, a consumer with ordered, acknowledged handlers, and the queues they need.
+ *
+ * @packageDocumentation
+ */
+export { createRabbitmqPublisher } from './publisher.ts'
+export type { RabbitmqConsumerOptions, RabbitmqPublisherOptions, Route } from './options.ts'
+export type { Connect } from './connection.ts'
+export { assertTopology, deadLetterQueueOf, retryQueueOf } from './topology.ts'
+export type { RabbitmqTopology } from './topology.ts'
