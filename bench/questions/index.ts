@@ -1,8 +1,27 @@
 import type { Benchmark } from '../harness/benchmark.ts'
 import { addMany } from './add-many.ts'
 import { addOne } from './add-one.ts'
+import { backlog } from './backlog.ts'
 import { commits } from './commits.ts'
 import { doorbell } from './doorbell.ts'
+import { drainQuestion } from './drain.ts'
+import { freshTable } from './fresh-table.ts'
+import { hotKey } from './hot-key.ts'
+import { oldSnapshot } from './old-snapshot.ts'
+import { scheduled } from './scheduled.ts'
+import { slowBroker } from './slow-broker.ts'
 
 /** Every question, in the order of the table. */
-export const questions: readonly Benchmark[] = [addOne, addMany, commits, doorbell]
+export const questions: readonly Benchmark[] = [
+  drainQuestion,
+  hotKey,
+  freshTable,
+  backlog,
+  oldSnapshot,
+  slowBroker,
+  scheduled,
+  addOne,
+  addMany,
+  commits,
+  doorbell,
+]
