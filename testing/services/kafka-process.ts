@@ -53,7 +53,8 @@ export async function startKafkaProcess(classPath: string): Promise<KafkaService
 }
 
 function format(java: readonly string[], settingsFile: string): void {
-  const clusterId = randomBytes(16).toString('base64url')
+  // Never a dash at the start: it would be read as an option.
+  const clusterId = `M${randomBytes(16).toString('base64url').slice(1)}`
   const command = [...java, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', settingsFile]
   const made = spawnSync('java', command, { encoding: 'utf8', cwd: tmpdir() })
   if (made.status !== 0)

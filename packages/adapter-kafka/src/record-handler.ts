@@ -1,4 +1,4 @@
-import { exponentialBackoff, type ReceivedMessage } from '@malote/outbox-core'
+import { exponentialBackoff, type MessageId, type ReceivedMessage } from '@malote/outbox-core'
 import { type Clock, createKeyedQueue, deliver, type DeliveryOutcome } from '@malote/outbox-core/adapter'
 import type { RecordContext } from './assigned-partition.ts'
 import type { FetchedRecord } from './client.ts'
@@ -24,63 +24,65 @@ export function createRecordHandler(
   const deadLetterBackoff = exponentialBackoff({ maxMs: 30_000 })
 
   /** Until it is accepted: a dead letter that is nowhere would be a loss. */
-  async function deadLetter(dead: DeadRecord, context: RecordContext): Promise<boolean> {
-    const message = { topic: options.deadLetterTopic(dead.topic), messages: [encodeDeadLetter(dead)] }
+  async function deadLetter(id: MessageId | null, dead: DeadRecord, context: RecordContext): Promise<boolean> {
+    const letter = { topic: options.deadLetterTopic(dead.topic), messages: [encodeDeadLetter(dead)] }
     for (let failures = 1; !context.ending.aborted; failures++) {
       try {
-        await pool.use((producer) => producer.send(message), context.lost)
+        await pool.use((producer) => producer.send(letter), context.lost)
         return true
       } catch (error) {
-        options.report({ type: 'consumer.disconnected', error, retryInMs: deadLetterBackoff(failures) })
-        await clock.sleep(deadLetterBackoff(failures), context.ending)
+        const retryInMs = deadLetterBackoff(failures)
+        options.report({ type: 'message.dead-letter-failed', id, error, retryInMs })
+        await clock.sleep(retryInMs, context.ending)
       }
     }
     return false
   }
 
+  /** Null when nothing more may begin. */
+  async function deliverOnce(
+    record: FetchedRecord,
+    message: ReceivedMessage,
+    attempt: number,
+    context: RecordContext,
+  ): Promise<DeliveryOutcome | null> {
+    const { topic, partition, lost, ending, running } = context
+    if (ending.aborted) return null
+    const delivery: KafkaDelivery = { message, attempt, signal: lost, topic, partition, offset: record.offset }
+    running.add(message.id)
+    return deliver(options, delivery).finally(() => running.delete(message.id))
+  }
+
   return async (record, context) => {
-    const { topic, partition, ending } = context
-    for (let attempt = 1; ; attempt++) {
-      const outcome = await slots.run(null, () => attemptOnce(options, record, attempt, context))
+    const origin = { record, topic: context.topic, partition: context.partition }
+    const { message, error } = tryDecode(record, context.topic)
+    if (message === null) {
+      const reason = 'UNDECODABLE'
+      options.report({ type: 'message.dead-lettered', id: null, messageType: null, attempt: 1, reason, error })
+      return deadLetter(null, { ...origin, attempt: 1, reason, error }, context)
+    }
+    for (let attempt = 1; ;) {
+      const outcome = await slots.run(null, () => deliverOnce(record, message, attempt, context))
       if (outcome === null) return false
       if (outcome.action === 'acknowledge') return !context.lost.aborted
       if (outcome.action === 'dead-letter')
-        return deadLetter({ record, topic, partition, attempt, reason: outcome.reason, error: outcome.error }, context)
-      await clock.sleep(outcome.inMs, ending)
-      if (ending.aborted) return false
-      if (!outcome.spendsAttempt) attempt--
+        return deadLetter(message.id, { ...origin, attempt, reason: outcome.reason, error: outcome.error }, context)
+      await clock.sleep(outcome.inMs, context.ending)
+      if (context.ending.aborted) return false
+      if (outcome.spendsAttempt) attempt++
     }
   }
 }
 
-/** Null when nothing more may begin. */
-async function attemptOnce(
-  options: ResolvedKafkaConsumerOptions,
+function tryDecode(
   record: FetchedRecord,
-  attempt: number,
-  context: RecordContext,
-): Promise<DeliveryOutcome | null> {
-  const { topic, partition, lost, ending, running } = context
-  if (ending.aborted) return null
-  let message: ReceivedMessage
+  topic: string,
+):
+  | { readonly message: ReceivedMessage; readonly error?: undefined }
+  | { readonly message: null; readonly error: unknown } {
   try {
-    message = decodeRecord(record, topic)
+    return { message: decodeRecord(record, topic) }
   } catch (error) {
-    options.report({
-      type: 'message.dead-lettered',
-      id: null,
-      messageType: null,
-      attempt,
-      reason: 'UNDECODABLE',
-      error,
-    })
-    return { action: 'dead-letter', reason: 'UNDECODABLE', error }
-  }
-  const delivery: KafkaDelivery = { message, attempt, signal: lost, topic, partition, offset: record.offset }
-  running.add(message.id)
-  try {
-    return await deliver(options, delivery)
-  } finally {
-    running.delete(message.id)
+    return { message: null, error }
   }
 }

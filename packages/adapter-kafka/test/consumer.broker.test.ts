@@ -170,7 +170,7 @@ describe.skipIf(brokers === '')('consuming from Kafka', () => {
         message.id === dead.id ? Promise.reject(new Error('never')) : Promise.resolve(void handled.push(message.id)),
       { maxAttempts: 1, onEvent: ({ type }) => void events.push(type) },
     )
-    await eventually(() => expect(events).toContain('consumer.disconnected'))
+    await eventually(() => expect(events).toContain('message.dead-letter-failed'))
     expect([handled, await committed()]).toEqual([[], [-1n]])
     await broker.topic({ name: `${topic}.dead`, partitions: 1 })
 
