@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
 import type { TestProject } from 'vitest/node'
+import { startDynamodb } from './services/dynamodb.ts'
 import { startKafka } from './services/kafka.ts'
 import { startPostgres } from './services/postgres.ts'
 import { startRabbitmq } from './services/rabbitmq.ts'
+import { startRedis } from './services/redis.ts'
 
 interface Shared {
   readonly url: string
@@ -24,6 +26,14 @@ const services = {
   rabbitmqUrl: async (): Promise<Shared> => {
     const service = await startRabbitmq()
     return { url: service.url, end: () => service.dispose() }
+  },
+  redisUrl: async (): Promise<Shared> => {
+    const service = await startRedis()
+    return { url: service.url, end: () => service.close() }
+  },
+  dynamodbEndpoint: async (): Promise<Shared> => {
+    const service = await startDynamodb()
+    return { url: service.endpoint, end: () => service.close() }
   },
 }
 
@@ -79,5 +89,9 @@ declare module 'vitest' {
     kafkaBrokers: string
     /** The broker all tests share: use exchanges and queues of random names, and never stop it. */
     rabbitmqUrl: string
+    /** The server all tests share: use keys of random names. */
+    redisUrl: string
+    /** The server all tests share: use tables of random names. */
+    dynamodbEndpoint: string
   }
 }
