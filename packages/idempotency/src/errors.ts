@@ -6,6 +6,8 @@ export type IdempotencyErrorCode =
   | 'IN_FLIGHT'
   | 'STALE_MESSAGE'
   | 'INVALID_MESSAGE'
+  | 'VERSION_GAP'
+  | 'STALE_GENERATION'
   | 'INVALID_RESPONSE'
   | 'COMMIT_UNKNOWN'
 

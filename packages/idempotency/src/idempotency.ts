@@ -1,10 +1,11 @@
 import { type AtomicHandler, type AtomicOptions, createAtomicOperation } from './atomic.ts'
 import type { IdempotentOperation } from './http.ts'
 import { type IdempotencyOptions, resolveOptions } from './idempotency-options.ts'
+import { createKeyRetention, type KeyRetention } from './key-retention.ts'
 import type { Database, TransactionOf } from './transaction.ts'
 
 /** Makes operations idempotent: a request and its retries have one effect and get one answer. */
-export interface Idempotency<Db extends Database, Context> {
+export interface Idempotency<Db extends Database, Context> extends KeyRetention {
   /**
    * An operation whose effects are all in the database (and the outbox): they, the key and the response commit together.
    * Mount it with an entry point, `idempotentRoute` of `@malote/idempotency/fastify` for example.
@@ -28,5 +29,6 @@ export function createIdempotency<Db extends Database, Context = unknown>(
   const settings = resolveOptions(options)
   return {
     atomic: (operationOptions, handler) => createAtomicOperation(settings, operationOptions, handler),
+    ...createKeyRetention(settings),
   }
 }

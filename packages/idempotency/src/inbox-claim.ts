@@ -54,7 +54,7 @@ export function createInboxClaim(options: InboxOptions): InboxClaim {
       const { rows } = await db.query(statements.insertMessages, values)
       const row = rows[0] as unknown as Row
       if (row.consumer_id !== null) return row
-      await db.query(statements.addConsumer, [consumer])
+      await db.query(statements.addConsumer, [consumer, values[2]])
     }
   }
 

@@ -44,8 +44,13 @@ export function inboxStatements(s: string, partitioned: boolean): InboxStatement
         set_config('lock_timeout', gate.previous, true)
       from gate, (select coalesce(array_agg(message_id::text), '{}') as ids from inserted) as inserted`,
 
-    // Once in a consumer's life. Two first messages at once: the second waits for the first's transaction.
-    addConsumer: `insert into ${s}.inbox_consumers (name) values ($1) on conflict do nothing`,
+    // Once in a consumer's life. Of two first messages at once the second waits for the first's transaction, up to $2.
+    addConsumer: `
+      with gate as materialized (
+        select current_setting('lock_timeout') as previous, set_config('lock_timeout', $2, true) as bounded),
+      added as (
+        insert into ${s}.inbox_consumers (name) select $1 from gate on conflict do nothing returning id)
+      select set_config('lock_timeout', gate.previous, true) from gate, (select count(*) from added) as added`,
 
     agesOfMessages: `
       select extract(epoch from clock_timestamp() - processed_at) * 1000 as age_ms

@@ -7,7 +7,12 @@
 
 // Messages
 export { createInbox } from './inbox.ts'
-export type { Inbox, InboxMessage, InboxOptions, InboxResult } from './inbox.ts'
+export type { BatchMessage, BatchResult, Inbox, InboxMessage, InboxOptions, InboxResult } from './inbox.ts'
+
+export { createVersionGuard } from './version-guard.ts'
+export type { EntityVersion, VersionGuard } from './version-guard.ts'
+export { createKafkaPositions } from './kafka-positions.ts'
+export type { AssignedPartition, KafkaPositions } from './kafka-positions.ts'
 
 // Requests
 export { createIdempotency } from './idempotency.ts'
@@ -22,6 +27,13 @@ export type { ProblemCode } from './problem.ts'
 export { idempotentFetch } from './fetch.ts'
 export { openApiFragments } from './openapi.ts'
 export type { OpenApiFragments, OpenApiOptions } from './openapi.ts'
+
+// Forgetting
+export { maintainInbox } from './inbox-retention.ts'
+export type { InboxRetentionOptions, InboxRetentionReport } from './inbox-retention.ts'
+export type { KeyRetention, PurgeOptions } from './key-retention.ts'
+export { startRetention } from './retention-job.ts'
+export type { RetentionJob, RetentionJobOptions } from './retention-job.ts'
 
 // Failing and seeing
 export { IdempotencyError } from './errors.ts'

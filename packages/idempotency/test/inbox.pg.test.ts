@@ -131,6 +131,21 @@ describe('an inbox', () => {
   })
 })
 
+describe('a consumer that is new', () => {
+  it('makes a second first message wait no longer than waitMs', async () => {
+    const client = await database.client()
+    await client.query('begin')
+    await inbox.once(client, message({ consumer: 'new' }), () => effect(client))
+
+    const other = createInbox({ waitMs: 50 }).transact(pool, message({ consumer: 'new', messageId: 'other' }), (tx) =>
+      effect(tx),
+    )
+
+    await expect(other).rejects.toMatchObject({ code: 'IN_FLIGHT' })
+    await client.query('rollback')
+  })
+})
+
 describe('a failing handler', () => {
   it('31. its dedup row cannot be committed by whoever swallows the error', async () => {
     const client = await database.client()
