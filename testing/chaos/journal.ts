@@ -1,8 +1,16 @@
 import { appendFileSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
-/** Milliseconds since 1970 with fractions, from a clock that does not jump during a process's life. */
-export const nowMs = (): number => performance.timeOrigin + performance.now()
+const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6
+
+/** From the machine's monotonic clock to the wall clock, read once by the runner and handed to every process it starts. */
+export const clockOffsetMs: number = Number(process.env['MALOTE_CHAOS_CLOCK'] ?? Date.now() - monotonicMs())
+
+/**
+ * Milliseconds since 1970 with fractions, comparable between processes: one monotonic clock for the whole machine.
+ * `performance.timeOrigin` is not: on a busy machine two processes disagree by hundreds of milliseconds.
+ */
+export const nowMs = (): number => clockOffsetMs + monotonicMs()
 
 export type Entry =
   | { readonly what: 'publishing'; readonly ids: readonly string[]; readonly atMs: number; readonly batch: number }
@@ -10,6 +18,7 @@ export type Entry =
   | { readonly what: 'settled'; readonly ids: readonly string[]; readonly atMs: number }
   | { readonly what: 'session-lost'; readonly reason: string; readonly atMs: number }
   | { readonly what: 'rescan-found-missed'; readonly messages: number; readonly atMs: number }
+  | { readonly what: 'consumer-event'; readonly event: string; readonly id: string | null; readonly atMs: number }
   | { readonly what: 'arrived'; readonly id: string; readonly atMs: number }
 
 export interface Journal {

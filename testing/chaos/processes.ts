@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { clockOffsetMs } from './journal.ts'
 import type { Command, Report, RoleSettings } from './roles/role.ts'
 
 export type RoleName = 'relay' | 'writer' | 'consumer'
@@ -27,7 +28,7 @@ export async function startRoleProcess(role: RoleName, settings: RoleSettings): 
   const child = fork(script, {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     execArgv: ['--conditions=@malote/source', '--expose-gc', '--max-old-space-size=256'],
-    env: { ...process.env, MALOTE_CHAOS_ROLE: JSON.stringify(settings) },
+    env: { ...process.env, MALOTE_CHAOS_ROLE: JSON.stringify(settings), MALOTE_CHAOS_CLOCK: String(clockOffsetMs) },
   })
   let log = ''
   child.stderr?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-4_000)))

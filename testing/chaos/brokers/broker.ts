@@ -1,4 +1,4 @@
-import type { Consumer, DeliveryHandler, Publisher } from '../library.ts'
+import type { Consumer, ConsumerEvent, DeliveryHandler, Publisher } from '../library.ts'
 
 export const brokerNames = ['sqs', 'rabbitmq', 'kafka', 'log'] as const
 export type BrokerName = (typeof brokerNames)[number]
@@ -26,6 +26,7 @@ export interface ChaosConsumerOptions {
   readonly handler: DeliveryHandler
   readonly maxAttempts: number
   readonly backoff: (attempt: number) => number
+  readonly onEvent: (event: ConsumerEvent) => void
 }
 
 /** What each broker's file exports. */

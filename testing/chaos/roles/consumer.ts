@@ -28,6 +28,11 @@ const consumer = kind.consumer(settings.broker, {
   // Far above what faults can cause: a consumer that gives up would look like a lost message.
   maxAttempts: 1_000,
   backoff: () => 100 + Math.random() * 200,
+  onEvent: (event) => {
+    if (event.type === 'message.handled') return
+    const id = 'id' in event ? event.id : null
+    journal.write({ what: 'consumer-event', event: event.type, id, atMs: nowMs() })
+  },
 })
 await consumer.start()
 role.serve({
