@@ -1,10 +1,12 @@
-import { OutboxError, type OutboxMessage, orderOf, PublishOutageError } from '@malote/outbox-core'
-import type { PublishFailure, Publisher, PublishResult } from '@malote/outbox-core'
+import { OutboxError, type OutboxMessage, orderOf } from '@malote/outbox-core'
+import type { PublishOutageError, Publisher, PublishResult } from '@malote/outbox-core'
 import { createKeyedQueue } from '@malote/outbox-core/adapter'
-import { classifyEntry, classifyRequest, describeError, type EntryError, failureOfSingle } from './classify.ts'
+import { classifyEntry, classifyRequest, type EntryError, failureOfSingle } from './classify.ts'
 import { encodeMessage } from './encode.ts'
+import { aborted, cutOff, noDestination, outageOf, predecessorFailed, tooLarge } from './failures.ts'
 import { isFifo, type ResolvedBatchOptions } from './options.ts'
 import { createSendPlan, type Outgoing, type SendPlan } from './send-plan.ts'
+import { createTally, type Tally } from './tally.ts'
 
 /** The one request that differs between SQS and SNS: at most ten messages to one destination. */
 export type SendBatch = (request: readonly Outgoing[], signal: AbortSignal) => Promise<BatchAnswer>
@@ -21,20 +23,21 @@ export interface BatchPublisherParts {
   readonly sendBatch: SendBatch
 }
 
+/** AWS takes this many messages in one request. */
 const maxEntries = 10
-
-type WithinConcurrency = <Result>(task: () => Promise<Result>) => Promise<Result>
 
 /** Publishes through a service that takes batches of ten and answers for each entry. */
 export function createBatchPublisher(parts: BatchPublisherParts): Publisher {
-  const requests = createKeyedQueue(parts.options.concurrency)
+  const { name, options } = parts
+  const requests = createKeyedQueue(options.concurrency)
   const publishing = new Set<Promise<unknown>>()
   let closed = false
+  const sendBatch: SendBatch = (request, signal) => requests.run(null, () => parts.sendBatch(request, signal))
   return {
-    name: parts.name,
+    name,
     publish: async (batch, signal) => {
-      if (closed) throw new OutboxError('PUBLISHER_CLOSED', `the ${parts.name} publisher is closed`)
-      const work = publishBatch(parts, batch, signal, (task) => requests.run(null, task))
+      if (closed) throw new OutboxError('PUBLISHER_CLOSED', `the ${name} publisher is closed`)
+      const work = publishBatch({ ...parts, sendBatch }, batch, signal)
       publishing.add(work)
       return await work.finally(() => publishing.delete(work))
     },
@@ -49,30 +52,43 @@ async function publishBatch(
   parts: BatchPublisherParts,
   batch: readonly OutboxMessage[],
   signal: AbortSignal,
-  withinConcurrency: WithinConcurrency,
 ): Promise<readonly PublishResult[]> {
-  const results = new Map<OutboxMessage, PublishFailure | 'accepted'>()
-  const outgoing = prepare(parts, batch, results)
-  const plan = createSendPlan(outgoing, {
+  const { maxBatchBytes, fifoBatching } = parts.options
+  const tally = createTally()
+  const plan = createSendPlan(prepare(parts, batch, tally), {
     maxEntries,
-    maxBatchBytes: parts.options.maxBatchBytes,
-    isStrict: (destination) => parts.options.fifoBatching === 'strict' && isFifo(destination),
+    maxBatchBytes,
+    isStrict: (destination) => fifoBatching === 'strict' && isFifo(destination),
   })
-  const outage = await sendAll(parts, plan, results, signal, withinConcurrency)
+  const outage = await sendAll(parts, plan, tally, signal)
+  if (outage === null) return tally.results(batch, aborted)
+  if (!tally.anyAccepted) throw outage
+  return tally.results(batch, cutOff(outage))
+}
 
-  const anyAccepted = [...results.values()].includes('accepted')
-  if (outage !== null && !anyAccepted) throw outage
-  const unknown = outage === null ? aborted : { ...outageFailure, message: outage.message, cause: outage.cause }
-  return batch.map((message) => resultOf(message, results.get(message) ?? unknown))
+/** Encodes what can go out; what cannot fails at once, and so does everything behind it in its key. */
+function prepare(parts: BatchPublisherParts, batch: readonly OutboxMessage[], tally: Tally): Outgoing[] {
+  const { source, maxMessageBytes } = parts.options
+  const stopped = new Set<string | null>()
+  return batch.flatMap((message): Outgoing[] => {
+    const line = orderOf(message)
+    const destination = parts.destinationOf(message.topic)
+    const encoded = encodeMessage(message, source)
+    if (line !== null && stopped.has(line)) tally.fail(message, predecessorFailed)
+    else if (destination === undefined) tally.fail(message, noDestination(message))
+    else if (encoded.bytes > maxMessageBytes) tally.fail(message, tooLarge(message, encoded.bytes, maxMessageBytes))
+    else return [{ message, encoded, destination, line }]
+    stopped.add(line)
+    return []
+  })
 }
 
 /** Sends what the plan allows until nothing is left, the signal aborts or the service is away, which is returned. */
 async function sendAll(
   parts: BatchPublisherParts,
   plan: SendPlan,
-  results: Map<OutboxMessage, PublishFailure | 'accepted'>,
+  tally: Tally,
   signal: AbortSignal,
-  withinConcurrency: WithinConcurrency,
 ): Promise<PublishOutageError | null> {
   const running = new Set<Promise<void>>()
   const abort = whenAborted(signal)
@@ -80,11 +96,11 @@ async function sendAll(
 
   async function send(request: readonly Outgoing[]): Promise<void> {
     try {
-      const answer = await withinConcurrency(() => parts.sendBatch(request, signal))
-      if (!signal.aborted) settleAnswer(plan, results, request, answer)
+      const answer = await parts.sendBatch(request, signal)
+      if (!signal.aborted) settleAnswer(plan, tally, request, answer)
     } catch (error) {
       if (signal.aborted) return
-      if (!settleRejection(plan, results, request, error)) outage ??= outageOf(parts.name, error)
+      if (!settleRejection(plan, tally, request, error)) outage ??= outageOf(parts.name, error)
     }
   }
 
@@ -102,112 +118,35 @@ async function sendAll(
   return outage
 }
 
-/** Encodes what can go out; what cannot has its result at once, and so has everything behind it in its key. */
-function prepare(
-  parts: BatchPublisherParts,
-  batch: readonly OutboxMessage[],
-  results: Map<OutboxMessage, PublishFailure | 'accepted'>,
-): Outgoing[] {
-  const stopped = new Set<string>()
-  return batch.flatMap((message): Outgoing[] => {
-    const line = orderOf(message)
-    const destination = parts.destinationOf(message.topic)
-    const encoded = encodeMessage(message, parts.options.source)
-    const refusal =
-      line !== null && stopped.has(line)
-        ? behindFailure
-        : destination === undefined
-          ? noDestination(message)
-          : encoded.bytes > parts.options.maxMessageBytes
-            ? tooLarge(message, encoded.bytes, parts.options.maxMessageBytes)
-            : null
-    if (refusal === null) return [{ message, encoded, destination: destination as string, line }]
-    results.set(message, refusal)
-    if (line !== null) stopped.add(line)
-    return []
-  })
-}
-
 /** A message counts as accepted only when the answer names it among the successful ones. */
-function settleAnswer(
-  plan: SendPlan,
-  results: Map<OutboxMessage, PublishFailure | 'accepted'>,
-  request: readonly Outgoing[],
-  answer: BatchAnswer,
-): void {
+function settleAnswer(plan: SendPlan, tally: Tally, request: readonly Outgoing[], answer: BatchAnswer): void {
   const successful = new Set(answer.Successful?.map((entry) => entry.Id))
   const failed = new Map(answer.Failed?.map((entry) => [entry.Id, entry]))
   request.forEach((one, index) => {
-    const accepted = successful.has(String(index))
-    settleOne(plan, results, one, accepted ? 'accepted' : classifyEntry(failed.get(String(index)) ?? {}))
+    const id = String(index)
+    const { accepted, behind } = plan.settle(one, successful.has(id))
+    if (accepted) tally.accept(one.message)
+    else if (successful.has(id)) tally.fail(one.message, predecessorFailed)
+    else tally.fail(one.message, classifyEntry(failed.get(id) ?? {}))
+    for (const { message } of behind) tally.fail(message, predecessorFailed)
   })
 }
 
 /** @returns false when the service is away and nothing is known of the request */
-function settleRejection(
-  plan: SendPlan,
-  results: Map<OutboxMessage, PublishFailure | 'accepted'>,
-  request: readonly Outgoing[],
-  error: unknown,
-): boolean {
+function settleRejection(plan: SendPlan, tally: Tally, request: readonly Outgoing[], error: unknown): boolean {
   const verdict = classifyRequest(error)
   if (verdict.kind === 'outage') return false
-  if (verdict.kind === 'split' && request.length > 1) plan.separate(request)
-  else {
-    const failure = verdict.kind === 'failure' ? verdict.failure : failureOfSingle(error)
-    for (const one of request) settleOne(plan, results, one, failure)
+  if (verdict.kind === 'split' && request.length > 1) {
+    plan.separate(request)
+    return true
+  }
+  const failure = verdict.kind === 'failure' ? verdict.failure : failureOfSingle(error)
+  for (const one of request) {
+    const { behind } = plan.settle(one, false)
+    tally.fail(one.message, failure)
+    for (const { message } of behind) tally.fail(message, predecessorFailed)
   }
   return true
-}
-
-function settleOne(
-  plan: SendPlan,
-  results: Map<OutboxMessage, PublishFailure | 'accepted'>,
-  one: Outgoing,
-  result: PublishFailure | 'accepted',
-): void {
-  const { accepted, behind } = plan.settle(one, result === 'accepted')
-  results.set(one.message, accepted ? 'accepted' : result === 'accepted' ? behindFailure : result)
-  for (const { message } of behind) results.set(message, behindFailure)
-}
-
-const aborted: PublishFailure = { kind: 'retryable', code: 'ABORTED', message: 'the publish was aborted' }
-
-/** Told only when part of the batch was accepted before the service went away; otherwise `publish` rejects. */
-const outageFailure: PublishFailure = { kind: 'retryable', code: 'OUTAGE', message: '' }
-
-const behindFailure: PublishFailure = {
-  kind: 'retryable',
-  code: 'BEHIND_FAILED',
-  message: 'an earlier message of its ordering key was not accepted',
-}
-
-function noDestination(message: OutboxMessage): PublishFailure {
-  return {
-    kind: 'retryable',
-    code: 'NO_DESTINATION',
-    message: `no destination is configured for topic "${message.topic}"`,
-  }
-}
-
-function tooLarge(message: OutboxMessage, bytes: number, maxBytes: number): PublishFailure {
-  return {
-    kind: 'permanent',
-    code: 'TOO_LARGE',
-    message:
-      `message ${message.id} has ${String(bytes)} bytes with its attributes, the limit is ${String(maxBytes)}: ` +
-      'store the payload elsewhere and send a reference',
-  }
-}
-
-function outageOf(name: string, error: unknown): PublishOutageError {
-  const { name: code, message } = describeError(error)
-  return new PublishOutageError(`${name} is out of reach: ${code}: ${message}`, { cause: error })
-}
-
-function resultOf(message: OutboxMessage, result: PublishFailure | 'accepted'): PublishResult {
-  const { id } = message
-  return result === 'accepted' ? { id, status: 'accepted' } : { id, status: 'failed', failure: result }
 }
 
 function whenAborted(signal: AbortSignal): { readonly promise: Promise<void>; dispose(): void } {

@@ -1,4 +1,9 @@
-import { type Message, ReceiveMessageCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import {
+  type Message,
+  ReceiveMessageCommand,
+  type ReceiveMessageCommandInput,
+  type SQSClient,
+} from '@aws-sdk/client-sqs'
 import { type ConsumerEvent, exponentialBackoff } from '@malote/outbox-core'
 import type { Clock } from '@malote/outbox-core/adapter'
 
@@ -36,18 +41,31 @@ export function createReceiver(options: ReceiverOptions): Receiver {
   async function receive(asked: number): Promise<readonly Message[]> {
     // While it was out of reach, an answer that comes at once is worth more than one that waits for messages.
     const waitTimeMs = failures > 0 ? 0 : options.waitTimeMs
-    const answer = await options.client.send(
-      new ReceiveMessageCommand({
-        QueueUrl: options.queueUrl,
-        MaxNumberOfMessages: asked,
-        WaitTimeSeconds: Math.round(waitTimeMs / 1_000),
-        VisibilityTimeout: Math.ceil(options.visibilityTimeoutMs / 1_000),
-        MessageAttributeNames: ['All'],
-        MessageSystemAttributeNames: ['ApproximateReceiveCount', 'MessageGroupId', 'MessageDeduplicationId'],
-      }),
-      { abortSignal: AbortSignal.any([stopping.signal, AbortSignal.timeout(waitTimeMs + overdueMs)]) },
-    )
-    return answer.Messages ?? []
+    // A controller for each request: signals made by `AbortSignal.any` outlive their requests on some versions of Node.
+    const request = new AbortController()
+    const giveUp = (): void => request.abort()
+    const cancelTimer = clock.after(waitTimeMs + overdueMs, giveUp)
+    stopping.signal.addEventListener('abort', giveUp)
+    try {
+      const answer = await options.client.send(new ReceiveMessageCommand(parameters(asked, waitTimeMs)), {
+        abortSignal: request.signal,
+      })
+      return answer.Messages ?? []
+    } finally {
+      cancelTimer()
+      stopping.signal.removeEventListener('abort', giveUp)
+    }
+  }
+
+  function parameters(asked: number, waitTimeMs: number): ReceiveMessageCommandInput {
+    return {
+      QueueUrl: options.queueUrl,
+      MaxNumberOfMessages: asked,
+      WaitTimeSeconds: Math.round(waitTimeMs / 1_000),
+      VisibilityTimeout: Math.ceil(options.visibilityTimeoutMs / 1_000),
+      MessageAttributeNames: ['All'],
+      MessageSystemAttributeNames: ['ApproximateReceiveCount', 'MessageGroupId', 'MessageDeduplicationId'],
+    }
   }
 
   async function once(): Promise<void> {

@@ -50,7 +50,7 @@ it('fast sends a key in one request, so others may pass a refused one; they stil
   const { accepted, held, results } = await publishHotKey('fast')
 
   expect({ accepted, held, requests }).toEqual({ accepted: 2, held: 9, requests: 1 })
-  expect(results[9]).toMatchObject({ failure: { kind: 'retryable', code: 'BEHIND_FAILED' } })
+  expect(results[9]).toMatchObject({ failure: { kind: 'retryable', code: 'PREDECESSOR_FAILED' } })
 })
 
 it('messages of different keys share requests also when strict', async () => {

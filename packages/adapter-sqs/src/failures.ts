@@ -1,0 +1,40 @@
+import { type OutboxMessage, PublishOutageError, type PublishFailure } from '@malote/outbox-core'
+import { describeError } from './classify.ts'
+
+/** The failures that are ours to tell; those of AWS are in `classify.ts`. */
+
+export const aborted: PublishFailure = { kind: 'retryable', code: 'ABORTED', message: 'the publish was aborted' }
+
+export const predecessorFailed: PublishFailure = {
+  kind: 'retryable',
+  code: 'PREDECESSOR_FAILED',
+  message: 'an earlier message of its ordering key was not accepted',
+}
+
+export function noDestination(message: OutboxMessage): PublishFailure {
+  return {
+    kind: 'retryable',
+    code: 'NO_DESTINATION',
+    message: `no destination is configured for topic "${message.topic}"`,
+  }
+}
+
+export function tooLarge(message: OutboxMessage, bytes: number, maxBytes: number): PublishFailure {
+  return {
+    kind: 'permanent',
+    code: 'TOO_LARGE',
+    message:
+      `message ${message.id} has ${String(bytes)} bytes with its attributes, the limit is ${String(maxBytes)}: ` +
+      'store the payload elsewhere and send a reference',
+  }
+}
+
+export function outageOf(name: string, error: unknown): PublishOutageError {
+  const { name: code, message } = describeError(error)
+  return new PublishOutageError(`${name} is out of reach: ${code}: ${message}`, { cause: error })
+}
+
+/** For what is left of a batch of which something was accepted before the service went away; otherwise `publish` rejects. */
+export function cutOff(outage: PublishOutageError): PublishFailure {
+  return { kind: 'retryable', code: 'CONNECTION_LOST', message: outage.message, cause: outage.cause }
+}
