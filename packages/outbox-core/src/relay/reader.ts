@@ -54,27 +54,17 @@ export class Reader {
 
   /** Reads what is ready in all active lanes into the schedule. */
   async read(): Promise<ReadReport> {
-    const { floor, lanes, buffer } = this.#parts
+    const { floor, lanes } = this.#parts
     const active = lanes.active()
     if (active.length === 0 || this.space === 0) return { messages: 0, isPartial: active.length > 0 }
     const shares = this.#share(active)
     floor.beginRead()
-    buffer.beginRead()
-    try {
-      const rows = await this.#queryReady(active, shares)
-      if (floor.needsConfirmation) await this.barrier()
-      const { reach, isPartial } = coverage(active, shares, rows)
-      if (
-        !floor.finishRead(
-          active.map((lane) => lane.lane),
-          (lane) => reach.get(lane) ?? 0,
-        )
-      )
-        return { messages: 0, isPartial: true }
-      return { messages: this.#enqueueReady(active, rows), isPartial }
-    } finally {
-      buffer.endRead()
-    }
+    const rows = await this.#queryReady(active, shares)
+    if (floor.needsConfirmation) await this.barrier()
+    const { reach, isPartial } = coverage(active, shares, rows)
+    const numbers = active.map((lane) => lane.lane)
+    if (!floor.finishRead(numbers, (lane) => reach.get(lane) ?? 0)) return { messages: 0, isPartial: true }
+    return { messages: this.#enqueueReady(active, rows), isPartial }
   }
 
   /** Looks who may still commit an older message. */
@@ -90,23 +80,18 @@ export class Reader {
     const active = lanes.active()
     const limit = Math.min(this.space, 500)
     if (active.length === 0 || limit === 0) return { messages: 0, isPartial: active.length > 0 }
-    buffer.beginRead()
-    try {
-      const values = [active.map((lane) => lane.lane), blocks.heldOrders(), buffer.seqs(), limit]
-      const { rows } = await connection.query(statements.readWaiting, values)
-      let messages = 0
-      for (const row of rows) {
-        const message = toMessage(row, true)
-        if (buffer.has(message.seq) || !lanes.isActive(message.lane)) continue
-        if (message.order !== null) this.#blockBehind(message.order, message)
-        buffer.add(message)
-        schedule.add(message)
-        messages++
-      }
-      return { messages, isPartial: rows.length === limit }
-    } finally {
-      buffer.endRead()
+    const values = [active.map((lane) => lane.lane), blocks.heldOrders(), buffer.seqs(), limit]
+    const { rows } = await connection.query(statements.readWaiting, values)
+    let messages = 0
+    for (const row of rows) {
+      const message = toMessage(row, true)
+      if (!lanes.isActive(message.lane)) continue
+      if (message.order !== null) this.#blockBehind(message.order, message)
+      buffer.add(message)
+      schedule.add(message)
+      messages++
     }
+    return { messages, isPartial: rows.length === limit }
   }
 
   /** Learns which orders of the lanes wait. Must have run before a lane is read for the first time. */
@@ -167,8 +152,8 @@ export class Reader {
     let messages = 0
     for (const row of rows) {
       const message = toMessage(row, false)
-      // What changed while the read was running counts: settled, blocked and handed over messages stay out.
-      if (buffer.has(message.seq) || !usable.has(message.lane)) continue
+      // What changed while the read was running counts: blocked and handed over messages stay out.
+      if (!usable.has(message.lane)) continue
       if (message.order !== null && blocks.has(message.order)) continue
       buffer.add(message)
       schedule.add(message)
