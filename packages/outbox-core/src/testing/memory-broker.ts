@@ -24,6 +24,7 @@ export function createMemoryBroker(): MemoryBroker {
   const accepted: OutboxMessage[] = []
   const batches: (readonly OutboxMessage[])[] = []
   const waiters = new Set<{ count: number; resolve: () => void }>()
+  const inFlight = new Set<Promise<boolean>>()
   let isDown = false
   let isClosed = false
   let decide: (message: OutboxMessage) => PublishFailure | null = () => null
@@ -60,26 +61,37 @@ export function createMemoryBroker(): MemoryBroker {
         })
       return accepted
     },
-    publish: async (batch, signal) => {
-      if (isClosed) throw new OutboxError('PUBLISHER_CLOSED', 'the memory broker was closed: create another one')
-      batches.push(batch)
-      await before(batch, signal)
-      if (isDown) throw new PublishOutageError('the memory broker is down')
-      const results = judgeAll(batch, signal.aborted ? aborted : decide)
-      for (const [at, result] of results.entries()) {
-        if (result.status === 'accepted') accepted.push(batch[at] as OutboxMessage)
-      }
-      tellWaiters()
-      return results
+    publish: (batch, signal) => {
+      const publishing = publish(batch, signal)
+      const settled: Promise<boolean> = publishing.then(
+        () => inFlight.delete(settled),
+        () => inFlight.delete(settled), // The caller gets the error; `close` only waits.
+      )
+      inFlight.add(settled)
+      return publishing
     },
-    close: () => {
+    close: async () => {
       isClosed = true
-      return Promise.resolve()
+      await Promise.all(inFlight)
     },
+  }
+
+  async function publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]> {
+    if (isClosed) throw new OutboxError('PUBLISHER_CLOSED', 'the memory broker was closed: create another one')
+    batches.push(batch)
+    await before(batch, signal)
+    if (isDown) throw new PublishOutageError('the memory broker is down')
+    if (signal.aborted) return batch.map((message) => ({ id: message.id, status: 'failed', failure: aborted }))
+    const results = judgeAll(batch, decide)
+    for (const [at, result] of results.entries()) {
+      if (result.status === 'accepted') accepted.push(batch[at] as OutboxMessage)
+    }
+    tellWaiters()
+    return results
   }
 }
 
-const aborted = (): PublishFailure => ({ kind: 'retryable', code: 'ABORTED', message: 'the publish was aborted' })
+const aborted: PublishFailure = { kind: 'retryable', code: 'ABORTED', message: 'the publish was aborted' }
 
 /** Once a message of an order fails, none after it is accepted. */
 function judgeAll(
