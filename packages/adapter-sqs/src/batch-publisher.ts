@@ -53,12 +53,12 @@ async function publishBatch(
   batch: readonly OutboxMessage[],
   signal: AbortSignal,
 ): Promise<readonly PublishResult[]> {
-  const { maxBatchBytes, fifoBatching } = parts.options
+  const { maxBatchBytes, ordering } = parts.options
   const tally = createTally()
   const plan = createSendPlan(prepare(parts, batch, tally), {
     maxEntries,
     maxBatchBytes,
-    isStrict: (destination) => fifoBatching === 'strict' && isFifo(destination),
+    isStrict: (destination) => ordering === 'strict' && isFifo(destination),
   })
   const outage = await sendAll(parts, plan, tally, signal)
   if (outage === null) return tally.results(batch, aborted)

@@ -16,7 +16,7 @@ export interface BatchPublisherOptions {
   /** CloudEvents `source` of every message: which application speaks, for example `/brokerage/orders`. @defaultValue "/malote" */
   readonly source?: string
   /**
-   * How messages of one group share requests to a FIFO destination.
+   * What order per key is worth on a FIFO destination.
    *
    * AWS takes or refuses each entry of a request on its own: a refused entry does not stop the ones behind it. `strict`
    * therefore sends one message of a group at a time and the next only after it was accepted; different groups still share
@@ -25,7 +25,7 @@ export interface BatchPublisherOptions {
    *
    * @defaultValue "strict": order was promised
    */
-  readonly fifoBatching?: 'strict' | 'fast'
+  readonly ordering?: 'strict' | 'fast'
   /** Requests under way at the same time, over all `publish` calls. @defaultValue 16: a third of the SDK's 50 sockets */
   readonly concurrency?: number
   /**
@@ -88,7 +88,7 @@ export const deadLetterReserveBytes: number = 1_024
 
 export interface ResolvedBatchOptions {
   readonly source: string
-  readonly fifoBatching: 'strict' | 'fast'
+  readonly ordering: 'strict' | 'fast'
   readonly concurrency: number
   readonly maxMessageBytes: number
   readonly maxBatchBytes: number
@@ -96,13 +96,12 @@ export interface ResolvedBatchOptions {
 
 /** @throws OutboxError `INVALID_OPTION` */
 export function resolveBatchOptions(options: BatchPublisherOptions, serviceMaxBytes: number): ResolvedBatchOptions {
-  const { fifoBatching = 'strict' } = options
-  if (fifoBatching !== 'strict' && fifoBatching !== 'fast')
-    throw invalidOption('fifoBatching', fifoBatching, '"strict" or "fast"')
+  const { ordering = 'strict' } = options
+  if (ordering !== 'strict' && ordering !== 'fast') throw invalidOption('ordering', ordering, '"strict" or "fast"')
   const maxBatchBytes = numberOption('maxBatchBytes', options.maxBatchBytes, serviceMaxBytes, { min: 1_024 })
   return {
     source: options.source ?? '/malote',
-    fifoBatching,
+    ordering,
     concurrency: numberOption('concurrency', options.concurrency, 16, { min: 1 }),
     maxBatchBytes,
     maxMessageBytes: numberOption(

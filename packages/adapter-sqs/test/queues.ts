@@ -30,12 +30,12 @@ export function queuesOn(client: SQSClient, endpoint: string, flavour: Flavour):
         MessageSystemAttributeNames: ['All'],
       }),
     )
-    const messages = answer.Messages ?? []
-    if (messages.length > 0) {
-      const Entries = messages.map((message, index) => ({ Id: String(index), ReceiptHandle: message.ReceiptHandle }))
-      await client.send(new DeleteMessageBatchCommand({ QueueUrl: urlOf(topic), Entries }))
-    }
-    return messages
+    return answer.Messages ?? []
+  }
+
+  async function remove(topic: string, messages: readonly Message[]): Promise<void> {
+    const Entries = messages.map((message, index) => ({ Id: String(index), ReceiptHandle: message.ReceiptHandle }))
+    await client.send(new DeleteMessageBatchCommand({ QueueUrl: urlOf(topic), Entries }))
   }
 
   return {
@@ -48,12 +48,17 @@ export function queuesOn(client: SQSClient, endpoint: string, flavour: Flavour):
     },
     drain: async (topic, count, patienceMs) => {
       const taken: Message[] = []
+      const removing: Promise<void>[] = []
       const deadlineMs = performance.now() + patienceMs
       for (;;) {
         const missing = taken.length < count && performance.now() < deadlineMs
+        // The last look must not find a group closed by a message that is still being removed.
+        if (!missing) await Promise.all(removing.splice(0))
         const messages = await receive(topic, missing ? 1 : 0)
         taken.push(...messages)
-        if (messages.length === 0 && !missing) return taken
+        if (messages.length > 0) removing.push(remove(topic, messages))
+        else if (!missing) return taken
+        else await Promise.all(removing.splice(0))
       }
     },
   }

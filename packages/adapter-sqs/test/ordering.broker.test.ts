@@ -28,9 +28,9 @@ afterAll(async () => {
 })
 
 /** Ten messages of one key, the third of which the queue refuses. */
-async function publishHotKey(fifoBatching: 'strict' | 'fast') {
+async function publishHotKey(ordering: 'strict' | 'fast') {
   const topic = await queues.make({ MaximumMessageSize: '1024' })
-  const publisher = createSqsPublisher({ client, queueUrl: queues.urlOf, fifoBatching })
+  const publisher = createSqsPublisher({ client, queueUrl: queues.urlOf, ordering })
   const batch = Array.from({ length: 10 }, (_, index) =>
     anOutboxMessage({ topic, orderingKey: 'hot', body: 'x'.repeat(index === 2 ? 2_000 : 1) }),
   )
