@@ -1,6 +1,10 @@
 import { PublishOutageError } from '@malote/outbox-core'
-import { invalidOption } from '@malote/outbox-core/adapter'
+import { invalidOption, systemClock } from '@malote/outbox-core/adapter'
 import type { KafkaProducer } from './client.ts'
+import { within } from './within.ts'
+
+/** Longest `close` waits for goodbyes, in milliseconds: a client waits for the answers of a broker that hangs. */
+const goodbyeMs = 2_000
 
 /** Connected producers, each for one request at a time; one that failed is never used again. */
 export interface ProducerPool {
@@ -80,7 +84,7 @@ export function createProducerPool(create: () => KafkaProducer, size: number): P
     },
     close: async () => {
       for (const producer of idle.splice(0)) retire(producer, Promise.resolve())
-      await Promise.all(leaving)
+      await within(goodbyeMs, Promise.all(leaving), systemClock)
     },
   }
 }

@@ -1,0 +1,60 @@
+import { eventually } from '@malote/outbox-core/testing'
+import { type KafkaService, startKafka } from '@malote/testing/services/kafka'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createKafkaPublisher, producerDefaults } from '../src/index.ts'
+import { aMessage, connectKafka, type KafkaBroker, kafkaClient } from './kafka-broker.ts'
+
+const never = new AbortController().signal
+
+/** A broker of its own, to be stopped in the middle of things. */
+describe('a broker that hangs', () => {
+  let service: KafkaService
+  let broker: KafkaBroker
+
+  beforeAll(async () => {
+    service = await startKafka({ exclusive: true })
+    broker = await connectKafka(service.brokers)
+  })
+  beforeEach((context) => {
+    if (service.pid === null) context.skip('the broker is no process of this host: it cannot be paused')
+  })
+  afterAll(async () => {
+    await broker.close()
+    await service.dispose()
+  })
+
+  it('swallows nothing: what was aborted may arrive late, and what is sent after it arrives too', async () => {
+    const topic = await broker.topic({ partitions: 1 })
+    const publisher = broker.publisher({ concurrency: 1 })
+    const [first, late, next] = [aMessage({ topic }), aMessage({ topic }), aMessage({ topic })]
+    await publisher.publish([first], never)
+
+    process.kill(service.pid as number, 'SIGSTOP')
+    const results = await publisher.publish([late], AbortSignal.timeout(300))
+    process.kill(service.pid as number, 'SIGCONT')
+    const after = await publisher.publish([next], never)
+
+    expect(results).toMatchObject([{ failure: { kind: 'retryable', code: 'ABORTED' } }])
+    expect(after).toMatchObject([{ status: 'accepted' }])
+    await eventually(async () => {
+      const ids = (await broker.read(topic)).map((record) => record.id)
+      expect(ids).toEqual(expect.arrayContaining([first.id, late.id, next.id]))
+    })
+  })
+
+  it('does not keep close waiting for ever', async () => {
+    const topic = await broker.topic()
+    const kafka = kafkaClient(service.brokers)
+    const publisher = createKafkaPublisher({ producer: () => kafka.producer(producerDefaults), source: '/tests' })
+    await publisher.publish([aMessage({ topic })], never)
+
+    process.kill(service.pid as number, 'SIGSTOP')
+    await publisher.publish([aMessage({ topic })], AbortSignal.timeout(100))
+    const startedMs = performance.now()
+    await publisher.close()
+    const tookMs = performance.now() - startedMs
+    process.kill(service.pid as number, 'SIGCONT')
+
+    expect(tookMs).toBeLessThan(3_000)
+  })
+})
