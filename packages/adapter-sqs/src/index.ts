@@ -1,5 +1,5 @@
 /**
- * Amazon SQS and SNS for the outbox: publishers for both, and a consumer of SQS queues.
+ * Amazon SQS for the outbox: a publisher and a consumer, for standard and FIFO queues.
  *
  * @packageDocumentation
  */
@@ -7,11 +7,4 @@ export { createSqsPublisher } from './publisher.ts'
 export { createSqsConsumer } from './consumer.ts'
 export { deadLetterAttribute } from './dead-letter.ts'
 export type { DeadLetterNote } from './dead-letter.ts'
-export { createSnsPublisher } from './sns-publisher.ts'
-export type {
-  BatchPublisherOptions,
-  Destinations,
-  SnsPublisherOptions,
-  SqsConsumerOptions,
-  SqsPublisherOptions,
-} from './options.ts'
+export type { BatchPublisherOptions, Destinations, SqsConsumerOptions, SqsPublisherOptions } from './options.ts'

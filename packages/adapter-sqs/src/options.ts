@@ -1,4 +1,3 @@
-import type { SNSClient } from '@aws-sdk/client-sns'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { ConsumerOptions } from '@malote/outbox-core'
 import {
@@ -44,13 +43,6 @@ export interface SqsPublisherOptions extends BatchPublisherOptions {
   readonly client: Pick<SQSClient, 'send'>
   /** Queue URL of each topic. A URL that ends in `.fifo` is a FIFO queue. */
   readonly queueUrl: Destinations
-}
-
-export interface SnsPublisherOptions extends BatchPublisherOptions {
-  /** Ready to use: credentials, region, retries and timeouts are yours. Never closed by the publisher. */
-  readonly client: Pick<SNSClient, 'send'>
-  /** SNS topic ARN of each topic. An ARN that ends in `.fifo` is a FIFO topic. Subscribe queues with raw message delivery. */
-  readonly topicArn: Destinations
 }
 
 export interface SqsConsumerOptions extends ConsumerOptions {

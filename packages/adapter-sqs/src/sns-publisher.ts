@@ -1,8 +1,22 @@
-import { PublishBatchCommand, type PublishBatchRequestEntry } from '@aws-sdk/client-sns'
+import { PublishBatchCommand, type PublishBatchRequestEntry, type SNSClient } from '@aws-sdk/client-sns'
 import type { Publisher } from '@malote/outbox-core'
 import { createBatchPublisher } from './batch-publisher.ts'
-import { isFifo, resolveBatchOptions, resolveDestinations, type SnsPublisherOptions, snsMaxBytes } from './options.ts'
+import {
+  type BatchPublisherOptions,
+  type Destinations,
+  isFifo,
+  resolveBatchOptions,
+  resolveDestinations,
+  snsMaxBytes,
+} from './options.ts'
 import type { Outgoing } from './send-plan.ts'
+
+export interface SnsPublisherOptions extends BatchPublisherOptions {
+  /** Ready to use: credentials, region, retries and timeouts are yours. Never closed by the publisher. */
+  readonly client: Pick<SNSClient, 'send'>
+  /** SNS topic ARN of each topic. An ARN that ends in `.fifo` is a FIFO topic. Subscribe queues with raw message delivery. */
+  readonly topicArn: Destinations
+}
 
 /**
  * Publishes to SNS topics, which fan out to the queues subscribed to them; `createSqsConsumer` reads those queues.

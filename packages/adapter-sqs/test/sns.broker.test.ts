@@ -4,7 +4,8 @@ import { anOutboxMessage, eventually } from '@malote/outbox-core/testing'
 import { snsClient, sqsClient, type SqsService, startSqs } from '@malote/testing/services/sqs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { decodeMessage } from '../src/decode.ts'
-import { createSnsPublisher, createSqsConsumer } from '../src/index.ts'
+import { createSqsConsumer } from '../src/index.ts'
+import { createSnsPublisher } from '../src/sns.ts'
 import { type Queues, queuesOn } from './queues.ts'
 
 let server: SqsService
