@@ -16,7 +16,7 @@ export interface RelayStatements {
 }
 
 const columns = `m.seq, m.lane, m.id, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type,
-  m.headers::text as headers, extract(epoch from m.created_at)::float8 as created_s, m.attempts`
+  m.headers::text as headers, date_part('epoch', m.created_at) as created_s, m.attempts`
 
 /** Same text as `orderOf`, and null for a message without a key. Collation "C": equality is equality of bytes. */
 const order = (alias: string): string => `(${alias}.topic || e'\\n' || ${alias}.ordering_key) collate "C"`
@@ -165,12 +165,17 @@ function settleStatements(
 ): Pick<RelayStatements, 'deletePublished' | 'scheduleRetries' | 'buryDead'> {
   return {
     // $1 lanes, $2 seqs, $3 ids. No fence: it only ever follows the broker's acknowledgement. The id guards against a
-    // sequence that went back in a failover.
+    // sequence that went back in a failover. Finds the rows one by one in the primary key: joined directly, the planner
+    // prefers to scan the whole table, and every batch pays for the backlog behind it.
     deletePublished: `
       with mode as materialized (${commitMode(durable)})
       delete from ${s}.messages as m
-      using unnest($1::smallint[], $2::bigint[], $3::uuid[]) as u (lane, seq, id), mode
-      where m.lane = u.lane and m.seq = u.seq and m.id = u.id`,
+      using mode
+      where m.ctid = any(array(
+        select found.ctid
+        from unnest($1::smallint[], $2::bigint[], $3::uuid[]) as u (lane, seq, id)
+        cross join lateral (
+          select p.ctid from ${s}.messages as p where p.lane = u.lane and p.seq = u.seq and p.id = u.id limit 1) as found))`,
 
     // Fenced ($1 to $3); $4 lanes, $5 seqs, $6 ids, $7 delays in ms, $8 codes, $9 messages.
     scheduleRetries: `
