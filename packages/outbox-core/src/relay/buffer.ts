@@ -27,8 +27,8 @@ export interface Buffer {
   settled(messages: readonly BufferedMessage[]): void
   /** Messages of the lane whose end is not seen yet. */
   countOf(lane: number): number
-  /** All known seqs as a PostgreSQL array literal. */
-  seqs(): string
+  /** All known seqs as a PostgreSQL array literal; of those above a floor only when one is given. */
+  seqs(floorOf?: (lane: number) => number): string
 }
 
 export function createBuffer(): Buffer {
@@ -57,6 +57,10 @@ export function createBuffer(): Buffer {
     drop: remove,
     settled: (messages) => messages.forEach(remove),
     countOf: (lane) => perLane[lane] ?? 0,
-    seqs: () => `{${[...known.keys()].join(',')}}`,
+    seqs: (floorOf) => {
+      const above: number[] = []
+      for (const { seq, lane } of known.values()) if (floorOf === undefined || seq > floorOf(lane)) above.push(seq)
+      return `{${above.join(',')}}`
+    },
   }
 }

@@ -137,7 +137,8 @@ export class Reader {
       `{${active.map((lane) => floor.of(lane.lane)).join(',')}}`,
       `{${shares.map((share) => share.limit).join(',')}}`,
       `{${shares.map((share) => share.bytes).join(',')}}`,
-      buffer.seqs(),
+      // What lies below a floor is not looked at anyway, and in a backlog that is all there is to know.
+      buffer.seqs((lane) => floor.of(lane)),
       blocks.orders(),
     ])
     return rows
