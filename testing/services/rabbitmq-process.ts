@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
-import { freePort } from './free-port.ts'
+import { stablePort } from './free-port.ts'
 import type { RabbitmqService } from './rabbitmq.ts'
 import { type ServerUser, serverUser } from './server-user.ts'
 
@@ -67,7 +67,7 @@ export async function startRabbitmqProcess(scripts: string): Promise<RabbitmqSer
 async function prepareNode(scripts: string): Promise<Node> {
   const folder = mkdtempSync(join(tmpdir(), 'malote-rabbitmq-'))
   const user = serverUser()
-  const [port, epmdPort, distPort] = [await freePort(), await freePort(), await freePort()]
+  const [port, epmdPort, distPort] = [await stablePort(), await stablePort(), await stablePort()]
   for (const name of ['mnesia', 'log', 'schema', 'config']) mkdirSync(join(folder, name))
   writeFileSync(join(folder, 'rabbitmq.conf'), settings(port))
   writeFileSync(join(folder, 'enabled_plugins'), '[].\n')
@@ -152,8 +152,8 @@ async function launchBroker(node: Node): Promise<ChildProcess> {
 
 /** Kills the broker when this process is gone, however it went: its end of the pipe closes, and the guard's `read` with it. */
 function watchOver(node: Node, broker: ChildProcess, epmd: ChildProcess): ChildProcess {
-  const script = 'read -r _; kill -KILL "-$1" "$2"'
-  const guard = spawn('sh', ['-c', script, 'sh', String(broker.pid), String(epmd.pid)], {
+  const script = 'read -r _; kill -KILL "-$1" "$2"; rm -rf "$3"'
+  const guard = spawn('sh', ['-c', script, 'sh', String(broker.pid), String(epmd.pid), node.folder], {
     cwd: node.folder,
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,

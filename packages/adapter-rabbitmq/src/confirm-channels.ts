@@ -76,8 +76,8 @@ export function createConfirmChannels(connect: Connect, reconnectBackoff: Backof
     close: async () => {
       closed = true
       idle = []
-      // A failed attempt has no connection to close.
-      await current?.then((connection) => connection.discard()).catch(() => {})
+      // One that is still being made is discarded when it is there: waiting for it could take for ever.
+      await live?.discard()
     },
   }
 }

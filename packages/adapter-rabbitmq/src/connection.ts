@@ -20,7 +20,7 @@ export interface LiveConnection {
 }
 
 /** Longest wait for the closing handshake, in milliseconds: a dead peer never answers, and nothing of ours is waiting any more. */
-const closeTimeoutMs = 1_000
+export const closeTimeoutMs = 1_000
 
 /** @throws whatever `connect` throws */
 export async function openConnection(connect: Connect): Promise<LiveConnection> {

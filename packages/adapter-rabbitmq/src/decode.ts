@@ -19,11 +19,16 @@ const notePrefix = 'malote-'
 /** Headers RabbitMQ adds on the way. */
 const brokerHeaders = /^x-(?:death|delivery-count|acquired-count|(?:first|last)-death-(?:queue|exchange|reason))$/
 
+/** Whether the header was added on the way, by RabbitMQ or by us, and not by the producer. */
+export function isForeignHeader(name: string): boolean {
+  return name.startsWith(notePrefix) || brokerHeaders.test(name)
+}
+
 /** @throws OutboxError `UNDECODABLE_MESSAGE` naming what is missing or malformed */
 export function decode(message: Message): ReceivedMessage {
   const headers = textHeaders(message)
   const topic = headers[notes.topic] ?? message.fields.routingKey
-  const own = Object.entries(headers).filter(([name]) => !name.startsWith(notePrefix) && !brokerHeaders.test(name))
+  const own = Object.entries(headers).filter(([name]) => !isForeignHeader(name))
   const { contentType } = message.properties
   const envelope = Object.fromEntries(own)
   if (typeof contentType === 'string') envelope['content-type'] = contentType

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { createRabbitmqConsumer } from './consumer.ts'
 export { createRabbitmqPublisher } from './publisher.ts'
 export type { RabbitmqConsumerOptions, RabbitmqPublisherOptions, Route } from './options.ts'
 export type { Connect } from './connection.ts'

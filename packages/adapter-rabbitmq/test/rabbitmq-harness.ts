@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type PublishedRecord, type PublisherHarness } from '@malote/outbox-core/testing'
+import type { ConsumerHarness, HeldDeadLetter, PublishedRecord, PublisherHarness } from '@malote/outbox-core/testing'
 import type { RabbitmqService } from '@malote/testing/services/rabbitmq'
 import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
 import { type Channel, type ChannelModel, connect, type ConsumeMessage } from 'amqplib'
 import { decode } from '../src/decode.ts'
-import { assertTopology, createRabbitmqPublisher } from '../src/index.ts'
+import type { Consumer } from '@malote/outbox-core'
+import { assertTopology, createRabbitmqConsumer, createRabbitmqPublisher, deadLetterQueueOf } from '../src/index.ts'
 
 /** Everything of these tests is routed through one exchange; topics that begin so go to an exchange of their own name. */
 export const exchange = 'malote-tests'
@@ -48,6 +49,7 @@ export async function createPublisherHarness(broker: RabbitmqService): Promise<R
   return {
     maxMessageBytes,
     patienceMs: 20_000,
+    keepsOrder: true,
     createPublisher: () =>
       Promise.resolve(
         createRabbitmqPublisher({ connect: through(proxy, url), source: '/tests', route: routeOf, maxMessageBytes }),
@@ -64,12 +66,21 @@ export async function createPublisherHarness(broker: RabbitmqService): Promise<R
       })
       return { topic, change: { type: 'order.refused' } }
     },
-    stopBroker: () => broker.stop('kill'),
+    stopBroker: () => crashBroker(broker),
     startBroker: () => broker.start(),
     cutConnections: () => Promise.resolve(proxy.cut()),
     openConnections: () => Promise.resolve(proxy.connections),
     close: () => proxy.close(),
   }
+}
+
+/**
+ * Kills the broker, but not in the second after a queue was declared: RabbitMQ 3.10 notes its quorum queues in a file it
+ * writes every half second, and a queue missing there is listed after the restart and never answers.
+ */
+export async function crashBroker(broker: RabbitmqService): Promise<void> {
+  await pause(1_200)
+  await broker.stop('kill')
 }
 
 async function makeQueue(url: string, name: string): Promise<string> {
@@ -95,4 +106,78 @@ export async function receive(url: string, queue: string, count: number): Promis
 
 function recordOf(message: Parameters<typeof decode>[0]): PublishedRecord {
   return { message: decode(message), wire: { ...(message.properties.headers as Record<string, string>) } }
+}
+
+export interface RabbitmqConsumerHarness extends ConsumerHarness {
+  close(): Promise<void>
+}
+
+/** Each consumer has a proxy of its own, so that one can be cut off for good. */
+export async function createConsumerHarness(broker: RabbitmqService): Promise<RabbitmqConsumerHarness> {
+  const { url } = broker
+  const proxies = new Map<Consumer, TcpProxy>()
+  const sent = new Map<string, number>()
+  const publisher = createRabbitmqPublisher({ connect: () => connect(url), source: '/tests', exchange })
+  return {
+    ordersByKey: true,
+    ordersRetries: true,
+    ordersAcrossConsumers: true,
+    patienceMs: 20_000,
+    redeliveryMs: 5_000,
+    freshTopic: async () => {
+      const name = uniqueName('topic')
+      await withChannel(url, (channel) =>
+        assertTopology(channel, { exchange, queue: name, topics: [name], retryDelaysMs }),
+      )
+      return name
+    },
+    createConsumer: async (topic, options) => {
+      const proxy = await startTcpProxy(Number(new URL(url).port))
+      const consumer = createRabbitmqConsumer({ ...options, connect: through(proxy, url), queue: topic, retryDelaysMs })
+      proxies.set(consumer, proxy)
+      return consumer
+    },
+    send: async (messages) => {
+      const results = await publisher.publish(messages, AbortSignal.timeout(20_000))
+      const failed = results.find((result) => result.status === 'failed')
+      if (failed !== undefined) throw new Error(`not all accepted: ${JSON.stringify(failed)}`)
+      for (const { topic } of messages) sent.set(topic, (sent.get(topic) ?? 0) + 1)
+    },
+    sendForeign: (topic, body) =>
+      withChannel(url, async (channel) => {
+        channel.sendToQueue(topic, Buffer.from(body))
+        await channel.checkQueue(topic)
+      }),
+    deadLetters: (topic) => peek(url, deadLetterQueueOf(topic)),
+    crash: (consumer) => Promise.resolve(proxies.get(consumer)?.refuse()),
+    // RabbitMQ counts them only every few seconds; what it still has ready it knows at once. No handler has ended by then.
+    unacknowledged: async (topic) =>
+      (sent.get(topic) ?? 0) - (await withChannel(url, (channel) => channel.checkQueue(topic))).messageCount,
+    stopBroker: () => crashBroker(broker),
+    startBroker: () => broker.start(),
+    close: async () => {
+      await publisher.close()
+      await Promise.all([...proxies.values()].map((proxy) => proxy.close()))
+    },
+  }
+}
+
+/** Retry queues are there, with pauses a test can wait for. */
+const retryDelaysMs = [100, 1_500]
+
+/** Looks at the dead letters without taking them. */
+async function peek(url: string, queue: string): Promise<HeldDeadLetter[]> {
+  return withChannel(url, async (channel) => {
+    const found: HeldDeadLetter[] = []
+    for (let raw = await channel.get(queue); raw; raw = await channel.get(queue)) {
+      const headers = raw.properties.headers as Record<string, unknown>
+      found.push({
+        id: (headers['cloudEvents:id'] as string | undefined) ?? null,
+        body: raw.content,
+        reason: String(headers['malote-dead-letter-reason']),
+        attempts: Number(headers['malote-attempts']),
+      })
+    }
+    return found // Unacknowledged: closing the channel puts them back.
+  })
 }

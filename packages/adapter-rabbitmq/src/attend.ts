@@ -1,0 +1,154 @@
+import type { ConsumeMessage } from 'amqplib'
+import type { DeadLetterReason, MessageId, ReceivedMessage } from '@malote/outbox-core'
+import { deliver, type DeliveryOutcome, type KeyedQueue, systemClock } from '@malote/outbox-core/adapter'
+import { attemptOf, decode, notes } from './decode.ts'
+import type { Mover } from './mover.ts'
+import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
+import type { Session } from './session.ts'
+import { retryQueueOf } from './topology.ts'
+
+/** What attending a message needs of the consumer. */
+export interface Attendance {
+  readonly options: ResolvedRabbitmqConsumerOptions
+  readonly mover: Mover
+  /** Messages of one key one after the other, across sessions: a handler of a lost session may still run. */
+  readonly keys: KeyedQueue
+  /** Bounds the handlers; a message that waits for its next attempt is not in it. */
+  readonly handlers: KeyedQueue
+  /** Aborts when no handler may begin any more. */
+  readonly draining: AbortSignal
+  /** Aborts when running handlers must give up. */
+  readonly graceOver: AbortSignal
+}
+
+/** Sees a message through until it is acknowledged or moved; returns early, having done neither, when it goes back to the queue. */
+export async function attend(raw: ConsumeMessage, session: Session, attendance: Attendance): Promise<void> {
+  let message: ReceivedMessage
+  try {
+    message = decode(raw)
+  } catch (error) {
+    return await deadLetterUndecodable(raw, session, attendance, error)
+  }
+  await attendance.keys.run(message.orderingKey, () => attendMessage(raw, message, session, attendance))
+}
+
+async function attendMessage(
+  raw: ConsumeMessage,
+  message: ReceivedMessage,
+  session: Session,
+  attendance: Attendance,
+): Promise<void> {
+  const { draining, graceOver, mover } = attendance
+  const giveBack = AbortSignal.any([session.over, draining])
+  for (let attempt = attemptOf(raw); !giveBack.aborted;) {
+    const outcome = await attendance.handlers.run(null, () =>
+      giveBack.aborted ? Promise.resolve(null) : handle(message, attempt, session, attendance),
+    )
+    if (outcome === null || session.over.aborted || graceOver.aborted) return
+    if (outcome.action === 'acknowledge') return session.acknowledge(raw)
+    if (outcome.action === 'dead-letter') {
+      const { reason, error } = outcome
+      return await deadLetter(raw, { topic: message.topic, attempt, reason, error }, session, attendance)
+    }
+    const spent = outcome.spendsAttempt ? attempt : attempt - 1
+    const retryQueue = retryQueueFor(message, outcome.inMs, attendance.options)
+    if (retryQueue !== null) {
+      const moved = await succeeds(
+        mover.move(raw, retryQueue, { [notes.topic]: message.topic, [notes.attempts]: spent }),
+      )
+      if (moved) return session.acknowledge(raw)
+    }
+    // In place: the message stays unacknowledged and, having a key, keeps the later ones of its key waiting.
+    await systemClock.sleep(outcome.inMs, giveBack)
+    attempt = spent + 1
+  }
+}
+
+/** Without the retry queue the message waits in place, which is slower for others and never wrong. */
+function succeeds(moving: Promise<void>): Promise<boolean> {
+  return moving.then(
+    () => true,
+    () => false,
+  )
+}
+
+async function handle(
+  message: ReceivedMessage,
+  attempt: number,
+  session: Session,
+  { options, graceOver }: Attendance,
+): Promise<DeliveryOutcome> {
+  const tellLost = (): void => options.report({ type: 'message.hold-lost', id: message.id, error: session.over.reason })
+  session.over.addEventListener('abort', tellLost)
+  try {
+    return await deliver(options, { message, attempt, signal: AbortSignal.any([session.over, graceOver]) })
+  } finally {
+    session.over.removeEventListener('abort', tellLost)
+  }
+}
+
+/** The queue a message without a key waits in, or null when it waits in place: order, or too short or long a pause. */
+function retryQueueFor(
+  message: ReceivedMessage,
+  inMs: number,
+  { queue, retryDelaysMs }: ResolvedRabbitmqConsumerOptions,
+): string | null {
+  const shortest = retryDelaysMs[0]
+  if (message.orderingKey !== null || shortest === undefined || inMs < shortest) return null
+  const delayMs = retryDelaysMs.find((delay) => delay >= inMs)
+  return delayMs === undefined ? null : retryQueueOf(queue, delayMs)
+}
+
+interface DeadLetter {
+  readonly topic: string
+  readonly attempt: number
+  readonly reason: DeadLetterReason
+  readonly error: unknown
+}
+
+/** Moves the message and only then acknowledges it; tries until it is moved or goes back to the queue. */
+async function deadLetter(
+  raw: ConsumeMessage,
+  { topic, attempt, reason, error }: DeadLetter,
+  session: Session,
+  { options, mover, draining }: Attendance,
+): Promise<void> {
+  const { deadLetterQueue, queue, report } = options
+  const written = {
+    [notes.topic]: topic,
+    [notes.attempts]: attempt,
+    [notes.reason]: reason,
+    [notes.error]: wordsOf(error),
+    [notes.queue]: queue,
+  }
+  for (let failures = 1; !session.over.aborted; failures++) {
+    try {
+      await mover.move(raw, deadLetterQueue, written)
+      return session.acknowledge(raw)
+    } catch (cause) {
+      const retryInMs = options.reconnectBackoff(failures)
+      report({ type: 'consumer.disconnected', error: cause, retryInMs })
+      if (draining.aborted) return
+      await systemClock.sleep(retryInMs, AbortSignal.any([session.over, draining]))
+    }
+  }
+}
+
+async function deadLetterUndecodable(
+  raw: ConsumeMessage,
+  session: Session,
+  attendance: Attendance,
+  error: unknown,
+): Promise<void> {
+  const attempt = attemptOf(raw)
+  const reason = 'UNDECODABLE'
+  await deadLetter(raw, { topic: raw.fields.routingKey, attempt, reason, error }, session, attendance)
+  const id: MessageId | null = null
+  attendance.options.report({ type: 'message.dead-lettered', id, messageType: null, attempt, reason, error })
+}
+
+/** Name and message only: causes and stacks may be long and are for logs. */
+function wordsOf(error: unknown): string {
+  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return words.slice(0, 500)
+}

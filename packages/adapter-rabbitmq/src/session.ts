@@ -1,0 +1,61 @@
+import type { ConsumeMessage } from 'amqplib'
+import { systemClock } from '@malote/outbox-core/adapter'
+import { closeTimeoutMs, type LiveConnection, openConnection } from './connection.ts'
+import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
+
+/** One connection that consumes, from the first delivery to its loss. What is unacknowledged at its end goes back to the queue. */
+export interface Session {
+  /** Aborts when the session is over, with the reason: nothing can be acknowledged any more. */
+  readonly over: AbortSignal
+  /** Does nothing when the session is over: the message comes again. */
+  acknowledge(message: ConsumeMessage): void
+  /** Ends the session; the broker takes back what is unacknowledged. Never rejects. */
+  end(reason: unknown): Promise<void>
+}
+
+/** @throws whatever the broker or `connect` says: unreachable, no such queue, no permission */
+export async function openSession(
+  options: Pick<ResolvedRabbitmqConsumerOptions, 'connect' | 'queue' | 'prefetch'>,
+  onMessage: (message: ConsumeMessage, session: Session) => void,
+): Promise<Session> {
+  const connection = await openConnection(options.connect)
+  try {
+    return await consume(connection, options, onMessage)
+  } catch (error) {
+    await connection.discard()
+    throw error
+  }
+}
+
+async function consume(
+  connection: LiveConnection,
+  { queue, prefetch }: Pick<ResolvedRabbitmqConsumerOptions, 'queue' | 'prefetch'>,
+  onMessage: (message: ConsumeMessage, session: Session) => void,
+): Promise<Session> {
+  const over = new AbortController()
+  const finish = (reason: unknown): void => over.abort(reason)
+  const channel = await connection.model.createChannel()
+  connection.lost.addEventListener('abort', () => finish(connection.lost.reason))
+  channel.on('error', finish)
+  channel.on('close', () => finish(new Error('the channel was closed')))
+  const session: Session = {
+    over: over.signal,
+    acknowledge: (message) => {
+      if (!over.signal.aborted) channel.ack(message)
+    },
+    end: async (reason) => {
+      finish(reason)
+      // The channel first: a connection's close overtakes acknowledgements that still wait to be written.
+      const closed = channel.close().catch(() => {}) // Lost with its connection.
+      await Promise.race([closed, systemClock.sleep(closeTimeoutMs, connection.lost)])
+      await connection.discard()
+    },
+  }
+  await channel.prefetch(prefetch)
+  await channel.consume(queue, (message) => {
+    // Null: the broker cancelled the consumer, because the queue was deleted or its node went away.
+    if (message === null) finish(new Error(`the broker ended the consumption of queue "${queue}"`))
+    else onMessage(message, session)
+  })
+  return session
+}
