@@ -44,7 +44,7 @@ export interface RelayBench {
 
 export async function createRelayBench(serverUrl: string): Promise<RelayBench> {
   const database = await createTestDatabase(serverUrl)
-  const pool = database.pool()
+  const pool = database.pool({ max: 30 })
   await migrate(pool)
   const relays: Relay[] = []
   return {

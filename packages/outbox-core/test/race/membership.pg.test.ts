@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createManualClock } from '../../src/testing/index.ts'
 import { createRelayBench, type RelayBench } from '../relay-bench.ts'
 import { createSteppedRelay, insert, type SteppedRelay, type SteppedRelayOptions } from './stepped-relay.ts'
 
@@ -41,10 +42,11 @@ async function someoneWaits(): Promise<void> {
 }
 
 describe('a lease', () => {
-  it('that ran out is not renewed, whoever looks first (race 11)', async () => {
-    const relay = await setup({ acquire: 10, leaseMs: 300 })
-    await expectDue(relay)
+  it('that ran out is not renewed (race 11)', async () => {
+    const clock = createManualClock()
+    const relay = await setup({ clock, acquire: 10 })
     await expire(relay)
+    await clock.advance(10_001)
 
     expect(await relay.membership.renewWhenDue()).toBe(false)
   })
@@ -66,13 +68,13 @@ describe('a lease', () => {
   })
 
   it('reaped while its renewal waits is lost, lanes and all (race 11)', async () => {
-    const owner = await setup({ acquire: 64, leaseMs: 300 })
+    const clock = createManualClock()
+    const owner = await setup({ clock, acquire: 64 })
     const reaper = await bench.database.client()
     await reaper.query('begin')
     await reaper.query('select from malote.relays where id = $1 for update', [owner.relayId])
 
-    // Still valid when the renewal is sent; the reaper that holds the row finds it expired and deletes it.
-    await expectDue(owner)
+    await clock.advance(10_001)
     const renewed = owner.membership.renewWhenDue()
     await someoneWaits()
     await reaper.query('delete from malote.relays where id = $1', [owner.relayId])
@@ -82,25 +84,42 @@ describe('a lease', () => {
     expect(await owners()).toEqual([])
   })
 
-  it('counts from before the renewal was sent, less a tenth, on the earlier of two clocks', async () => {
-    const relay = await setup({ leaseMs: 200 })
+  it('is trusted for nine tenths from before the renewal was sent', async () => {
+    const clock = createManualClock()
+    const relay = await setup({ clock })
+    const slow = await bench.database.client()
+    await slow.query('begin')
+    await slow.query('select from malote.relays where id = $1 for update', [relay.relayId])
+    await clock.advance(10_001)
 
+    const renewed = relay.membership.renewWhenDue()
+    await someoneWaits()
+    await clock.advance(5_000)
+    await slow.query('rollback')
+    await renewed
+
+    await clock.advance(21_999)
     expect(relay.membership.isTrusted).toBe(true)
-    await expectDue(relay)
-    while (relay.membership.isTrusted) await new Promise((resolve) => setImmediate(resolve))
+    await clock.advance(1)
+    expect(relay.membership.isTrusted).toBe(false)
+  })
 
-    const { rows } = await bench.pool.query('select lease_until > clock_timestamp() as valid from malote.relays')
-    expect(rows).toEqual([{ valid: true }])
+  it('is trusted by the earlier of two clocks', async () => {
+    const clock = createManualClock()
+    const relay = await setup({ clock })
+
+    clock.jumpWall(-3_600_000)
+    await clock.advance(26_999)
+    expect(relay.membership.isTrusted).toBe(true)
+    await clock.advance(1)
+    expect(relay.membership.isTrusted).toBe(false)
+
+    await relay.membership.renewWhenDue()
+    expect(relay.membership.isTrusted).toBe(true)
+    clock.jumpWall(3_600_000) // As after a suspension, during which the monotonic clock stood still.
+    expect(relay.membership.isTrusted).toBe(false)
   })
 })
-
-/** Waits until a third of a short lease has passed. */
-async function expectDue(relay: SteppedRelay): Promise<void> {
-  const { rows } = await bench.pool.query('select 1 from malote.relays where id = $1', [relay.relayId])
-  expect(rows).toHaveLength(1)
-  const startMs = performance.now()
-  while (performance.now() - startMs < 105) await new Promise((resolve) => setImmediate(resolve))
-}
 
 describe('a relay that lost its lanes', () => {
   it('cannot schedule a retry, even when the takeover commits while it waits (race 10)', async () => {

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { systemClock } from '../../src/clock.ts'
+import { type Clock, systemClock } from '../../src/clock.ts'
 import { membershipStatements } from '../../src/postgres/membership-statements.ts'
 import { relayStatements } from '../../src/postgres/relay-statements.ts'
 import { Blocks } from '../../src/relay/blocks.ts'
@@ -39,6 +39,8 @@ export interface SteppedRelayOptions {
   readonly maxMessages?: number
   readonly leaseMs?: number
   readonly acquire?: number
+  /** For the lease alone. @defaultValue the system's clock */
+  readonly clock?: Clock
 }
 
 export async function createSteppedRelay(pool: pg.Pool, options: SteppedRelayOptions = {}): Promise<SteppedRelay> {
@@ -83,7 +85,7 @@ export async function createSteppedRelay(pool: pg.Pool, options: SteppedRelayOpt
     leaseMs: options.leaseMs ?? 30_000,
     presence: false,
     lanes,
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
   })
   const settler = new Settler({
     connection: connections.settler,
