@@ -1,3 +1,4 @@
+import { OutboxError } from '@malote/outbox-core'
 import type { Clock } from '@malote/outbox-core/adapter'
 import type { FetchedBatch, TopicPartition } from './client.ts'
 import type { ResolvedKafkaConsumerOptions } from './options.ts'
@@ -93,17 +94,30 @@ export function createGroup(
     events.assigned(places, false)
   }
 
+  async function join(): Promise<void> {
+    await consumer.connect()
+    const topics = [...options.topics]
+    await consumer.subscribe(isTold ? { topics, fromBeginning: options.fromBeginning } : { topics })
+    await run()
+    if (isTold) await met.promise
+  }
+
   return {
     start: async () => {
       if (isTold) {
         consumer.on?.('consumer.group_join', ({ payload }) => onJoined(payload as Joined))
         consumer.on?.('consumer.crash', ({ payload }) => onCrashed(payload as Crashed))
       }
-      await consumer.connect()
-      const topics = [...options.topics]
-      await consumer.subscribe(isTold ? { topics, fromBeginning: options.fromBeginning } : { topics })
-      await run()
-      if (isTold) await met.promise
+      met.promise.catch(() => {}) // Told below to whoever waits; nobody does once the group has met.
+      stopping.addEventListener('abort', () =>
+        met.reject(new OutboxError('CONSUMER_STATE', 'stopped before the start')),
+      )
+      try {
+        await join()
+      } catch (error) {
+        await consumer.disconnect().catch(() => {}) // What failed is the start: its error is the one to tell.
+        throw error
+      }
     },
     refresh,
     leave: () => consumer.disconnect(),
