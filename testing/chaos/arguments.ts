@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util'
-import { type BrokerName, brokerNames } from './brokers/broker.ts'
-import { type FaultKind, faultKinds } from './plan.ts'
+import { brokerNames } from './brokers/broker.ts'
+import { faultKinds } from './plan.ts'
 import type { ChaosOptions } from './run-chaos.ts'
-import type { Variant } from './roles/role.ts'
+import { variants } from './roles/role.ts'
 
 export const usage: string = `npm run chaos -- [options]
   --minutes M     how long faults are injected (default 1)
@@ -15,7 +15,8 @@ export const usage: string = `npm run chaos -- [options]
   --every MS      mean time between two faults (default 2500)
   --lease MS      the relays' lease (default 3000)
   --no-presence   a dead relay is noticed by its lease alone
-  --variant V     take one rule out of the protocol, to see the checker find it
+  --drain S       seconds to wait for the last message (default 45)
+  --variant V     take one rule out of the protocol, to see the checker find it: ${variants.slice(1).join(', ')}
   --keep          leave journals and data where they are
   --json          the last line is the report as one JSON object`
 
@@ -40,28 +41,25 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
       every: { type: 'string', default: String(defaultEveryMs) },
       lease: { type: 'string', default: '3000' },
       'no-presence': { type: 'boolean', default: false },
+      drain: { type: 'string', default: '45' },
       variant: { type: 'string', default: 'none' },
       keep: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   })
-  const kinds = values.faults.split(',')
-  const unknown = kinds.find((kind) => !faultKinds.includes(kind as FaultKind))
-  if (unknown !== undefined) throw new Error(`--faults ${unknown}: there is no such fault`)
-  if (!brokerNames.includes(values.broker as BrokerName))
-    throw new Error(`--broker ${values.broker}: there is no such broker`)
   return {
     seed: values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : positive('seed', values.seed),
     seconds: positive('minutes', values.minutes) * 60,
     relays: positive('relays', values.relays),
     writers: positive('writers', values.writers),
     consumers: positive('consumers', values.consumers),
-    broker: values.broker as BrokerName,
-    kinds: kinds as FaultKind[],
+    broker: oneOf('broker', values.broker, brokerNames),
+    kinds: values.faults.split(',').map((kind) => oneOf('faults', kind, faultKinds)),
     everyMs: positive('every', values.every),
     leaseMs: positive('lease', values.lease),
     presence: !values['no-presence'],
-    variant: values.variant as Variant,
+    variant: oneOf('variant', values.variant, variants),
+    drainMs: positive('drain', values.drain) * 1_000,
     keep: values.keep,
     json: values.json,
     say,
@@ -72,4 +70,10 @@ function positive(name: string, value: string): number {
   const number = Number(value)
   if (!Number.isFinite(number) || number < 0) throw new Error(`--${name} ${value}: a number, 0 or more`)
   return number
+}
+
+function oneOf<Value extends string>(name: string, value: string, values: readonly Value[]): Value {
+  const found = values.find((one) => one === value)
+  if (found === undefined) throw new Error(`--${name} ${value}: one of ${values.join(', ')}`)
+  return found
 }

@@ -6,6 +6,7 @@ import { gatherHistory } from './gather.ts'
 import { createInjector, type Injector } from './inject.ts'
 import { nowMs, readJournals } from './journal.ts'
 import { type FaultKind, planFaults } from './plan.ts'
+import type { RoleName } from './processes.ts'
 
 export interface ChaosOptions extends ClusterOptions {
   /** How long faults are injected; starting, draining and checking come on top. */
@@ -13,6 +14,8 @@ export interface ChaosOptions extends ClusterOptions {
   readonly kinds: readonly FaultKind[]
   /** Mean time between two faults. */
   readonly everyMs: number
+  /** How long to wait for the last message before it counts as lost. */
+  readonly drainMs: number
 }
 
 export interface ChaosReport extends Verdict {
@@ -51,7 +54,7 @@ export async function runChaos(
     const healedAtMs = nowMs()
     await sleep(3_000) // Everybody must work again, under load.
     const stuck = [...(await cluster.stopRole('writer'))]
-    const left = await drained(cluster, 45_000)
+    const left = await drained(cluster, options.drainMs)
     const after = await measure(cluster)
     const idle = idleSince(cluster, healedAtMs)
     stuck.push(...(await cluster.stopRole('relay')), ...(await cluster.stopRole('consumer')))
@@ -122,10 +125,11 @@ async function measure(cluster: Cluster): Promise<Measurement> {
   }
 }
 
+/** A role whose processes compete (one active consumer on RabbitMQ) is idle only when all of them are. */
 function idleSince(cluster: Cluster, sinceMs: number): string[] {
   const journals = readJournals(cluster.journals)
-  const working = cluster.slots.flatMap(({ role, process }) =>
-    role === 'writer' || process === null ? [] : [process.name],
-  )
-  return working.filter((name) => journals.get(name)?.some((entry) => entry.atMs > sinceMs) !== true)
+  const isIdle = (name: string): boolean => journals.get(name)?.some((entry) => entry.atMs > sinceMs) !== true
+  const living = (role: RoleName): string[] => cluster.of(role).flatMap(({ process }) => process?.name ?? [])
+  const consumers = living('consumer')
+  return [...living('relay').filter(isIdle), ...(consumers.every(isIdle) ? consumers : [])]
 }

@@ -1,5 +1,42 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect } from 'amqplib'
+import {
+  assertTopology,
+  createRabbitmqConsumer,
+  createRabbitmqPublisher,
+} from '../../../packages/adapter-rabbitmq/src/index.ts'
+import { startRabbitmq } from '../../services/rabbitmq.ts'
 import type { BrokerKind } from './broker.ts'
-const missing = (): never => {
-  throw new Error('not yet')
+
+const exchange = 'chaos'
+const queue = 'chaos'
+
+/** A quorum queue with a single active consumer, so that arrival order is the queue's order. */
+export const rabbitmq: BrokerKind = {
+  start: async () => {
+    const server = await startRabbitmq({ exclusive: true })
+    const connection = await connect(server.url)
+    const channel = await connection.createChannel()
+    // Consumers are killed all the time, and every message they had taken counts as delivered.
+    await assertTopology(channel, { exchange, queue, topics: ['#'], deliveryLimit: 1_000_000 })
+    await connection.close()
+    return {
+      settings: { kind: 'rabbitmq', address: server.url },
+      port: Number(new URL(server.url).port),
+      through: (port) => ({
+        kind: 'rabbitmq',
+        address: Object.assign(new URL(server.url), { port: String(port) }).toString(),
+      }),
+      restart: async (downMs) => {
+        await server.stop('kill')
+        await sleep(downMs)
+        await server.start()
+      },
+      close: () => server.dispose(),
+    }
+  },
+  publisher: ({ address }) =>
+    createRabbitmqPublisher({ connect: () => connect(`${address}?heartbeat=2`), source: '/chaos', exchange }),
+  consumer: ({ address }, options) =>
+    createRabbitmqConsumer({ ...options, connect: () => connect(`${address}?heartbeat=2`), queue, concurrency: 10 }),
 }
-export const rabbitmq: BrokerKind = { start: missing, publisher: missing, consumer: missing }

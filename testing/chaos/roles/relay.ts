@@ -16,7 +16,7 @@ let clockOffsetMs = 0
 const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + clockOffsetMs }
 
 const broker = publisherWithFailpoints(kind.publisher(settings.broker), failpoints)
-const publisher = journalingPublisher(publisherVariant(doomingPublisher(broker), variant), journal)
+const publisher = journalingPublisher(publisherVariant(doomingPublisher(broker), settings), journal)
 const pool = poolWithFailpoints(poolVariant(role.pool({ max: 6 }), variant), failpoints, {
   onSettled: (ids) => journal.write({ what: 'settled', ids, atMs: nowMs() }),
 })
@@ -30,7 +30,8 @@ const relay = createRelay({
   presence: settings.presence,
   publishTimeoutMs: 2_000,
   batchSize: 50,
-  maxAttempts: 3,
+  // What a zombie wrongly calls failed must show at once: as a dead letter.
+  maxAttempts: variant === 'zombie-failures' || variant === 'retry-without-fence' ? 1 : 3,
   afterDeadLetter: 'skip',
   backoff: () => 50 + Math.random() * 100,
   outageBackoff: () => 100 + Math.random() * 200,

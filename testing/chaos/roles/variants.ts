@@ -1,29 +1,48 @@
-import type { DeliveryHandler, Publisher, PublishResult, RelayClient, RelayPool } from '../library.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { nowMs } from '../journal.ts'
+import type { DeliveryHandler, OutboxMessage, Publisher, PublishResult, RelayClient, RelayPool } from '../library.ts'
 import { statementOf } from '../failpoints.ts'
-import type { Variant } from './role.ts'
+import type { RoleSettings, Variant } from './role.ts'
 
 /** Takes one of the publisher's rules out. */
-export function publisherVariant(publisher: Publisher, variant: Variant): Publisher {
-  if (variant === 'acknowledge-before-broker') {
-    const publish: Publisher['publish'] = (batch, signal) => {
-      // Says accepted before the broker did, and finds out too late.
-      setTimeout(() => void publisher.publish(batch, signal).catch(() => {}), 20)
-      return Promise.resolve(batch.map(({ id }): PublishResult => ({ id, status: 'accepted' })))
-    }
-    return { name: publisher.name, close: () => publisher.close(), publish }
-  }
-  if (variant === 'send-behind-a-failure') {
-    const publish: Publisher['publish'] = async (batch, signal) => {
-      // One message of the batch fails for no reason, what stands behind it is sent all the same.
-      const [failed, ...others] = batch
-      if (failed === undefined || Math.random() > 0.05) return publisher.publish(batch, signal)
-      const failure = { kind: 'retryable', code: 'CHAOS', message: 'skipped' } as const
-      return [{ id: failed.id, status: 'failed', failure }, ...(await publisher.publish(others, signal))]
-    }
-    return { name: publisher.name, close: () => publisher.close(), publish }
-  }
-  return publisher
+export function publisherVariant(publisher: Publisher, { variant, leaseMs }: RoleSettings): Publisher {
+  const publish = publishVariant(publisher, variant, leaseMs)
+  return publish === null ? publisher : { name: publisher.name, close: () => publisher.close(), publish }
 }
+
+function publishVariant(publisher: Publisher, variant: Variant, leaseMs: number): Publisher['publish'] | null {
+  switch (variant) {
+    case 'acknowledge-before-broker':
+      // Says accepted before the broker did, and finds out too late.
+      return (batch, signal) => {
+        setTimeout(() => void publisher.publish(batch, signal).catch(() => {}), 20)
+        return Promise.resolve(batch.map(({ id }): PublishResult => ({ id, status: 'accepted' })))
+      }
+    case 'send-behind-a-failure':
+      // One message of the batch fails for no reason, what stands behind it is sent all the same.
+      return async (batch, signal) => {
+        const [first, ...others] = batch
+        if (first === undefined || Math.random() > 0.05) return publisher.publish(batch, signal)
+        return [failed(first), ...(await publisher.publish(others, signal))]
+      }
+    case 'zombie-failures':
+    case 'retry-without-fence':
+      // Slow enough to be caught by a pause, and after it nothing was sent: what a zombie then writes down must not count.
+      return async (batch, signal) => {
+        const startedAtMs = nowMs()
+        await sleep(100)
+        return nowMs() - startedAtMs > leaseMs ? batch.map(failed) : publisher.publish(batch, signal)
+      }
+    default:
+      return null
+  }
+}
+
+const failed = ({ id }: OutboxMessage): PublishResult => ({
+  id,
+  status: 'failed',
+  failure: { kind: 'retryable', code: 'CHAOS', message: 'failed for no reason' },
+})
 
 /** Takes the fence, or the floor's look at the writers' locks, out of the statements a relay sends. */
 export function poolVariant(pool: RelayPool, variant: Variant): RelayPool {

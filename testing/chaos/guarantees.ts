@@ -1,0 +1,156 @@
+import type { FaultKind } from './plan.ts'
+import type { ChaosReport } from './run-chaos.ts'
+
+/** A run's report, and what it was run on. */
+export interface BrokerReport {
+  readonly broker: string
+  readonly report: ChaosReport
+}
+
+/** What is done, and what may follow from it. Losing, reordering, applying twice may follow from nothing. */
+const consequences: Record<FaultKind, readonly [done: string, repeats: string]> = {
+  'kill-relay': ['SIGKILL of a relay process', 'what it had in flight'],
+  'kill-relay-at-failpoint': [
+    'SIGKILL of a relay between two steps of a batch (seven points, from "lane acquired" to "settled")',
+    'what it had in flight',
+  ],
+  'pause-relay': ['SIGSTOP of a relay for twice its lease, then SIGCONT', 'what it had in flight'],
+  'move-relay-clock': ['the wall clock of one relay jumps an hour, either way, and back', 'none'],
+  'relay-leaves': ['a relay stops gracefully', 'none'],
+  'relay-joins': ['another relay joins and leaves again', 'none'],
+  'kill-writer-at-failpoint': ['SIGKILL of a writer just before or just after its commit', 'none'],
+  'kill-consumer': ['SIGKILL of a consumer process', 'redelivered by the broker, applied once'],
+  'kill-consumer-at-failpoint': [
+    'SIGKILL of a consumer before its effect, inside its transaction, or before its acknowledgement',
+    'redelivered by the broker, applied once',
+  ],
+  'terminate-backends': ['`pg_terminate_backend` of all connections of a relay', 'what it had in flight'],
+  'cut-database-connections': ["reset of a relay's connections to PostgreSQL", 'what it had in flight'],
+  'half-open-database-connections': [
+    "a relay's connections to PostgreSQL stay open and carry nothing, as when a machine vanishes",
+    'what it had in flight',
+  ],
+  'slow-database-connections': [
+    '200 ms added each way between a relay and PostgreSQL',
+    'what it had in flight, if its lease runs out',
+  ],
+  'cut-broker-connections': ["reset of a relay's connections to the broker", 'what it had in flight'],
+  'half-open-broker-connections': [
+    "a relay's connections to the broker stay open and carry nothing",
+    'what it had in flight',
+  ],
+  'slow-broker-connections': [
+    '200 ms added each way between a relay and the broker',
+    'what it had in flight, if the publish times out',
+  ],
+  'disk-full': [
+    'every write to the outbox fails with 53100 (disk full) for a while',
+    'what was acknowledged and not settled',
+  ],
+  'restart-postgres-fast': ['PostgreSQL stops (`fast`) and starts', 'what was acknowledged and not settled'],
+  'restart-postgres-immediate': [
+    'PostgreSQL crashes (`immediate`) and recovers from its log',
+    'what was acknowledged and not settled',
+  ],
+  'restart-broker': ['SIGKILL of the broker, which starts again on its data', 'what was in flight'],
+}
+
+/** The whole of docs/guarantees.md. */
+export function guarantees(reports: readonly BrokerReport[]): string {
+  return `# What holds when things break
+
+<!-- Written by testing/chaos/write-guarantees.ts from the reports in testing/chaos/reports. Do not edit by hand. -->
+
+Everything here is claimed together with what holds it. The figures come from runs of \`npm run chaos\`: real processes, a real
+PostgreSQL, a real broker, faults drawn from a seed and overlapping each other, and a
+[checker](../testing/history/check-history.ts) that knows nothing of the library. It judges from a ledger the writers keep in
+their own transactions, a log of what was handed to the broker, what consumers received, and what they applied.
+
+${promises}
+## Runs
+
+${runTable(reports)}
+## Faults
+
+No fault may lose, invent or reorder a message, apply one twice, or give a lane two owners; the column *repeats* says what may
+be published a second time. *Again after* is the time from the fault (or, for a server, from when it was up again) to the
+first publish in each lane that stood still, over all lanes: half of them within the first figure, the last within the
+second. Faults overlap in these runs, so the second figure often includes another fault.
+
+${faultTable(reports)}
+Reproduce a run's plan with its seed, for example \`${command(reports[0])}\`. What the plan does and to whom is the same
+every time; what the processes are doing at that instant is up to the operating system.
+
+${limits}`
+}
+
+const promises = `## Promises
+
+| promise | held by |
+|---|---|
+| A committed message is delivered, or is a dead letter because it was made to fail | rule \`lost\`; the model's trap check |
+| A message of a transaction that did not commit is never delivered | rule \`not-committed\` |
+| First deliveries of one ordering key come in the order of its commits, when writers lock the key's row first | rule \`out-of-order\`; the model |
+| A message is published again only when it was in flight at a fault | rule \`duplicate-without-fault\`; the model |
+| A consumer that uses the inbox applies each message once | rules \`effect-missing\`, \`effect-twice\` |
+| Only messages that fail become dead letters | rules \`unexpected-dead-letter\`, \`dead-letter-missing\` |
+| A lane has at most one unfenced owner, and no publish begins without owning the lane | rules \`two-owners\`, \`published-without-the-lane\`; the model |
+
+The [model](../testing/model/protocol.ts) visits every interleaving of two relays and two writers on one lane; its
+[test](../testing/model/protocol.test.ts) also holds a list of mistakes, each with its shortest counterexample. Rules taken out of
+the running system one by one are seen by the checker: [variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts).
+
+`
+
+const limits = `## What is not promised
+
+- A message may be published more than once, and a repeat of an older message may come after a newer one of its key. Consumers
+  need the inbox.
+- Order across keys, and order of one key whose writers do not lock anything in common before they add (see [ordering](ordering.md)).
+- Publishing cannot be fenced: a process paused between checking its lease and sending may send after another relay took over. What it
+  had in flight is then published twice; nothing it decided afterwards counts.
+- A time to recover. Without the presence signal (a transaction-mode pooler, a machine that vanished) it is the lease; the relays'
+  share of lanes, reconnecting with backoff and the broker's own start come on top.
+`
+
+function runTable(reports: readonly BrokerReport[]): string {
+  const rows = reports.map(({ broker, report }) => {
+    const faults = Object.values(report.faults).reduce((sum, count) => sum + count, 0)
+    const cells = [report.seconds, report.seed, faults, report.published, report.delivered, report.duplicates]
+    const verdict = [report.effectsApplied, report.lost, report.orderViolations, report.violations.length]
+    return `| ${[broker, ...cells, ...verdict].join(' | ')} |`
+  })
+  return `| broker | seconds | seed | faults | published | delivered | repeats | effects | lost | out of order | violations |
+|---|---|---|---|---|---|---|---|---|---|---|
+${rows.join('\n')}
+`
+}
+
+function faultTable(reports: readonly BrokerReport[]): string {
+  const rows = Object.entries(consequences).map(([kind, [done, repeats]]) => {
+    const cells = reports.map(({ report }) => measured(report, kind))
+    return `| \`${kind}\` | ${done} | ${repeats} | ${cells.join(' | ')} |`
+  })
+  const names = reports.map(({ broker }) => `${broker}: times, again after`)
+  return `| fault | what is done | repeats | ${names.join(' | ')} |
+|---|---|---|${names.map(() => '---|').join('')}
+${rows.join('\n')}
+`
+}
+
+function measured(report: ChaosReport, kind: string): string {
+  const times = report.faults[kind]
+  if (times === undefined) return '–'
+  const recovery = report.recoveryMs[kind]
+  return recovery === undefined
+    ? `${String(times)} ×`
+    : `${String(times)} ×, ${seconds(recovery.p50)} … ${seconds(recovery.max)}`
+}
+
+const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
+
+function command(first: BrokerReport | undefined): string {
+  if (first === undefined) return 'npm run chaos'
+  const { broker, report } = first
+  return `npm run chaos -- --minutes ${String(report.seconds / 60)} --seed ${String(report.seed)} --broker ${broker}`
+}

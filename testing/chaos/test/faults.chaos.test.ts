@@ -1,0 +1,18 @@
+import { expect, it } from 'vitest'
+import { chaosArguments } from '../arguments.ts'
+import { runChaos } from '../run-chaos.ts'
+
+const seed = process.env['MALOTE_CHAOS_SEED'] ?? '20261120'
+
+it('a minute of every kind of fault loses nothing, keeps order and applies each message once', async () => {
+  const options = chaosArguments(['--minutes', '1', '--seed', seed], () => {})
+
+  const { report, health } = await runChaos(options)
+
+  console.info(JSON.stringify(report))
+  expect(report.violations).toEqual([])
+  expect(health).toMatchObject({ left: 0, stuck: [], idle: [] })
+  expect(health.relayConnections.after).toEqual(health.relayConnections.before)
+  expect(Object.keys(report.faults).length).toBeGreaterThanOrEqual(18)
+  expect(report.effectsApplied).toBeGreaterThan(500)
+})
