@@ -36,11 +36,14 @@ export function describeConformance<Harness>(
 ): void {
   const { applicable, notRun } = splitConformance(cases, absences)
   describe(`${kit} conformance of ${subject}`, () => {
-    it.for(applicable)('$name', { timeout: 180_000 }, async (one, { task }) => {
-      const result = await runConformanceCase(one, harness())
-      task.meta.conformance = [{ kit, subject, name: one.name, status: result.status }]
-      if (result.status === 'failed') throw result.error
-    })
+    // Not `it.for`: it cuts a name in a title after forty characters.
+    for (const one of applicable) {
+      it(one.name, { timeout: 180_000 }, async ({ task }) => {
+        const result = await runConformanceCase(one, harness())
+        task.meta.conformance = [{ kit, subject, name: one.name, status: result.status }]
+        if (result.status === 'failed') throw result.error
+      })
+    }
     it(`${String(notRun.length)} cases are not run, each for a stated reason`, ({ task }) => {
       task.meta.conformance = notRun.map(({ name, status, reason }) => ({ kit, subject, name, status, reason }))
       for (const { reason } of notRun) expect(reason).not.toBe('')

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { setImmediate } from 'node:timers/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { ConformanceCase } from '../conformance.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
@@ -24,7 +24,7 @@ export const lifecycleCases: readonly Case[] = [
         const consumer = await consume(topic, { handler: drained.handler, concurrency: 4 })
         await eventually(() => assert.ok(drained.running > 0), harness)
         const stopping = consumer.stop({ graceMs: harness.patienceMs }).then(() => (stopped = true))
-        await setImmediate()
+        await pause(250) // Nothing can be awaited: a stop that does not wait would abort the handlers in this time.
         const begun = drained.deliveries.length
         assert.equal(stopped, false, 'stop() waits while handlers run')
         handlersMayEnd.open()
@@ -32,6 +32,10 @@ export const lifecycleCases: readonly Case[] = [
 
         assert.equal(drained.handled.length, begun, 'every handler that ran was waited for')
         assert.equal(drained.deliveries.length, begun, 'none began after stop()')
+        assert.ok(
+          drained.deliveries.every(({ signal }) => !signal.aborted),
+          'no handler was told to stop within the grace period',
+        )
         await consume(topic, { handler: next.handler })
         const rest = messages.filter((message) => !drained.handled.includes(message.id))
         await untilHandled(harness, next, rest, harness.redeliveryMs)
