@@ -1,6 +1,16 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -76,13 +86,18 @@ function reachableBinaries(user: ServerUser): string {
   return join(copy, 'bin')
 }
 
+/** Made aside and moved into place when complete: a process killed in between leaves nothing that looks like a data folder. */
 function initialise(binaries: string, dataDir: string, user: ServerUser): void {
-  mkdirSync(dataDir, { recursive: true })
-  if (user.uid !== undefined && user.gid !== undefined) chownSync(dataDir, user.uid, user.gid)
-  const flags = ['-D', dataDir, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
+  const aside = `${dataDir}.initdb`
+  rmSync(aside, { recursive: true, force: true })
+  mkdirSync(aside, { recursive: true })
+  if (user.uid !== undefined && user.gid !== undefined) chownSync(aside, user.uid, user.gid)
+  const flags = ['-D', aside, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
   const made = spawnSync(join(binaries, 'initdb'), flags, { ...user, encoding: 'utf8', cwd: tmpdir() })
   if (made.status !== 0)
     throw new Error(`cannot create a PostgreSQL data folder in ${dataDir}: ${made.stderr || String(made.error)}`)
+  if (existsSync(dataDir)) rmdirSync(dataDir)
+  renameSync(aside, dataDir)
 }
 
 /** A server whose parent was killed goes on running; two servers on one folder must not be. */

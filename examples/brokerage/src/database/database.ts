@@ -81,8 +81,12 @@ export function createPool(url: string, maxConnections = 10, schema: string = br
     types,
     options: `-c search_path=${schema}`,
   })
-  // An idle session the server ended: the next query opens another.
+  // A session the server ended makes an error event where it idles, in the pool or between two statements of a transaction.
+  // Whoever uses it next gets the error; here it must only not end the process.
   pool.on('error', () => {})
+  pool.on('connect', (client) => {
+    client.on('error', () => {})
+  })
   return pool
 }
 

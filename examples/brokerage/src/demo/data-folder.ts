@@ -1,55 +1,81 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { z } from 'zod'
 import { type BrokerName, UsageError } from './arguments.ts'
 
-const stateSchema = z.object({ broker: z.string(), pids: z.array(z.int()) })
+const stateSchema = z.object({ broker: z.string(), postgres: z.string() })
+const pidFiles = ['demo.pid', 'services.pid'] as const
 
-/** A folder that outlives the demo: the database, the queues, and a note of who uses it. */
+/** A folder that outlives the demo: the queues, notes of who uses it, and where the database is. */
 export interface DataFolder {
   readonly path: string
-  /** Notes that these processes use the folder from now on. */
-  claim(pids: readonly number[]): void
+  /** Usually inside `path`; see `postgresFolder`. */
+  readonly postgres: string
 }
 
 /**
- * Opens a folder for one run. The processes of an earlier run that was killed are given time to end; a run that is alive is
- * left alone.
+ * Opens a data folder for one run. The processes of an earlier run that was killed are given time to end; a run that is
+ * alive is left alone.
  *
  * @throws UsageError when another run is using it, or it holds the queues of another broker
  */
 export async function openDataFolder(folder: string, broker: BrokerName): Promise<DataFolder> {
   const path = resolve(folder)
   mkdirSync(path, { recursive: true })
-  // As root PostgreSQL runs as another user, who must be able to enter (not list) a folder made by `mktemp -d`.
-  if (process.getuid?.() === 0) chmodSync(path, statSync(path).mode | 0o011)
   const stateFile = join(path, 'demo.json')
-  const state = existsSync(stateFile) ? stateSchema.parse(JSON.parse(readFileSync(stateFile, 'utf8'))) : undefined
-  if (state !== undefined && state.broker !== broker)
+  const state = existsSync(stateFile)
+    ? stateSchema.parse(JSON.parse(readFileSync(stateFile, 'utf8')))
+    : { broker, postgres: postgresFolder(path) }
+  if (state.broker !== broker)
     throw new UsageError(
       `--data ${folder} holds the queues of ${state.broker}: use --broker ${state.broker}, or another folder`,
     )
-  await whenFree(folder, state?.pids ?? [])
-  return {
-    path,
-    claim: (pids) => writeFileSync(stateFile, JSON.stringify({ broker, pids })),
-  }
+  await whenFree(path)
+  writeFileSync(`${stateFile}.new`, JSON.stringify(state))
+  renameSync(`${stateFile}.new`, stateFile)
+  noteUser(path, 'demo.pid')
+  return { path, postgres: state.postgres }
 }
 
-async function whenFree(folder: string, pids: readonly number[]): Promise<void> {
-  const deadline = performance.now() + 20_000
+/**
+ * PostgreSQL refuses to run as root and is started as another user then, who may not be able to enter a folder made by
+ * `mktemp -d` or one below a private home. Then its files go to the system's temporary folder, and a note here says where.
+ */
+function postgresFolder(path: string): string {
+  if (process.getuid?.() !== 0 || spawnSync('test', ['-x', path], { uid: nobody() }).status === 0)
+    return join(path, 'postgres')
+  return join(tmpdir(), `malote-demo-${randomUUID()}`)
+}
+
+function nobody(): number {
+  return Number(spawnSync('id', ['-u', 'nobody'], { encoding: 'utf8' }).stdout)
+}
+
+/** Notes that this process uses the folder. Each writes its own file, before it touches anything else. */
+export function noteUser(path: string, pidFile: (typeof pidFiles)[number]): void {
+  writeFileSync(join(path, pidFile), String(process.pid))
+}
+
+async function whenFree(path: string): Promise<void> {
+  const users = pidFiles.map((file) => join(path, file)).filter((file) => existsSync(file))
+  const pids = users.map((file) => Number(readFileSync(file, 'utf8')))
+  const deadline = performance.now() + 30_000
   for (;;) {
     const alive = pids.find(isDemo)
     if (alive === undefined) return
     if (performance.now() > deadline)
-      throw new UsageError(`--data ${folder} is used by process ${String(alive)}: end it, or use another folder`)
+      throw new UsageError(`--data ${path} is used by process ${String(alive)}: end it, or use another folder`)
     await pause(100)
   }
 }
 
 /** Whether the process is one of ours and not another that was given the number since. */
 function isDemo(pid: number): boolean {
+  if (pid === process.pid) return false // A container starts its processes with the same numbers again.
   try {
     if (existsSync('/proc/self')) return readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8').includes('src/demo/')
     process.kill(pid, 0)

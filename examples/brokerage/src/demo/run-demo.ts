@@ -50,13 +50,15 @@ export async function runDemo(
   watcher: Watcher,
 ): Promise<DemoRun> {
   const folder = options.data === null ? null : await openDataFolder(options.data, options.broker)
-  folder?.claim([process.pid])
+  if (folder !== null && !folder.postgres.startsWith(folder.path))
+    watcher.said(
+      `PostgreSQL does not run as root and may not enter ${folder.path}: its files are in ${folder.postgres}`,
+    )
   watcher.said(`starting PostgreSQL and ${options.broker}`)
   const services = await processes.startServices({
     BROKER: options.broker,
-    ...(folder === null ? {} : { DATA_DIR: folder.path }),
+    ...(folder === null ? {} : { DATA_DIR: folder.path, POSTGRES_DIR: folder.postgres }),
   })
-  folder?.claim([process.pid, services.pid])
   const env = {
     DATABASE_URL: services.urls['database'] ?? '',
     BROKER: options.broker,

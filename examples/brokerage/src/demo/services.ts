@@ -2,18 +2,19 @@
  * A process that holds the database and the broker of one demo. It is apart from the demo so that they end in order however
  * the demo ends: also after a SIGKILL of the demo's whole process group its IPC channel closes, and this process stops them.
  */
-import { join } from 'node:path'
 import { startPostgres } from '@malote/testing/services/postgres'
 import { type RoleCommand, runRole } from '../process/run-role.ts'
 import { setting } from '../process/settings.ts'
 import { brokers } from './arguments.ts'
+import { noteUser } from './data-folder.ts'
 import { startBroker } from './start-broker.ts'
 
 await runRole(async () => {
   const dataDir = process.env['DATA_DIR']
+  if (dataDir !== undefined) noteUser(dataDir, 'services.pid')
   const name = brokers.find((candidate) => candidate === setting('BROKER')) ?? 'sqs'
   const [postgres, broker] = await Promise.all([
-    startPostgres(dataDir === undefined ? {} : { dataDir: join(dataDir, 'postgres') }),
+    startPostgres(dataDir === undefined ? {} : { dataDir: setting('POSTGRES_DIR') }),
     startBroker(name, dataDir),
   ])
   process.on('message', (command: RoleCommand) => {

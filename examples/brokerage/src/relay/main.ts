@@ -19,6 +19,8 @@ await runRole(async () => {
   const relay = createRelay({
     pool,
     publisher,
+    // One publish at a time: what is added meanwhile makes the next batch larger, and a request for many is as dear as for one.
+    concurrency: 1,
     // A demo should not wait long for a broker that is back; a production relay is well served by the default.
     outageBackoff: exponentialBackoff({ baseMs: 200, maxMs: 2_000 }),
     onEvent: (event) => report({ type: 'event', name: event.type }),
