@@ -23,8 +23,11 @@ export interface ReadLoopParts {
 /** A read of this many messages means there is traffic: stop asking writers to ring. */
 const busyMessages = 50
 
-/** Time without messages after which the relay asks to be rung. */
-const quietBeforeSleepMs = 200
+/** Messages are counted over this long before the relay asks to be rung for each commit, or not to be. */
+const countingMs = 200
+
+/** Up to this many messages a second each commit may ring: it wakes the relay sooner than any polling, and costs writers little. */
+const maxRungPerSecond = 1_000
 
 /** A whole round of the net under the floor takes four of these. */
 const netIntervalMs = 15_000
@@ -39,7 +42,8 @@ export class ReadLoop {
   #scheduledAtMs = Number.POSITIVE_INFINITY
   #netAtMs: number
   #netRound = 0
-  #lastMessageAtMs: number
+  #counted = 0
+  #countedSinceMs: number
   #pauseMs = 0
   /** Transactions that began before writers could see that we sleep: they will not ring. */
   #mayCommitSilently: ReadonlySet<string> = new Set()
@@ -47,7 +51,7 @@ export class ReadLoop {
   constructor(parts: ReadLoopParts) {
     this.#parts = parts
     this.#wake = createWake(parts.clock)
-    this.#lastMessageAtMs = parts.clock.monotonicMs()
+    this.#countedSinceMs = parts.clock.monotonicMs()
     this.#netAtMs = parts.clock.monotonicMs() + netIntervalMs
   }
 
@@ -92,7 +96,7 @@ export class ReadLoop {
 
   /** One look at everything that may be there. @returns whether another should follow at once */
   async round(): Promise<boolean> {
-    const { reader, lanes, dispatcher, clock } = this.#parts
+    const { reader, lanes, dispatcher } = this.#parts
     if (this.#needsBlocks || lanes.all().some((lane) => !lane.isReady)) {
       this.#needsBlocks = false
       await reader.loadBlocks()
@@ -102,7 +106,7 @@ export class ReadLoop {
       const { messages, isPartial } = await reader.read()
       dispatcher.pump()
       await reader.barrier()
-      if (messages > 0) this.#lastMessageAtMs = clock.monotonicMs()
+      this.#counted += messages
       isBusy ||= isPartial || messages >= busyMessages
       if (messages > 0) this.#pauseMs = 0
     }
@@ -138,22 +142,33 @@ export class ReadLoop {
     return isBusy
   }
 
-  /** Asks writers to ring when it has been quiet, and not to when there is traffic anyway. */
+  /** Asks writers to ring while messages come slowly, and not to when there is so much traffic that reads find it anyway. */
   async #sleepOrWake(isBusy: boolean): Promise<void> {
-    const { doorbell, reader, floor, clock } = this.#parts
+    const { doorbell, reader, floor } = this.#parts
     if (!doorbell.isHeard) return
-    if (isBusy) {
+    const perSecond = this.#messagesPerSecond()
+    if (isBusy || (perSecond !== null && perSecond > maxRungPerSecond)) {
       await doorbell.setAsleep(false)
       return
     }
-    const isQuiet = clock.monotonicMs() - this.#lastMessageAtMs >= quietBeforeSleepMs
-    if (!doorbell.isAsleep && isQuiet && (await doorbell.setAsleep(true))) {
+    if (!doorbell.isAsleep && perSecond !== null && (await doorbell.setAsleep(true))) {
       await reader.barrier()
       this.#mayCommitSilently = floor.holders
       this.#pauseMs = 0
     }
     const { holders } = floor
     this.#mayCommitSilently = new Set([...this.#mayCommitSilently].filter((holder) => holders.has(holder)))
+  }
+
+  /** Over the last while, or null before it has passed. */
+  #messagesPerSecond(): number | null {
+    const nowMs = this.#parts.clock.monotonicMs()
+    const elapsedMs = nowMs - this.#countedSinceMs
+    if (elapsedMs < countingMs) return null
+    const perSecond = (this.#counted * 1000) / elapsedMs
+    this.#counted = 0
+    this.#countedSinceMs = nowMs
+    return perSecond
   }
 
   #untilNextLook(): number {
