@@ -2,6 +2,7 @@ import { Logger, makeWorkerUtils, run, runMigrations } from 'graphile-worker'
 import type pg from 'pg'
 import { payload, payloadText } from '../harness/load.ts'
 import type { BenchDatabase } from '../harness/server.ts'
+import type { LatencyRig } from './latency-rig.ts'
 import type { Drainer } from './drainer.ts'
 
 const schema = 'graphile_worker'
@@ -86,4 +87,28 @@ function handledPool(database: BenchDatabase, max: number): pg.Pool {
   return database.pool({ max }).on('connect', (client) => {
     client.on('error', () => {}) // The pool reports it; the run would fail on its next query.
   })
+}
+
+/** Its settings for latency: a local queue and batched completion trade it for throughput. */
+export async function createGraphileLatencyRig(database: BenchDatabase): Promise<LatencyRig> {
+  await runMigrations({ pgPool: handledPool(database, 1), logger: quiet })
+  return {
+    add: (client, sentAt) =>
+      client.query(`select ${schema}.add_job('timed', $1::json)`, [JSON.stringify({ ...payload, sentAt })]),
+    start: async (onArrival) => {
+      const runner = await run({
+        pgPool: handledPool(database, 12),
+        logger: quiet,
+        noHandleSignals: true,
+        preset: { worker: { concurrentJobs: 10 } },
+        taskList: {
+          timed: (job) => {
+            onArrival((job as { sentAt: number }).sentAt)
+          },
+        },
+        crontab: '',
+      })
+      return { stop: () => runner.stop() }
+    },
+  }
 }

@@ -3,13 +3,18 @@ import { addMany } from './add-many.ts'
 import { addOne } from './add-one.ts'
 import { backlog } from './backlog.ts'
 import { commits } from './commits.ts'
+import { cpu } from './cpu.ts'
 import { doorbell } from './doorbell.ts'
 import { drainQuestion } from './drain.ts'
 import { freshTable } from './fresh-table.ts'
 import { hotKey } from './hot-key.ts'
+import { idle } from './idle.ts'
+import { latency } from './latency.ts'
+import { memory } from './memory.ts'
 import { oldSnapshot } from './old-snapshot.ts'
 import { scheduled } from './scheduled.ts'
 import { slowBroker } from './slow-broker.ts'
+import { twoRelays } from './two-relays.ts'
 
 /** Every question, in the order of the table. */
 export const questions: readonly Benchmark[] = [
@@ -20,8 +25,13 @@ export const questions: readonly Benchmark[] = [
   oldSnapshot,
   slowBroker,
   scheduled,
+  twoRelays,
   addOne,
   addMany,
   commits,
   doorbell,
+  latency,
+  cpu,
+  memory,
+  idle,
 ]

@@ -1,0 +1,97 @@
+import { createOutbox, migrate } from '@malote/outbox-core'
+import type pg from 'pg'
+import type { Benchmark } from '../harness/benchmark.ts'
+import { payload, topic, type } from '../harness/load.ts'
+import type { BenchServer } from '../harness/server.ts'
+import { atMost, figuresOf, percentile, ratioOf, ratioRow } from '../harness/statistics.ts'
+import { createGraphileLatencyRig } from '../peers/graphile-worker.ts'
+import type { LatencyRig } from '../peers/latency-rig.ts'
+import { createMaloteDrainer, noopPublisher } from '../peers/malote.ts'
+
+const perSecond = 100
+const seconds = 4
+
+export const latency: Benchmark = {
+  name: 'latency',
+  question: 'How long from COMMIT to the publisher at 100 messages a second?',
+  run: async ({ server, rounds, scale, log }) => {
+    const ours = await maloteRig(server)
+    const graphileDatabase = await server.database()
+    const graphile = { rig: await createGraphileLatencyRig(graphileDatabase), client: await graphileDatabase.client() }
+    const samples: Record<string, number[]> = {}
+    const measure = async (name: string, { rig, client }: typeof graphile): Promise<void> => {
+      const sorted = await latencies(rig, client, Math.max(100, perSecond * seconds * scale))
+      for (const [label, share] of [
+        ['p50', 0.5],
+        ['p99', 0.99],
+      ] as const)
+        (samples[`${name} ${label}`] ??= []).push(percentile(sorted, share))
+      log(`${name}: p50 ${percentile(sorted, 0.5).toFixed(2)} ms, p99 ${percentile(sorted, 0.99).toFixed(2)} ms`)
+    }
+    for (let round = 0; round < rounds; round++) {
+      const order = [() => measure('malote', ours), () => measure('graphile-worker', graphile)]
+      for (const run of round % 2 === 0 ? order : order.toReversed()) await run()
+    }
+    return {
+      figures: figuresOf(samples, 'ms'),
+      rows: ['p50', 'p99'].map((label) =>
+        ratioRow(
+          `graphile-worker-${label}`,
+          `COMMIT → publish, ${label} ÷ graphile-worker`,
+          ratioOf(samples[`malote ${label}`], samples[`graphile-worker ${label}`]),
+          atMost(1),
+        ),
+      ),
+      runs: rounds,
+      notes: [
+        'Counted from just before COMMIT is sent, so the durable commit is in it for both.',
+        'graphile-worker: concurrentJobs 10, maxPoolSize 12, no local queue and no batched completion: its settings for latency.',
+      ],
+    }
+  },
+}
+
+async function maloteRig(server: BenchServer): Promise<{ rig: LatencyRig; client: pg.Client }> {
+  const database = await server.database()
+  await migrate(database.admin)
+  const outbox = createOutbox()
+  const rig: LatencyRig = {
+    add: (client, sentAt) => outbox.add(client, { topic, type, payload: { ...payload, sentAt } }),
+    start: async (onArrival) => {
+      const drainer = await createMaloteDrainer(database, {
+        publisher: () =>
+          noopPublisher((batch) => {
+            for (const { body } of batch) onArrival((JSON.parse(String(body)) as { sentAt: number }).sentAt)
+          }),
+      })
+      return drainer.start(() => {})
+    },
+  }
+  return { rig, client: await database.client() }
+}
+
+/** Milliseconds from COMMIT to arrival, ascending. */
+async function latencies(rig: LatencyRig, client: pg.Client, count: number): Promise<number[]> {
+  const commits = new Map<number, number>()
+  const taken: number[] = []
+  let finish = (): void => {}
+  const finished = new Promise<void>((resolve) => (finish = resolve))
+  // The first messages find the worker still starting: they are waited for and not counted.
+  const warmUp = perSecond / 2
+  const worker = await rig.start((sentAt) => {
+    if (sentAt >= warmUp) taken.push(performance.now() - (commits.get(sentAt) ?? Number.NaN))
+    if (sentAt === count + warmUp - 1) finish()
+  })
+  const start = performance.now()
+  for (let n = 0; n < count + warmUp; n++) {
+    const wait = start + (n * 1000) / perSecond - performance.now()
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
+    await client.query('begin')
+    await rig.add(client, n)
+    commits.set(n, performance.now())
+    await client.query('commit')
+  }
+  await finished
+  await worker.stop()
+  return taken.toSorted((a, b) => a - b)
+}
