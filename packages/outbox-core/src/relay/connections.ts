@@ -36,6 +36,7 @@ export async function openConnections(
   clock: Clock,
   onLost: (error: unknown) => void,
 ): Promise<Connections> {
+  guard(pool)
   const clients: RelayClient[] = []
   let isOver = false
   const destroy = (): void => {
@@ -61,6 +62,18 @@ export async function openConnections(
     destroy()
     throw error
   }
+}
+
+const guarded = new WeakSet<RelayPool>()
+
+/**
+ * A pool takes its own error listener off a client before our `await` goes on. A server that ends the session in that very
+ * moment would end this process with an unhandled error.
+ */
+function guard(pool: RelayPool): void {
+  if (guarded.has(pool)) return
+  guarded.add(pool)
+  pool.on?.('connect', (client) => client.on('error', () => {})) // The connection's own listener, added next, hears of it as well.
 }
 
 function createConnection(client: RelayClient, pid: number, clock: Clock, lost: (error: unknown) => void): Connection {

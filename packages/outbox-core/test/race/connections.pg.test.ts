@@ -1,4 +1,9 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { systemClock } from '../../src/clock.ts'
+import { openConnections } from '../../src/relay/connections.ts'
 import { eventually } from '../../src/testing/index.ts'
 import { aMessage, createRelayBench, type RelayBench } from '../relay-bench.ts'
 
@@ -66,6 +71,36 @@ describe('a relay whose connection is cut', () => {
     await eventually(async () => expect(await backends(name)).toHaveLength(0))
   }, 60_000)
 })
+
+describe('a server that ends the session in the moment it begins', () => {
+  it('does not end the process: the pool has let go of the client and nobody else listens yet', async () => {
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', () => socket.end(readyAndGone()))
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const pool = new pg.Pool({
+      host: '127.0.0.1',
+      port: (server.address() as AddressInfo).port,
+      user: 'x',
+      database: 'x',
+    })
+    pool.on('error', () => {})
+
+    await expect(openConnections(pool, systemClock, () => {})).rejects.toThrow()
+
+    server.close()
+    await pool.end()
+  })
+})
+
+/** Authenticated, ready for a query, and "terminating connection", in one packet. */
+function readyAndGone(): Buffer {
+  const fatal = Buffer.from('SFATAL\0C57P01\0Mterminating connection\0\0')
+  const length = Buffer.alloc(4)
+  length.writeInt32BE(fatal.length + 4)
+  return Buffer.concat([Buffer.from('R\0\0\0\x08\0\0\0\0Z\0\0\0\x05IE', 'latin1'), length, fatal])
+}
 
 describe('stopping', () => {
   it('waits for what is in flight, settles it and frees the lanes', async () => {

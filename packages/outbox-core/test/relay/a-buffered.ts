@@ -1,0 +1,30 @@
+import type { BufferedMessage } from '../../src/relay/buffer.ts'
+
+/** A message as the reader hands it on; its id says its seq. */
+export function aBuffered(
+  seq: number,
+  order: string | null = null,
+  change: Partial<BufferedMessage> = {},
+): BufferedMessage {
+  return {
+    seq,
+    lane: 0,
+    order,
+    bytes: 10,
+    hasWaited: false,
+    message: {
+      id: String(seq),
+      topic: 't',
+      type: 'x',
+      orderingKey: order,
+      headers: {},
+      body: '{}',
+      contentType: 'application/json',
+      createdAt: new Date(0),
+      attempt: 1,
+    },
+    ...change,
+  }
+}
+
+export const seqsOf = (messages: readonly BufferedMessage[]): number[] => messages.map(({ seq }) => seq)
