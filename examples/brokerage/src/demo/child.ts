@@ -37,7 +37,11 @@ export interface Child {
  */
 export async function startChild({ entry, env, detached = false }: ChildOptions): Promise<Child> {
   const child = fork(new URL(`../${entry}`, import.meta.url), [], {
-    execArgv: ['--conditions=@malote/source', '--disable-warning=ExperimentalWarning'],
+    execArgv: [
+      '--conditions=@malote/source',
+      '--disable-warning=ExperimentalWarning',
+      '--disable-warning=TimeoutNegativeWarning',
+    ],
     // Twelve processes load much the same code: compiled once, it is read by the others.
     env: { NODE_COMPILE_CACHE: join(tmpdir(), 'malote-demo-compile-cache'), ...process.env, ...env },
     // Nothing a child prints may reach stdout: with --json only the result is there.

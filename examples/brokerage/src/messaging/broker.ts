@@ -39,6 +39,14 @@ async function loadBroker(env: Environment): Promise<{
       const { createSqsBroker, prepareSqs } = await import('./sqs.ts')
       return { url, createBroker: createSqsBroker, prepare: prepareSqs }
     }
+    case 'rabbitmq': {
+      const { createRabbitmqBroker, prepareRabbitmq } = await import('./rabbitmq.ts')
+      return { url, createBroker: createRabbitmqBroker, prepare: prepareRabbitmq }
+    }
+    case 'kafka': {
+      const { createKafkaBroker, prepareKafka } = await import('./kafka.ts')
+      return { url, createBroker: createKafkaBroker, prepare: prepareKafka }
+    }
     default:
       throw new Error(`environment variable BROKER is "${env['BROKER'] ?? ''}": it must be sqs, rabbitmq or kafka`)
   }
