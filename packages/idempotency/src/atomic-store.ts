@@ -1,5 +1,4 @@
 import type { Queryable } from '@malote/outbox-core/postgres'
-import { rowIdentity } from './body-cipher.ts'
 import { IdempotencyError } from './errors.ts'
 import { fingerprintVersion } from './fingerprint.ts'
 import type { HttpResponse } from './http.ts'
@@ -8,8 +7,8 @@ import { type KeyRecord, meet, type SettledMeeting, toKeyRecord } from './key-re
 import { keyStatements } from './key-statements.ts'
 import type { PreparedRequest } from './prepare.ts'
 import type { Ending } from './replay.ts'
-import { pickHeaders, storedHeaderNames } from './response.ts'
 import { lockNumberOf } from './scope.ts'
+import { createResponseSealer } from './stored-response.ts'
 import type { Database } from './transaction.ts'
 
 /** Ends a request with a response, and its transaction with a rollback. */
@@ -41,7 +40,7 @@ export function createAtomicStore<Db extends Database, Context>(
   timeoutMs: number,
 ): AtomicStore {
   const statements = keyStatements(settings.quotedSchema)
-  const headerNames = storedHeaderNames(settings.moreStoredHeaders)
+  const seal = createResponseSealer(settings)
 
   async function tryClaim(db: Queryable, request: PreparedRequest): Promise<ClaimRow> {
     const { rows } = await db.query(statements.claim, [
@@ -108,19 +107,17 @@ export function createAtomicStore<Db extends Database, Context>(
     response: HttpResponse,
     resourceRef?: string,
   ): Promise<void> {
-    const kept = (response.body?.length ?? 0) <= settings.maxStoredBodyBytes
-    const boundTo = rowIdentity(request.tenant, request.keyHash)
-    const body = kept && response.body !== null ? settings.cipher.seal(response.body, boundTo) : null
+    const stored = seal(request, response, resourceRef)
     const { rows } = await db.query(statements.complete, [
       request.tenant,
       request.keyHash,
       1,
-      response.status,
-      JSON.stringify(pickHeaders(response.headers, headerNames)),
-      body,
-      kept,
-      body === null ? null : settings.cipher.keyId,
-      resourceRef ?? null,
+      stored.status,
+      JSON.stringify(stored.headers),
+      stored.body,
+      stored.bodyKept,
+      stored.encryptionKeyId,
+      stored.resourceRef,
     ])
     if (rows.length > 0) return
     throw new IdempotencyError(

@@ -1,5 +1,17 @@
 import { fingerprintVersion, sameFingerprint } from './fingerprint.ts'
 
+/** A response as it is stored. */
+export interface StoredResponse {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  /** Sealed when `encryptionKeyId` is set. Null when there is none or it was too large to keep. */
+  readonly body: Buffer | null
+  /** False: the response had a body that was too large to keep. */
+  readonly bodyKept: boolean
+  readonly encryptionKeyId: string | null
+  readonly resourceRef: string | null
+}
+
 /** What the store remembers of a key. */
 export interface KeyRecord {
   readonly fingerprintVersion: number
@@ -7,6 +19,7 @@ export interface KeyRecord {
   readonly state: 'in_progress' | 'completed' | 'retryable' | 'indeterminate'
   readonly operation: string
   readonly expired: boolean
+  /** Until the holder's lease runs out, in milliseconds; negative when it has. Null when nobody holds it. */
   readonly leaseMs: number | null
   readonly completedAt: Date | null
   readonly resourceRef: string | null

@@ -96,6 +96,7 @@ describe('an atomic operation', () => {
 
     const during = await send(orders, { body: { amount: 2000 } })
     opened.open()
+    await first
     const after = await send(orders, { body: { amount: 2000 } })
 
     expect([problemOf(during).code, problemOf(after).code]).toEqual(['in-progress', 'key-reused'])
