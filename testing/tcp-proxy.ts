@@ -7,6 +7,8 @@ export interface TcpProxy {
   readonly connections: number
   /** Cuts every connection; new ones are welcome. */
   cut(): void
+  /** Goes silent as a dead network does: connections stay and nothing passes on them any more. */
+  silence(): void
   /** Cuts every connection and refuses new ones until `accept()`. */
   refuse(): void
   accept(): void
@@ -16,6 +18,7 @@ export interface TcpProxy {
 /** Stands between a client and a server on loopback, so that a test can cut and count the client's connections. */
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const clients = new Set<Socket>()
+  const targets = new Set<Socket>()
   let refusing = false
   const server = createServer((client) => {
     if (refusing) {
@@ -24,10 +27,14 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     }
     clients.add(client)
     const target = connect(targetPort, '127.0.0.1')
+    targets.add(target)
     client.pipe(target).pipe(client)
     client.on('error', () => {}) // A cut connection is what this proxy is for; `close` follows and cleans up.
     target.on('error', () => client.resetAndDestroy())
-    target.on('close', () => client.destroy())
+    target.on('close', () => {
+      targets.delete(target)
+      client.destroy()
+    })
     client.on('close', () => {
       clients.delete(client)
       target.destroy()
@@ -42,6 +49,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       return clients.size
     },
     cut,
+    silence: () => [...clients, ...targets].forEach((socket) => socket.unpipe()),
     refuse: () => {
       refusing = true
       cut()

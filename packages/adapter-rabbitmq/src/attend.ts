@@ -1,6 +1,7 @@
 import type { ConsumeMessage } from 'amqplib'
-import type { DeadLetterReason, MessageId, ReceivedMessage } from '@malote/outbox-core'
+import type { ReceivedMessage } from '@malote/outbox-core'
 import { deliver, type DeliveryOutcome, type KeyedQueue, systemClock } from '@malote/outbox-core/adapter'
+import { deadLetter, deadLetterUndecodable } from './dead-letter.ts'
 import { attemptOf, decode, notes } from './decode.ts'
 import type { Mover } from './mover.ts'
 import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
@@ -27,7 +28,7 @@ export async function attend(raw: ConsumeMessage, session: Session, attendance: 
   try {
     message = decode(raw)
   } catch (error) {
-    return await deadLetterUndecodable(raw, session, attendance, error)
+    return await deadLetterUndecodable(raw, error, session, attendance)
   }
   await attendance.keys.run(message.orderingKey, () => attendMessage(raw, message, session, attendance))
 }
@@ -48,7 +49,8 @@ async function attendMessage(
     if (outcome.action === 'acknowledge') return session.acknowledge(raw)
     if (outcome.action === 'dead-letter') {
       const { reason, error } = outcome
-      return await deadLetter(raw, { topic: message.topic, attempt, reason, error }, session, attendance)
+      await deadLetter(raw, { id: message.id, topic: message.topic, attempt, reason, error }, session, attendance)
+      return
     }
     const spent = outcome.spendsAttempt ? attempt : attempt - 1
     const retryQueue = retryQueueFor(message, outcome.inMs, attendance.options)
@@ -97,58 +99,4 @@ function retryQueueFor(
   if (message.orderingKey !== null || shortest === undefined || inMs < shortest) return null
   const delayMs = retryDelaysMs.find((delay) => delay >= inMs)
   return delayMs === undefined ? null : retryQueueOf(queue, delayMs)
-}
-
-interface DeadLetter {
-  readonly topic: string
-  readonly attempt: number
-  readonly reason: DeadLetterReason
-  readonly error: unknown
-}
-
-/** Moves the message and only then acknowledges it; tries until it is moved or goes back to the queue. */
-async function deadLetter(
-  raw: ConsumeMessage,
-  { topic, attempt, reason, error }: DeadLetter,
-  session: Session,
-  { options, mover, draining }: Attendance,
-): Promise<void> {
-  const { deadLetterQueue, queue, report } = options
-  const written = {
-    [notes.topic]: topic,
-    [notes.attempts]: attempt,
-    [notes.reason]: reason,
-    [notes.error]: wordsOf(error),
-    [notes.queue]: queue,
-  }
-  for (let failures = 1; !session.over.aborted; failures++) {
-    try {
-      await mover.move(raw, deadLetterQueue, written)
-      return session.acknowledge(raw)
-    } catch (cause) {
-      const retryInMs = options.reconnectBackoff(failures)
-      report({ type: 'consumer.disconnected', error: cause, retryInMs })
-      if (draining.aborted) return
-      await systemClock.sleep(retryInMs, AbortSignal.any([session.over, draining]))
-    }
-  }
-}
-
-async function deadLetterUndecodable(
-  raw: ConsumeMessage,
-  session: Session,
-  attendance: Attendance,
-  error: unknown,
-): Promise<void> {
-  const attempt = attemptOf(raw)
-  const reason = 'UNDECODABLE'
-  await deadLetter(raw, { topic: raw.fields.routingKey, attempt, reason, error }, session, attendance)
-  const id: MessageId | null = null
-  attendance.options.report({ type: 'message.dead-lettered', id, messageType: null, attempt, reason, error })
-}
-
-/** Name and message only: causes and stacks may be long and are for logs. */
-function wordsOf(error: unknown): string {
-  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-  return words.slice(0, 500)
 }

@@ -1,42 +1,66 @@
-import { consumerConformance, publisherConformance, splitConformance } from '@malote/outbox-core/testing'
+import { anOutboxMessage, consumerConformance, eventually, publisherConformance } from '@malote/outbox-core/testing'
+import { describeConformance } from '@malote/testing/conformance'
 import { type RabbitmqService, startRabbitmq } from '@malote/testing/services/rabbitmq'
-import { afterAll, beforeAll, describe, it } from 'vitest'
+import { connect } from 'amqplib'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createRabbitmqConsumer, createRabbitmqPublisher } from '../src/index.ts'
 import {
   createConsumerHarness,
   createPublisherHarness,
+  exchange,
   type RabbitmqConsumerHarness,
   type RabbitmqPublisherHarness,
 } from './rabbitmq-harness.ts'
 
-/** The kits crash the broker, so they have one of their own. */
-let broker: RabbitmqService
-beforeAll(async () => {
-  broker = await startRabbitmq({ exclusive: true })
-})
-afterAll(() => broker.dispose())
-
-describe('a RabbitMQ publisher conforms', () => {
-  let harness: RabbitmqPublisherHarness
+// The kits crash the broker and starve it, so they have one of their own; the shared one tells whether there can be any.
+describe.skipIf(inject('rabbitmqUrl') === '')('on a broker of its own', () => {
+  let broker: RabbitmqService
+  let publishing: RabbitmqPublisherHarness
+  let consuming: RabbitmqConsumerHarness
   beforeAll(async () => {
-    harness = await createPublisherHarness(broker)
+    broker = await startRabbitmq({ exclusive: true })
+    publishing = await createPublisherHarness(broker)
+    consuming = await createConsumerHarness(broker)
   })
-  afterAll(() => harness.close())
+  afterAll(async () => {
+    await Promise.all([publishing.close(), consuming.close()])
+    await broker.dispose()
+  })
 
-  const { applicable } = splitConformance(publisherConformance, {
+  it('a broker short of memory is an outage for the publisher, and acknowledgements still get through', async () => {
+    const topic = await consuming.freshTopic()
+    const connecting = (): ReturnType<typeof connect> => connect(broker.url)
+    const publisher = createRabbitmqPublisher({ connect: connecting, source: '/tests', exchange })
+    const handled: string[] = []
+    const handler = ({ message }: { message: { id: string } }): Promise<void> =>
+      Promise.resolve(void handled.push(message.id))
+    const consumer = createRabbitmqConsumer({ connect: connecting, queue: topic, handler })
+    const message = anOutboxMessage({ topic })
+    await consuming.send([message])
+
+    await broker.ctl('set_vm_memory_high_watermark', '0.000001')
+    const first = await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(1_000))
+    const second = publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(1_000))
+
+    expect(first[0]).toMatchObject({ status: 'failed', failure: { code: 'ABORTED' } })
+    await expect(second).rejects.toMatchObject({ code: 'PUBLISH_OUTAGE' })
+    await consumer.start()
+    await eventually(() => expect(handled).toContain(message.id))
+    await consumer.stop()
+
+    await broker.ctl('set_vm_memory_high_watermark', '0.6')
+    await eventually(async () => {
+      const results = await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(1_000))
+      expect(results[0]?.status).toBe('accepted')
+    })
+    await publisher.close()
+  })
+
+  describeConformance('publisher', 'rabbitmq', publisherConformance, () => publishing, {
     ordersByBrokerKey: 'RabbitMQ orders whole queues, not keys',
   })
-  it.each(applicable)('$name', (one) => one.run(harness))
-})
 
-describe('a RabbitMQ consumer conforms', () => {
-  let harness: RabbitmqConsumerHarness
-  beforeAll(async () => {
-    harness = await createConsumerHarness(broker)
-  })
-  afterAll(() => harness.close())
-
-  const { applicable } = splitConformance(consumerConformance, {
+  describeConformance('consumer', 'rabbitmq', consumerConformance, () => consuming, {
     holdTimeoutMs: 'RabbitMQ leaves a message with its consumer for as long as the connection lives',
   })
-  it.each(applicable)('$name', (one) => one.run(harness))
 })

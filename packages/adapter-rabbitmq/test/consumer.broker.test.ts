@@ -1,0 +1,208 @@
+import { anOutboxMessage, eventually } from '@malote/outbox-core/testing'
+import type { Consumer, ConsumerEvent, Delivery, OutboxMessage, Publisher } from '@malote/outbox-core'
+import { startTcpProxy } from '@malote/testing/tcp-proxy'
+import { connect } from 'amqplib'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import {
+  assertTopology,
+  createRabbitmqConsumer,
+  createRabbitmqPublisher,
+  deadLetterQueueOf,
+  type RabbitmqConsumerOptions,
+  type RabbitmqTopology,
+  retryQueueOf,
+} from '../src/index.ts'
+import { exchange, through, uniqueName, withChannel } from './rabbitmq-harness.ts'
+
+const url = inject('rabbitmqUrl')
+
+describe.skipIf(url === '')('a RabbitMQ consumer', () => {
+  let publisher: Publisher
+  const consumers: Consumer[] = []
+
+  beforeAll(() => {
+    publisher = createRabbitmqPublisher({ connect: () => connect(url), source: '/tests', exchange })
+  })
+  afterEach(() => Promise.all(consumers.splice(0).map((consumer) => consumer.stop({ graceMs: 100 }))))
+  afterAll(() => publisher.close())
+
+  it('sends a failed message without a key through a retry queue, its topic and attempts with it', async () => {
+    const queue = await topology({ retryDelaysMs: [400] })
+    const [message] = await send(queue, {})
+    const { deliveries } = await consume(queue, { retryDelaysMs: [400], backoff: () => 400 }, failOnce)
+
+    await eventually(async () => expect(await depthOf(retryQueueOf(queue, 400))).toBe(1))
+    await eventually(() => expect(deliveries).toHaveLength(2))
+
+    expect(deliveries.map((delivery) => delivery.attempt)).toEqual([1, 2])
+    expect(deliveries[1]?.message).toMatchObject({ id: message?.id, topic: queue, type: message?.type, headers: {} })
+  })
+
+  it('keeps a failed message with a key to itself, so that its key waits', async () => {
+    const queue = await topology({ retryDelaysMs: [100] })
+    const sent = await send(queue, { orderingKey: 'k' }, { orderingKey: 'k' })
+    const { deliveries } = await consume(queue, { retryDelaysMs: [100], backoff: () => 150 }, failOnce)
+
+    await eventually(() => expect(deliveries).toHaveLength(3))
+
+    expect(deliveries.map((delivery) => delivery.message.id)).toEqual([sent[0]?.id, sent[0]?.id, sent[1]?.id])
+  })
+
+  it('waits in place where the retry queue is missing', async () => {
+    const queue = await topology({ retryDelaysMs: [] })
+    await send(queue, {})
+    const { deliveries } = await consume(queue, { retryDelaysMs: [50], backoff: () => 50 }, failOnce)
+
+    await eventually(() => expect(deliveries.map((delivery) => delivery.attempt)).toEqual([1, 2]))
+  })
+
+  it('leaves a message it cannot dead-letter where it is, and tells', async () => {
+    const queue = await topology({})
+    await withChannel(url, (channel) => channel.deleteQueue(deadLetterQueueOf(queue)))
+    await send(queue, {})
+    const alwaysFail = (): never => {
+      throw new Error('never')
+    }
+    const { events } = await consume(queue, { maxAttempts: 1, reconnectBackoff: () => 50 }, alwaysFail)
+    await eventually(() => expect(events).toContain('message.dead-letter-failed'))
+
+    await withChannel(url, (channel) =>
+      channel.assertQueue(deadLetterQueueOf(queue), { arguments: { 'x-queue-type': 'quorum' } }),
+    )
+
+    await eventually(async () => expect(await depthOf(deadLetterQueueOf(queue))).toBe(1))
+  })
+
+  it('is delivered a message again by the broker only so often when each delivery kills the consumer', async () => {
+    const queue = await topology({ deliveryLimit: 2 })
+    await send(queue, {})
+    const attempts: number[] = []
+
+    for (let crash = 0; crash < 3; crash++) {
+      const proxy = await startTcpProxy(Number(new URL(url).port))
+      await consume(queue, { connect: through(proxy, url) }, ({ attempt }) => {
+        attempts.push(attempt)
+        proxy.refuse()
+        return new Promise(() => {}) // As a killed process: it never ends.
+      })
+      await eventually(() => expect(attempts).toHaveLength(crash + 1))
+    }
+
+    await eventually(async () => expect(await depthOf(deadLetterQueueOf(queue))).toBe(1))
+    expect(attempts).toEqual([1, 2, 3])
+  })
+
+  it('goes on when its queue was deleted and is there again', async () => {
+    const queue = await topology({})
+    const { deliveries, events } = await consume(queue, { reconnectBackoff: () => 50 })
+
+    await withChannel(url, (channel) => channel.deleteQueue(queue))
+    await eventually(() => expect(events).toContain('consumer.disconnected'))
+    await topology({ queue })
+    await eventually(() => expect(events).toContain('consumer.reconnected'))
+    await send(queue, {})
+
+    await eventually(() => expect(deliveries).toHaveLength(1))
+  })
+
+  it('starts when its queue is there, however long that takes', async () => {
+    const queue = uniqueName('late')
+    const { events, started } = prepare(queue, { reconnectBackoff: () => 50 })
+    const starting = started()
+    await eventually(() => expect(events).toContain('consumer.disconnected'))
+
+    await topology({ queue })
+
+    await starting
+    expect(events.at(-1)).toBe('consumer.started')
+  })
+
+  it('stopped before it could connect, rejects its start', async () => {
+    const { consumer, started } = prepare(uniqueName('never'), { reconnectBackoff: () => 50 })
+    const starting = started()
+
+    await Promise.all([
+      expect(starting).rejects.toMatchObject({ code: 'CONSUMER_STATE' }),
+      consumer.stop({ graceMs: 100 }),
+    ])
+  })
+
+  it('hands the queue to one consumer after the other, with nothing of a key out of order', async () => {
+    const queue = await topology({})
+    const sent = await send(queue, ...Array.from({ length: 20 }, () => ({ orderingKey: 'k' })))
+    const handled: string[] = []
+    const remember = ({ message }: Delivery): void => void handled.push(message.id)
+
+    const first = await consume(queue, {}, async (delivery) => {
+      remember(delivery)
+      if (handled.length === 5) void first.consumer.stop()
+    })
+    await consume(queue, {}, remember)
+
+    await eventually(() => expect(handled).toHaveLength(20))
+    expect(handled).toEqual(sent.map((message) => message.id))
+  })
+
+  it('its topology may be asserted again and again', async () => {
+    const queue = await topology({})
+
+    await expect(topology({ queue })).resolves.toBe(queue)
+  })
+
+  async function topology(options: Partial<RabbitmqTopology>): Promise<string> {
+    const { queue = uniqueName('queue') } = options
+    const made = { exchange, queue, topics: [queue], retryDelaysMs: [], ...options }
+    await withChannel(url, (channel) => assertTopology(channel, made))
+    return queue
+  }
+
+  async function send(topic: string, ...changes: Partial<OutboxMessage>[]): Promise<OutboxMessage[]> {
+    const messages = changes.map((change) => anOutboxMessage({ topic, ...change }))
+    const results = await publisher.publish(messages, AbortSignal.timeout(20_000))
+    expect(results.filter((result) => result.status === 'failed')).toEqual([])
+    return messages
+  }
+
+  async function consume(
+    queue: string,
+    options: Partial<RabbitmqConsumerOptions>,
+    work?: (delivery: Delivery, count: number) => unknown,
+  ): Promise<Prepared> {
+    const prepared = prepare(queue, options, work)
+    await prepared.started()
+    return prepared
+  }
+
+  function prepare(
+    queue: string,
+    options: Partial<RabbitmqConsumerOptions>,
+    work: (delivery: Delivery, count: number) => unknown = () => {},
+  ): Prepared {
+    const deliveries: Delivery[] = []
+    const events: string[] = []
+    const consumer = createRabbitmqConsumer({
+      connect: () => connect(url),
+      queue,
+      handler: async (delivery) => void (await work(delivery, deliveries.push(delivery))),
+      onEvent: (event: ConsumerEvent) => void events.push(event.type),
+      ...options,
+    })
+    consumers.push(consumer)
+    return { consumer, deliveries, events, started: () => consumer.start() }
+  }
+})
+
+interface Prepared {
+  readonly consumer: Consumer
+  readonly deliveries: readonly Delivery[]
+  readonly events: readonly string[]
+  readonly started: () => Promise<void>
+}
+
+function failOnce(_delivery: Delivery, count: number): void {
+  if (count === 1) throw new Error('not yet')
+}
+
+async function depthOf(queue: string): Promise<number> {
+  return withChannel(url, async (channel) => (await channel.checkQueue(queue)).messageCount)
+}

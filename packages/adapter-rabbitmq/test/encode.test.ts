@@ -1,0 +1,79 @@
+import { anOutboxMessage } from '@malote/outbox-core/testing'
+import type { OutboxMessage } from '@malote/outbox-core'
+import { describe, expect, it } from 'vitest'
+import { attemptOf, decode } from '../src/decode.ts'
+import { encode, type EncodedMessage } from '../src/encode.ts'
+
+const options = {
+  source: '/tests',
+  maxMessageBytes: 100,
+  route: (topic: string) => ({ exchange: 'events', routingKey: topic }),
+}
+
+const encoded = (change: Partial<OutboxMessage>): EncodedMessage =>
+  encode(anOutboxMessage(change), options) as EncodedMessage
+
+/** A message as the broker hands it back. */
+const received = ({ content, properties, routingKey }: EncodedMessage, more = {}): Parameters<typeof decode>[0] => ({
+  content,
+  fields: { deliveryTag: 1, redelivered: false, exchange: 'events', routingKey, consumerTag: 'c' },
+  properties: { ...properties, headers: { ...properties.headers, ...more } } as never,
+})
+
+describe('encoding', () => {
+  it('is mandatory, persistent and native where AMQP has a field', () => {
+    const createdAt = new Date('2026-02-28T23:59:59.900Z')
+    const { exchange, routingKey, properties } = encoded({ topic: 'orders', type: 'order.accepted', createdAt })
+
+    expect({ exchange, routingKey }).toEqual({ exchange: 'events', routingKey: 'orders' })
+    expect(properties).toMatchObject({
+      mandatory: true,
+      persistent: true,
+      type: 'order.accepted',
+      contentType: 'application/json',
+      timestamp: 1_772_323_199,
+    })
+    expect(properties.headers).toMatchObject({ 'cloudEvents:type': 'order.accepted', 'cloudEvents:source': '/tests' })
+  })
+
+  it.each([
+    [{ body: 'x'.repeat(101) }, 'permanent', 'TOO_LARGE'],
+    [{ headers: { CC: 'elsewhere' } }, 'permanent', 'UNENCODABLE'],
+    [{ headers: { ['h'.repeat(256)]: '' } }, 'permanent', 'UNENCODABLE'],
+    [{ contentType: 'c'.repeat(256) }, 'permanent', 'UNENCODABLE'],
+    [{ topic: 'ação'.repeat(50) }, 'retryable', 'INVALID_ROUTE'],
+  ] as const)('refuses %o as %s %s', (change, kind, code) => {
+    expect(encode(anOutboxMessage(change), options)).toMatchObject({ kind, code })
+  })
+
+  it('blames a route that throws, retryable', () => {
+    const route = (): never => {
+      throw new Error('no such topic')
+    }
+
+    expect(encode(anOutboxMessage(), { ...options, route })).toMatchObject({ kind: 'retryable', code: 'INVALID_ROUTE' })
+  })
+})
+
+describe('decoding', () => {
+  it("keeps the producer's headers and leaves out the broker's and our notes", () => {
+    const message = received(encoded({ headers: { 'x-tenant': 'b3' } }), {
+      'x-delivery-count': 2,
+      'x-first-death-queue': 'orders',
+      'malote-attempts': 3,
+    })
+
+    expect(decode(message).headers).toEqual({ 'x-tenant': 'b3' })
+  })
+
+  it('takes the topic a moved message had before it was moved', () => {
+    expect(decode(received(encoded({ topic: 'orders' }))).topic).toBe('orders')
+    expect(decode(received(encoded({ topic: 'moved' }), { 'malote-topic': 'orders' })).topic).toBe('orders')
+  })
+
+  it('counts attempts from our notes and from the broker', () => {
+    expect(attemptOf(received(encoded({})))).toBe(1)
+    expect(attemptOf(received(encoded({}), { 'malote-attempts': 2, 'x-delivery-count': 1 }))).toBe(4)
+    expect(attemptOf(received(encoded({}), { 'malote-attempts': 'many' }))).toBe(1)
+  })
+})
