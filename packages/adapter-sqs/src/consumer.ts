@@ -6,6 +6,7 @@ import { isFifo, resolveConsumer, type SqsConsumerOptions } from './options.ts'
 import { createReceiver } from './receiver.ts'
 import { createSettler, type Received } from './settle.ts'
 import { createHolds, type Hold } from './visibility.ts'
+import { within } from './within.ts'
 
 /** Longest a handler that was aborted may take to end before its message is given back over its head. */
 const afterAbortMs = 1_000
@@ -79,10 +80,10 @@ export function createSqsConsumer(options: SqsConsumerOptions): Consumer {
     isStopping = true
     const givenBack = settler.giveBackWaiting()
     await receiver.stop()
-    await Promise.race([handlers.whenBelow(), systemClock.sleep(graceMs)])
+    await within(graceMs, handlers.whenBelow())
     if (handlers.size > 0) {
       holds.abort(new Error('the consumer stops and the grace period is over'))
-      await Promise.race([handlers.whenBelow(), systemClock.sleep(afterAbortMs)])
+      await within(afterAbortMs, handlers.whenBelow())
       await holds.giveBack([...holds.all], 0)
     }
     await givenBack

@@ -6,6 +6,7 @@ import {
 } from '@aws-sdk/client-sqs'
 import { type ConsumerEvent, exponentialBackoff } from '@malote/outbox-core'
 import type { Clock } from '@malote/outbox-core/adapter'
+import { within } from './within.ts'
 
 export interface ReceiverOptions {
   readonly client: Pick<SQSClient, 'send'>
@@ -35,7 +36,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
   const { clock, report } = options
   const stopping = new AbortController()
   const backoff = exponentialBackoff({ baseMs: 200, maxMs: 10_000 })
-  const loops: Promise<void>[] = []
+  const requests = new Set<Promise<unknown>>()
   let failures = 0
 
   async function receive(asked: number): Promise<readonly Message[]> {
@@ -68,12 +69,17 @@ export function createReceiver(options: ReceiverOptions): Receiver {
     }
   }
 
+  async function tracked<Result>(request: Promise<Result>): Promise<Result> {
+    requests.add(request)
+    return await request.finally(() => requests.delete(request))
+  }
+
   async function once(): Promise<void> {
     const asked = Math.min(await options.room(), maxMessages)
     let messages: readonly Message[] = []
     let retryInMs = 0
     try {
-      if (!stopping.signal.aborted) messages = await receive(asked)
+      if (!stopping.signal.aborted) messages = await tracked(receive(asked))
       if (failures > 0 && !stopping.signal.aborted) {
         failures = 0
         report({ type: 'consumer.reconnected' })
@@ -94,11 +100,11 @@ export function createReceiver(options: ReceiverOptions): Receiver {
 
   return {
     start: (requests) => {
-      for (let index = 0; index < requests; index++) loops.push(loop())
+      for (let index = 0; index < requests; index++) void loop()
     },
     stop: async () => {
       stopping.abort()
-      await Promise.race([Promise.all(loops), clock.sleep(1_000)])
+      await within(1_000, Promise.allSettled(requests))
     },
   }
 }
