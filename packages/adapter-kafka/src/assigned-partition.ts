@@ -29,8 +29,13 @@ export interface RecordContext extends TopicPartition {
   readonly lost: AbortSignal
   /** Aborts when nothing more may begin: on loss and on stop. */
   readonly ending: AbortSignal
-  /** Messages whose handler runs. */
-  readonly running: Set<MessageId>
+  /** Handlers that run. Each has a signal of its own, which stays quiet once it has ended. */
+  readonly running: Set<RunningHandler>
+}
+
+export interface RunningHandler {
+  readonly id: MessageId
+  readonly telling: AbortController
 }
 
 export interface PartitionOptions {
@@ -111,7 +116,10 @@ export function createAssignedPartition(place: TopicPartition, options: Partitio
       mayRepeat || progress.open > 0 || progress.next === null || BigInt(firstOffset) >= progress.next,
     drain,
     lose: (error) => {
-      for (const id of context.running) options.report({ type: 'message.hold-lost', id, error })
+      for (const { id, telling } of context.running) {
+        options.report({ type: 'message.hold-lost', id, error })
+        telling.abort(error)
+      }
       losing.abort(error)
       return drain()
     },

@@ -46,11 +46,13 @@ export function createRecordHandler(
     attempt: number,
     context: RecordContext,
   ): Promise<DeliveryOutcome | null> {
-    const { topic, partition, lost, ending, running } = context
+    const { topic, partition, ending, running } = context
     if (ending.aborted) return null
-    const delivery: KafkaDelivery = { message, attempt, signal: lost, topic, partition, offset: record.offset }
-    running.add(message.id)
-    return deliver(options, delivery).finally(() => running.delete(message.id))
+    const handler = { id: message.id, telling: new AbortController() }
+    const { signal } = handler.telling
+    running.add(handler)
+    const delivery: KafkaDelivery = { message, attempt, signal, topic, partition, offset: record.offset }
+    return deliver(options, delivery).finally(() => running.delete(handler))
   }
 
   return async (record, context) => {
