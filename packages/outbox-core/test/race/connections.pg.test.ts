@@ -87,7 +87,7 @@ describe('a server that ends the session in the moment it begins', () => {
     })
     pool.on('error', () => {})
 
-    await expect(openConnections(pool, systemClock, () => {})).rejects.toThrow()
+    await expect(openConnections(pool, systemClock, () => {})).rejects.toThrow('connection')
 
     server.close()
     await pool.end()

@@ -95,10 +95,10 @@ function startWriters(
   world: { count: number; keys: number; random: () => number; committed: Map<string, string> },
 ): { stop(): Promise<number> } {
   const outbox = createOutbox()
-  let isStopped = false
+  const stopping = new AbortController()
   const write = async (): Promise<void> => {
     const client = await bench.pool.connect()
-    while (!isStopped) {
+    while (!stopping.signal.aborted) {
       const keys = [...new Set([1, 2, 3].map(() => `key ${String(Math.floor(world.random() * world.keys))}`))].sort()
       await client.query('begin')
       const { rows } = await client.query(
@@ -123,7 +123,7 @@ function startWriters(
   const writers = Array.from({ length: world.count }, write)
   return {
     stop: async () => {
-      isStopped = true
+      stopping.abort()
       await Promise.all(writers)
       return world.committed.size
     },

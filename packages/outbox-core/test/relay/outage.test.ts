@@ -83,7 +83,7 @@ describe('a batch that is rejected while others pass', () => {
   it.each([1, 2, 37, 64])(
     'is halved until its culprit (number %i of 64) is alone and pays, and no other',
     (culprit) => {
-      const { outage, next } = setup()
+      const { outage } = setup()
       const paid: number[] = []
       const sent: number[] = []
       let fresh: readonly BufferedMessage[] = range(1, 64)

@@ -27,7 +27,7 @@ describe('the schedule', () => {
     const first = schedule.take(2)
 
     expect(seqsOf(first)).toEqual([1, 4])
-    expect(seqsOf(schedule.take(10)).sort()).toEqual([3, 5])
+    expect(new Set(seqsOf(schedule.take(10)))).toEqual(new Set([3, 5]))
     expect(schedule.length).toBe(1)
   })
 
@@ -73,7 +73,7 @@ describe('the schedule', () => {
     schedule.dropOrder('a')
     schedule.add(aBuffered(3, 'a'))
 
-    expect(seqsOf(schedule.take(10)).sort()).toEqual([2, 3])
+    expect(new Set(seqsOf(schedule.take(10)))).toEqual(new Set([2, 3]))
   })
 
   it('gives back what waits of a lane', () => {
