@@ -4,6 +4,7 @@ import { describeEnvironment, type Environment } from './harness/environment.ts'
 import { toJson } from './harness/report.ts'
 import { createBenchServer } from './harness/server.ts'
 import { plainTable, round, tableRows } from './harness/table.ts'
+import { writeDocs } from './harness/write-docs.ts'
 import { questions } from './questions/index.ts'
 
 const usage = `npm run bench                     every question, under 15 minutes
@@ -55,7 +56,8 @@ async function measure(chosen: typeof questions): Promise<void> {
         log(`  = ${name}: ${round(figure.median)} ${figure.unit} (${round(figure.min)} … ${round(figure.max)})`)
       log(`  took ${((performance.now() - start) / 1000).toFixed(1)} s`)
     }
-    report(environment, answers)
+    report(answers)
+    if (flags['write-docs']) await writeDocs({ environment, command: commandLine(), questions: chosen, answers })
   } finally {
     await server.close()
   }
@@ -69,9 +71,13 @@ async function environmentOf(server: ReturnType<typeof createBenchServer>): Prom
   return environment
 }
 
-function report(_environment: Environment, answers: ReadonlyMap<string, Answer>): void {
+function report(answers: ReadonlyMap<string, Answer>): void {
   const rows = [...answers].flatMap(([name, answer]) => tableRows(name, answer))
   const print = flags.json ? console.error : console.log
   print(`\n${plainTable(rows)}`)
   if (flags.json) console.log(JSON.stringify(toJson(answers)))
+}
+
+function commandLine(): string {
+  return ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
 }
