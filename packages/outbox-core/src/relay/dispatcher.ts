@@ -79,7 +79,13 @@ export class Dispatcher {
 
   /** Forgets what waits to be sent of these messages' kind; what is in flight goes on. */
   drop(isDropped: (message: BufferedMessage) => boolean): void {
-    for (const message of this.#outage.remove(isDropped)) this.#parts.buffer.drop(message)
+    const { buffer, schedule } = this.#parts
+    const dropped = this.#outage.remove(isDropped)
+    if (dropped.length === 0) return
+    for (const message of dropped) buffer.drop(message)
+    // They kept their orders busy. When their lane comes back in this session, nobody else would free these.
+    const waiting = this.#outage.waitingOrders()
+    schedule.release(dropped.filter(({ order }) => order !== null && !waiting.has(order)))
   }
 
   async #publish(piece: Piece): Promise<void> {
