@@ -37,6 +37,8 @@ export interface Health {
   readonly stuck: readonly string[]
   /** Messages left in the outbox after the drain. */
   readonly left: number
+  /** The messages that waited longest from commit to first publish, for a look at what held them up. */
+  readonly slowest: readonly string[]
 }
 
 /** Runs writers, relays and consumers, hurts them by the seed's plan, lets them finish, and judges what happened. */
@@ -70,7 +72,7 @@ export async function runChaos(
     )
     return {
       history,
-      health: { relayConnections, memory, idle, stuck, left },
+      health: { relayConnections, memory, idle, stuck, left, slowest: slowest(history) },
       report: { seed: options.seed, seconds: options.seconds, faults, ...checkHistory(history) },
     }
   } finally {
@@ -132,4 +134,19 @@ function idleSince(cluster: Cluster, sinceMs: number): string[] {
   const living = (role: RoleName): string[] => cluster.of(role).flatMap(({ process }) => process?.name ?? [])
   const consumers = living('consumer')
   return [...living('relay').filter(isIdle), ...(consumers.every(isIdle) ? consumers : [])]
+}
+
+function slowest({ committed, publications }: History): string[] {
+  const first = new Map(publications.toReversed().map((publication) => [publication.id, publication]))
+  return committed
+    .flatMap(({ id, lane, atMs }) => {
+      const publication = first.get(id)
+      return publication === undefined ? [] : [{ ...publication, lane, atMs, waitedMs: publication.startedAtMs - atMs }]
+    })
+    .sort((a, b) => b.waitedMs - a.waitedMs)
+    .slice(0, 8)
+    .map(
+      ({ id, lane, relay, waitedMs, atMs }) =>
+        `${id} lane ${String(lane)} ${relay} ${String(Math.round(waitedMs))} ms from ${String(Math.round(atMs))}`,
+    )
 }

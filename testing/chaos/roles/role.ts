@@ -26,6 +26,9 @@ export const variants = [
   'zombie-failures',
   'retry-without-fence',
   'floor-without-locks',
+  /** Takes nothing out: a message that ends the process which publishes it. */
+  'poison-exits',
+  'poison-exhausts-memory',
 ] as const
 export type Variant = (typeof variants)[number]
 

@@ -33,9 +33,23 @@ function publishVariant(publisher: Publisher, variant: Variant, leaseMs: number)
         await sleep(100)
         return nowMs() - startedAtMs > leaseMs ? batch.map(failed) : publisher.publish(batch, signal)
       }
+    case 'poison-exits':
+    case 'poison-exhausts-memory':
+      return (batch, signal) => {
+        if (!batch.some(({ type }) => type === poisonType)) return publisher.publish(batch, signal)
+        return variant === 'poison-exits' ? process.exit(1) : exhaustMemory()
+      }
     default:
       return null
   }
+}
+
+/** Type of the message that kills whoever publishes it. */
+export const poisonType = 'chaos.poison'
+
+function exhaustMemory(): never {
+  const kept: number[][] = []
+  for (;;) kept.push(Array.from({ length: 100_000 }, (_, index) => index + kept.length))
 }
 
 const failed = ({ id }: OutboxMessage): PublishResult => ({
