@@ -59,7 +59,7 @@ export function statementOf(text: string): Statement {
   if (/update \S*lanes\S* .*set owner = /.test(sql) && sql.includes('skip locked')) return 'acquire'
   if (sql.includes('insert into') && sql.includes('dead_letters')) return 'bury'
   if (/update \S*messages\S* .*set available_at/.test(sql)) return 'retry'
-  if (/delete from \S*messages\S* as \w+ using unnest/.test(sql)) return 'settle'
+  if (/delete from \S*messages\S* /.test(sql) && !sql.includes('insert into')) return 'settle'
   if (sql.includes('cross join lateral') && sql.includes('payload')) return 'read'
   return 'other'
 }

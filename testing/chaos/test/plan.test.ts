@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest'
+import { faultKinds, planFaults } from '../plan.ts'
+
+const options = { seconds: 60, leaseMs: 3_000, kinds: faultKinds, everyMs: 2_500 }
+
+describe('a plan of faults', () => {
+  it('is the same for the same seed and another for another', () => {
+    expect(planFaults({ ...options, seed: 1 })).toEqual(planFaults({ ...options, seed: 1 }))
+    expect(planFaults({ ...options, seed: 1 })).not.toEqual(planFaults({ ...options, seed: 2 }))
+  })
+
+  it('has every kind of fault before it has one again', () => {
+    const kinds = planFaults({ ...options, seed: 3 }).map(({ kind }) => kind)
+
+    expect(new Set(kinds.slice(0, faultKinds.length))).toEqual(new Set(faultKinds))
+  })
+
+  it('names a point for a kill at a failpoint and pauses for twice the lease', () => {
+    for (const fault of planFaults({ ...options, seconds: 600, seed: 4 })) {
+      expect(fault.point === null).toBe(!fault.kind.endsWith('-at-failpoint'))
+      if (fault.kind === 'pause-relay') expect(fault.forMs).toBe(6_000)
+    }
+  })
+})
