@@ -79,16 +79,16 @@ async function launch(java: readonly string[], settingsFile: string, folder: str
       reject(new Error(`Kafka ended with ${String(code)} before it was ready:\n${log.join('\n')}`)),
     )
   })
-  endWithThisProcess(broker)
+  endWithThisProcess(broker, folder)
   broker.unref()
   return broker
 }
 
 /** However this process ends, also by SIGKILL, its end of the pipe closes and the guard ends the broker. */
-function endWithThisProcess(broker: ChildProcess): void {
+function endWithThisProcess(broker: ChildProcess, folder: string): void {
   if (process.platform === 'win32') return
-  const command = 'cat >/dev/null; kill -9 "$1"'
-  const guard = spawn('sh', ['-c', command, 'guard', String(broker.pid)], {
+  const command = 'cat >/dev/null; kill -9 "$1"; rm -rf "$2"'
+  const guard = spawn('sh', ['-c', command, 'guard', String(broker.pid), folder], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
   })

@@ -51,77 +51,94 @@ export interface PartitionOptions {
 }
 
 export function createAssignedPartition(place: TopicPartition, options: PartitionOptions): AssignedPartition {
-  const progress = createProgress()
-  const chains = new Map<string, FetchedRecord[]>()
-  const ends = new Set<Promise<void>>()
-  const losing = new AbortController()
-  const draining = new AbortController()
-  const context: RecordContext = {
-    ...place,
-    lost: losing.signal,
-    ending: draining.signal,
-    running: new Set(),
-  }
-  let mayRepeat = false
+  return new Holding(place, options)
+}
 
-  function enqueue(record: FetchedRecord): void {
-    const key = options.sequential ? '' : (record.key?.toString('latin1') ?? `\0${record.offset}`)
-    const chain = chains.get(key)
+class Holding implements AssignedPartition {
+  readonly topic: string
+  readonly partition: number
+  readonly #options: PartitionOptions
+  readonly #context: RecordContext
+  readonly #progress = createProgress()
+  readonly #chains = new Map<string, FetchedRecord[]>()
+  readonly #ends = new Set<Promise<void>>()
+  readonly #losing = new AbortController()
+  readonly #draining = new AbortController()
+  #mayRepeat = false
+
+  constructor({ topic, partition }: TopicPartition, options: PartitionOptions) {
+    this.topic = topic
+    this.partition = partition
+    this.#options = options
+    this.#context = {
+      topic,
+      partition,
+      lost: this.#losing.signal,
+      ending: this.#draining.signal,
+      running: new Set(),
+    }
+  }
+
+  get finished(): bigint | null {
+    return this.#progress.finished
+  }
+
+  get open(): number {
+    return this.#progress.open
+  }
+
+  take(records: readonly FetchedRecord[]): void {
+    if (this.#context.ending.aborted) return
+    for (const record of records) {
+      const offset = BigInt(record.offset)
+      if (this.#progress.next !== null && offset < this.#progress.next) continue
+      this.#mayRepeat = false
+      this.#progress.take(offset)
+      this.#enqueue(record)
+    }
+  }
+
+  rejoined(): void {
+    this.#mayRepeat = true
+  }
+
+  continues(firstOffset: string): boolean {
+    const { open, next } = this.#progress
+    return this.#mayRepeat || open > 0 || next === null || BigInt(firstOffset) >= next
+  }
+
+  async drain(): Promise<void> {
+    this.#draining.abort()
+    await Promise.all(this.#ends)
+  }
+
+  lose(error: Error): Promise<void> {
+    for (const { id, telling } of this.#context.running) {
+      this.#options.report({ type: 'message.hold-lost', id, error })
+      telling.abort(error)
+    }
+    this.#losing.abort(error)
+    return this.drain()
+  }
+
+  #enqueue(record: FetchedRecord): void {
+    const key = this.#options.sequential ? '' : (record.key?.toString('latin1') ?? `\0${record.offset}`)
+    const chain = this.#chains.get(key)
     if (chain !== undefined) return void chain.push(record)
     const started = [record]
-    chains.set(key, started)
-    const end = run(key, started).finally(() => ends.delete(end))
-    ends.add(end)
+    this.#chains.set(key, started)
+    const end = this.#run(key, started).finally(() => this.#ends.delete(end))
+    this.#ends.add(end)
   }
 
-  async function run(key: string, chain: FetchedRecord[]): Promise<void> {
-    await options.after
+  async #run(key: string, chain: FetchedRecord[]): Promise<void> {
+    await this.#options.after
     for (let record = chain[0]; record !== undefined; record = chain[0]) {
-      if (context.ending.aborted || !(await options.handle(record, context))) return
+      if (this.#context.ending.aborted || !(await this.#options.handle(record, this.#context))) return
       chain.shift()
-      progress.finish(BigInt(record.offset))
-      options.onProgress()
+      this.#progress.finish(BigInt(record.offset))
+      this.#options.onProgress()
     }
-    chains.delete(key)
-  }
-
-  async function drain(): Promise<void> {
-    draining.abort()
-    await Promise.all(ends)
-  }
-
-  return {
-    topic: place.topic,
-    partition: place.partition,
-    get finished() {
-      return progress.finished
-    },
-    get open() {
-      return progress.open
-    },
-    take: (records) => {
-      if (context.ending.aborted) return
-      for (const record of records) {
-        const offset = BigInt(record.offset)
-        if (progress.next !== null && offset < progress.next) continue
-        mayRepeat = false
-        progress.take(offset)
-        enqueue(record)
-      }
-    },
-    rejoined: () => {
-      mayRepeat = true
-    },
-    continues: (firstOffset) =>
-      mayRepeat || progress.open > 0 || progress.next === null || BigInt(firstOffset) >= progress.next,
-    drain,
-    lose: (error) => {
-      for (const { id, telling } of context.running) {
-        options.report({ type: 'message.hold-lost', id, error })
-        telling.abort(error)
-      }
-      losing.abort(error)
-      return drain()
-    },
+    this.#chains.delete(key)
   }
 }

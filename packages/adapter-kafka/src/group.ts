@@ -36,90 +36,113 @@ export function createGroup(
   stopping: AbortSignal,
   events: GroupEvents,
 ): Group {
-  const { consumer, report } = options
-  const met = Promise.withResolvers<void>()
-  let member: string | null = null
-  let asked = ''
-  let failures = 0
+  return new Membership(options, clock, stopping, events)
+}
 
-  function onJoined({ memberId, memberAssignment }: Joined): void {
-    const places = Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
-      partitions.map((partition) => ({ topic, partition })),
-    )
-    events.assigned(places, member !== memberId)
-    member = memberId
-    met.resolve()
-    if (failures > 0) report({ type: 'consumer.reconnected' })
-    failures = 0
-  }
+class Membership implements Group {
+  readonly #options: ResolvedKafkaConsumerOptions
+  readonly #clock: Clock
+  readonly #stopping: AbortSignal
+  readonly #events: GroupEvents
+  readonly #met = Promise.withResolvers<void>()
+  #memberId: string | null = null
+  #asked = ''
+  #failures = 0
 
-  function onCrashed({ error, restart }: Crashed): void {
-    if (stopping.aborted) return
-    if (member === null && !restart) return met.reject(error)
-    const retryInMs = options.reconnectBackoff(++failures)
-    events.disconnected(error)
-    report({ type: 'consumer.disconnected', error, retryInMs })
-    if (!restart) void reconnect(retryInMs)
-  }
-
-  async function reconnect(afterMs: number): Promise<void> {
-    await clock.sleep(afterMs, stopping)
-    if (stopping.aborted) return
-    try {
-      await consumer.connect()
-      await run()
-    } catch (error) {
-      onCrashed({ error: error instanceof Error ? error : new Error(String(error)), restart: false })
-    }
+  constructor(options: ResolvedKafkaConsumerOptions, clock: Clock, stopping: AbortSignal, events: GroupEvents) {
+    this.#options = options
+    this.#clock = clock
+    this.#stopping = stopping
+    this.#events = events
   }
 
   /**
    * Of the two clients only Confluent's can be asked for the assignment. It refuses listeners, and the settings that kafkajs takes
    * here belong into its configuration.
    */
-  const isTold = consumer.assignment === undefined
-  const run = (): Promise<void> =>
-    consumer.run({
-      ...(isTold ? { autoCommit: false } : {}),
-      eachBatchAutoResolve: false,
-      eachBatch: (fetched) => (refresh(), events.eachBatch(fetched)),
-    })
+  get #isTold(): boolean {
+    return this.#options.consumer.assignment === undefined
+  }
 
-  function refresh(): void {
-    if (consumer.assignment === undefined) return
-    const places = consumer.assignment()
+  async start(): Promise<void> {
+    const { consumer } = this.#options
+    if (this.#isTold) {
+      consumer.on?.('consumer.group_join', ({ payload }) => this.#onJoined(payload as Joined))
+      consumer.on?.('consumer.crash', ({ payload }) => this.#onCrashed(payload as Crashed))
+    }
+    this.#met.promise.catch(() => {}) // Told below to whoever waits; nobody does once the group has met.
+    this.#stopping.addEventListener('abort', () =>
+      this.#met.reject(new OutboxError('CONSUMER_STATE', 'stopped before the start')),
+    )
+    try {
+      await this.#join()
+    } catch (error) {
+      await this.leave().catch(() => {}) // What failed is the start: its error is the one to tell.
+      throw error
+    }
+  }
+
+  refresh(): void {
+    const places = this.#options.consumer.assignment?.()
+    if (places === undefined) return
     const now = places.map(({ topic, partition }) => `${topic}/${String(partition)}`).join(' ')
-    if (now === asked) return
-    asked = now
-    events.assigned(places, false)
+    if (now === this.#asked) return
+    this.#asked = now
+    this.#events.assigned(places, false)
   }
 
-  async function join(): Promise<void> {
+  leave(): Promise<void> {
+    return this.#options.consumer.disconnect()
+  }
+
+  async #join(): Promise<void> {
+    const { consumer, fromBeginning } = this.#options
+    const topics = [...this.#options.topics]
     await consumer.connect()
-    const topics = [...options.topics]
-    await consumer.subscribe(isTold ? { topics, fromBeginning: options.fromBeginning } : { topics })
-    await run()
-    if (isTold) await met.promise
+    await consumer.subscribe(this.#isTold ? { topics, fromBeginning } : { topics })
+    await this.#run()
+    if (this.#isTold) await this.#met.promise
   }
 
-  return {
-    start: async () => {
-      if (isTold) {
-        consumer.on?.('consumer.group_join', ({ payload }) => onJoined(payload as Joined))
-        consumer.on?.('consumer.crash', ({ payload }) => onCrashed(payload as Crashed))
-      }
-      met.promise.catch(() => {}) // Told below to whoever waits; nobody does once the group has met.
-      stopping.addEventListener('abort', () =>
-        met.reject(new OutboxError('CONSUMER_STATE', 'stopped before the start')),
-      )
-      try {
-        await join()
-      } catch (error) {
-        await consumer.disconnect().catch(() => {}) // What failed is the start: its error is the one to tell.
-        throw error
-      }
-    },
-    refresh,
-    leave: () => consumer.disconnect(),
+  #run(): Promise<void> {
+    return this.#options.consumer.run({
+      ...(this.#isTold ? { autoCommit: false } : {}),
+      eachBatchAutoResolve: false,
+      eachBatch: (fetched) => {
+        this.refresh()
+        return this.#events.eachBatch(fetched)
+      },
+    })
+  }
+
+  #onJoined({ memberId, memberAssignment }: Joined): void {
+    const places = Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
+      partitions.map((partition) => ({ topic, partition })),
+    )
+    this.#events.assigned(places, this.#memberId !== memberId)
+    this.#memberId = memberId
+    this.#met.resolve()
+    if (this.#failures > 0) this.#options.report({ type: 'consumer.reconnected' })
+    this.#failures = 0
+  }
+
+  #onCrashed({ error, restart }: Crashed): void {
+    if (this.#stopping.aborted) return
+    if (this.#memberId === null && !restart) return this.#met.reject(error)
+    const retryInMs = this.#options.reconnectBackoff(++this.#failures)
+    this.#events.disconnected(error)
+    this.#options.report({ type: 'consumer.disconnected', error, retryInMs })
+    if (!restart) void this.#reconnect(retryInMs)
+  }
+
+  async #reconnect(afterMs: number): Promise<void> {
+    await this.#clock.sleep(afterMs, this.#stopping)
+    if (this.#stopping.aborted) return
+    try {
+      await this.#options.consumer.connect()
+      await this.#run()
+    } catch (error) {
+      this.#onCrashed({ error: error instanceof Error ? error : new Error(String(error)), restart: false })
+    }
   }
 }

@@ -20,72 +20,79 @@ export interface ProducerPool {
 
 /** @throws OutboxError `INVALID_OPTION` when `create` makes a producer that says it is not idempotent */
 export function createProducerPool(create: () => KafkaProducer, size: number): ProducerPool {
-  // Made at once, and connected on first use, so that a wrong setting shows at start and not at the first message.
-  const unused = [checked(create())]
-  const idle: KafkaProducer[] = []
-  const waiting: (() => void)[] = []
-  const leaving = new Set<Promise<void>>()
-  let live = 0
+  return new Pool(create, size)
+}
 
-  async function acquire(signal: AbortSignal): Promise<KafkaProducer> {
-    for (;;) {
-      signal.throwIfAborted()
-      const ready = idle.pop()
-      if (ready !== undefined) return ready
-      if (live < size) return connectOne(signal)
-      await orAborted(new Promise<void>((resolve) => waiting.push(resolve)), signal)
+class Pool implements ProducerPool {
+  readonly #create: () => KafkaProducer
+  readonly #size: number
+  // Made at once, and connected on first use, so that a wrong setting shows at start and not at the first message.
+  readonly #unused: KafkaProducer[]
+  readonly #idle: KafkaProducer[] = []
+  readonly #waiting: (() => void)[] = []
+  readonly #leaving = new Set<Promise<void>>()
+  #live = 0
+
+  constructor(create: () => KafkaProducer, size: number) {
+    this.#create = create
+    this.#size = size
+    this.#unused = [checked(create())]
+  }
+
+  async use<Result>(task: (producer: KafkaProducer) => Promise<Result>, signal: AbortSignal): Promise<Result> {
+    const producer = await this.#acquire(signal)
+    const work = task(producer)
+    try {
+      const result = await orAborted(work, signal)
+      this.#idle.push(producer)
+      this.#wakeAll()
+      return result
+    } catch (error) {
+      this.#retire(producer, work)
+      throw error
     }
   }
 
-  async function connectOne(signal: AbortSignal): Promise<KafkaProducer> {
-    live++
-    const producer = unused.pop() ?? checked(create())
+  async close(): Promise<void> {
+    for (const producer of this.#idle.splice(0)) this.#retire(producer, Promise.resolve())
+    await within(goodbyeMs, Promise.all(this.#leaving), systemClock)
+  }
+
+  async #acquire(signal: AbortSignal): Promise<KafkaProducer> {
+    for (;;) {
+      signal.throwIfAborted()
+      const ready = this.#idle.pop()
+      if (ready !== undefined) return ready
+      if (this.#live < this.#size) return this.#connectOne(signal)
+      await orAborted(new Promise<void>((resolve) => this.#waiting.push(resolve)), signal)
+    }
+  }
+
+  async #connectOne(signal: AbortSignal): Promise<KafkaProducer> {
+    this.#live++
+    const producer = this.#unused.pop() ?? checked(this.#create())
     const connecting = producer.connect()
     try {
       await orAborted(connecting, signal)
       return producer
     } catch (error) {
-      retire(producer, connecting)
+      this.#retire(producer, connecting)
       if (signal.aborted) throw error
-      throw new PublishOutageError(
-        `cannot connect to Kafka: ${error instanceof Error ? error.message : String(error)}`,
-        {
-          cause: error,
-        },
-      )
+      const why = error instanceof Error ? error.message : String(error)
+      throw new PublishOutageError(`cannot connect to Kafka: ${why}`, { cause: error })
     }
   }
 
-  function retire(producer: KafkaProducer, work: Promise<unknown>): void {
-    live--
-    wakeOne()
-    const left = leave(producer, work).finally(() => leaving.delete(left))
-    leaving.add(left)
+  #retire(producer: KafkaProducer, work: Promise<unknown>): void {
+    this.#live--
+    this.#wakeAll()
+    const left = leave(producer, work).finally(() => this.#leaving.delete(left))
+    this.#leaving.add(left)
   }
 
   // A waiter that gave up is woken in vain and passes nothing on: so all look again.
-  function wakeOne(): void {
-    for (const wake of waiting.splice(0)) wake()
-  }
-
-  return {
-    use: async (task, signal) => {
-      const producer = await acquire(signal)
-      const work = task(producer)
-      try {
-        const result = await orAborted(work, signal)
-        idle.push(producer)
-        wakeOne()
-        return result
-      } catch (error) {
-        retire(producer, work)
-        throw error
-      }
-    },
-    close: async () => {
-      for (const producer of idle.splice(0)) retire(producer, Promise.resolve())
-      await within(goodbyeMs, Promise.all(leaving), systemClock)
-    },
+  #wakeAll(): void {
+    for (const wake of this.#waiting.splice(0)) wake()
   }
 }
 

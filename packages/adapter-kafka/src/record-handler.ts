@@ -25,9 +25,9 @@ export function createRecordHandler(
 
   /** Until it is accepted: a dead letter that is nowhere would be a loss. */
   async function deadLetter(id: MessageId | null, dead: DeadRecord, context: RecordContext): Promise<boolean> {
-    const letter = { topic: options.deadLetterTopic(dead.topic), messages: [encodeDeadLetter(dead)] }
     for (let failures = 1; !context.ending.aborted; failures++) {
       try {
+        const letter = { topic: options.deadLetterTopic(dead.topic), messages: [encodeDeadLetter(dead)] }
         await pool.use((producer) => producer.send(letter), context.lost)
         return true
       } catch (error) {
