@@ -31,7 +31,10 @@ export async function openConnection(connect: Connect): Promise<LiveConnection> 
   let heardAtMs = systemClock.monotonicMs()
   model.on('error', (error: Error) => (failure = error))
   model.on('close', (error?: Error) => lost.abort(failure ?? error ?? new Error('the connection was closed')))
-  model.on('blocked', (reason: string) => (blocked = reason))
+  model.on('blocked', (reason: string) => {
+    blocked = reason
+    heardAtMs = systemClock.monotonicMs()
+  })
   model.on('unblocked', () => (blocked = null))
   return {
     model,
