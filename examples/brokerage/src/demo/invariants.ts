@@ -1,14 +1,15 @@
 import type { FeedResult } from './feed-orders.ts'
 import type { Measurement, Verification } from './measure.ts'
+import type { Tally } from './processes.ts'
 
-export interface Evidence {
+export interface Evidence extends Tally {
   readonly feed: FeedResult
   readonly measured: Measurement
   readonly verified: Verification
   readonly relayKills: number
   readonly relayKillsWanted: number
-  /** Messages consumers have given up on; the relay's own are in `measured`. */
-  readonly consumerDeadLetters: number
+  /** Whether the broker was stopped in the middle of the run. */
+  readonly brokerOutage: boolean
 }
 
 export interface Invariant {
@@ -30,6 +31,7 @@ export function checkInvariants(evidence: Evidence): readonly Invariant[] {
     equal('every key is applied in the order its messages were added', verified.keyOrderViolations, 0),
     equal('the outbox is empty', measured.messagesWaiting, 0),
     equal('nothing is dead-lettered', deadLetters, 0),
+    ...(evidence.brokerOutage ? [equal('the outage cost no message an attempt', evidence.relayRetries, 0)] : []),
     equal('every order the API promised exists', verified.missingOrders, 0),
     equal('a repeated request names the order of the first', feed.mismatchedReplays, 0),
     equal('every order is settled, compensated or cancelled', closed, measured.accepted),

@@ -4,14 +4,21 @@ import { type Child, startChild } from './child.ts'
 /** The roles that consume; each is the `main.ts` of its folder. */
 const consumerFolders = ['orders', 'balances', 'notification', 'audit', 'reports'] as const
 
+export interface Tally {
+  /** Messages consumers have given up on. The relay's own dead letters are in the database. */
+  readonly consumerDeadLetters: number
+  /** Attempts that cost a message one of its tries. */
+  readonly relayRetries: number
+}
+
 /** Every process of one demo. */
 export interface Processes {
   startServices(env: Readonly<Record<string, string>>): Promise<Child>
-  /** @returns the exchange, the API and the consumers, ready */
-  startRoles(
-    env: Readonly<Record<string, string>>,
-  ): Promise<{ api: Child; exchange: Child; consumers: readonly Child[] }>
+  /** Starts the exchange, the API and the consumers. Resolves when all are ready. */
+  startRoles(env: Readonly<Record<string, string>>): Promise<{ readonly api: Child; readonly exchange: Child }>
   startRelay(env: Readonly<Record<string, string>>, holdAt: HoldPoint | null): Promise<Child>
+  /** What the processes have reported, over all of their lives. */
+  readonly tally: Tally
   /** Rejects when a process ends that nobody ended. */
   readonly unexpectedEnd: Promise<never>
   /** Ends the relay as a crash would. */
@@ -22,6 +29,7 @@ export interface Processes {
 
 export function createProcesses(): Processes {
   const roles = new Set<Child>()
+  const tally = { consumerDeadLetters: 0, relayRetries: 0 }
   let services: Child | undefined
   const expected = new WeakSet<Child>()
   let fail: (error: Error) => void = () => {}
@@ -32,6 +40,10 @@ export function createProcesses(): Processes {
 
   async function start(entry: string, env: Readonly<Record<string, string>>, detached = false): Promise<Child> {
     const child = await startChild({ entry, env, detached })
+    child.onEvent((name) => {
+      if (name === 'message.retry-scheduled') tally.relayRetries++
+      if (name === 'message.dead-lettered' && entry !== 'relay/main.ts') tally.consumerDeadLetters++
+    })
     void child.exited.then(() => {
       roles.delete(child)
       if (!expected.has(child)) fail(new Error(`${entry} ended although nobody asked it to`))
@@ -51,6 +63,7 @@ export function createProcesses(): Processes {
   }
 
   return {
+    tally,
     unexpectedEnd,
     startServices: async (env) => {
       services = await start('demo/services.ts', env, true)
@@ -59,11 +72,11 @@ export function createProcesses(): Processes {
     startRoles: async (env) => {
       const exchange = await startRole('b3/main.ts', env)
       const withExchange = { ...env, B3_URL: exchange.urls['b3'] ?? '' }
-      const [api, ...consumers] = await Promise.all([
+      const [api] = await Promise.all([
         startRole('api/main.ts', withExchange),
         ...consumerFolders.map((folder) => startRole(`${folder}/main.ts`, withExchange)),
       ])
-      return { api, exchange, consumers }
+      return { api, exchange }
     },
     startRelay: (env, holdAt) =>
       startRole('relay/main.ts', holdAt === null ? env : { ...env, HOLD_FIRST_PUBLISH: holdAt }),

@@ -35,7 +35,7 @@ export interface DemoRun extends Evidence {
 }
 
 /** Longest time without any change before the run is called stuck. Above every backoff and visibility timeout of the demo. */
-const stuckMs = 60_000
+const stuckMs = 90_000
 
 /**
  * Runs the whole brokerage once: services, roles, requests, kills, until nothing is on its way any more. Leaves everything
@@ -99,7 +99,7 @@ async function runRoles(context: RunContext): Promise<DemoRun> {
   watcher.said('starting the exchange, the API, the relay and the consumers')
   const progress = createFeedProgress(lines.length)
   const done = new AbortController()
-  const [{ api, exchange, consumers }, killer] = await Promise.all([
+  const [{ api, exchange }, killer] = await Promise.all([
     processes.startRoles(env),
     createRelayKiller({
       kills: options.killRelay,
@@ -110,11 +110,6 @@ async function runRoles(context: RunContext): Promise<DemoRun> {
       random: seededRandom(options.seed),
     }),
   ])
-  let consumerDeadLetters = 0
-  for (const consumer of consumers)
-    consumer.onEvent((name) => {
-      if (name === 'message.dead-lettered') consumerDeadLetters++
-    })
   const outage = breakBroker(context, progress)
   const watching = watchUntilQuiet(context, progress, killer, () => feed !== undefined)
   let feed: FeedResult | undefined
@@ -124,7 +119,10 @@ async function runRoles(context: RunContext): Promise<DemoRun> {
     signal: done.signal,
     onAnswer: () => progress.note(),
   }).then((result) => (feed = result))
-  const [measured, fed] = await Promise.all([watching, feeding, outage])
+  const killerFailed = new Promise<never>((_resolve, reject) => {
+    killer.finished.catch(reject)
+  })
+  const [measured, fed] = await Promise.race([killerFailed, Promise.all([watching, feeding, outage])])
   done.abort()
   await killer.finished
   return {
@@ -133,7 +131,8 @@ async function runRoles(context: RunContext): Promise<DemoRun> {
     verified: await verify(pool, fed.orderIds),
     relayKills: killer.kills,
     relayKillsWanted: options.killRelay,
-    consumerDeadLetters,
+    ...processes.tally,
+    brokerOutage: options.brokerOutageSeconds > 0,
     urls: { ...api.urls, ...exchange.urls, database: env['DATABASE_URL'] ?? '', broker: env['BROKER_URL'] ?? '' },
   }
 }

@@ -1,4 +1,4 @@
-import { CreateQueueCommand, GetQueueUrlCommand, SQSClient, type SQSClientConfig } from '@aws-sdk/client-sqs'
+import { CreateQueueCommand, SQSClient, type SQSClientConfig } from '@aws-sdk/client-sqs'
 import { createSqsConsumer, createSqsPublisher } from '@malote/adapter-sqs'
 import { allTopics, isOrdered, type Topic } from '../orders/order-events.ts'
 import type { Broker } from './broker.ts'
@@ -23,38 +23,40 @@ export async function prepareSqs(endpoint: string): Promise<void> {
   }
 }
 
-export async function createSqsBroker(endpoint: string): Promise<Broker> {
+export function createSqsBroker(endpoint: string): Promise<Broker> {
   const client = connect(endpoint)
-  const urlOf = async (name: string): Promise<string> => {
-    const { QueueUrl = '' } = await client.send(new GetQueueUrlCommand({ QueueName: name }))
-    // An emulator may name itself by a host that nobody can resolve: only the path is taken from it.
-    return new URL(QueueUrl.replace(/^https?:\/\/[^/]+/, ''), endpoint).toString()
-  }
-  const urls = new Map(
-    await Promise.all(
-      allTopics.map(async (topic) => {
-        const { main, deadLetters } = queueNames(topic)
-        return [topic, { main: await urlOf(main), deadLetters: await urlOf(deadLetters) }] as const
-      }),
-    ),
-  )
-  const queueOf = (topic: Topic): { main: string; deadLetters: string } => urls.get(topic) as never
 
-  return {
+  return Promise.resolve({
     createPublisher: () =>
-      createSqsPublisher({ client, source: '/brokerage', queueUrl: (topic) => urls.get(topic as Topic)?.main }),
+      createSqsPublisher({
+        client,
+        source: '/brokerage',
+        queueUrl: (topic) => (isTopic(topic) ? urlOf(endpoint, queueNames(topic).main) : undefined),
+      }),
     createConsumer: (topic, options) =>
       createSqsConsumer({
         ...options,
         client,
-        queueUrl: queueOf(topic).main,
-        deadLetterQueueUrl: queueOf(topic).deadLetters,
+        queueUrl: urlOf(endpoint, queueNames(topic).main),
+        deadLetterQueueUrl: urlOf(endpoint, queueNames(topic).deadLetters),
         topic,
         // What a killed process had in hand comes back after this long.
         visibilityTimeoutMs: 10_000,
       }),
     close: async () => client.destroy(),
-  }
+  })
+}
+
+/**
+ * URLs are configuration and not asked for: a process must be able to start while the queues are out of reach. The account is
+ * the one emulators use.
+ */
+function urlOf(endpoint: string, queue: string): string {
+  return new URL(`/000000000000/${queue}`, endpoint).toString()
+}
+
+function isTopic(topic: string): topic is Topic {
+  return allTopics.some((known) => known === topic)
 }
 
 function connect(endpoint: string): SQSClient {
