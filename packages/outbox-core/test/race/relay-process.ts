@@ -1,0 +1,44 @@
+// Started by the chaos tests: a relay whose broker is its standard output, one JSON line for each accepted batch.
+import pg from 'pg'
+import { createRelay, orderOf } from '../../src/index.ts'
+
+const options = JSON.parse(process.argv[2] ?? '{}') as {
+  url: string
+  leaseMs: number
+  presence: boolean
+  blockAfter?: number
+}
+const pool = new pg.Pool({ connectionString: options.url })
+pool.on('error', () => {})
+let published = 0
+
+const relay = createRelay({
+  pool,
+  leaseMs: options.leaseMs,
+  presence: options.presence,
+  pollIntervalMs: 50,
+  batchSize: 10,
+  concurrency: 2,
+  publishTimeoutMs: 1_000,
+  onEvent: ({ type }) => {
+    if (type === 'lanes.acquired' || type === 'lanes.lost') process.stdout.write(`${JSON.stringify({ event: type })}\n`)
+  },
+  publisher: {
+    name: 'stdout',
+    close: () => Promise.resolve(),
+    publish: async (batch) => {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      const messages = batch.map((message) => ({ id: message.id, order: orderOf(message), body: String(message.body) }))
+      process.stdout.write(`${JSON.stringify({ messages })}\n`)
+      published += batch.length
+      if (options.blockAfter !== undefined && published >= options.blockAfter) {
+        delete (options as { blockAfter?: number }).blockAfter
+        const endMs = performance.now() + options.leaseMs * 2
+        while (performance.now() < endMs); // A blocked event loop: no timer, no heartbeat, no notice of the lost lease.
+      }
+      return batch.map(({ id }) => ({ id, status: 'accepted' }))
+    },
+  },
+})
+relay.start()
+process.on('SIGTERM', () => void relay.stop().then(() => process.exit(0)))
