@@ -27,68 +27,85 @@ export interface AssignmentOptions {
 const keyOf = ({ topic, partition }: TopicPartition): string => `${topic}/${String(partition)}`
 
 export function createAssignment(options: AssignmentOptions): Assignment {
-  const assigned = new Map<string, AssignedPartition>()
-  const committed = new Map<string, bigint>()
-  const leftRunning = new Map<string, Promise<void>>()
+  return new Holdings(options)
+}
 
-  function add(place: TopicPartition): void {
-    const key = keyOf(place)
+class Holdings implements Assignment {
+  readonly #options: AssignmentOptions
+  readonly #assigned = new Map<string, AssignedPartition>()
+  readonly #committed = new Map<string, bigint>()
+  /** Ends of handlers whose partition was lost. */
+  readonly #leftRunning = new Map<string, Promise<void>>()
+
+  constructor(options: AssignmentOptions) {
+    this.#options = options
+  }
+
+  set(places: readonly TopicPartition[], afresh: boolean): { readonly added: readonly TopicPartition[] } {
+    const kept = new Set(afresh ? [] : places.map(keyOf))
+    for (const partition of this.#assigned.values())
+      if (kept.has(keyOf(partition))) partition.rejoined()
+      else void this.#lose(partition, new Error(`partition ${keyOf(partition)} went to another member of the group`))
+    const added = places.filter((place) => !this.#assigned.has(keyOf(place)))
+    for (const place of added) this.#add(place)
+    return { added }
+  }
+
+  get(place: TopicPartition): AssignedPartition | undefined {
+    return this.#assigned.get(keyOf(place))
+  }
+
+  restart(place: TopicPartition): void {
+    const partition = this.get(place)
+    if (partition !== undefined) void this.#lose(partition, new Error(`the log of ${keyOf(place)} was made anew`))
+    this.#add(place)
+  }
+
+  async loseAll(reason: Error): Promise<void> {
+    await Promise.all([...this.#assigned.values()].map((partition) => this.#lose(partition, reason)))
+  }
+
+  async drainAll(): Promise<void> {
+    await Promise.all([...this.#assigned.values()].map((partition) => partition.drain()))
+  }
+
+  places(): TopicPartition[] {
+    return [...this.#assigned.values()].map(({ topic, partition }) => ({ topic, partition }))
+  }
+
+  positions(): Position[] {
+    return [...this.#assigned.values()].flatMap((held) => {
+      const { topic, partition, finished: offset } = held
+      return offset === null || offset === this.#committed.get(keyOf(held)) ? [] : [{ topic, partition, offset }]
+    })
+  }
+
+  committed(positions: readonly Position[]): void {
+    for (const position of positions)
+      if (this.#assigned.has(keyOf(position))) this.#committed.set(keyOf(position), position.offset)
+  }
+
+  #add(place: TopicPartition): void {
+    const { handle, onProgress, report, sequential } = this.#options
     const partition = createAssignedPartition(place, {
-      handle: options.handle,
-      onProgress: () => options.onProgress(partition),
-      report: options.report,
-      sequential: options.sequential,
+      handle,
+      onProgress: () => onProgress(partition),
+      report,
+      sequential,
       // A handler that ignores its signal still runs: its key must not run twice in this process.
-      after: leftRunning.get(key) ?? Promise.resolve(),
+      after: this.#leftRunning.get(keyOf(place)) ?? Promise.resolve(),
     })
-    assigned.set(key, partition)
+    this.#assigned.set(keyOf(place), partition)
   }
 
-  function lose(partition: AssignedPartition, error: Error): Promise<void> {
+  #lose(partition: AssignedPartition, error: Error): Promise<void> {
     const key = keyOf(partition)
-    assigned.delete(key)
-    committed.delete(key)
-    const ended = Promise.all([leftRunning.get(key), partition.lose(error)]).then(() => {
-      if (leftRunning.get(key) === ended) leftRunning.delete(key)
+    this.#assigned.delete(key)
+    this.#committed.delete(key)
+    const ended = Promise.all([this.#leftRunning.get(key), partition.lose(error)]).then(() => {
+      if (this.#leftRunning.get(key) === ended) this.#leftRunning.delete(key)
     })
-    leftRunning.set(key, ended)
+    this.#leftRunning.set(key, ended)
     return ended
-  }
-
-  async function loseAll(reason: Error): Promise<void> {
-    await Promise.all([...assigned.values()].map((partition) => lose(partition, reason)))
-  }
-
-  return {
-    set: (places, afresh) => {
-      const kept = new Set(afresh ? [] : places.map(keyOf))
-      for (const partition of assigned.values())
-        if (kept.has(keyOf(partition))) partition.rejoined()
-        else void lose(partition, new Error(`partition ${keyOf(partition)} went to another member of the group`))
-      const added = places.filter((place) => !assigned.has(keyOf(place)))
-      for (const place of added) add(place)
-      return { added }
-    },
-    get: (place) => assigned.get(keyOf(place)),
-    restart: (place) => {
-      const partition = assigned.get(keyOf(place))
-      if (partition !== undefined) void lose(partition, new Error(`the log of ${keyOf(place)} was made anew`))
-      add(place)
-    },
-    loseAll,
-    drainAll: async () => {
-      await Promise.all([...assigned.values()].map((partition) => partition.drain()))
-    },
-    places: () => [...assigned.values()].map(({ topic, partition }) => ({ topic, partition })),
-    positions: () =>
-      [...assigned.values()].flatMap(({ topic, partition, finished }) =>
-        finished === null || finished === committed.get(keyOf({ topic, partition }))
-          ? []
-          : [{ topic, partition, offset: finished }],
-      ),
-    committed: (positions) => {
-      for (const position of positions)
-        if (assigned.has(keyOf(position))) committed.set(keyOf(position), position.offset)
-    },
   }
 }

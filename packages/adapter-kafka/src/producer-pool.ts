@@ -69,8 +69,8 @@ class Pool implements ProducerPool {
   }
 
   async #connectOne(signal: AbortSignal): Promise<KafkaProducer> {
-    this.#live++
     const producer = this.#unused.pop() ?? checked(this.#create())
+    this.#live++
     const connecting = producer.connect()
     try {
       await orAborted(connecting, signal)

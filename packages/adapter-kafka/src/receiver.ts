@@ -1,10 +1,10 @@
 import type { Clock } from '@malote/outbox-core/adapter'
 import type { AssignedPartition } from './assigned-partition.ts'
-import { createAssignment } from './assignment.ts'
+import { type Assignment, createAssignment } from './assignment.ts'
 import type { FetchedBatch, TopicPartition } from './client.ts'
-import { createCommitter } from './committer.ts'
-import { createFlow } from './flow.ts'
-import { createGroup } from './group.ts'
+import { type Committer, createCommitter, type Position } from './committer.ts'
+import { createFlow, type Flow } from './flow.ts'
+import { createGroup, type Group } from './group.ts'
 import type { ResolvedKafkaConsumerOptions } from './options.ts'
 import type { RecordHandler } from './record-handler.ts'
 import { within } from './within.ts'
@@ -20,83 +20,108 @@ export interface Receiver {
 const goodbyeMs = 1_000
 
 export function createReceiver(options: ResolvedKafkaConsumerOptions, handle: RecordHandler, clock: Clock): Receiver {
-  const { consumer, offsets, report } = options
-  const stopping = new AbortController()
-  const flow = createFlow(consumer, options.maxBufferedMessages)
-  const assignment = createAssignment({
-    handle,
-    report,
-    sequential: offsets !== null,
-    onProgress: (partition) => {
-      committer.moved()
-      flow.regulate(partition)
-    },
-  })
-  const group = createGroup(options, clock, stopping.signal, {
-    eachBatch,
-    assigned: (places, afresh) => {
-      for (const place of assignment.set(places, afresh).added) begin(place)
-    },
-    disconnected: (error) => void assignment.loseAll(error),
-  })
-  const committer = createCommitter(
-    consumer,
-    () => (group.refresh(), assignment.positions()),
-    (positions) => assignment.committed(positions),
-    clock,
-  )
+  return new GroupReceiver(options, handle, clock)
+}
 
-  /** Where the offset is stored with the effect, nothing is taken before it is known. */
-  function begin(place: TopicPartition): void {
-    flow.forget(place)
-    const partition = assignment.get(place)
-    if (offsets === null || partition === undefined) return
-    flow.hold(place)
-    void offsetOf(place, partition).then((offset) => {
-      if (assignment.get(place) !== partition) return
-      if (offset !== null) consumer.seek({ ...place, offset })
-      flow.forget(place)
+class GroupReceiver implements Receiver {
+  readonly #options: ResolvedKafkaConsumerOptions
+  readonly #clock: Clock
+  readonly #stopping = new AbortController()
+  readonly #flow: Flow
+  readonly #assignment: Assignment
+  readonly #group: Group
+  readonly #committer: Committer
+
+  constructor(options: ResolvedKafkaConsumerOptions, handle: RecordHandler, clock: Clock) {
+    const { consumer, offsets, report } = options
+    this.#options = options
+    this.#clock = clock
+    this.#flow = createFlow(consumer, options.maxBufferedMessages)
+    this.#assignment = createAssignment({
+      handle,
+      report,
+      sequential: offsets !== null,
+      onProgress: (partition) => {
+        this.#committer.moved()
+        this.#flow.regulate(partition)
+      },
     })
+    this.#group = createGroup(options, clock, this.#stopping.signal, {
+      eachBatch: (fetched) => {
+        this.#take(fetched)
+        return Promise.resolve()
+      },
+      assigned: (places, afresh) => {
+        for (const place of this.#assignment.set(places, afresh).added) this.#begin(place)
+      },
+      disconnected: (error) => void this.#assignment.loseAll(error),
+    })
+    this.#committer = createCommitter(
+      consumer,
+      () => this.#positions(),
+      (done) => this.#assignment.committed(done),
+      clock,
+    )
   }
 
-  async function offsetOf(place: TopicPartition, partition: AssignedPartition): Promise<string | null> {
-    for (let failures = 1; assignment.get(place) === partition && !stopping.signal.aborted; failures++) {
-      try {
-        return (await offsets?.load(place)) ?? null
-      } catch (error) {
-        const retryInMs = options.reconnectBackoff(failures)
-        report({ type: 'consumer.disconnected', error, retryInMs })
-        await clock.sleep(retryInMs, stopping.signal)
-      }
-    }
-    return null
+  start(): Promise<void> {
+    return this.#group.start()
   }
 
-  function eachBatch(fetched: FetchedBatch): Promise<void> {
+  async stop(graceMs: number): Promise<void> {
+    this.#stopping.abort()
+    for (const place of this.#assignment.places()) this.#flow.hold(place)
+    await within(graceMs, this.#assignment.drainAll(), this.#clock)
+    await within(goodbyeMs, this.#committer.flush(), this.#clock)
+    void this.#assignment.loseAll(new Error('the consumer stopped before the handler ended'))
+    await within(goodbyeMs, this.#group.leave(), this.#clock)
+  }
+
+  #positions(): Position[] {
+    this.#group.refresh()
+    return this.#assignment.positions()
+  }
+
+  #take(fetched: FetchedBatch): void {
     const { topic, partition: number, messages } = fetched.batch
     const place = { topic, partition: number }
     const [first, last] = [messages[0], messages.at(-1)]
     // Not resolved, a batch comes again: after the seek, or when the partition is fetched from again.
-    if (stopping.signal.aborted) flow.hold(place)
-    if (first === undefined || last === undefined || flow.isHeld(place) || fetched.isStale()) return Promise.resolve()
-    if (assignment.get(place)?.continues(first.offset) === false) assignment.restart(place)
-    const partition = assignment.get(place)
-    if (partition === undefined) return Promise.resolve()
+    if (this.#stopping.signal.aborted) this.#flow.hold(place)
+    if (first === undefined || last === undefined || this.#flow.isHeld(place) || fetched.isStale()) return
+    if (this.#assignment.get(place)?.continues(first.offset) === false) this.#assignment.restart(place)
+    const partition = this.#assignment.get(place)
+    if (partition === undefined) return
     partition.take(messages)
     fetched.resolveOffset(last.offset)
-    flow.regulate(partition)
-    return Promise.resolve()
+    this.#flow.regulate(partition)
   }
 
-  return {
-    start: () => group.start(),
-    stop: async (graceMs) => {
-      stopping.abort()
-      for (const place of assignment.places()) flow.hold(place)
-      await within(graceMs, assignment.drainAll(), clock)
-      await within(goodbyeMs, committer.flush(), clock)
-      void assignment.loseAll(new Error('the consumer stopped before the handler ended'))
-      await within(goodbyeMs, group.leave(), clock)
-    },
+  /** Where offsets are stored with the effect, nothing is taken before the stored one is known. */
+  #begin(place: TopicPartition): void {
+    this.#flow.forget(place)
+    const partition = this.#assignment.get(place)
+    if (this.#options.offsets === null || partition === undefined) return
+    this.#flow.hold(place)
+    void this.#storedOffset(place, partition).then((offset) => {
+      if (this.#assignment.get(place) !== partition) return
+      if (offset !== null) this.#options.consumer.seek({ ...place, offset })
+      this.#flow.forget(place)
+    })
+  }
+
+  async #storedOffset(place: TopicPartition, partition: AssignedPartition): Promise<string | null> {
+    const { offsets, reconnectBackoff, report } = this.#options
+    const { signal } = this.#stopping
+    for (let failures = 1; this.#assignment.get(place) === partition && !signal.aborted; failures++) {
+      try {
+        return (await offsets?.load(place)) ?? null
+      } catch (error) {
+        const retryInMs = reconnectBackoff(failures)
+        report({ type: 'consumer.disconnected', error, retryInMs })
+        await this.#clock.sleep(retryInMs, signal)
+      }
+    }
+    return null
   }
 }
