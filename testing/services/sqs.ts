@@ -33,8 +33,8 @@ export interface RestartableSqsService extends SqsService {
  * in memory, up in less than 0.1 s.
  */
 export async function startSqs(options: { readonly port?: number } = {}): Promise<SqsService> {
-  const given = process.env['MALOTE_TEST_SQS_ENDPOINT']
-  if (given !== undefined && given !== '') {
+  const given = givenSqsEndpoint()
+  if (given !== null) {
     const endpoint = given.replace(/\/$/, '')
     return { endpoint, port: Number(new URL(endpoint).port || 80), origin: 'environment', close: async () => {} }
   }
@@ -78,6 +78,12 @@ export async function startSqsProcess(options: SqsProcessOptions = {}): Promise<
       if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true })
     },
   }
+}
+
+/** The server to test against instead of our own, or null. It is not ours to stop. */
+export function givenSqsEndpoint(): string | null {
+  const given = process.env['MALOTE_TEST_SQS_ENDPOINT'] ?? ''
+  return given === '' ? null : given
 }
 
 /** A client as an application would make one, with credentials that mean nothing. Destroy it when done. */

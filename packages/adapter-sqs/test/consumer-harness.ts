@@ -2,7 +2,7 @@ import { GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageCommand } 
 import type { Consumer } from '@malote/outbox-core'
 import type { Absences, ConsumerHarness, HeldDeadLetter } from '@malote/outbox-core/testing'
 import { eventually } from '@malote/outbox-core/testing'
-import { sqsClient, startSqsProcess } from '@malote/testing/services/sqs'
+import { givenSqsEndpoint, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
 import { startTcpProxy } from '@malote/testing/tcp-proxy'
 import { randomUUID } from 'node:crypto'
 import { createSqsConsumer, createSqsPublisher, deadLetterAttribute, type DeadLetterNote } from '../src/index.ts'
@@ -14,16 +14,24 @@ export interface SqsConsumerHarness extends ConsumerHarness {
 
 const noOrder = 'a standard queue promises no order and gives a failed message again behind others'
 
+const notOurs: Absences<ConsumerHarness> =
+  givenSqsEndpoint() === null ? {} : { stopBroker: 'the server was given to us and is not ours to stop' }
+
 export const consumerAbsences: Readonly<Record<Flavour, Absences<ConsumerHarness>>> = {
-  fifo: {},
-  standard: { ordersRetries: noOrder, ordersAcrossConsumers: noOrder },
+  fifo: notOurs,
+  standard: {
+    ...notOurs,
+    ordersRetries: noOrder,
+    ordersAcrossConsumers: noOrder,
+  },
 }
 
 const visibilityTimeoutMs = 2_000
 
 /** Every consumer reaches the server through a proxy of its own, so that a crash can cut off this one and no other. */
 export async function openConsumerHarness(flavour: Flavour): Promise<SqsConsumerHarness> {
-  const server = await startSqsProcess()
+  const ours = givenSqsEndpoint() === null ? await startSqsProcess() : null
+  const server = ours ?? (await startSqs())
   const direct = sqsClient(server.endpoint)
   const queues = queuesOn(direct, server.endpoint, flavour)
   const publisher = createSqsPublisher({ client: direct, queueUrl: queues.urlOf })
@@ -94,8 +102,7 @@ export async function openConsumerHarness(flavour: Flavour): Promise<SqsConsumer
       const answer = await direct.send(new GetQueueAttributesCommand({ ...request, AttributeNames: [name] }))
       return Number(answer.Attributes?.[name])
     },
-    stopBroker: () => server.stop(),
-    startBroker: () => server.start(),
+    ...(ours === null ? {} : { stopBroker: () => ours.stop(), startBroker: () => ours.start() }),
     close: async () => {
       await Promise.all(closings.map((close) => close()))
       direct.destroy()

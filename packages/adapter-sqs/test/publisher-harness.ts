@@ -1,6 +1,6 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { Absences, PublisherHarness } from '@malote/outbox-core/testing'
-import { type RestartableSqsService, sqsClient, startSqsProcess } from '@malote/testing/services/sqs'
+import { givenSqsEndpoint, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
 import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
 import { decodeMessage, textAttributes } from '../src/decode.ts'
 import { createSqsPublisher } from '../src/index.ts'
@@ -10,9 +10,13 @@ export interface SqsPublisherHarness extends PublisherHarness {
   close(): Promise<void>
 }
 
+const notOurs: Absences<PublisherHarness> =
+  givenSqsEndpoint() === null ? {} : { stopBroker: 'the server was given to us and is not ours to stop' }
+
 export const publisherAbsences: Readonly<Record<Flavour, Absences<PublisherHarness>>> = {
-  fifo: {},
+  fifo: notOurs,
   standard: {
+    ...notOurs,
     ordersByBrokerKey: 'a standard queue has no message groups',
     keepsOrder: 'a standard queue promises no order, so messages of a key share a request',
   },
@@ -20,7 +24,8 @@ export const publisherAbsences: Readonly<Record<Flavour, Absences<PublisherHarne
 
 /** Publishers reach the server through a proxy that cuts and counts; everything else talks to it directly. */
 export async function openPublisherHarness(flavour: Flavour): Promise<SqsPublisherHarness> {
-  const server: RestartableSqsService = await startSqsProcess()
+  const ours = givenSqsEndpoint() === null ? await startSqsProcess() : null
+  const server = ours ?? (await startSqs())
   const proxy: TcpProxy = await startTcpProxy(server.port)
   const direct: SQSClient = sqsClient(server.endpoint)
   const proxied: SQSClient = sqsClient(`http://127.0.0.1:${String(proxy.port)}`)
@@ -43,8 +48,7 @@ export async function openPublisherHarness(flavour: Flavour): Promise<SqsPublish
       change: { body: 'x'.repeat(2_000) },
     }),
     ...(flavour === 'fifo' ? { ordersByBrokerKey: true, keepsOrder: true } : {}),
-    stopBroker: () => server.stop(),
-    startBroker: () => server.start(),
+    ...(ours === null ? {} : { stopBroker: () => ours.stop(), startBroker: () => ours.start() }),
     cutConnections: async () => proxy.cut(),
     openConnections: async () => proxy.connections,
     close: async () => {
