@@ -1,0 +1,138 @@
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { createOutbox, createRelay, migrate, type NewMessage } from '../src/index.ts'
+import { createManualClock, createMemoryBroker } from '../src/testing/index.ts'
+
+let database: TestDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  pool = database.pool()
+  await migrate(pool)
+})
+beforeEach(() => pool.query('truncate malote.messages, malote.scheduled_messages, malote.dead_letters'))
+afterAll(() => database.drop())
+
+/** A pool that writes down every statement it sends. */
+function countingPool(): { pool: pg.Pool; statements: string[]; quiet: () => Promise<void> } {
+  const statements: string[] = []
+  let underWay = 0
+  const counted = database.pool()
+  counted.on('connect', (client) => {
+    const query = client.query.bind(client) as (...values: unknown[]) => Promise<unknown>
+    client.query = (async (...values: unknown[]) => {
+      statements.push(String(values[0]))
+      underWay++
+      try {
+        return await query(...values)
+      } finally {
+        underWay--
+      }
+    }) as never
+  })
+  /** Resolves when no statement is under way and none follows from the last one. */
+  const quiet = async (): Promise<void> => {
+    for (let calm = 0; calm < 3; calm = underWay === 0 ? calm + 1 : 0)
+      await new Promise((resolve) => setImmediate(resolve))
+  }
+  return { pool: counted, statements, quiet }
+}
+
+const messages = (count: number): NewMessage[] =>
+  Array.from({ length: count }, (_, n) => ({
+    topic: 'orders',
+    type: 'order.accepted',
+    payload: n,
+    orderingKey: `account-${String(n % 100)}`,
+  }))
+
+/** Statements that `work` sends between BEGIN and COMMIT. */
+async function statementsOf(work: (tx: pg.PoolClient) => Promise<unknown>): Promise<string[]> {
+  const counting = countingPool()
+  const client = await counting.pool.connect()
+  await client.query('begin')
+  counting.statements.length = 0
+  await work(client)
+  const sent = [...counting.statements]
+  await client.query('commit')
+  client.release()
+  return sent
+}
+
+const fill = (count: number) => statementsOf((tx) => createOutbox().addAll(tx, messages(count)))
+
+describe('statements for a thousand messages', () => {
+  it('added one by one are a thousand', async () => {
+    const outbox = createOutbox()
+
+    const sent = await statementsOf(async (tx) => {
+      for (const message of messages(1_000)) await outbox.add(tx, message)
+    })
+
+    expect(sent).toHaveLength(1_000)
+  })
+
+  it('added at once are one', async () => {
+    expect(await fill(1_000)).toHaveLength(1)
+  })
+
+  it('added at once in the order of commits are two: one locks the keys', async () => {
+    const outbox = createOutbox({ ordering: 'commit' })
+
+    expect(await statementsOf((tx) => outbox.addAll(tx, messages(1_000)))).toHaveLength(2)
+  })
+
+  it('relayed and settled are at most ten, where the relay has ten thousand', async () => {
+    await fill(10_000)
+    const { pool: counted, statements } = countingPool()
+
+    const report = await createRelay({ pool: counted, publisher: createMemoryBroker() }).runOnce()
+
+    expect(report.published).toBe(10_000)
+    const perThousand = (start: RegExp): number => statements.filter((text) => start.test(text)).length / 10
+    expect(perThousand(/delete from "malote"\.messages/)).toBeLessThanOrEqual(3)
+    expect(statements.length / 10).toBeLessThanOrEqual(10)
+  })
+
+  it('that fail are at most four, however many keys they stop', async () => {
+    await fill(1_000)
+    const { pool: counted, statements } = countingPool()
+    const broker = createMemoryBroker()
+    broker.failWith(() => ({ kind: 'retryable', code: 'BUSY', message: 'later' }))
+
+    const report = await createRelay({ pool: counted, publisher: broker, backoff: () => 60_000 }).runOnce()
+
+    // Of each of the hundred keys one message at least was tried: those behind it wait.
+    expect(report.retried).toBeGreaterThanOrEqual(100)
+    expect(statements.filter((text) => text.includes('update "malote".messages')).length).toBeLessThanOrEqual(4)
+  })
+
+  it('that nobody adds are at most five a second', async () => {
+    const clock = createManualClock(Date.now())
+    const { pool: counted, statements, quiet } = countingPool()
+    const acquired = Promise.withResolvers<void>()
+    const relay = createRelay({
+      pool: counted,
+      publisher: createMemoryBroker(),
+      clock,
+      onEvent: ({ type }) => type === 'lanes.acquired' && acquired.resolve(),
+    })
+    relay.start()
+    await acquired.promise
+    const pass = async (seconds: number): Promise<void> => {
+      for (let step = 0; step < seconds * 10; step++) {
+        await clock.advance(100)
+        await quiet()
+      }
+    }
+    await pass(3)
+
+    statements.length = 0
+    await pass(10)
+
+    expect(statements.length).toBeLessThanOrEqual(50)
+    await relay.stop()
+  })
+})
