@@ -39,9 +39,9 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
   })
 
   it('keeps a failed message with a key to itself, so that its key waits', async () => {
-    const queue = await topology({ retryDelaysMs: [100] })
+    const queue = await topology({ retryDelaysMs: [150] })
     const sent = await send(queue, { orderingKey: 'k' }, { orderingKey: 'k' })
-    const { deliveries } = await consume(queue, { retryDelaysMs: [100], backoff: () => 150 }, failOnce)
+    const { deliveries } = await consume(queue, { retryDelaysMs: [150], backoff: () => 150 }, failOnce)
 
     await eventually(() => expect(deliveries).toHaveLength(3))
 
