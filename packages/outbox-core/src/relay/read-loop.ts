@@ -15,6 +15,7 @@ export interface ReadLoopParts {
   readonly doorbell: Doorbell
   readonly clock: Clock
   readonly pollIntervalMs: number
+  readonly rescanIntervalMs: number
   /** Do not read before at least this much fits: many small reads cost more than one. */
   readonly minSpace: number
   readonly report: (event: RelayEvent) => void
@@ -29,8 +30,8 @@ const countingMs = 200
 /** Up to this many messages a second each commit may ring: it wakes the relay sooner than any polling, and costs writers little. */
 const maxRungPerSecond = 1_000
 
-/** A whole round of the net under the floor takes four of these. */
-const netIntervalMs = 15_000
+/** Lanes are looked at below their floor in this many turns. */
+const netTurns = 4
 
 /** Decides when to look at the table, and at what. */
 export class ReadLoop {
@@ -52,7 +53,7 @@ export class ReadLoop {
     this.#parts = parts
     this.#wake = createWake(parts.clock)
     this.#countedSinceMs = parts.clock.monotonicMs()
-    this.#netAtMs = parts.clock.monotonicMs() + netIntervalMs
+    this.#netAtMs = parts.clock.monotonicMs() + parts.rescanIntervalMs / netTurns
   }
 
   /** Something may be there to read, or there is room again. */
@@ -134,9 +135,9 @@ export class ReadLoop {
       }
     }
     if (nowMs >= this.#netAtMs) {
-      this.#netAtMs = nowMs + netIntervalMs
-      const turn = this.#netRound++ % 4
-      const missed = await reader.findMissed((lane) => lane % 4 === turn)
+      this.#netAtMs = nowMs + this.#parts.rescanIntervalMs / netTurns
+      const turn = this.#netRound++ % netTurns
+      const missed = await reader.findMissed((lane) => lane % netTurns === turn)
       if (missed > 0) report({ type: 'rescan.found-missed', messages: missed })
     }
     return isBusy

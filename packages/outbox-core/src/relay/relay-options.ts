@@ -50,6 +50,13 @@ export interface RelayOptions {
   readonly leaseMs?: number
   /** Pause between looks at the table when nothing rings, in milliseconds: the backstop under the doorbell. @defaultValue 1_000 */
   readonly pollIntervalMs?: number
+  /**
+   * How long a look below the floor of all lanes takes, a quarter of them at a time, in milliseconds. It finds what a writer of
+   * seq values outside our rules left behind, and reports `rescan.found-missed`.
+   *
+   * @defaultValue 60_000: nothing is ever found unless rules are broken
+   */
+  readonly rescanIntervalMs?: number
   /** Attempts after which a failing message becomes a dead letter. @defaultValue 10 */
   readonly maxAttempts?: number
   /** Pause after a failed attempt. @defaultValue exponential from 1 s to 5 min with full jitter */

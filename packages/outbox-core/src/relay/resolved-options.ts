@@ -21,6 +21,7 @@ export interface ResolvedRelayOptions {
   readonly publishTimeoutMs: number
   readonly leaseMs: number
   readonly pollIntervalMs: number
+  readonly rescanIntervalMs: number
   readonly maxAttempts: number
   readonly backoff: Backoff
   readonly outageBackoff: Backoff
@@ -50,6 +51,7 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     publishTimeoutMs: numberOption('publishTimeoutMs', options.publishTimeoutMs, 10_000, { min: 1 }),
     leaseMs: numberOption('leaseMs', options.leaseMs, 30_000, { min: 100 }),
     pollIntervalMs: numberOption('pollIntervalMs', options.pollIntervalMs, 1_000, { min: 1 }),
+    rescanIntervalMs: numberOption('rescanIntervalMs', options.rescanIntervalMs, 60_000, { min: 4 }),
     maxAttempts: numberOption('maxAttempts', options.maxAttempts, 10, { min: 1 }),
     backoff: options.backoff ?? exponentialBackoff(),
     outageBackoff: options.outageBackoff ?? exponentialBackoff({ baseMs: 200, maxMs: 30_000 }),

@@ -1,11 +1,10 @@
-import { OutboxError } from '../errors.ts'
 import { membershipStatements } from '../postgres/membership-statements.ts'
-import { sqlStateOf } from '../postgres/queryable.ts'
 import { relayStatements, type RelayStatements } from '../postgres/relay-statements.ts'
 import { uuidv7 } from '../uuid.ts'
 import { Blocks } from './blocks.ts'
 import { type BufferedMessage, createBuffer } from './buffer.ts'
-import { type Connection, type Connections, openConnections } from './connections.ts'
+import { checkSchema } from './check-schema.ts'
+import { type Connections, openConnections } from './connections.ts'
 import { ControlLoop } from './control-loop.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Doorbell } from './doorbell.ts'
@@ -128,6 +127,7 @@ export class Session {
       reader: this.#reader,
       doorbell: this.#doorbell,
       pollIntervalMs: options.pollIntervalMs,
+      rescanIntervalMs: options.rescanIntervalMs,
       minSpace: Math.max(1, options.maxBufferedMessages >> 2),
     })
     this.#control = new ControlLoop({
@@ -270,25 +270,4 @@ export class Session {
     for (const { order } of messages) if (order !== null) this.#blocks.confirm(order)
     this.#progressed()
   }
-}
-
-/** @returns the sequence behind `messages.seq` */
-async function checkSchema(connection: Connection, statements: RelayStatements, schema: string): Promise<string> {
-  let row: Record<string, unknown> | undefined
-  try {
-    row = (await connection.query(statements.check, [statements.messagesTable])).rows[0]
-  } catch (error) {
-    const state = sqlStateOf(error)
-    if (state !== '42P01' && state !== '3F000') throw error
-    throw new OutboxError(
-      'SCHEMA_MISSING',
-      `the outbox tables are not in schema "${schema}": run migrate(db) or \`malote migrate\` first`,
-      { cause: error },
-    )
-  }
-  if (row?.['cache'] === 1 && row['always'] === true) return String(row['sequence'])
-  throw new OutboxError(
-    'SCHEMA_UNSUPPORTED',
-    `"${schema}".messages.seq must be generated always with cache 1: a cached value can appear below what a relay has already read past`,
-  )
 }

@@ -45,7 +45,7 @@ async function relay(options: { leaseMs: number; presence: boolean; blockAfter?:
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const by = children.push(child)
-  const lines = createInterface({ input: child.stdout as NonNullable<typeof child.stdout> })
+  const lines = createInterface({ input: child.stdout })
   const ready = new Promise<void>((resolve) => {
     lines.on('line', (line) => {
       const entry = JSON.parse(line) as { event?: string; messages?: { id: string; order: string; body: string }[] }

@@ -1,0 +1,34 @@
+import { OutboxError } from '../errors.ts'
+import { sqlStateOf } from '../postgres/queryable.ts'
+import type { RelayStatements } from '../postgres/relay-statements.ts'
+import type { Connection } from './connections.ts'
+
+/**
+ * Refuses to work on tables that would break the floor's promise.
+ *
+ * @returns the sequence behind `messages.seq`
+ * @throws OutboxError `SCHEMA_MISSING`, `SCHEMA_UNSUPPORTED`
+ */
+export async function checkSchema(
+  connection: Connection,
+  statements: RelayStatements,
+  schema: string,
+): Promise<string> {
+  let row: Record<string, unknown> | undefined
+  try {
+    row = (await connection.query(statements.check, [statements.messagesTable])).rows[0]
+  } catch (error) {
+    const state = sqlStateOf(error)
+    if (state !== '42P01' && state !== '3F000') throw error
+    throw new OutboxError(
+      'SCHEMA_MISSING',
+      `the outbox tables are not in schema "${schema}": run migrate(db) or \`malote migrate\` first`,
+      { cause: error },
+    )
+  }
+  if (row?.['cache'] === 1 && row['always'] === true) return String(row['sequence'])
+  throw new OutboxError(
+    'SCHEMA_UNSUPPORTED',
+    `"${schema}".messages.seq must be generated always with cache 1: a cached value can appear below what a relay has already read past`,
+  )
+}
