@@ -10,6 +10,8 @@ export type IdempotencyErrorCode =
   | 'STALE_GENERATION'
   | 'INVALID_RESPONSE'
   | 'COMMIT_UNKNOWN'
+  | 'LEASE_LOST'
+  | 'STORE_UNAVAILABLE'
 
 /** Thrown for misuse, broken promises, and inbox outcomes that must not be acknowledged. HTTP refusals are responses instead. */
 export class IdempotencyError extends Error {

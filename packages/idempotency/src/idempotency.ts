@@ -2,6 +2,9 @@ import { type AtomicHandler, type AtomicOptions, createAtomicOperation } from '.
 import type { IdempotentOperation } from './http.ts'
 import { type IdempotencyOptions, resolveOptions } from './idempotency-options.ts'
 import { createKeyRetention, type KeyRetention } from './key-retention.ts'
+import { createLeaseOperation, type LeaseHandler, type LeaseOptions } from './lease.ts'
+import { createReconcile, type Reconcile } from './reconcile.ts'
+import type { LeaseStore } from './stores/lease-store.ts'
 import type { Database, TransactionOf } from './transaction.ts'
 
 /** Makes operations idempotent: a request and its retries have one effect and get one answer. */
@@ -16,6 +19,17 @@ export interface Idempotency<Db extends Database, Context> extends KeyRetention 
     options: AtomicOptions<Context>,
     handler: AtomicHandler<TransactionOf<Db>, Context>,
   ): IdempotentOperation<Context>
+
+  /**
+   * An operation that calls foreign systems while the client waits. Prefer `atomic` and the outbox where an answer of
+   * "accepted" will do: nobody can make a foreign effect part of a transaction.
+   *
+   * @throws IdempotencyError `INVALID_OPTION`
+   */
+  lease(options: LeaseOptions<Context>, handler: LeaseHandler<TransactionOf<Db>, Context>): IdempotentOperation<Context>
+
+  /** Decides what became of requests that were interrupted. @param store - as given to `lease`; PostgreSQL by default */
+  reconcile(store?: LeaseStore): Reconcile
 }
 
 /**
@@ -29,6 +43,8 @@ export function createIdempotency<Db extends Database, Context = unknown>(
   const settings = resolveOptions(options)
   return {
     atomic: (operationOptions, handler) => createAtomicOperation(settings, operationOptions, handler),
+    lease: (operationOptions, handler) => createLeaseOperation(settings, operationOptions, handler),
+    reconcile: (store) => createReconcile(settings, store),
     ...createKeyRetention(settings),
   }
 }

@@ -18,6 +18,22 @@ export type { AssignedPartition, KafkaPositions } from './kafka-positions.ts'
 export { createIdempotency } from './idempotency.ts'
 export type { Idempotency } from './idempotency.ts'
 export type { AtomicCall, AtomicHandler, AtomicOptions } from './atomic.ts'
+export { NoEffectError } from './lease.ts'
+export type { LeaseHandler, LeaseOptions } from './lease.ts'
+export type { LeaseCall } from './lease-attempt.ts'
+export type { Reconcile } from './reconcile.ts'
+export type {
+  HeldKey,
+  KeyName,
+  LeaseClaim,
+  LeaseClaimResult,
+  LeaseExpiryPolicy,
+  LeaseStore,
+  Recovery,
+  Retention,
+  UnresolvedKey,
+} from './stores/lease-store.ts'
+export type { KeyRecord, StoredResponse } from './key-record.ts'
 export type { IdempotencyOptions, RetentionOptions } from './idempotency-options.ts'
 export type { EncryptionOptions } from './body-cipher.ts'
 export type { OperationOptions, ReplayedRecord } from './prepare.ts'

@@ -15,6 +15,7 @@ export type ProblemCode =
   | 'too-many-keys'
   | 'commit-unknown'
   | 'store-unavailable'
+  | 'no-effect'
 
 const problems: Readonly<Record<ProblemCode, readonly [status: number, title: string]>> = {
   'key-missing': [400, 'This operation needs an Idempotency-Key header'],
@@ -29,6 +30,7 @@ const problems: Readonly<Record<ProblemCode, readonly [status: number, title: st
   'body-too-large': [413, 'The body is too large'],
   'too-many-keys': [429, 'Too many Idempotency-Keys are in use'],
   'commit-unknown': [503, 'The outcome is not known yet'],
+  'no-effect': [503, 'The request could not be carried out now'],
   'store-unavailable': [503, 'The request cannot be made idempotent at the moment'],
 }
 

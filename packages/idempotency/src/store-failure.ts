@@ -39,6 +39,7 @@ export function failureResponse<Db extends Database, Context>(
 
 /** Whether the error says that the database could not be reached, or went away. */
 export function isUnavailable(error: unknown): boolean {
+  if (error instanceof IdempotencyError) return error.code === 'STORE_UNAVAILABLE'
   const state = sqlStateOf(error)
   if (state !== undefined && /^(08|53|57P|25P03|25P04)/.test(state)) return true
   if (typeof error !== 'object' || error === null) return false

@@ -3,7 +3,7 @@ import type pg from 'pg'
 /** A point in an interleaving: some wait for it, one opens it. */
 export interface Gate {
   readonly passed: Promise<void>
-  open(): void
+  readonly open: () => void
 }
 
 export function gate(): Gate {

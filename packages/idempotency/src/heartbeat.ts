@@ -1,0 +1,50 @@
+export interface Heartbeat {
+  /** Renews no more until `resume`; resolves when a renewal under way has ended. */
+  pause(): Promise<void>
+  resume(): void
+}
+
+/**
+ * Renews a lease at a third of its length. The lease is lost when the store says so, or when it could not be reached for
+ * most of a lease, counted from before the last renewal that succeeded was sent: by then somebody else may hold it.
+ *
+ * @param onLost - called once, at most
+ */
+export function startHeartbeat(renew: () => Promise<boolean>, leaseMs: number, onLost: () => void): Heartbeat {
+  let timer: NodeJS.Timeout | undefined
+  let beating: Promise<void> = Promise.resolve()
+  let lost = false
+  let paused = false
+  let safeUntil = performance.now() + leaseMs * 0.9
+
+  async function beat(): Promise<void> {
+    const sentAt = performance.now()
+    // A store that cannot be reached has not said no: try again until the lease may have run out.
+    const renewed = await renew().catch(() => undefined)
+    if (renewed === true) safeUntil = sentAt + leaseMs * 0.9
+    lost = renewed === false || performance.now() > safeUntil
+    if (lost) onLost()
+    schedule()
+  }
+
+  function schedule(): void {
+    if (lost || paused) return
+    timer = setTimeout(() => {
+      beating = beat()
+    }, leaseMs / 3)
+    timer.unref()
+  }
+
+  schedule()
+  return {
+    pause: async () => {
+      paused = true
+      clearTimeout(timer)
+      await beating
+    },
+    resume: () => {
+      paused = false
+      schedule()
+    },
+  }
+}
