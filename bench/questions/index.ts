@@ -2,6 +2,7 @@ import type { Benchmark } from '../harness/benchmark.ts'
 import { addMany } from './add-many.ts'
 import { addOne } from './add-one.ts'
 import { backlog } from './backlog.ts'
+import { brokerage } from './brokerage.ts'
 import { brokersQuestion } from './brokers.ts'
 import { commits } from './commits.ts'
 import { cpu } from './cpu.ts'
@@ -36,4 +37,5 @@ export const questions: readonly Benchmark[] = [
   memory,
   idle,
   brokersQuestion,
+  brokerage,
 ]
