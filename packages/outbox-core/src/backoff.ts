@@ -22,3 +22,25 @@ export function exponentialBackoff(options: ExponentialBackoffOptions = {}): Bac
   const random = options.random ?? Math.random
   return (attempt) => Math.floor(random() * Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 40)))
 }
+
+/** Gives the pause a caller's backoff asks for, or the default's when it throws or gives no pause at all: its mistake must not stop messages. */
+export function soundBackoff(backoff: Backoff | undefined): Backoff {
+  const fallback = exponentialBackoff()
+  if (backoff === undefined) return fallback
+  let warned = false
+  return (attempt) => {
+    try {
+      const ms = backoff(attempt)
+      if (Number.isFinite(ms) && ms >= 0) return ms
+      throw new RangeError(`it returned ${String(ms)}`)
+    } catch (error) {
+      if (!warned)
+        process.emitWarning(
+          `a backoff function failed and the default is used (reported once): ${String(error)}`,
+          'MaloteWarning',
+        )
+      warned = true
+      return fallback(attempt)
+    }
+  }
+}

@@ -91,6 +91,16 @@ describe('a delivery', () => {
     })
   })
 
+  it('comes again by the default backoff when its own fails', async () => {
+    for (const backoff of [() => Number.NaN, () => -1, () => JSON.parse('{') as number]) {
+      const options = resolveConsumerOptions({ handler: () => Promise.reject(new Error('x')), backoff })
+
+      const outcome = await deliver(options, { message, attempt: 1, signal: new AbortController().signal })
+
+      expect(outcome).toMatchObject({ action: 'retry', spendsAttempt: true, inMs: expect.any(Number) })
+    }
+  })
+
   it.each([{ concurrency: 0 }, { concurrency: 1.5 }, { maxAttempts: 0 }])('refuses %o', (change) => {
     expect(() => resolveConsumerOptions({ handler: () => Promise.resolve(), ...change })).toThrow(
       expect.objectContaining({ code: 'INVALID_OPTION' }),

@@ -1,4 +1,4 @@
-import { exponentialBackoff } from '../backoff.ts'
+import { soundBackoff } from '../backoff.ts'
 import type { ConsumerEvent, ConsumerOptions, DeadLetterReason, Delivery, ReceivedMessage } from '../consumer.ts'
 import { OutboxError, PermanentFailure, UnknownTypeError } from '../errors.ts'
 import { numberOption } from '../options.ts'
@@ -30,7 +30,7 @@ export function resolveConsumerOptions(options: ConsumerOptions): ResolvedConsum
     handler: options.handler,
     concurrency: numberOption('concurrency', options.concurrency, 10, { min: 1, max: 10_000 }),
     maxAttempts: numberOption('maxAttempts', options.maxAttempts, 5, { min: 1 }),
-    backoff: options.backoff ?? exponentialBackoff(),
+    backoff: soundBackoff(options.backoff),
     unknownTypeRetryMs: numberOption('unknownTypeRetryMs', options.unknownTypeRetryMs, 30_000, { min: 0 }),
     report: reportTo(options.onEvent),
   }
