@@ -24,8 +24,7 @@ export function exponentialBackoff(options: ExponentialBackoffOptions = {}): Bac
 }
 
 /** Gives the pause a caller's backoff asks for, or the default's when it throws or gives no pause at all: its mistake must not stop messages. */
-export function soundBackoff(backoff: Backoff | undefined): Backoff {
-  const fallback = exponentialBackoff()
+export function soundBackoff(backoff: Backoff | undefined, fallback: Backoff = exponentialBackoff()): Backoff {
   if (backoff === undefined) return fallback
   let warned = false
   return (attempt) => {

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { reportTo } from '../adapter/report.ts'
-import { type Backoff, exponentialBackoff } from '../backoff.ts'
+import { type Backoff, exponentialBackoff, soundBackoff } from '../backoff.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { RelayEvent } from '../events.ts'
 import { numberOption } from '../options.ts'
@@ -53,8 +53,8 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     pollIntervalMs: numberOption('pollIntervalMs', options.pollIntervalMs, 1_000, { min: 1 }),
     rescanIntervalMs: numberOption('rescanIntervalMs', options.rescanIntervalMs, 60_000, { min: 4 }),
     maxAttempts: numberOption('maxAttempts', options.maxAttempts, 10, { min: 1 }),
-    backoff: options.backoff ?? exponentialBackoff(),
-    outageBackoff: options.outageBackoff ?? exponentialBackoff({ baseMs: 200, maxMs: 30_000 }),
+    backoff: soundBackoff(options.backoff),
+    outageBackoff: soundBackoff(options.outageBackoff, exponentialBackoff({ baseMs: 200, maxMs: 30_000 })),
     afterDeadLetter: typeof after === 'function' ? after : () => after,
     doorbell: options.doorbell ?? true,
     presence: options.presence ?? true,
