@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { eventually } from '../src/testing/index.ts'
 import { aMessage, createRelayBench, type RelayBench } from './relay-bench.ts'
 
 let bench: RelayBench
@@ -73,7 +74,7 @@ describe('failures', () => {
     const letter = (await bench.pool.query('select * from malote.dead_letters')).rows[0]
     expect(letter).toMatchObject({ id: ids[0], attempts: 2, reason: 'MAX_ATTEMPTS', ordering_key: 'a' })
     expect(letter.failures).toHaveLength(2)
-    expect(await bench.count('messages')).toBe(2)
+    await eventually(async () => expect(await bench.count('messages')).toBe(2))
   })
 
   it('a dead message is skipped where its topic says so', async () => {

@@ -12,7 +12,7 @@ import { createFloor } from './floor.ts'
 import { Lanes } from './lanes.ts'
 import { Membership } from './membership.ts'
 import { ReadLoop } from './read-loop.ts'
-import { Reader } from './reader.ts'
+import { Reader, type ReaderParts } from './reader.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
 import { Schedule } from './schedule.ts'
 import { Settler } from './settle.ts'
@@ -89,52 +89,32 @@ export class Session {
     const { clock, report, schema } = options
     const common = { relayId: this.relayId, channel: schema, clock, lanes: this.#lanes }
     const control = { ...common, connection: connections.control, statements: membershipStatements(schema) }
-    const state = {
-      floor: this.#floor,
-      lanes: this.#lanes,
-      blocks: this.#blocks,
-      buffer: this.#buffer,
-      schedule: this.#schedule,
-    }
-    this.#membership = new Membership({
-      ...control,
-      name: options.name,
-      leaseMs: options.leaseMs,
-      presence: options.presence,
-    })
+    const { name, leaseMs, presence, pollIntervalMs, rescanIntervalMs } = options
+    this.#membership = new Membership({ ...control, name, leaseMs, presence })
     this.#doorbell = new Doorbell({ ...control, onRing: (reason) => this.#rung(reason) })
     this.#settler = this.#createSettler(statements)
+    this.#reader = this.#createReader(statements, sequence)
     this.#dispatcher = new Dispatcher({
-      ...state,
+      ...this.#memory(),
       options,
       settler: this.#settler,
       isTrusted: () => this.#membership.isTrusted,
       onProgress: () => this.#progressed(),
     })
-    this.#reader = new Reader({
-      ...state,
-      connection: connections.reader,
-      statements,
-      barrierStatement: statements.barrier(sequence),
-      ownPids: [connections.reader.pid, connections.settler.pid, connections.control.pid],
-      channel: schema,
-      maxMessages: options.maxBufferedMessages,
-      maxBytes: options.maxBufferedBytes,
-    })
-    const loops = { ...state, clock, report, dispatcher: this.#dispatcher }
+    const loops = { ...this.#memory(), clock, report, dispatcher: this.#dispatcher }
     this.#readLoop = new ReadLoop({
       ...loops,
       reader: this.#reader,
       doorbell: this.#doorbell,
-      pollIntervalMs: options.pollIntervalMs,
-      rescanIntervalMs: options.rescanIntervalMs,
+      pollIntervalMs,
+      rescanIntervalMs,
       minSpace: Math.max(1, options.maxBufferedMessages >> 2),
     })
     this.#control = new ControlLoop({
       ...loops,
       membership: this.#membership,
       readLoop: this.#readLoop,
-      leaseMs: options.leaseMs,
+      leaseMs,
       onExpired: () => this.fail('lease-expired', new Error('the lease ran out before it was renewed')),
     })
   }
@@ -227,6 +207,30 @@ export class Session {
   #progressed(): void {
     this.#readLoop.wake()
     this.#control.progressed()
+  }
+
+  #memory(): Pick<ReaderParts, 'floor' | 'lanes' | 'blocks' | 'buffer' | 'schedule'> {
+    return {
+      floor: this.#floor,
+      lanes: this.#lanes,
+      blocks: this.#blocks,
+      buffer: this.#buffer,
+      schedule: this.#schedule,
+    }
+  }
+
+  #createReader(statements: RelayStatements, sequence: string): Reader {
+    const { reader, settler, control } = this.#connections
+    return new Reader({
+      ...this.#memory(),
+      connection: reader,
+      statements,
+      barrierStatement: statements.barrier(sequence),
+      ownPids: [reader.pid, settler.pid, control.pid],
+      channel: this.#options.schema,
+      maxMessages: this.#options.maxBufferedMessages,
+      maxBytes: this.#options.maxBufferedBytes,
+    })
   }
 
   #createSettler(statements: RelayStatements): Settler {

@@ -21,73 +21,82 @@ export interface MemoryBroker extends Publisher {
 }
 
 export function createMemoryBroker(): MemoryBroker {
-  const accepted: OutboxMessage[] = []
-  const batches: (readonly OutboxMessage[])[] = []
-  const waiters = new Set<{ count: number; resolve: () => void }>()
-  const inFlight = new Set<Promise<boolean>>()
-  let isDown = false
-  let isClosed = false
-  let decide: (message: OutboxMessage) => PublishFailure | null = () => null
-  let before: (batch: readonly OutboxMessage[], signal: AbortSignal) => Promise<void> | void = () => {}
+  return new InMemoryBroker()
+}
 
-  function tellWaiters(): void {
-    for (const waiter of waiters) {
-      if (accepted.length < waiter.count) continue
-      waiters.delete(waiter)
+type Decide = (message: OutboxMessage) => PublishFailure | null
+type Hook = (batch: readonly OutboxMessage[], signal: AbortSignal) => Promise<void> | void
+
+class InMemoryBroker implements MemoryBroker {
+  readonly name = 'memory'
+  readonly accepted: OutboxMessage[] = []
+  readonly batches: (readonly OutboxMessage[])[] = []
+  readonly #waiters = new Set<{ readonly count: number; readonly resolve: () => void }>()
+  readonly #inFlight = new Set<Promise<boolean>>()
+  #isDown = false
+  #isClosed = false
+  #decide: Decide = () => null
+  #before: Hook = () => {}
+
+  goDown(): void {
+    this.#isDown = true
+  }
+
+  goUp(): void {
+    this.#isDown = false
+  }
+
+  failWith(decide: Decide): void {
+    this.#decide = decide
+  }
+
+  beforePublish(hook: Hook): void {
+    this.#before = hook
+  }
+
+  async received(count: number): Promise<readonly OutboxMessage[]> {
+    if (this.accepted.length < count)
+      await new Promise<void>((resolve) => {
+        this.#waiters.add({ count, resolve })
+      })
+    return this.accepted
+  }
+
+  publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]> {
+    const publishing = this.#publish(batch, signal)
+    const settled: Promise<boolean> = publishing.then(
+      () => this.#inFlight.delete(settled),
+      () => this.#inFlight.delete(settled), // The caller gets the error; `close` only waits.
+    )
+    this.#inFlight.add(settled)
+    return publishing
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await Promise.all(this.#inFlight)
+  }
+
+  async #publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]> {
+    if (this.#isClosed) throw new OutboxError('PUBLISHER_CLOSED', 'the memory broker was closed: create another one')
+    this.batches.push(batch)
+    await this.#before(batch, signal)
+    if (this.#isDown) throw new PublishOutageError('the memory broker is down')
+    if (signal.aborted) return batch.map((message) => ({ id: message.id, status: 'failed', failure: aborted }))
+    const results = judgeAll(batch, this.#decide)
+    for (const [at, result] of results.entries()) {
+      if (result.status === 'accepted') this.accepted.push(batch[at] as OutboxMessage)
+    }
+    this.#tellWaiters()
+    return results
+  }
+
+  #tellWaiters(): void {
+    for (const waiter of this.#waiters) {
+      if (this.accepted.length < waiter.count) continue
+      this.#waiters.delete(waiter)
       waiter.resolve()
     }
-  }
-
-  return {
-    name: 'memory',
-    accepted,
-    batches,
-    goDown: () => {
-      isDown = true
-    },
-    goUp: () => {
-      isDown = false
-    },
-    failWith: (next) => {
-      decide = next
-    },
-    beforePublish: (hook) => {
-      before = hook
-    },
-    received: async (count) => {
-      if (accepted.length < count)
-        await new Promise<void>((resolve) => {
-          waiters.add({ count, resolve })
-        })
-      return accepted
-    },
-    publish: (batch, signal) => {
-      const publishing = publish(batch, signal)
-      const settled: Promise<boolean> = publishing.then(
-        () => inFlight.delete(settled),
-        () => inFlight.delete(settled), // The caller gets the error; `close` only waits.
-      )
-      inFlight.add(settled)
-      return publishing
-    },
-    close: async () => {
-      isClosed = true
-      await Promise.all(inFlight)
-    },
-  }
-
-  async function publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]> {
-    if (isClosed) throw new OutboxError('PUBLISHER_CLOSED', 'the memory broker was closed: create another one')
-    batches.push(batch)
-    await before(batch, signal)
-    if (isDown) throw new PublishOutageError('the memory broker is down')
-    if (signal.aborted) return batch.map((message) => ({ id: message.id, status: 'failed', failure: aborted }))
-    const results = judgeAll(batch, decide)
-    for (const [at, result] of results.entries()) {
-      if (result.status === 'accepted') accepted.push(batch[at] as OutboxMessage)
-    }
-    tellWaiters()
-    return results
   }
 }
 
