@@ -20,8 +20,8 @@ describe('money', () => {
     },
   )
 
-  it('every amount of up to a million centavos survives the way to JSON and back', () => {
-    for (let centavos = 1; centavos <= 1_000_000; centavos++)
+  it('every amount of up to 200,000 centavos survives the way to JSON and back', () => {
+    for (let centavos = 1; centavos <= 200_000; centavos++)
       if (centavosFromBrl(JSON.parse(JSON.stringify(brlFromCentavos(centavos))) as number) !== centavos)
         throw new Error(`${String(centavos)} centavos do not survive`)
   })
