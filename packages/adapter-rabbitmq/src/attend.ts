@@ -74,18 +74,26 @@ function succeeds(moving: Promise<void>): Promise<boolean> {
   )
 }
 
+/** The handler's signal says what happened while it ran: a session that ends afterwards is none of its business. */
 async function handle(
   message: ReceivedMessage,
   attempt: number,
   session: Session,
   { options, graceOver }: Attendance,
 ): Promise<DeliveryOutcome> {
-  const tellLost = (): void => options.report({ type: 'message.hold-lost', id: message.id, error: session.over.reason })
-  session.over.addEventListener('abort', tellLost)
+  const running = new AbortController()
+  const onOver = (): void => {
+    options.report({ type: 'message.hold-lost', id: message.id, error: session.over.reason })
+    running.abort(session.over.reason)
+  }
+  const onGraceOver = (): void => running.abort(graceOver.reason)
+  session.over.addEventListener('abort', onOver)
+  graceOver.addEventListener('abort', onGraceOver)
   try {
-    return await deliver(options, { message, attempt, signal: AbortSignal.any([session.over, graceOver]) })
+    return await deliver(options, { message, attempt, signal: running.signal })
   } finally {
-    session.over.removeEventListener('abort', tellLost)
+    session.over.removeEventListener('abort', onOver)
+    graceOver.removeEventListener('abort', onGraceOver)
   }
 }
 

@@ -139,8 +139,9 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
     })
     await consume(queue, {}, remember)
 
-    await eventually(() => expect(handled).toHaveLength(20))
-    expect(handled).toEqual(sent.map((message) => message.id))
+    // A hand-over may repeat a message: the order of their first deliveries is what is promised.
+    await eventually(() => expect(new Set(handled).size).toBe(20))
+    expect([...new Set(handled)]).toEqual(sent.map((message) => message.id))
   })
 
   it('its topology may be asserted again and again', async () => {
