@@ -36,6 +36,7 @@ export class ControlLoop {
   readonly #parts: ControlLoopParts
   readonly #wake: Wake
   #isStopped = false
+  #loop: Promise<void> = Promise.resolve()
 
   constructor(parts: ControlLoopParts) {
     this.#parts = parts
@@ -52,22 +53,25 @@ export class ControlLoop {
     if (this.#parts.lanes.all().some((lane) => lane.isLeaving)) this.#wake.now()
   }
 
-  stop(): void {
+  /** Resolves when the loop has ended: it renews and acquires nothing any more. */
+  async stop(): Promise<void> {
     this.#isStopped = true
     this.#wake.now()
+    await this.#loop.catch(() => {}) // Whoever called `run` hears of it.
   }
 
-  async run(): Promise<void> {
-    const { clock, leaseMs } = this.#parts
-    let lookAtMs = Number.NEGATIVE_INFINITY
+  run(): Promise<void> {
+    this.#loop = this.#run()
+    return this.#loop
+  }
+
+  async #run(): Promise<void> {
+    const lookEachMs = Math.min(lookIntervalMs, this.#parts.leaseMs / 6)
     while (!this.#isStopped) {
       if (!(await this.#renew())) return
       await this.#handOver()
-      const nowMs = clock.monotonicMs()
-      // Woken early: look again soon, not at once, however often we are woken.
       await this.look()
-      lookAtMs = nowMs + Math.min(lookIntervalMs, leaseMs / 6)
-      await this.#wake.wait(Math.max(1, lookAtMs - clock.monotonicMs()))
+      await this.#wake.wait(lookEachMs)
     }
   }
 

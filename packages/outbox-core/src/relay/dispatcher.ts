@@ -134,7 +134,9 @@ export class Dispatcher {
       failed: piece.items.length - outcome.accepted.length,
       ms: options.clock.monotonicMs() - startMs,
     })
-    if (isAborted && this.#isUnanswered(piece, outcome)) return
+    const lost = outcome.failed.find(({ failure }) => failure.code === 'CONNECTION_LOST')
+    const interruption = isAborted ? 'the publish timed out' : lost?.failure.message
+    if (interruption !== undefined && this.#isUnanswered(piece, outcome, interruption)) return
     const endedAfterMs = this.#outage.passed(piece, options.clock.monotonicMs())
     if (endedAfterMs !== null) options.report({ type: 'outage.ended', ms: endedAfterMs })
     this.#fail(outcome.failed)
@@ -143,17 +145,18 @@ export class Dispatcher {
   }
 
   /**
-   * Our impatience is no fault of the messages: after an abort, what was not accepted counts as rejected by the broker.
+   * Our impatience and the broker's end are no fault of the messages: what was not accepted by then counts as rejected by
+   * the broker.
    *
    * @returns false when everything got a real answer
    */
-  #isUnanswered(piece: Piece, { failed, behind }: Outcome): boolean {
+  #isUnanswered(piece: Piece, { failed, behind }: Outcome, words: string): boolean {
     const dead = failed.filter(({ failure }) => failure.kind === 'permanent')
     const unanswered = [...failed.filter((one) => !dead.includes(one)).map(({ message }) => message), ...behind]
     if (unanswered.length === 0) return false
     unanswered.sort((a, b) => a.seq - b.seq)
     if (piece.from !== null) piece.from.items = [...unanswered, ...piece.from.items.slice(piece.items.length)]
-    this.#rejected({ items: unanswered, from: piece.from }, new Error('the publish timed out'), piece)
+    this.#rejected({ items: unanswered, from: piece.from }, new Error(words), piece)
     this.#fail(dead)
     return true
   }

@@ -123,10 +123,11 @@ class PostgresRelay implements Relay {
         this.#session = session
         this.#formerId = session.relayId
         if (failures > 0) report({ type: 'database.reconnected' })
-        failures = 0
         if (this.#isStopped()) await session.stop(0)
         else await session.run()
       } catch (error) {
+        // A session that fails as soon as it works (a missing grant, say) is no success, and publishes the same again.
+        if (this.#session?.isProven === true) failures = 0
         await this.#lost(error, ++failures)
       }
     }

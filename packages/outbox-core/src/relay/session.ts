@@ -17,6 +17,9 @@ import type { ResolvedRelayOptions } from './resolved-options.ts'
 import { Schedule } from './schedule.ts'
 import { Settler } from './settle.ts'
 
+/** A session that lived this long without a failure was a good one, in milliseconds. */
+const provenAfterMs = 5_000
+
 /** Why a session ended before it was stopped. */
 export class SessionLost extends Error {
   readonly reason: 'lease-expired' | 'fenced' | 'connection-lost'
@@ -50,6 +53,8 @@ export class Session {
   readonly #lost = Promise.withResolvers<never>()
   #isOver = false
   #hasFailed = false
+  #hasSettled = false
+  readonly #openedAtMs: number
 
   /**
    * Connects and joins the other relays. The relay `formerId` of this process is taken off the list: nothing of it is in flight.
@@ -85,6 +90,7 @@ export class Session {
   ) {
     this.#options = options
     this.#connections = connections
+    this.#openedAtMs = options.clock.monotonicMs()
     this.#lost.promise.catch(() => {}) // Awaited in `run`; a session that is stopped at the same time has no one to tell.
     const { clock, report, schema } = options
     const common = { relayId: this.relayId, channel: schema, clock, lanes: this.#lanes }
@@ -145,7 +151,7 @@ export class Session {
     const cancel = this.#options.clock.after(graceMs, () => this.#dispatcher.abort())
     await published
     cancel()
-    this.#control.stop()
+    await Promise.race([this.#control.stop(), this.#lost.promise])
     await Promise.race([this.#settler.idle(), this.#lost.promise])
     await Promise.race([this.#membership.leave(), this.#lost.promise])
     this.#isOver = true
@@ -158,7 +164,7 @@ export class Session {
     this.#isOver = true
     this.#hasFailed = true
     this.#readLoop.stop()
-    this.#control.stop()
+    void this.#control.stop()
     this.#lost.reject(new SessionLost(reason, cause))
   }
 
@@ -168,6 +174,11 @@ export class Session {
     const published = this.#dispatcher.stop()
     this.#dispatcher.abort()
     await published
+  }
+
+  /** It settled something, or lived for a while: its connections and grants are good. */
+  get isProven(): boolean {
+    return this.#hasSettled || this.#options.clock.monotonicMs() - this.#openedAtMs > provenAfterMs
   }
 
   get lanes(): readonly number[] {
@@ -245,6 +256,7 @@ export class Session {
       onFenced: () => this.fail('fenced', new Error('another relay owns a lane of ours')),
       onSettled: (messages, ms) => {
         this.#buffer.settled(messages)
+        this.#hasSettled = true
         report({ type: 'batch.settled', messages: messages.length, ms })
         if (messages.some((message) => message.hasWaited && message.order !== null)) this.#readLoop.reloadBlocks()
         this.#progressed()
