@@ -87,8 +87,9 @@ async function send(topic: string, request: readonly Outgoing[], publication: Pu
     await pool.use((producer) => producer.send({ topic, messages: open.map((item) => item.record) }), signal)
   } catch (error) {
     const { scope, failure } = signal.aborted ? aborted(error) : classifyError(error)
-    if (scope === 'broker') publication.outage ??= failure
-    if (scope !== 'records' || open.length === 1) return failAll(open, failure, tally)
+    if (scope === 'broker') publication.outage ??= failure.code === 'ABORTED' ? failure : connectionLost(failure)
+    if (scope === 'broker') return failAll(open, publication.outage ?? failure, tally)
+    if (scope === 'topic' || open.length === 1) return failAll(open, failure, tally)
     for (const piece of splitRequest(open)) await send(topic, piece, publication)
     return
   }
@@ -102,6 +103,11 @@ function failAll(items: readonly Outgoing[], failure: PublishFailure, tally: Tal
 function aborted(cause: unknown): RequestFailure {
   const message = 'aborted before the broker answered'
   return { scope: 'broker', failure: { kind: 'retryable', code: 'ABORTED', message, cause } }
+}
+
+/** Under the name the relay knows: what a broker that went away left unanswered pays no attempt. */
+function connectionLost({ code, message, cause }: PublishFailure): PublishFailure {
+  return { kind: 'retryable', code: 'CONNECTION_LOST', message: `${code}: ${message}`, cause }
 }
 
 function tooLarge(bytes: number, limit: number): PublishFailure {

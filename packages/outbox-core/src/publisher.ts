@@ -18,6 +18,9 @@ export interface Publisher {
    *   none after it is sent (or it is reported as failed although the broker may have it: at least once, never out of order).
    * - Messages without a key, and different keys, do not wait for each other.
    *
+   * When the broker goes away in the middle, after some were accepted, the rest is `failed` with `kind: 'retryable'` and
+   * `code: 'CONNECTION_LOST'`: the relay counts an outage and no attempt.
+   *
    * When `signal` aborts, resolves promptly with what is known by then; what is not known is `failed` with
    * `kind: 'retryable'` and `code: 'ABORTED'`.
    *

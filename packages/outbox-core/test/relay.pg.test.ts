@@ -105,6 +105,23 @@ describe('failures', () => {
     expect(await bench.count('dead_letters')).toBe(0)
   })
 
+  it('a broker that goes away in the middle of a batch spends no attempts of the rest', async () => {
+    const ids = await bench.add(...Array.from({ length: 50 }, (_, n) => aMessage(n % 2 ? { orderingKey: 'k' } : {})))
+    const { broker, relay, observer } = bench.relay({ maxAttempts: 1 })
+    const lost = { kind: 'retryable', code: 'CONNECTION_LOST', message: 'it went away' } as const
+    broker.failWith((message) => (ids.indexOf(message.id) < 20 ? null : lost))
+    relay.start()
+    await observer.waitFor('outage.started')
+
+    broker.failWith(() => null)
+    await broker.received(50)
+
+    expect(broker.accepted.every((message) => message.attempt === 1)).toBe(true)
+    expect(await bench.count('dead_letters')).toBe(0)
+    const keyed = broker.accepted.filter((message) => message.orderingKey === 'k').map((message) => message.id)
+    expect(keyed).toEqual(ids.filter((_, n) => n % 2))
+  })
+
   it('a message that makes the publisher throw is found among its neighbours and pays alone', async () => {
     const ids = await bench.add(...Array.from({ length: 100 }, () => aMessage()))
     const { broker, relay, observer } = bench.relay({ maxAttempts: 2 })
