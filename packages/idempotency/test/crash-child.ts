@@ -1,0 +1,61 @@
+// Run by crash.chaos.test.ts: sends one request and kills itself, or waits to be stopped, at the point named.
+import pg from 'pg'
+import { idempotencyOn, placeOrder, send } from './callers.ts'
+
+const [url, mode, point] = process.argv.slice(2) as [string, string, string]
+const pool = new pg.Pool({ connectionString: url })
+const foreignSystem = new pg.Pool({ connectionString: url })
+const die = (): void => void process.kill(process.pid, 'SIGKILL')
+const at = (name: string): void => {
+  if (name === point) die()
+}
+
+// The client is ours to hand in: it dies before or after the statement of the named point.
+const connect = pool.connect.bind(pool) as () => Promise<pg.PoolClient>
+const watched = new WeakSet<pg.PoolClient>()
+Object.assign(pool, {
+  connect: async () => {
+    const client = await connect()
+    if (watched.has(client)) return client
+    watched.add(client)
+    const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<pg.QueryResult>
+    return Object.assign(client, {
+      query: async (text: string, values?: unknown[]) => {
+        if (text.includes('response_status = $4')) at('before completing')
+        if (text === 'commit') at('before COMMIT')
+        const result = await query(text, values)
+        if (text === 'commit' && completed) at('after COMMIT')
+        completed ||= text.includes('response_status = $4')
+        return result
+      },
+    })
+  },
+})
+let completed = false
+
+const idem = idempotencyOn(pool)
+const atomic = idem.atomic({ operation: 'createOrder' }, async (call) => {
+  at('before the handler')
+  const response = await placeOrder(call)
+  at('after the first effect')
+  return response
+})
+
+const lease = (onLeaseExpired: 'hold' | 'resume') =>
+  idem.lease({ operation: 'createOrder', onLeaseExpired, leaseMs: 600 }, async (call) => {
+    at('after the claim')
+    await foreignSystem.query('insert into foreign_calls values ($1)', [call.downstreamKey('buy')])
+    await call.saveRecovery('bought')
+    at('after the foreign call')
+    if (point === 'stopped') {
+      process.stdout.write('in the handler\n')
+      await new Promise((resolve) => process.stdin.once('data', resolve))
+    }
+    return call.commit((tx) => placeOrder({ tx, request: call.request }))
+  })
+
+const answer = await send(mode === 'atomic' ? atomic : lease(mode === 'resume' ? 'resume' : 'hold'))
+process.stdout.write(`answered ${String(answer.status)}\n`)
+await pool.end()
+await foreignSystem.end()
+process.stdin.destroy()
