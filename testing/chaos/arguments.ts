@@ -10,6 +10,7 @@ export const usage: string = `npm run chaos -- [options]
   --relays R      relay processes (default 3)
   --writers W     writer processes (default 2)
   --consumers C   consumer processes (default 2)
+  --keys K        ordering keys (default 40)
   --broker B      ${brokerNames.join(', ')} (default sqs)
   --faults LIST   only these kinds, comma separated; there are: ${faultKinds.join(', ')}
   --every MS      mean time between two faults (default 2500)
@@ -36,6 +37,7 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
       relays: { type: 'string', default: '3' },
       writers: { type: 'string', default: '2' },
       consumers: { type: 'string', default: '2' },
+      keys: { type: 'string', default: '40' },
       broker: { type: 'string', default: 'sqs' },
       faults: { type: 'string', default: faultKinds.join(',') },
       every: { type: 'string', default: String(defaultEveryMs) },
@@ -53,6 +55,7 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
     relays: positive('relays', values.relays),
     writers: positive('writers', values.writers),
     consumers: positive('consumers', values.consumers),
+    keys: positive('keys', values.keys),
     broker: oneOf('broker', values.broker, brokerNames),
     kinds: values.faults.split(',').map((kind) => oneOf('faults', kind, faultKinds)),
     everyMs: positive('every', values.every),

@@ -15,6 +15,8 @@ export interface ClusterOptions {
   readonly relays: number
   readonly writers: number
   readonly consumers: number
+  /** Ordering keys the writers draw from. */
+  readonly keys: number
   readonly leaseMs: number
   readonly presence: boolean
   readonly variant: Variant
@@ -51,11 +53,10 @@ export interface Cluster {
   close(): Promise<void>
 }
 
-const keys = Array.from({ length: 40 }, (_, number) => `key-${String(number)}`)
-
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), 'malote-chaos-'))
   chmodSync(folder, 0o755) // As root, the server runs as somebody else and must get through to its data.
+  const keys = Array.from({ length: options.keys }, (_, number) => `key-${String(number)}`)
   const journals = join(folder, 'journals')
   mkdirSync(journals)
   const [postgres, broker] = await Promise.all([
@@ -73,7 +74,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
 
   async function addSlot(role: RoleName): Promise<Slot> {
     const slot = await createSlot(
-      { options, postgres, broker, journals },
+      { options, postgres, broker, journals, keys },
       role,
       slots.filter((one) => one.role === role).length + 1,
     )
@@ -131,10 +132,11 @@ interface SlotParts {
   readonly postgres: PostgresService
   readonly broker: Broker
   readonly journals: string
+  readonly keys: readonly string[]
 }
 
 async function createSlot(
-  { options, postgres, broker, journals }: SlotParts,
+  { options, postgres, broker, journals, keys }: SlotParts,
   role: RoleName,
   number: number,
 ): Promise<Slot> {

@@ -57,6 +57,7 @@ export async function runChaos(
     await sleep(3_000) // Everybody must work again, under load.
     const stuck = [...(await cluster.stopRole('writer'))]
     const left = await drained(cluster, options.drainMs)
+    await complete(cluster, 20_000)
     const after = await measure(cluster)
     const idle = idleSince(cluster, healedAtMs)
     stuck.push(...(await cluster.stopRole('relay')), ...(await cluster.stopRole('consumer')))
@@ -92,6 +93,13 @@ async function injectAll(options: ChaosOptions, injector: Injector): Promise<voi
   }
   await sleep(Math.max(0, startMs + options.seconds * 1_000 - nowMs()))
   await Promise.all(running)
+}
+
+/** Waits until every process that was killed is replaced: on a busy machine that takes seconds. */
+async function complete(cluster: Cluster, timeoutMs: number): Promise<void> {
+  const deadlineMs = nowMs() + timeoutMs
+  const isMissing = (): boolean => cluster.slots.some((slot) => slot.isWanted && slot.process?.isAlive !== true)
+  while (isMissing() && nowMs() < deadlineMs) await sleep(100)
 }
 
 /** Waits until the outbox is empty and everything sent has been applied. @returns messages left in the outbox */

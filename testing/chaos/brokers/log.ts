@@ -5,6 +5,7 @@ import {
   openSync,
   readFileSync,
   readSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -82,7 +83,9 @@ function consumer({ address }: BrokerSettings, { handler }: ChaosConsumerOptions
       )
       if (!isHandled) continue
       at += end + 1
-      writeFileSync(position, String(at))
+      // A kill between truncating and writing would lose the place.
+      writeFileSync(`${position}.next`, String(at))
+      renameSync(`${position}.next`, position)
     }
   }
   return {

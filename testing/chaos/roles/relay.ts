@@ -30,8 +30,7 @@ const relay = createRelay({
   presence: settings.presence,
   publishTimeoutMs: 2_000,
   batchSize: 50,
-  // What a zombie wrongly calls failed must show at once: as a dead letter.
-  maxAttempts: variant === 'zombie-failures' || variant === 'retry-without-fence' ? 1 : 3,
+  maxAttempts: 3,
   afterDeadLetter: 'skip',
   backoff: () => 50 + Math.random() * 100,
   outageBackoff: () => 100 + Math.random() * 200,

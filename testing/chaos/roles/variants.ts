@@ -19,19 +19,22 @@ function publishVariant(publisher: Publisher, variant: Variant, leaseMs: number)
         return Promise.resolve(batch.map(({ id }): PublishResult => ({ id, status: 'accepted' })))
       }
     case 'send-behind-a-failure':
-      // One message of the batch fails for no reason, what stands behind it is sent all the same.
+      // One message of the batch fails for no reason, what stands behind it is sent all the same. Slow, so that the next batch
+      // has several messages of a key.
       return async (batch, signal) => {
         const [first, ...others] = batch
-        if (first === undefined || Math.random() > 0.05) return publisher.publish(batch, signal)
+        await sleep(150)
+        if (first === undefined || Math.random() > 0.3) return publisher.publish(batch, signal)
         return [failed(first), ...(await publisher.publish(others, signal))]
       }
     case 'zombie-failures':
     case 'retry-without-fence':
-      // Slow enough to be caught by a pause, and after it nothing was sent: what a zombie then writes down must not count.
+      // Slow, so that a pause of twice the lease meets it on both sides: the paused relay hears of a failure afterwards, while
+      // the new owner is still publishing the same messages. What the zombie then writes down must not count.
       return async (batch, signal) => {
         const startedAtMs = nowMs()
-        await sleep(100)
-        return nowMs() - startedAtMs > leaseMs ? batch.map(failed) : publisher.publish(batch, signal)
+        await sleep(leaseMs * 0.9)
+        return nowMs() - startedAtMs > leaseMs * 1.8 ? batch.map(refused) : publisher.publish(batch, signal)
       }
     case 'poison-exits':
     case 'poison-exhausts-memory':
@@ -52,6 +55,13 @@ function exhaustMemory(): never {
   for (;;) kept.push(Array.from({ length: 100_000 }, (_, index) => index + kept.length))
 }
 
+/** For good: an abort of the publish, which a pause brings about as well, does not turn it into an outage. */
+const refused = ({ id }: OutboxMessage): PublishResult => ({
+  id,
+  status: 'failed',
+  failure: { kind: 'permanent', code: 'CHAOS', message: 'refused for no reason' },
+})
+
 const failed = ({ id }: OutboxMessage): PublishResult => ({
   id,
   status: 'failed',
@@ -60,12 +70,17 @@ const failed = ({ id }: OutboxMessage): PublishResult => ({
 
 /** Takes the fence, or the floor's look at the writers' locks, out of the statements a relay sends. */
 export function poolVariant(pool: RelayPool, variant: Variant): RelayPool {
-  const rewrite = rewrites[variant]
-  if (rewrite === undefined) return pool
+  const isZombie = variant === 'zombie-failures' || variant === 'retry-without-fence'
+  const rewrite = rewrites[variant] ?? ((text: string): string => text)
   return {
     connect: async () => {
       const client = await pool.connect()
-      const query: RelayClient['query'] = (text, values) => client.query(rewrite(text), values)
+      const query: RelayClient['query'] = async (text, values) => {
+        if (!isZombie || !isFailure(text)) return client.query(rewrite(text), values)
+        // As if it had been on its way when the relay lost its session: it reaches the server all the same.
+        const late = await pool.connect()
+        return late.query(rewrite(text), values).finally(() => late.release())
+      }
       return new Proxy(client, {
         get: (target, name) => {
           if (name === 'query') return query
@@ -77,11 +92,12 @@ export function poolVariant(pool: RelayPool, variant: Variant): RelayPool {
   }
 }
 
+const isFailure = (text: string): boolean => ['retry', 'bury'].includes(statementOf(text))
+
 const rewrites: Partial<Record<Variant, (text: string) => string>> = {
-  'floor-without-locks': (text) =>
-    text.includes('pg_locks') ? text.replace("mode = 'RowExclusiveLock'", "mode = 'RowExclusiveLock' and false") : text,
+  'floor-without-locks': (text) => text.replace("mode = 'RowExclusiveLock'", "mode = 'RowExclusiveLock' and false"),
   'retry-without-fence': (text) =>
-    ['retry', 'bury'].includes(statementOf(text))
+    isFailure(text)
       ? text
           .replace('mine.lane = lanes.lane and mine.fence = lanes.fence', 'mine.lane = lanes.lane')
           .replace('join alive on alive.id = lanes.owner', '')
@@ -92,7 +108,7 @@ const rewrites: Partial<Record<Variant, (text: string) => string>> = {
 export function handlerVariant(handler: DeliveryHandler, variant: Variant): DeliveryHandler {
   if (variant !== 'acknowledge-before-commit') return handler
   return (delivery) => {
-    setTimeout(() => void handler(delivery).catch(() => {}), 20)
+    setTimeout(() => void handler(delivery).catch(() => {}), 200)
     return Promise.resolve()
   }
 }

@@ -3,7 +3,7 @@ import { chaosArguments } from '../arguments.ts'
 import { runChaos } from '../run-chaos.ts'
 
 /** A short run on the log with one rule of the protocol taken out by a wrapper. @returns the rules whose breach was seen */
-async function rulesBrokenBy(variant: string, fault: string, ...more: string[]): Promise<Set<string>> {
+async function rulesBrokenBy(variant: string, fault: string, ...more: readonly string[]): Promise<Set<string>> {
   const flags = [
     '--variant',
     variant,
@@ -18,8 +18,9 @@ async function rulesBrokenBy(variant: string, fault: string, ...more: string[]):
     '--seed',
     '1',
   ]
-  const options = chaosArguments([...flags, '--minutes', '0.15', '--every', '1500', '--drain', '8', ...more], () => {})
+  const options = chaosArguments([...flags, '--minutes', '0.2', '--every', '2500', '--drain', '8', ...more], () => {})
   const { report } = await runChaos(options)
+  console.info(JSON.stringify({ ...report, violations: report.violations.length }))
   return new Set(report.violations.map(({ rule }) => rule))
 }
 
@@ -32,7 +33,9 @@ it('a consumer that acknowledges before its commit is seen as a missing effect',
 })
 
 it('sending behind a failed message of the same key is seen as disorder', async () => {
-  expect(await rulesBrokenBy('send-behind-a-failure', 'kill-writer-at-failpoint')).toContain('out-of-order')
+  expect(await rulesBrokenBy('send-behind-a-failure', 'kill-writer-at-failpoint', '--keys', '3')).toContain(
+    'out-of-order',
+  )
 })
 
 it('a floor that does not ask who holds the table is seen as loss or disorder', async () => {
@@ -42,8 +45,8 @@ it('a floor that does not ask who holds the table is seen as loss or disorder', 
 })
 
 it('a zombie that writes down failures without a fence is seen by good messages among the dead letters', async () => {
-  expect(await rulesBrokenBy('zombie-failures', 'pause-relay', '--lease', '1000')).toEqual(new Set())
-  expect(await rulesBrokenBy('retry-without-fence', 'pause-relay', '--lease', '1000')).toContain(
-    'unexpected-dead-letter',
-  )
+  const pauses = ['pause-relay', '--lease', '1000'] as const
+
+  expect(await rulesBrokenBy('retry-without-fence', ...pauses)).toContain('unexpected-dead-letter')
+  expect(await rulesBrokenBy('zombie-failures', ...pauses)).not.toContain('unexpected-dead-letter')
 })
