@@ -157,4 +157,26 @@ describe('lanes', () => {
     await first.broker.received(200 - second.broker.accepted.length)
     expect(first.broker.accepted.length + second.broker.accepted.length).toBe(200)
   })
+
+  it('a lane is handed over only after what is in flight of it was acknowledged and deleted', async () => {
+    const first = bench.relay()
+    const atBroker = Promise.withResolvers<void>()
+    let acknowledgedAtMs = Number.POSITIVE_INFINITY
+    first.broker.beforePublish(async () => {
+      atBroker.resolve()
+      await new Promise((resolve) => setTimeout(resolve, 1_500)) // A slow broker: the others look three times meanwhile.
+      acknowledgedAtMs = performance.now()
+    })
+    await bench.add(...Array.from({ length: 400 }, (_, n) => aMessage({ orderingKey: `k${String(n)}` })))
+    first.relay.start()
+    await atBroker.promise
+
+    const second = bench.relay()
+    second.relay.start()
+    await second.observer.waitFor('lanes.acquired')
+
+    expect(performance.now()).toBeGreaterThan(acknowledgedAtMs)
+    await first.observer.waitFor('batch.settled')
+    expect(second.broker.accepted).toEqual([])
+  })
 })
