@@ -33,6 +33,17 @@ describe('an inbox', () => {
     expect(await effects()).toEqual(['effect'])
   })
 
+  it("37. a re-publish under a new delivery id is a duplicate, for the producer's id counts", async () => {
+    const deliver = (deliveryId: string, eventId: string) =>
+      inbox.transact(pool, message({ messageId: eventId }), (tx) => effect(tx, deliveryId))
+
+    expect([await deliver('delivery-1', 'event-1'), await deliver('delivery-2', 'event-1')]).toEqual([
+      'processed',
+      'duplicate',
+    ])
+    expect(await effects()).toEqual(['delivery-1'])
+  })
+
   it("29. two consumers each apply the same message once, in the caller's own transactions", async () => {
     const client = await database.client()
     const results = []
