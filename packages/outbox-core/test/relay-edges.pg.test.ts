@@ -157,25 +157,32 @@ describe('a publish', () => {
 })
 
 describe('memory', () => {
-  it('holds no more bytes than allowed, but for one message of each lane', async () => {
-    await bench.pool.query(
-      `insert into malote.messages (topic, type, ordering_key, payload, content_type)
-       select 't', 'x', 'k', string_agg(md5(n::text || m::text), ''), 'text/plain' from generate_series(1, 60) n, generate_series(1, 3000) m group by n`,
-    )
-    const { broker, relay } = bench.relay({ maxBufferedBytes: 300_000, concurrency: 1 })
-    let most = 0
-    broker.beforePublish((batch) => {
-      most = Math.max(
-        most,
-        batch.reduce((sum, { body }) => sum + body.length, 0),
+  it.each([
+    ['ready', 'null'],
+    ['waiting', 'now()'],
+  ])(
+    'holds no more bytes of %s messages than allowed, but for one message of each lane',
+    async (_name, availableAt) => {
+      await bench.pool.query(
+        `insert into malote.messages (topic, type, ordering_key, payload, content_type, available_at)
+       select 't', 'x', ${availableAt === 'null' ? `'k'` : 'null'}, string_agg(md5(n::text || m::text), ''), 'text/plain', ${availableAt}
+       from generate_series(1, 60) n, generate_series(1, 3000) m group by n`,
       )
-    })
+      const { broker, relay } = bench.relay({ maxBufferedBytes: 300_000, concurrency: 1 })
+      let most = 0
+      broker.beforePublish((batch) => {
+        most = Math.max(
+          most,
+          batch.reduce((sum, { body }) => sum + body.length, 0),
+        )
+      })
 
-    await relay.runOnce()
+      await relay.runOnce()
 
-    expect(broker.accepted).toHaveLength(60)
-    expect(most).toBeLessThan(500_000)
-  })
+      expect(broker.accepted).toHaveLength(60)
+      expect(most).toBeLessThan(500_000)
+    },
+  )
 })
 
 describe('the net under the floor', () => {

@@ -124,19 +124,24 @@ function readStatements(
           limit l.lim) as sized) as o
       where o.before <= l.bytes`,
 
-    // $1 lanes, $2 held orders, $3 known seqs, $4 limit. Failed and replayed messages that are due; of one order only the
+    // $1 lanes, $2 held orders, $3 known seqs, $4 limit, $5 byte limit. Failed and replayed messages that are due; of one order only the
     // first. Served by messages_waiting.
     readWaiting: `
-      select ${columns}, coalesce(pg_column_size(m.payload), pg_column_size(m.payload_binary)) as size
-      from ${s}.messages as m
-      where m.available_at <= now() and m.lane = any($1::smallint[])
-        and ${notBlocked('m', 2)} and m.seq <> all($3::bigint[])
-        and (m.ordering_key is null or not exists (
-          select from ${s}.messages as earlier
-          where earlier.available_at is not null and earlier.lane = m.lane and earlier.topic = m.topic
-            and earlier.ordering_key = m.ordering_key and earlier.seq < m.seq))
-      order by m.available_at, m.seq
-      limit $4`,
+      select sized.* from (
+        select due.*, sum(due.size) over (order by due.available_at, due.seq rows unbounded preceding) - due.size as before
+        from (
+          select ${columns}, coalesce(pg_column_size(m.payload), pg_column_size(m.payload_binary)) as size, m.available_at
+          from ${s}.messages as m
+          where m.available_at <= now() and m.lane = any($1::smallint[])
+            and ${notBlocked('m', 2)} and m.seq <> all($3::bigint[])
+            and (m.ordering_key is null or not exists (
+              select from ${s}.messages as earlier
+              where earlier.available_at is not null and earlier.lane = m.lane and earlier.topic = m.topic
+                and earlier.ordering_key = m.ordering_key and earlier.seq < m.seq))
+          order by m.available_at, m.seq
+          limit $4) as due) as sized
+      where sized.before <= $5::bigint
+      order by sized.available_at, sized.seq`,
 
     // $1 integer[]: the relay's own backends, whose deletes take the same lock. A prepared transaction has no pid and
     // counts. Nothing here needs a privilege.

@@ -76,22 +76,25 @@ export class Reader {
 
   /** Reads failed and replayed messages that are due. Independent of the floor: they keep their old seq. */
   async readWaiting(): Promise<ReadReport> {
-    const { connection, statements, lanes, blocks, buffer, schedule } = this.#parts
+    const { connection, statements, lanes, blocks, buffer, schedule, maxBytes } = this.#parts
     const active = lanes.active()
     const limit = Math.min(this.space, 500)
+    const maxSize = maxBytes - buffer.bytes
     if (active.length === 0 || limit === 0) return { messages: 0, isPartial: active.length > 0 }
-    const values = [active.map((lane) => lane.lane), blocks.heldOrders(), buffer.seqs(), limit]
+    const values = [active.map((lane) => lane.lane), blocks.heldOrders(), buffer.seqs(), limit, maxSize]
     const { rows } = await connection.query(statements.readWaiting, values)
     let messages = 0
+    let size = 0
     for (const row of rows) {
       const message = toMessage(row, true)
+      size += message.bytes
       if (!lanes.isActive(message.lane)) continue
       if (message.order !== null) this.#blockBehind(message.order, message)
       buffer.add(message)
       schedule.add(message)
       messages++
     }
-    return { messages, isPartial: rows.length === limit }
+    return { messages, isPartial: rows.length === limit || size > maxSize }
   }
 
   /** Learns which orders of the lanes wait. Must have run before a lane is read for the first time. */
