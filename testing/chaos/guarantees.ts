@@ -75,7 +75,8 @@ ${runTable(reports)}
 No fault may lose, invent or reorder a message, apply one twice, or give a lane two owners; the column *repeats* says what may
 be published a second time. *Again after* is the time from the fault (or, for a server, from when it was up again) to the
 first publish in each lane that stood still, over all lanes: half of them within the first figure, the last within the
-second. Faults overlap in these runs, so the second figure often includes another fault.
+second. Faults overlap in these runs, so the second figure often includes another fault. The machine of these runs had two cores and
+was loaded eightfold by other work: read the figures as upper bounds.
 
 ${faultTable(reports)}
 Reproduce a run's plan with its seed, for example \`${command(reports[0])}\`. What the plan does and to whom is the same
@@ -109,6 +110,8 @@ const limits = `## What is not promised
 - Order across keys, and order of one key whose writers do not lock anything in common before they add (see [ordering](ordering.md)).
 - Publishing cannot be fenced: a process paused between checking its lease and sending may send after another relay took over. What it
   had in flight is then published twice; nothing it decided afterwards counts.
+- The end of a message that kills the process which publishes it (it exits, or runs out of memory). No relay tells such a message
+  from a machine that fails: it is taken up again, and again.
 - A time to recover. Without the presence signal (a transaction-mode pooler, a machine that vanished) it is the lease; the relays'
   share of lanes, reconnecting with backoff and the broker's own start come on top.
 `

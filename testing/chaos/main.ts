@@ -14,5 +14,6 @@ if (process.argv.includes('--help')) {
       : JSON.stringify({ ...report, violations: report.violations.length }, null, 2),
   )
   const isSound = report.violations.length === 0 && health.stuck.length === 0 && health.left === 0
-  process.exitCode = isSound ? 0 : 1
+  // A broker's client may keep a timer of a connection that was cut: the run is over all the same.
+  process.stdout.write('', () => process.exit(isSound ? 0 : 1))
 }

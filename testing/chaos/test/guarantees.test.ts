@@ -1,0 +1,11 @@
+import { readFileSync } from 'node:fs'
+import { expect, it } from 'vitest'
+import { guarantees } from '../guarantees.ts'
+import { readReports } from '../reports.ts'
+
+it('docs/guarantees.md is what the kept reports say, and they say that nothing was violated', () => {
+  const reports = readReports()
+
+  expect(readFileSync(new URL('../../../docs/guarantees.md', import.meta.url), 'utf8')).toBe(guarantees(reports))
+  expect(reports.flatMap(({ report }) => report.violations)).toEqual([])
+})
