@@ -67,7 +67,7 @@ const checks: Record<string, Check> = {
   },
 
   relays: async ({ client, schema }) => {
-    const { relays, ready, lanesWithoutRelay } = await outboxStatus(client as never, { schema })
+    const { relays, ready, lanesWithoutRelay } = await outboxStatus(client, { schema })
     const expired = relays.filter((relay) => relay.leaseMs < 0)
     if (relays.length === 0)
       return ready > 0
@@ -119,7 +119,7 @@ const checks: Record<string, Check> = {
   },
 
   'dead letters': async ({ client, schema }) => {
-    const { deadLetters, heldKeys } = await outboxStatus(client as never, { schema })
+    const { deadLetters, heldKeys } = await outboxStatus(client, { schema })
     if (deadLetters === 0 && heldKeys === 0) return ok('none')
     return warning(
       `${String(deadLetters)} dead letters, ${String(heldKeys)} held keys: see \`malote dead-letters list\``,
@@ -152,7 +152,8 @@ const checks: Record<string, Check> = {
   },
 }
 
-async function one(client: MigrationClient, text: string, values: unknown[] = []): Promise<unknown> {
+/** The one value a question has; numbers and text alike. */
+async function one(client: MigrationClient, text: string, values: unknown[] = []): Promise<string | number | null> {
   const { rows } = await client.query(text, values)
-  return rows[0]?.['value'] ?? null
+  return (rows[0]?.['value'] ?? null) as string | number | null
 }
