@@ -6,8 +6,8 @@ export interface Recovery {
 }
 
 /**
- * For each kind of fault: from when it could heal to the first publish in each of its lanes. A lane whose next message was added only
- * after the lane had recovered says nothing and is left out.
+ * For each kind of fault: from when it could heal to the first publish in each of its lanes. A lane whose next message was added
+ * much later says nothing and is left out.
  */
 export function recoveryOf(history: History, committed: ReadonlyMap<string, Committed>): Record<string, Recovery> {
   const lanes = Map.groupBy(firstPublications(history, committed), ({ lane }) => lane)
@@ -38,15 +38,12 @@ function firstPublications(history: History, committed: ReadonlyMap<string, Comm
   })
 }
 
-/** A message that waited longer than this was held up; it includes the writer's own commit. */
-const usualWaitMs = 250
+/** A message added later than this after the fault says nothing: the lane may have recovered long before. */
+const witnessMs = 1_000
 
 function waitOf(publications: readonly FirstPublication[], { healsFromMs }: Fault): number[] {
   const next = publications.find((one) => one.startedAtMs > healsFromMs)
-  if (next === undefined) return []
-  const wasHeldUp = next.startedAtMs - next.addedAtMs > usualWaitMs
-  const waitMs = next.startedAtMs - healsFromMs
-  return wasHeldUp || waitMs <= usualWaitMs ? [waitMs] : []
+  return next === undefined || next.addedAtMs > healsFromMs + witnessMs ? [] : [next.startedAtMs - healsFromMs]
 }
 
 function spread(waits: readonly number[]): Recovery {
