@@ -1,5 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 export interface RelayProcessSetup {
   readonly url: string
@@ -7,6 +9,8 @@ export interface RelayProcessSetup {
   readonly broker: 'noop' | 'hung'
   /** Keep the ids of what was published, to find duplicates. @defaultValue false */
   readonly rememberIds?: boolean
+  /** Flags for its Node, for example `--max-semi-space-size=8`. */
+  readonly nodeFlags?: readonly string[]
 }
 
 export type RelayProcessCommand = 'start' | 'report' | 'stop'
@@ -30,7 +34,9 @@ export interface RelayChild {
 /** Starts a process with a relay that is connected to nothing yet. */
 export async function forkRelay(setup: RelayProcessSetup): Promise<RelayChild> {
   const child = fork(new URL('relay-process.ts', import.meta.url), [JSON.stringify(setup)], {
-    execArgv: ['--conditions=@malote/source'],
+    execArgv: ['--conditions=@malote/source', ...(setup.nodeFlags ?? [])],
+    // From its second start on it reads compiled JavaScript, as an installed package would: stripping types takes 40 MB.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'malote-bench-compile-cache') },
   })
   const answers: ((answer: unknown) => void)[] = []
   const failed = once(child, 'exit').then(([code]) => {

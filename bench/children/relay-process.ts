@@ -18,6 +18,7 @@ process.on('message', (command: RelayProcessCommand) => {
   if (command === 'report') report()
   if (command === 'stop') void stop()
 })
+process.once('disconnect', () => process.exit())
 process.send?.({ ready: true })
 
 function publisher(): Publisher {

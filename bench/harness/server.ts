@@ -27,7 +27,7 @@ export const serverSettings: Readonly<Record<string, string | number>> = {
 export function createBenchServer(): BenchServer {
   let service: Promise<PostgresService> | null = null
   const open = new Set<BenchDatabase>()
-  const start = (): Promise<PostgresService> => (service ??= startPostgres({ durable: true, settings: serverSettings }))
+  const start = (): Promise<PostgresService> => (service ??= startOurs())
   return {
     database: async () => {
       const created = await createTestDatabase((await start()).url)
@@ -44,4 +44,18 @@ export function createBenchServer(): BenchServer {
       await (await service)?.stop()
     },
   }
+}
+
+/** It runs in a process group of its own: whatever ends us has to end it too. */
+async function startOurs(): Promise<PostgresService> {
+  const service = await startPostgres({ durable: true, settings: serverSettings })
+  process.once('exit', () => {
+    try {
+      process.kill(service.pid, 'SIGINT')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // ESRCH: closed already.
+    }
+  })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
+  return service
 }
