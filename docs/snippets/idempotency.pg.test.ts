@@ -1,0 +1,110 @@
+import { readFile } from 'node:fs/promises'
+import { migrateIdempotency } from '@malote/idempotency'
+import { idempotentRoute } from '@malote/idempotency/fastify'
+import { migrate } from '@malote/outbox-core'
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import fastify from 'fastify'
+import type pg from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import {
+  applyDeposit,
+  createBuyNow,
+  createOrderIdempotency,
+  createOrderPath,
+  mountOrders,
+  placeOrder,
+  reconcile,
+  startPurging,
+} from './idempotency.ts'
+
+let database: TestDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  pool = database.pool()
+  await migrate(pool)
+  await migrateIdempotency(pool)
+  await pool.query(`
+    create table accounts (id int primary key, balance int not null); insert into accounts values (1, 0);
+    create table orders (id bigint generated always as identity primary key, asset text not null);
+    create table trades (id text primary key, asset text not null)`)
+})
+afterAll(() => database.drop())
+
+const pepper = 'a pepper of at least 16 bytes'
+const count = async (what: string) => Number((await pool.query(`select count(*) from ${what}`)).rows[0].count)
+
+describe('the snippets of the idempotency guide', () => {
+  it('apply a deposit once, however often it is delivered', async () => {
+    const message = { id: 'deposit-1', createdAt: new Date(), amount: 100 }
+
+    await applyDeposit(pool, message)
+    await applyDeposit(pool, message)
+
+    expect((await pool.query('select balance from accounts')).rows).toEqual([{ balance: 100 }])
+    expect(await count(`malote.messages where topic = 'balances'`)).toBe(1)
+  })
+
+  it('accept an order once over two retries of the client', async () => {
+    const app = fastify()
+    const idempotency = createOrderIdempotency(pool, pepper)
+    mountOrders(app, idempotency)
+    const url = await app.listen({ port: 0, host: '127.0.0.1' })
+    const job = startPurging(pool, idempotency)
+
+    const answer = await placeOrder(url, 'PETR4')
+
+    expect([answer.status, await count('orders'), await count(`malote.messages where topic = 'orders'`)]).toEqual([
+      202, 1, 1,
+    ])
+    await job.stop()
+    await app.close()
+  })
+
+  it('buy at the exchange once, and let an operator find a trade that was lost', async () => {
+    const app = fastify()
+    const idempotency = createOrderIdempotency(pool, pepper)
+    const trades = new Map<string, { id: string }>()
+    const exchange = {
+      buy: (_asset: string, idempotencyKey: string) => {
+        if (!trades.has(idempotencyKey)) trades.set(idempotencyKey, { id: `trade-${String(trades.size + 1)}` })
+        return Promise.reject(new Error('the answer was lost'))
+      },
+    }
+    app.post('/buy', idempotentRoute(createBuyNow(idempotency, exchange)))
+    const request = {
+      method: 'POST' as const,
+      url: '/buy',
+      headers: { 'idempotency-key': 'a-key-of-sixteen-or-more', 'x-tenant': 'acme', 'x-user': 'alice' },
+      payload: { asset: 'VALE3' },
+    }
+    for (let attempt = 1; attempt <= 5; attempt++) expect((await app.inject(request)).statusCode).toBe(500)
+    expect((await app.inject(request)).statusCode).toBe(409)
+
+    await reconcile(idempotency, (key) => Promise.resolve(trades.get(key)))
+
+    expect((await app.inject(request)).json()).toEqual({ id: 'trade-1' })
+    expect(trades.size).toBe(1)
+    await app.close()
+  })
+
+  it('describe the operation for OpenAPI', () => {
+    expect(Object.keys(createOrderPath.post.responses)).toEqual(['202', '400', '409', '412', '413', '422', '503'])
+  })
+
+  it('keep a tenant out of the rows of another', async () => {
+    await pool.query(await readFile(new URL('idempotency-row-security.sql', import.meta.url), 'utf8'))
+    const client = await database.client()
+    const visible = async (tenant: string) => {
+      await client.query('begin; set local role orders_api')
+      await client.query(`select set_config('app.tenant', $1, true)`, [tenant])
+      const { rows } = await client.query('select count(*)::int as keys from malote.idempotency_keys')
+      await client.query('rollback')
+      return rows[0].keys as number
+    }
+
+    expect([(await visible('acme')) > 0, await visible('other')]).toEqual([true, 0])
+    await pool.query('drop owned by orders_api; drop role orders_api')
+  })
+})

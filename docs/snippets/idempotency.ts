@@ -1,0 +1,126 @@
+import {
+  createIdempotency,
+  createInbox,
+  type Idempotency,
+  type IdempotentOperation,
+  maintainInbox,
+  openApiFragments,
+  type RetentionJob,
+  startRetention,
+} from '@malote/idempotency'
+import { createIdempotentClient } from '@malote/idempotency/client'
+import { idempotentRoute } from '@malote/idempotency/fastify'
+import { createOutbox } from '@malote/outbox-core'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Pool } from 'pg'
+
+// #region inbox
+const inbox = createInbox()
+const outbox = createOutbox()
+
+export async function applyDeposit(
+  pool: Pool,
+  message: { id: string; createdAt: Date; amount: number },
+): Promise<void> {
+  await inbox.transact(
+    pool,
+    { consumer: 'balance', messageId: message.id, occurredAt: message.createdAt },
+    async (tx) => {
+      await tx.query('update accounts set balance = balance + $1 where id = 1', [message.amount])
+      await outbox.add(tx, { topic: 'balances', type: 'balance.changed', payload: { amount: message.amount } })
+    },
+  )
+  // Resolved: committed now, or by an earlier delivery. Acknowledge the message.
+}
+// #endregion
+
+// #region setup
+export function createOrderIdempotency(pool: Pool, pepper: string): Idempotency<Pool, FastifyRequest> {
+  return createIdempotency({
+    db: pool,
+    // After authentication, and stable: an id, never a token.
+    tenant: (request: FastifyRequest) => String(request.headers['x-tenant']),
+    subject: (request: FastifyRequest) => String(request.headers['x-user']),
+    pepper,
+  })
+}
+// #endregion
+
+// #region atomic
+export function mountOrders(app: FastifyInstance, idempotency: Idempotency<Pool, FastifyRequest>): void {
+  const createOrder = idempotency.atomic({ operation: 'createOrder' }, async ({ tx, request }) => {
+    const order = request.body as { asset: string }
+    const { rows } = await tx.query('insert into orders (asset) values ($1) returning id', [order.asset])
+    const { id } = rows[0] as { id: string }
+    await outbox.add(tx, { topic: 'orders', type: 'order.accepted', payload: { id } })
+    return { status: 202, headers: { location: `/orders/${id}` }, body: { id }, resourceRef: id }
+  })
+  app.post('/orders', idempotentRoute(createOrder))
+}
+// #endregion
+
+export interface Exchange {
+  buy(asset: string, idempotencyKey: string, signal: AbortSignal): Promise<{ id: string }>
+}
+
+// #region lease
+export function createBuyNow(
+  idempotency: Idempotency<Pool, FastifyRequest>,
+  exchange: Exchange,
+): IdempotentOperation<FastifyRequest> {
+  return idempotency.lease({ operation: 'buyNow', onLeaseExpired: 'retry' }, async (call) => {
+    const { asset } = call.request.body as { asset: string }
+    const trade = await exchange.buy(asset, call.downstreamKey('buy'), call.signal)
+    return call.commit(async (tx) => {
+      await tx.query('insert into trades (id, asset) values ($1, $2)', [trade.id, asset])
+      return { status: 201, body: trade }
+    })
+  })
+}
+// #endregion
+
+// #region reconcile
+export async function reconcile(
+  idempotency: Idempotency<Pool, FastifyRequest>,
+  findTrade: (idempotencyKey: string) => Promise<{ id: string } | undefined>,
+): Promise<void> {
+  const operator = idempotency.reconcile()
+  for (const key of await operator.list({ limit: 100 })) {
+    const trade = await findTrade(operator.downstreamKey(key, 'buy'))
+    if (trade === undefined) await operator.retry(key)
+    else await operator.resolve(key, { status: 201, body: trade })
+  }
+}
+// #endregion
+
+// #region retention
+export function startPurging(pool: Pool, idempotency: Idempotency<Pool, FastifyRequest>): RetentionJob {
+  return startRetention(async () => {
+    await idempotency.purge()
+    await maintainInbox(pool, { keepDays: 14 })
+  })
+}
+// #endregion
+
+// #region client
+const send = createIdempotentClient({ maxAttempts: 5 })
+
+export function placeOrder(url: string, asset: string): Promise<Response> {
+  return send(`${url}/orders`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-tenant': 'acme', 'x-user': 'alice' },
+    body: JSON.stringify({ asset }),
+  })
+}
+// #endregion
+
+// #region openapi
+const fragments = openApiFragments()
+
+export const createOrderPath: { post: { parameters: object[]; responses: Record<string, object> } } = {
+  post: {
+    parameters: [fragments.parameter],
+    responses: { '202': { description: 'Accepted', headers: fragments.replayHeaders }, ...fragments.responses },
+  },
+}
+// #endregion
