@@ -166,6 +166,7 @@ async function createSlot(
         variant: options.variant,
       })
       process = started
+      if (!slot.isWanted) started.signal('SIGKILL') // The run ended while it was starting.
       void started.exited.then(() => replace())
     },
   }

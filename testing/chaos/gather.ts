@@ -18,10 +18,12 @@ export async function gatherHistory(pool: pg.Pool, journals: string, injected: r
     publications: [...byProcess].flatMap(([relay, entries]) => publicationsOf(relay, entries)).sort(byStart),
     arrivals: [...byProcess.values()].flatMap((entries) => entries.flatMap(arrivalOf)).sort((a, b) => a.atMs - b.atMs),
     faults: [...injected, ...[...byProcess].flatMap(([relay, entries]) => lostSessions(relay, entries))],
+    missedByFloor: [...byProcess.values()].flat().reduce((sum, entry) => sum + missedBy(entry), 0),
     consumers: ['chaos-consumer'],
   }
 }
 
+const missedBy = (entry: Entry): number => (entry.what === 'rescan-found-missed' ? entry.messages : 0)
 const byStart = (a: Publication, b: Publication): number => a.startedAtMs - b.startedAtMs
 const arrivalOf = (entry: Entry): Arrival[] => (entry.what === 'arrived' ? [{ id: entry.id, atMs: entry.atMs }] : [])
 

@@ -75,8 +75,8 @@ ${runTable(reports)}
 No fault may lose, invent or reorder a message, apply one twice, or give a lane two owners; the column *repeats* says what may
 be published a second time. *Again after* is the time from the fault (or, for a server, from when it was up again) to the
 first publish in each lane that stood still, over all lanes: half of them within the first figure, the last within the
-second. Faults overlap in these runs, so the second figure often includes another fault. The machine of these runs had two cores and
-was loaded eightfold by other work: read the figures as upper bounds.
+second. Faults overlap in these runs, so the second figure often includes another fault. The machine of these runs had two
+cores and other work to do: read the figures as upper bounds.
 
 ${faultTable(reports)}
 Reproduce a run's plan with its seed, for example \`${command(reports[0])}\`. What the plan does and to whom is the same

@@ -51,6 +51,7 @@ const sound: History = {
   deadLetters: [],
   ownerships: [owner('r1', 10, 1)],
   faults: [],
+  missedByFloor: 0,
 }
 
 const rulesBrokenBy = (change: Partial<History>): Rule[] =>
@@ -125,6 +126,7 @@ describe('a violation is found:', () => {
       },
       ['duplicate-without-fault'],
     ],
+    ['a message that only the net under the floor found', { missedByFloor: 1 }, ['floor-passed-a-message']],
     ['an effect applied twice', { effects: [...sound.effects, { id: 'm1', consumer: 'c' }] }, ['effect-twice']],
     ['an effect never applied', { effects: sound.effects.slice(1) }, ['effect-missing']],
     ['a consumer that missed everything', { consumers: ['c', 'd'] }, ['effect-missing', 'effect-missing']],

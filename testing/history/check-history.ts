@@ -43,6 +43,9 @@ export function checkHistory(history: History): Verdict {
     ...effectViolations(history, committed, deadLettered),
     ...deadLetterViolations(history, committed, deadLettered),
     ...ownershipViolations(history),
+    ...(history.missedByFloor > 0
+      ? [violation('floor-passed-a-message', `${String(history.missedByFloor)} messages were found below a floor`)]
+      : []),
   ]
   return {
     published: reached.size,

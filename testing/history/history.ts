@@ -13,6 +13,8 @@ export interface History {
   /** From a trigger on the lanes: every change of owner, in commit order. */
   readonly ownerships: readonly OwnershipChange[]
   readonly faults: readonly Fault[]
+  /** Messages that a relay's net found below its floor. */
+  readonly missedByFloor: number
 }
 
 export interface Committed {

@@ -11,6 +11,7 @@ export type Rule =
   | 'dead-letter-missing'
   | 'two-owners'
   | 'published-without-the-lane'
+  | 'floor-passed-a-message'
 
 export interface Violation {
   readonly rule: Rule
