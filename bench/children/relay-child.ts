@@ -9,7 +9,7 @@ export interface RelayProcessSetup {
   readonly broker: 'noop' | 'hung'
   /** Keep the ids of what was published, to find duplicates. @defaultValue false */
   readonly rememberIds?: boolean
-  /** Flags for its Node, for example `--max-semi-space-size=8`. */
+  /** Flags for its Node, for example `--max-semi-space-size=4`. */
   readonly nodeFlags?: readonly string[]
 }
 

@@ -8,7 +8,7 @@ import type { BenchDatabase } from '../harness/server.ts'
 const sampleMs = 100
 
 /** V8 lets its young generation grow to 96 MB unless told otherwise; what the relay holds is a fraction of that. */
-const smallYoungGeneration = ['--max-semi-space-size=8']
+const smallYoungGeneration = ['--max-semi-space-size=4']
 
 export const memory: Benchmark = {
   name: 'memory',
@@ -63,7 +63,7 @@ function answerOf(draining: readonly number[], hung: readonly number[], byDefaul
     ],
     runs: 1,
     notes: [
-      'Node runs with `--max-semi-space-size=8`. By default V8 lets its young generation grow to 96 MB under any steady stream of short-lived objects, however few are alive; the rate is the same.',
+      'Node runs with `--max-semi-space-size=4`. By default V8 lets its young generation grow to 96 MB under any steady stream of short-lived objects, however few are alive; that is shown beside it.',
       'One run with a sample of the process every 100 ms; the spread is over samples. Node with pg alone takes about 60 MB of it.',
     ],
   }
