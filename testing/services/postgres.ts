@@ -53,7 +53,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   if (!existsSync(join(dataDir, 'PG_VERSION'))) initialise(binaries, dataDir, user)
   await endLeftOver(dataDir)
   const port = await freePort()
-  let server = await launch(binaries, dataDir, port, user, options)
+  let server = await launchWhenFree(() => launch(binaries, dataDir, port, user, options))
 
   return {
     url: `postgres://postgres@127.0.0.1:${String(port)}/postgres`,
@@ -105,24 +105,42 @@ async function endLeftOver(dataDir: string): Promise<void> {
   const pidFile = join(dataDir, 'postmaster.pid')
   if (!existsSync(pidFile)) return
   const pid = Number(readFileSync(pidFile, 'utf8').split('\n')[0])
-  if (!runsPostgres(pid)) return
+  if (!runsPostgres(pid, dataDir)) return
   process.kill(pid, signals.fast)
   const deadline = Date.now() + 30_000
-  while (runsPostgres(pid)) {
+  while (runsPostgres(pid, dataDir)) {
     if (Date.now() > deadline)
       throw new Error(`PostgreSQL process ${String(pid)} still uses ${dataDir} after 30 s: end it and try again`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }
 
-function runsPostgres(pid: number): boolean {
+/** Whether it is the server of this folder: the number may belong to another one by now. */
+function runsPostgres(pid: number, dataDir: string): boolean {
   if (!Number.isInteger(pid) || pid <= 0) return false
   try {
-    if (existsSync('/proc/self')) return readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8').includes('postgres')
+    if (existsSync('/proc/self')) return readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8').includes(dataDir)
     process.kill(pid, 0)
     return true
   } catch {
     return false // No such process: nothing is left to end.
+  }
+}
+
+/**
+ * A killed server's remains (a process nobody has waited for yet, backends that have not noticed) keep the folder for a
+ * moment. PostgreSQL refuses then, rightly, and is asked again.
+ */
+async function launchWhenFree(launchOnce: () => Promise<ChildProcess>): Promise<ChildProcess> {
+  const deadline = Date.now() + 30_000
+  for (;;) {
+    try {
+      return await launchOnce()
+    } catch (error) {
+      const isHeld = /postmaster\.pid" already exists|pre-existing shared memory block/.test(String(error))
+      if (!isHeld || Date.now() > deadline) throw error
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
   }
 }
 

@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { DemoSummary } from '../src/demo/report.ts'
-import { type DemoProcess, processTree, startDemo, stillRunning } from './run-demo-process.ts'
+import { type DemoProcess, demo, processTree, startDemo, stillRunning } from './run-demo-process.ts'
 
 let folder: string
 beforeAll(() => {
@@ -18,13 +17,6 @@ function fileOf(text: string): string {
   const file = join(folder, `input-${String(++files)}.jsonl`)
   writeFileSync(file, text)
   return file
-}
-
-/** Runs a demo to its end. @returns the JSON it printed, all of stdout */
-async function demo(...args: string[]): Promise<DemoSummary> {
-  const { code, stdout, stderr } = await startDemo('--json', ...args).ended
-  if (code !== 0) throw new Error(`the demo ended with ${String(code)}:\n${stderr}`)
-  return JSON.parse(stdout) as DemoSummary
 }
 
 async function whenAllEnded(pids: readonly number[]): Promise<void> {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import type { DemoSummary } from '../src/demo/report.ts'
 
 const main = fileURLToPath(new URL('../src/demo/main.ts', import.meta.url))
 
@@ -44,6 +45,13 @@ export function startDemo(...args: string[]): DemoProcess {
         look()
       }),
   }
+}
+
+/** Runs a demo to its end. @returns the JSON it printed, all of stdout. @throws Error when it ends with anything but 0 */
+export async function demo(...args: string[]): Promise<DemoSummary> {
+  const { code, stdout, stderr } = await startDemo('--json', ...args).ended
+  if (code !== 0) throw new Error(`the demo ended with ${String(code)}:\n${stderr}`)
+  return JSON.parse(stdout) as DemoSummary
 }
 
 /** The process and all its descendants, as far as /proc tells; empty where there is none. */
