@@ -4,9 +4,9 @@ import { fingerprintVersion } from './fingerprint.ts'
 import type { HttpResponse } from './http.ts'
 import type { Settings } from './idempotency-options.ts'
 import { type KeyRecord, meet, type SettledMeeting, toKeyRecord } from './key-record.ts'
-import { keyStatements } from './key-statements.ts'
+import { type KeyStatements, keyStatements } from './key-statements.ts'
 import type { PreparedRequest } from './prepare.ts'
-import type { Ending } from './replay.ts'
+import { type Ending, keyExpired } from './replay.ts'
 import { lockNumberOf } from './scope.ts'
 import { createResponseSealer } from './stored-response.ts'
 import type { Database } from './transaction.ts'
@@ -41,96 +41,102 @@ export function createAtomicStore<Db extends Database, Context>(
 ): AtomicStore {
   const statements = keyStatements(settings.quotedSchema)
   const seal = createResponseSealer(settings)
-
-  async function tryClaim(db: Queryable, request: PreparedRequest): Promise<ClaimRow> {
-    const { rows } = await db.query(statements.claim, [
-      lockNumberOf(request.keyHash),
-      request.tenant,
-      request.keyHash,
-      request.subjectHash,
-      fingerprintVersion,
-      request.fingerprint,
-      operation,
-      `${String(timeoutMs)}ms`,
-      settings.bodyRetentionMs,
-      settings.keyRetentionMs,
-      request.keyTime,
-    ])
-    return rows[0] as unknown as ClaimRow
-  }
-
-  async function claim(db: Queryable, request: PreparedRequest): Promise<Claim> {
-    for (let round = 0; round < 3; round++) {
-      const { free, too_old, claimed } = await tryClaim(db, request)
-      if (claimed) {
-        await assertBelowCap(db, request.tenant)
-        return { kind: 'claimed' }
-      }
-      const { rows } = await db.query(statements.read, [request.tenant, request.keyHash])
-      if (rows[0] === undefined) {
-        if (too_old) return { kind: 'ended', ending: tooOld() }
-        if (!free) return { kind: 'busy' }
-        continue // Purged between the two statements: the key is free again.
-      }
-      const record = toKeyRecord(rows[0])
-      const meeting = meet(record, request.fingerprint)
-      if (meeting !== 'expired' && meeting !== 'retryable') return { kind: 'known', record, meeting }
-      if (!free) return { kind: 'busy' }
-      await db.query(meeting === 'expired' ? statements.removeExpired : statements.removeRetryable, [
+  return {
+    claim: (db, request) => claim({ settings, statements, operation, timeoutMs }, db, request),
+    complete: async (db, request, response, resourceRef) => {
+      const stored = seal(request, response, resourceRef)
+      const { rows } = await db.query(statements.complete, [
         request.tenant,
         request.keyHash,
+        1,
+        stored.status,
+        JSON.stringify(stored.headers),
+        stored.body,
+        stored.bodyKept,
+        stored.encryptionKeyId,
+        stored.resourceRef,
       ])
-    }
-    return { kind: 'busy' }
+      if (rows.length > 0) return
+      throw new IdempotencyError(
+        'NOT_A_TRANSACTION',
+        'the handler undid the claim of its key: it must not roll back the transaction it was given',
+      )
+    },
   }
+}
 
-  function tooOld(): Ending {
-    const detail = 'Its time is too long ago to know whether it was used. Use a new key if you know it was not.'
-    return { outcome: 'expired', response: settings.problem('key-expired', { detail }) }
-  }
-
-  async function assertBelowCap(db: Queryable, tenant: string): Promise<void> {
-    const cap = settings.maxKeysPerTenant
-    if (cap === undefined) return
-    const { rows } = await db.query(statements.countKeys, [tenant, cap + 1])
-    if (Number(rows[0]?.['live']) <= cap) return
-    const detail = `At most ${String(cap)} keys may be remembered at a time.`
-    throw new Undo({
-      outcome: 'refused',
-      response: settings.problem('too-many-keys', { detail, retryAfterSeconds: 60 }),
-    })
-  }
-
-  async function complete(
-    db: Queryable,
-    request: PreparedRequest,
-    response: HttpResponse,
-    resourceRef?: string,
-  ): Promise<void> {
-    const stored = seal(request, response, resourceRef)
-    const { rows } = await db.query(statements.complete, [
-      request.tenant,
-      request.keyHash,
-      1,
-      stored.status,
-      JSON.stringify(stored.headers),
-      stored.body,
-      stored.bodyKept,
-      stored.encryptionKeyId,
-      stored.resourceRef,
-    ])
-    if (rows.length > 0) return
-    throw new IdempotencyError(
-      'NOT_A_TRANSACTION',
-      'the handler undid the claim of its key: it must not roll back the transaction it was given',
-    )
-  }
-
-  return { claim, complete }
+interface ClaimContext<Db extends Database, Context> {
+  readonly settings: Settings<Db, Context>
+  readonly statements: KeyStatements
+  readonly operation: string
+  readonly timeoutMs: number
 }
 
 interface ClaimRow {
   readonly free: boolean
   readonly too_old: boolean
   readonly claimed: boolean
+}
+
+async function claim<Db extends Database, Context>(
+  context: ClaimContext<Db, Context>,
+  db: Queryable,
+  request: PreparedRequest,
+): Promise<Claim> {
+  const { settings, statements } = context
+  const name = [request.tenant, request.keyHash]
+  for (let round = 0; round < 3; round++) {
+    const { free, too_old, claimed } = await tryClaim(context, db, request)
+    if (claimed) {
+      await assertBelowCap(context, db, request.tenant)
+      return { kind: 'claimed' }
+    }
+    const { rows } = await db.query(statements.read, name)
+    if (rows[0] === undefined) {
+      if (too_old) return { kind: 'ended', ending: keyExpired(settings) }
+      if (!free) return { kind: 'busy' }
+      continue // Purged between the two statements: the key is free again.
+    }
+    const record = toKeyRecord(rows[0])
+    const meeting = meet(record, request.fingerprint)
+    if (meeting !== 'expired' && meeting !== 'retryable') return { kind: 'known', record, meeting }
+    if (!free) return { kind: 'busy' }
+    await db.query(meeting === 'expired' ? statements.removeExpired : statements.removeRetryable, name)
+  }
+  return { kind: 'busy' }
+}
+
+async function tryClaim<Db extends Database, Context>(
+  { settings, statements, operation, timeoutMs }: ClaimContext<Db, Context>,
+  db: Queryable,
+  request: PreparedRequest,
+): Promise<ClaimRow> {
+  const { rows } = await db.query(statements.claim, [
+    lockNumberOf(request.keyHash),
+    request.tenant,
+    request.keyHash,
+    request.subjectHash,
+    fingerprintVersion,
+    request.fingerprint,
+    operation,
+    `${String(timeoutMs)}ms`,
+    settings.bodyRetentionMs,
+    settings.keyRetentionMs,
+    request.keyTime,
+  ])
+  return rows[0] as unknown as ClaimRow
+}
+
+/** @throws Undo */
+async function assertBelowCap<Db extends Database, Context>(
+  { settings, statements }: ClaimContext<Db, Context>,
+  db: Queryable,
+  tenant: string,
+): Promise<void> {
+  const cap = settings.maxKeysPerTenant
+  if (cap === undefined) return
+  const { rows } = await db.query(statements.countKeys, [tenant, cap + 1])
+  if (Number(rows[0]?.['live']) <= cap) return
+  const detail = `At most ${String(cap)} keys may be remembered at a time.`
+  throw new Undo({ outcome: 'refused', response: settings.problem('too-many-keys', { detail, retryAfterSeconds: 60 }) })
 }

@@ -27,97 +27,115 @@ const escapes: Readonly<Record<string, string>> = {
  *   than 200 levels
  */
 export function canonicalJson(text: string, numbers: 'exact' | 'any' = 'exact'): string {
-  let at = 0
+  return new JsonText(text, numbers).canonical()
+}
 
-  const fail = (rule: string): never => {
-    throw new AmbiguousJson(`${rule} at character ${String(at)}`)
+/** A text being read, from left to right. */
+class JsonText {
+  readonly #text: string
+  readonly #numbers: 'exact' | 'any'
+  #at = 0
+
+  constructor(text: string, numbers: 'exact' | 'any') {
+    this.#text = text
+    this.#numbers = numbers
   }
-  const match = (pattern: RegExp): string | undefined => {
-    pattern.lastIndex = at
-    const found = pattern.exec(text)?.[0]
-    at += found?.length ?? 0
+
+  canonical(): string {
+    const result = this.#value(0)
+    this.#space()
+    if (this.#at < this.#text.length) this.#fail('something follows the value')
+    return result
+  }
+
+  #fail(rule: string): never {
+    throw new AmbiguousJson(`${rule} at character ${String(this.#at)}`)
+  }
+
+  #match(pattern: RegExp): string | undefined {
+    pattern.lastIndex = this.#at
+    const found = pattern.exec(this.#text)?.[0]
+    this.#at += found?.length ?? 0
     return found
   }
-  const space = (): void => void match(/[ \t\n\r]*/y)
-  const expect = (character: string): void => {
-    if (text[at] !== character) fail(`"${character}" is missing`)
-    at++
+
+  #space(): void {
+    this.#match(/[ \t\n\r]*/y)
   }
 
-  function value(depth: number): string {
-    if (depth > maxDepth) fail('the nesting is too deep')
-    space()
-    const start = text[at]
-    if (start === '{') return object(depth)
-    if (start === '[') return array(depth)
-    if (start === '"') return JSON.stringify(string())
-    return (
-      match(/true|false|null/y) ??
-      canonicalNumber(match(/-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y) ?? fail('a value is missing'))
-    )
+  #expect(character: string): void {
+    if (this.#text[this.#at] !== character) this.#fail(`"${character}" is missing`)
+    this.#at++
   }
 
-  function object(depth: number): string {
+  #value(depth: number): string {
+    if (depth > maxDepth) this.#fail('the nesting is too deep')
+    this.#space()
+    const start = this.#text[this.#at]
+    if (start === '{') return this.#object(depth)
+    if (start === '[') return this.#array(depth)
+    if (start === '"') return JSON.stringify(this.#string())
+    const literal = this.#match(/true|false|null/y)
+    if (literal !== undefined) return literal
+    return this.#number(this.#match(/-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y) ?? this.#fail('a value is missing'))
+  }
+
+  #object(depth: number): string {
     const members = new Map<string, string>()
-    list('{', '}', () => {
-      space()
-      const name = text[at] === '"' ? string() : fail('a name is missing')
-      if (members.has(name)) fail('a name is repeated')
-      space()
-      expect(':')
-      members.set(name, value(depth + 1))
+    this.#list('{', '}', () => {
+      this.#space()
+      const name = this.#text[this.#at] === '"' ? this.#string() : this.#fail('a name is missing')
+      if (members.has(name)) this.#fail('a name is repeated')
+      this.#space()
+      this.#expect(':')
+      members.set(name, this.#value(depth + 1))
     })
     // JavaScript compares strings by UTF-16 code units, which is the order RFC 8785 asks for.
     const names = [...members.keys()].sort((a, b) => (a < b ? -1 : 1))
     return `{${names.map((name) => `${JSON.stringify(name)}:${members.get(name) as string}`).join(',')}}`
   }
 
-  function array(depth: number): string {
+  #array(depth: number): string {
     const items: string[] = []
-    list('[', ']', () => items.push(value(depth + 1)))
+    this.#list('[', ']', () => items.push(this.#value(depth + 1)))
     return `[${items.join(',')}]`
   }
 
-  function list(open: string, close: string, item: () => void): void {
-    expect(open)
-    space()
-    if (text[at] === close) return void at++
+  #list(open: string, close: string, item: () => void): void {
+    this.#expect(open)
+    this.#space()
+    if (this.#text[this.#at] === close) return void this.#at++
     for (;;) {
       item()
-      space()
-      if (text[at] === close) return void at++
-      expect(',')
+      this.#space()
+      if (this.#text[this.#at] === close) return void this.#at++
+      this.#expect(',')
     }
   }
 
-  function string(): string {
-    const start = ++at
-    for (let code = text.charCodeAt(at); code !== quote; code = text.charCodeAt(at)) {
-      if (!(code >= 0x20)) fail('a string is broken')
-      at += code === backslash ? 2 : 1
+  #string(): string {
+    const start = ++this.#at
+    for (let code = this.#text.charCodeAt(start); code !== quote; code = this.#text.charCodeAt(this.#at)) {
+      if (!(code >= 0x20)) this.#fail('a string is broken')
+      this.#at += code === backslash ? 2 : 1
     }
-    const plain = text.slice(start, at++).replaceAll(/\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt])|)/g, unescape)
-    if (!plain.isWellFormed()) fail('a string is no Unicode text')
+    const source = this.#text.slice(start, this.#at++)
+    const plain = source.replaceAll(/\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt])|)/g, (_, code?: string, short?: string) => {
+      if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16))
+      return escapes[short ?? this.#fail('an escape is broken')] as string
+    })
+    if (!plain.isWellFormed()) this.#fail('a string is no Unicode text')
     return plain
   }
 
-  function unescape(_: string, code: string | undefined, short: string | undefined): string {
-    if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16))
-    return escapes[short ?? fail('an escape is broken')] as string
-  }
-
-  function canonicalNumber(literal: string): string {
+  #number(literal: string): string {
     const number = Number(literal)
-    if (!Number.isFinite(number)) fail('a number is too large')
+    if (!Number.isFinite(number)) this.#fail('a number is too large')
     const canonical = Object.is(number, -0) ? '0' : String(number)
-    if (numbers === 'exact' && !isExact(literal, number, canonical)) fail('a number cannot be carried exactly')
+    if (this.#numbers === 'exact' && !isExact(literal, number, canonical))
+      this.#fail('a number cannot be carried exactly')
     return canonical
   }
-
-  const result = value(0)
-  space()
-  if (at < text.length) fail('something follows the value')
-  return result
 }
 
 /** Whether a receiver that uses doubles sees the number that was written. */

@@ -6,11 +6,11 @@ import type { Settings } from './idempotency-options.ts'
 import { meet } from './key-record.ts'
 import { type LeaseAttempt, type LeaseCall, startAttempt } from './lease-attempt.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from './prepare.ts'
-import { answerKnown, type Ending, inProgress } from './replay.ts'
+import { answerKnown, type Ending, inProgress, keyExpired } from './replay.ts'
 import { encodeResponse, fateOf } from './response.ts'
 import { failureResponse, isUnavailable } from './store-failure.ts'
 import type { LeaseClaimResult, LeaseExpiryPolicy, LeaseStore } from './stores/lease-store.ts'
-import { createPostgresLeaseStore } from './stores/postgres-lease-store.ts'
+import { createPostgresLeaseStore, type PostgresLeaseStore } from './stores/postgres-lease-store.ts'
 import { type Database, pause, type TransactionOf } from './transaction.ts'
 
 export interface LeaseOptions<Context> extends Omit<OperationOptions<Context>, 'required'> {
@@ -58,106 +58,11 @@ export function createLeaseOperation<Db extends Database, Context>(
   options: LeaseOptions<Context>,
   handler: LeaseHandler<TransactionOf<Db>, Context>,
 ): IdempotentOperation<Context> {
-  const leaseMs = wholeNumberOption('leaseMs', options.leaseMs, 30_000, { min: 30, max: 3_600_000 })
-  const waitMs = wholeNumberOption('waitMs', options.waitMs, 0, { min: 0, max: 600_000 })
-  const maxAttempts = wholeNumberOption('maxAttempts', options.maxAttempts, 5, { min: 1, max: 1_000 })
-  const onLeaseExpired = options.onLeaseExpired ?? 'hold'
-  if (!['hold', 'resume', 'retry'].includes(onLeaseExpired))
-    throw invalidOption('onLeaseExpired', '"hold", "resume" or "retry"')
-  const postgres = createPostgresLeaseStore(settings.db, settings)
-  const store = options.store ?? postgres
-  const stores = { store, postgres: options.store === undefined ? postgres : undefined }
-  const { operation } = options
-
-  function claim(request: PreparedRequest): Promise<LeaseClaimResult> {
-    const { keyRetentionMs } = settings
-    return store.claim({
-      ...request,
-      fingerprintVersion,
-      operation,
-      leaseMs,
-      keyRetentionMs,
-      onLeaseExpired,
-      maxAttempts,
-    })
-  }
-
-  async function work(
-    request: PreparedRequest,
-    claimed: Extract<LeaseClaimResult, { kind: 'claimed' }>,
-    context: Context,
-  ): Promise<Ending> {
-    const { attempt } = claimed
-    if (claimed.takenOver) settings.report({ type: 'lease.taken-over', operation, attempt })
-    const running = startAttempt(settings, stores, { ...claimed, ...request }, leaseMs, context)
-    try {
-      return await finish(running, await handler(running.call))
-    } catch (error) {
-      if (error instanceof IdempotencyError && error.code === 'LEASE_LOST') {
-        settings.report({ type: 'lease.lost', operation, attempt })
-        return inProgress(settings, 0)
-      }
-      return await giveUp(running, error)
-    } finally {
-      await running.end()
-    }
-  }
-
-  async function finish(running: LeaseAttempt<TransactionOf<Db>, Context>, result: HandlerResponse): Promise<Ending> {
-    const committed = running.committed()
-    if (committed !== undefined) return { outcome: 'executed', response: committed }
-    const response = encodeResponse(result)
-    if (fateOf(result) !== 'undo') {
-      await running.end()
-      await running.complete(response, result.resourceRef).catch(explainComplete)
-      return { outcome: 'executed', response }
-    }
-    const outcome = await release(running, onLeaseExpired !== 'hold')
-    return { outcome, response }
-  }
-
-  async function giveUp(running: LeaseAttempt<TransactionOf<Db>, Context>, error: unknown): Promise<Ending> {
-    // Committed, or perhaps so: the key's row knows, and if it does not, its lease runs out and the policy decides.
-    if (running.committed() !== undefined || isCommitUnknown(error)) throw error
-    const outcome = await release(running, error instanceof NoEffectError || onLeaseExpired !== 'hold')
-    if (!(error instanceof NoEffectError)) throw error
-    if (error.response !== undefined) return { outcome, response: encodeResponse(error.response) }
-    const detail = 'The request could not be carried out now; nothing has happened. Retry with the same key.'
-    return { outcome, response: settings.problem('no-effect', { detail, retryAfterSeconds: 1 }) }
-  }
-
-  async function release(
-    running: LeaseAttempt<TransactionOf<Db>, Context>,
-    noEffect: boolean,
-  ): Promise<RequestOutcome> {
-    await running.end()
-    // A store that cannot be told lets the lease run out, and the policy decides.
-    await running.release(noEffect ? 'retryable' : 'indeterminate').catch(() => false)
-    return noEffect ? 'rolled-back' : 'indeterminate'
-  }
-
-  async function protectedRun(request: PreparedRequest, context: Context): Promise<Ending> {
-    const deadline = performance.now() + waitMs
-    for (let round = 0; ; round++) {
-      const result = await claim(request).catch((error: unknown) => unavailable(settings, error))
-      if ('outcome' in result) return result
-      if (result.kind === 'claimed') return work(request, result, context)
-      if (result.kind === 'too-old') {
-        const detail = 'Its time is too long ago to know whether it was used. Use a new key if you know it was not.'
-        return { outcome: 'expired', response: settings.problem('key-expired', { detail }) }
-      }
-      const meeting = meet(result.record, request.fingerprint)
-      if (meeting !== 'in-progress' && meeting !== 'retryable' && meeting !== 'expired')
-        return answerKnown(settings, options, request, result.record, meeting, context)
-      const leftMs = deadline - performance.now()
-      if (leftMs <= 0) return inProgress(settings, Math.max(0, result.record.leaseMs ?? 0))
-      await pause(Math.min(leftMs, (0.5 + Math.random() / 2) * Math.min(200, 10 * 2 ** round)))
-    }
-  }
+  const lease = resolveLease(settings, options, handler)
 
   async function run(request: HttpRequest, context: Context): Promise<Ending> {
     const prepared = await prepare(settings, { ...options, required: true }, request, context)
-    if (prepared.kind === 'prepared') return protectedRun(prepared.request, context)
+    if (prepared.kind === 'prepared') return claimAndWork(lease, prepared.request, context)
     if (prepared.kind === 'refused') return { outcome: 'refused', response: prepared.response }
     throw invalidOption('lease', `mounted on a method that changes something; ${request.method} carries no key`)
   }
@@ -165,7 +70,7 @@ export function createLeaseOperation<Db extends Database, Context>(
   return async (request, context) => {
     const startedMs = performance.now()
     const report = (outcome: RequestOutcome): void =>
-      settings.report({ type: 'request', operation, outcome, ms: performance.now() - startedMs })
+      settings.report({ type: 'request', operation: options.operation, outcome, ms: performance.now() - startedMs })
     try {
       const ending = await run(request, context).catch((error: unknown) => {
         // A handler's own network error says nothing about our store.
@@ -175,10 +80,138 @@ export function createLeaseOperation<Db extends Database, Context>(
       report(ending.outcome)
       return ending.response
     } catch (error) {
-      report(onLeaseExpired === 'hold' ? 'indeterminate' : 'rolled-back')
+      report(lease.onLeaseExpired === 'hold' ? 'indeterminate' : 'rolled-back')
       throw error
     }
   }
+}
+
+/** A lease operation with its options checked. */
+interface Lease<Db extends Database, Context> {
+  readonly settings: Settings<Db, Context>
+  readonly options: LeaseOptions<Context>
+  readonly handler: LeaseHandler<TransactionOf<Db>, Context>
+  readonly store: LeaseStore
+  /** The store, if it is the one that can commit effects. */
+  readonly postgres: PostgresLeaseStore<Db> | undefined
+  readonly leaseMs: number
+  readonly waitMs: number
+  readonly maxAttempts: number
+  readonly onLeaseExpired: LeaseExpiryPolicy
+}
+
+type Attempt<Db extends Database, Context> = LeaseAttempt<TransactionOf<Db>, Context>
+type Claimed = Extract<LeaseClaimResult, { kind: 'claimed' }>
+
+/** @throws IdempotencyError `INVALID_OPTION` */
+function resolveLease<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  options: LeaseOptions<Context>,
+  handler: LeaseHandler<TransactionOf<Db>, Context>,
+): Lease<Db, Context> {
+  const onLeaseExpired = options.onLeaseExpired ?? 'hold'
+  if (!['hold', 'resume', 'retry'].includes(onLeaseExpired))
+    throw invalidOption('onLeaseExpired', '"hold", "resume" or "retry"')
+  const postgres = createPostgresLeaseStore(settings.db, settings)
+  return {
+    settings,
+    options,
+    handler,
+    onLeaseExpired,
+    store: options.store ?? postgres,
+    postgres: options.store === undefined ? postgres : undefined,
+    leaseMs: wholeNumberOption('leaseMs', options.leaseMs, 30_000, { min: 30, max: 3_600_000 }),
+    waitMs: wholeNumberOption('waitMs', options.waitMs, 0, { min: 0, max: 600_000 }),
+    maxAttempts: wholeNumberOption('maxAttempts', options.maxAttempts, 5, { min: 1, max: 1_000 }),
+  }
+}
+
+async function claimAndWork<Db extends Database, Context>(
+  lease: Lease<Db, Context>,
+  request: PreparedRequest,
+  context: Context,
+): Promise<Ending> {
+  const { settings, options, store, leaseMs, onLeaseExpired, maxAttempts } = lease
+  const { keyRetentionMs } = settings
+  const policy = { operation: options.operation, leaseMs, keyRetentionMs, onLeaseExpired, maxAttempts }
+  const deadline = performance.now() + lease.waitMs
+  for (let round = 0; ; round++) {
+    const result = await store
+      .claim({ ...request, ...policy, fingerprintVersion })
+      .catch((error: unknown) => unavailable(settings, error))
+    if ('outcome' in result) return result
+    if (result.kind === 'claimed') return work(lease, request, result, context)
+    if (result.kind === 'too-old') return keyExpired(settings)
+    const meeting = meet(result.record, request.fingerprint)
+    if (meeting !== 'in-progress' && meeting !== 'retryable' && meeting !== 'expired')
+      return answerKnown(settings, options, request, result.record, meeting, context)
+    const leftMs = deadline - performance.now()
+    if (leftMs <= 0) return inProgress(settings, Math.max(0, result.record.leaseMs ?? 0))
+    await pause(Math.min(leftMs, (0.5 + Math.random() / 2) * Math.min(200, 10 * 2 ** round)))
+  }
+}
+
+async function work<Db extends Database, Context>(
+  lease: Lease<Db, Context>,
+  request: PreparedRequest,
+  claimed: Claimed,
+  context: Context,
+): Promise<Ending> {
+  const { settings, handler, leaseMs } = lease
+  const told = { operation: lease.options.operation, attempt: claimed.attempt }
+  if (claimed.takenOver) settings.report({ type: 'lease.taken-over', ...told })
+  const running = startAttempt(settings, lease, { ...claimed, ...request }, leaseMs, context)
+  try {
+    return await finish(lease, running, await handler(running.call))
+  } catch (error) {
+    if (error instanceof IdempotencyError && error.code === 'LEASE_LOST') {
+      settings.report({ type: 'lease.lost', ...told })
+      return inProgress(settings, 0)
+    }
+    return await giveUp(lease, running, error)
+  } finally {
+    await running.end()
+  }
+}
+
+/** The handler returned: its response is stored, unless its status says otherwise. */
+async function finish<Db extends Database, Context>(
+  lease: Lease<Db, Context>,
+  running: Attempt<Db, Context>,
+  result: HandlerResponse,
+): Promise<Ending> {
+  const committed = running.committed()
+  if (committed !== undefined) return { outcome: 'executed', response: committed }
+  const response = encodeResponse(result)
+  if (fateOf(result) === 'undo') return { outcome: await release(running, lease.onLeaseExpired !== 'hold'), response }
+  await running.end()
+  await running.complete(response, result.resourceRef).catch(explainComplete)
+  return { outcome: 'executed', response }
+}
+
+/** The handler threw. @throws its error, unless that was a `NoEffectError` */
+async function giveUp<Db extends Database, Context>(
+  lease: Lease<Db, Context>,
+  running: Attempt<Db, Context>,
+  error: unknown,
+): Promise<Ending> {
+  // Committed, or perhaps so: the key's row knows, and if it does not, its lease runs out and the policy decides.
+  if (running.committed() !== undefined || isCommitUnknown(error)) throw error
+  const outcome = await release(running, error instanceof NoEffectError || lease.onLeaseExpired !== 'hold')
+  if (!(error instanceof NoEffectError)) throw error
+  if (error.response !== undefined) return { outcome, response: encodeResponse(error.response) }
+  const detail = 'The request could not be carried out now; nothing has happened. Retry with the same key.'
+  return { outcome, response: lease.settings.problem('no-effect', { detail, retryAfterSeconds: 1 }) }
+}
+
+async function release(
+  running: Pick<LeaseAttempt<unknown, unknown>, 'end' | 'release'>,
+  noEffect: boolean,
+): Promise<RequestOutcome> {
+  await running.end()
+  // A store that cannot be told lets the lease run out, and the policy decides.
+  await running.release(noEffect ? 'retryable' : 'indeterminate').catch(() => false)
+  return noEffect ? 'rolled-back' : 'indeterminate'
 }
 
 /** Fails closed. @throws the error when it does not say that the store is out of reach */

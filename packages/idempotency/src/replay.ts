@@ -41,6 +41,12 @@ export function inProgress<Db extends Database, Context>(settings: Settings<Db, 
   }
 }
 
+/** 412: the key tells its age, and nobody remembers that far back. */
+export function keyExpired<Db extends Database, Context>(settings: Settings<Db, Context>): Ending {
+  const detail = 'Its time is too long ago to know whether it was used. Use a new key if you know it was not.'
+  return { outcome: 'expired', response: settings.problem('key-expired', { detail }) }
+}
+
 async function replay<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   options: OperationOptions<Context>,
