@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { freePort } from './free-port.ts'
+import { stablePort } from './free-port.ts'
 import { kafkaSettings } from './kafka-settings.ts'
 import type { KafkaService } from './kafka.ts'
 
@@ -19,7 +19,7 @@ const javaFlags = ['-Xms64m', '-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtL
  */
 export async function startKafkaProcess(classPath: string): Promise<KafkaService> {
   const folder = mkdtempSync(join(tmpdir(), 'malote-kafka-'))
-  const [port, controllerPort] = [await freePort(), await freePort()]
+  const [port, controllerPort] = [await stablePort(), await stablePort()]
   const place = { port, controllerPort, listenOn: '127.0.0.1', dataDir: join(folder, 'data') }
   const settings = Object.entries(kafkaSettings(place)).map(([name, value]) => `${name}=${value}`)
   const settingsFile = join(folder, 'server.properties')

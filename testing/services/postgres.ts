@@ -15,7 +15,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { freePort } from './free-port.ts'
+import { stablePort } from './free-port.ts'
 import { type ServerUser, serverUser } from './server-user.ts'
 
 export interface PostgresService {
@@ -52,7 +52,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const binaries = reachableBinaries(user)
   if (!existsSync(join(dataDir, 'PG_VERSION'))) initialise(binaries, dataDir, user)
   await endLeftOver(dataDir)
-  const port = await freePort()
+  const port = await stablePort()
   let server = await launchWhenFree(() => launch(binaries, dataDir, port, user, options))
 
   return {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startFauxqs } from 'fauxqs'
-import { freePort } from './free-port.ts'
+import { stablePort } from './free-port.ts'
 
 export interface SqsService {
   /** Base address of SQS and SNS, for example `http://127.0.0.1:4566`. Stays the same over restarts. */
@@ -59,7 +59,7 @@ const temporaryRoot = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 /** fauxqs in a process of its own, with its messages on disk. It ends when this process does, however that ends. */
 export async function startSqsProcess(options: SqsProcessOptions = {}): Promise<RestartableSqsService> {
-  const port = options.port ?? (await freePort())
+  const port = options.port ?? (await stablePort())
   const dataDir = options.dataDir ?? mkdtempSync(join(temporaryRoot, 'malote-sqs-'))
   let server = await launch(port, dataDir)
   return {
