@@ -50,6 +50,8 @@ export async function connectKafka(brokers: readonly string[]): Promise<KafkaBro
         topics: [{ topic: name, numPartitions: partitions, configEntries }],
         waitForLeaders: true,
       })
+      // A leader can be known before it serves: whoever sends at once is told NOT_LEADER. Asking it for offsets waits for that.
+      await admin.fetchTopicOffsets(name)
       return name
     },
     publisher: (options) => {
