@@ -1,4 +1,4 @@
-import { type Claim, createAtomicStore, Undo } from './atomic-store.ts'
+import { type AtomicStore, type Claim, createAtomicStore, Undo } from './atomic-store.ts'
 import { wholeNumberOption } from './errors.ts'
 import type { RequestOutcome } from './events.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from './http.ts'
@@ -55,23 +55,8 @@ export function createAtomicOperation<Db extends Database, Context>(
   const isolation = options.isolation ?? 'read committed'
   const store = createAtomicStore(settings, options.operation, timeoutMs)
 
-  /** Runs the handler in the transaction and decides what the transaction keeps. @throws Undo */
-  async function execute(
-    open: OpenTransaction<Db>,
-    request: PreparedRequest | null,
-    context: Context,
-  ): Promise<Ending> {
-    const signal = AbortSignal.timeout(timeoutMs)
-    await open.sql.query('savepoint malote_handler', [])
-    const result = await handler({ tx: open.tx, request: context, signal })
-    const response = encodeResponse(result)
-    const fate = fateOf(result)
-    if (fate === 'undo') throw new Undo({ outcome: 'rolled-back', response })
-    signal.throwIfAborted()
-    if (fate === 'store-and-undo') await open.sql.query('rollback to savepoint malote_handler', [])
-    if (request !== null) await store.complete(open.sql, request, response, result.resourceRef)
-    return { outcome: 'executed', response }
-  }
+  const execute = (open: OpenTransaction<Db>, request: PreparedRequest | null, context: Context): Promise<Ending> =>
+    executeIn(store, handler, timeoutMs, open, request, context)
 
   function attempt(request: PreparedRequest, context: Context): Promise<Claim | Ending> {
     return runTransaction(settings.db, isolation, async (open) => {
@@ -115,6 +100,27 @@ export function createAtomicOperation<Db extends Database, Context>(
       throw error
     }
   }
+}
+
+/** Runs the handler in the transaction and decides what the transaction keeps. @throws Undo */
+async function executeIn<Db extends Database, Context>(
+  store: AtomicStore,
+  handler: AtomicHandler<TransactionOf<Db>, Context>,
+  timeoutMs: number,
+  open: OpenTransaction<Db>,
+  request: PreparedRequest | null,
+  context: Context,
+): Promise<Ending> {
+  const signal = AbortSignal.timeout(timeoutMs)
+  await open.sql.query('savepoint malote_handler', [])
+  const result = await handler({ tx: open.tx, request: context, signal })
+  const response = encodeResponse(result)
+  const fate = fateOf(result)
+  if (fate === 'undo') throw new Undo({ outcome: 'rolled-back', response })
+  signal.throwIfAborted()
+  if (fate === 'store-and-undo') await open.sql.query('rollback to savepoint malote_handler', [])
+  if (request !== null) await store.complete(open.sql, request, response, result.resourceRef)
+  return { outcome: 'executed', response }
 }
 
 /** What a failed transaction has to say, if it is not the application's own error. @throws the application's error */

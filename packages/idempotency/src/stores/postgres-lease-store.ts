@@ -11,7 +11,7 @@ import type {
   Retention,
   UnresolvedKey,
 } from './lease-store.ts'
-import { leaseStatements } from './lease-statements.ts'
+import { type LeaseStatements, leaseStatements } from './lease-statements.ts'
 
 /** The store that can also commit the effects of a handler together with its response. */
 export interface PostgresLeaseStore<Db extends Database> extends LeaseStore {
@@ -36,7 +36,7 @@ export function createPostgresLeaseStore<Db extends Database>(
   databaseOption(db)
   const s = quoteIdentifier(schemaOption(options.schema))
   const statements = leaseStatements(s)
-  const { read, removeExpired } = keyStatements(s)
+  const known = keyStatements(s)
 
   const inTransaction = <Result>(work: (sql: Queryable) => Promise<Result>): Promise<Result> =>
     runTransaction(db, 'read committed', ({ sql }) => work(sql))
@@ -45,7 +45,7 @@ export function createPostgresLeaseStore<Db extends Database>(
 
   return {
     name: 'postgres',
-    claim: (claim) => inTransaction((sql) => claimOn(sql, claim)),
+    claim: (claim) => inTransaction((sql) => claimOn(sql, statements, known, claim)),
     renew: (held, leaseMs) => changes(statements.renew, [...name(held), leaseMs]),
     saveRecovery: (held, { point, data }) =>
       changes(statements.saveRecovery, [...name(held), point, JSON.stringify(data ?? null)]),
@@ -66,43 +66,53 @@ export function createPostgresLeaseStore<Db extends Database>(
       return changes(statements.resolve, completion({ ...key, fence: 1 }, response, retention))
     },
   }
+}
 
-  async function claimOn(sql: Queryable, claim: LeaseClaim): Promise<LeaseClaimResult> {
-    const { tenant, keyHash, fingerprintVersion, fingerprint, leaseMs } = claim
-    for (;;) {
-      const { rows: gates } = await sql.query(statements.claim, [
-        tenant,
-        keyHash,
-        claim.subjectHash,
-        fingerprintVersion,
-        fingerprint,
-        claim.operation,
-        leaseMs,
-        claim.keyRetentionMs,
-        claim.keyTime,
-      ])
-      const gate = gates[0] as { too_old: boolean; fence: string | null }
-      if (gate.fence !== null)
-        return { kind: 'claimed', fence: Number(gate.fence), attempt: 1, recovery: null, takenOver: false }
-      const { rows: taken } = await sql.query(statements.takeOver, [
-        tenant,
-        keyHash,
-        fingerprintVersion,
-        fingerprint,
-        leaseMs,
-        claim.onLeaseExpired !== 'hold',
-        claim.maxAttempts,
-      ])
-      if (taken[0]?.['state'] === 'in_progress') return toClaimed(taken[0])
-      const { rows: known } = await sql.query(read, [tenant, keyHash])
-      if (known[0] === undefined) {
-        if (gate.too_old) return { kind: 'too-old' }
-        continue // Purged between two statements: the key is free again.
-      }
-      const record = toKeyRecord(known[0])
-      if (!record.expired) return { kind: 'known', record }
-      await sql.query(removeExpired, [tenant, keyHash])
+interface KnownStatements {
+  readonly read: string
+  readonly removeExpired: string
+}
+
+async function claimOn(
+  sql: Queryable,
+  statements: LeaseStatements,
+  { read, removeExpired }: KnownStatements,
+  claim: LeaseClaim,
+): Promise<LeaseClaimResult> {
+  const { tenant, keyHash, fingerprintVersion, fingerprint, leaseMs } = claim
+  const identity = [fingerprintVersion, fingerprint]
+  for (;;) {
+    const { rows: gates } = await sql.query(statements.claim, [
+      tenant,
+      keyHash,
+      claim.subjectHash,
+      ...identity,
+      claim.operation,
+      leaseMs,
+      claim.keyRetentionMs,
+      claim.keyTime,
+    ])
+    const gate = gates[0] as { too_old: boolean; fence: string | null }
+    if (gate.fence !== null)
+      return { kind: 'claimed', fence: Number(gate.fence), attempt: 1, recovery: null, takenOver: false }
+    const mayTakeOver = claim.onLeaseExpired !== 'hold'
+    const { rows: taken } = await sql.query(statements.takeOver, [
+      tenant,
+      keyHash,
+      ...identity,
+      leaseMs,
+      mayTakeOver,
+      claim.maxAttempts,
+    ])
+    if (taken[0]?.['state'] === 'in_progress') return toClaimed(taken[0])
+    const { rows: known } = await sql.query(read, [tenant, keyHash])
+    if (known[0] === undefined) {
+      if (gate.too_old) return { kind: 'too-old' }
+      continue // Purged between two statements: the key is free again.
     }
+    const record = toKeyRecord(known[0])
+    if (!record.expired) return { kind: 'known', record }
+    await sql.query(removeExpired, [tenant, keyHash])
   }
 }
 
