@@ -48,6 +48,9 @@ export class ReadLoop {
   #pauseMs = 0
   /** Transactions that began before writers could see that we sleep: they will not ring. */
   #mayCommitSilently: ReadonlySet<string> = new Set()
+  /** A read begun after the last of them had ended found nothing: only a ring or the next poll can bring more. */
+  #isDeep = false
+  #hasRead = false
 
   constructor(parts: ReadLoopParts) {
     this.#parts = parts
@@ -103,7 +106,8 @@ export class ReadLoop {
       await reader.loadBlocks()
     }
     let isBusy = await this.#lookAtClock()
-    if (reader.space >= this.#parts.minSpace && lanes.size > 0) {
+    this.#hasRead = reader.space >= this.#parts.minSpace && lanes.size > 0
+    if (this.#hasRead) {
       const { messages, isPartial } = await reader.read()
       dispatcher.pump()
       await reader.barrier()
@@ -146,6 +150,8 @@ export class ReadLoop {
   /** Asks writers to ring while messages come slowly, and not to when there is so much traffic that reads find it anyway. */
   async #sleepOrWake(isBusy: boolean): Promise<void> {
     const { doorbell, reader, floor } = this.#parts
+    // Judged before this round's barrier is looked at: one that ended between the read and the barrier was not seen by it.
+    this.#isDeep = doorbell.isAsleep && this.#hasRead && this.#mayCommitSilently.size === 0
     if (!doorbell.isHeard) return
     const perSecond = this.#messagesPerSecond()
     if (isBusy || (perSecond !== null && perSecond > maxRungPerSecond)) {
@@ -174,7 +180,7 @@ export class ReadLoop {
 
   #untilNextLook(): number {
     const { doorbell, clock, pollIntervalMs } = this.#parts
-    const isDeep = doorbell.isAsleep && this.#mayCommitSilently.size === 0
+    const isDeep = doorbell.isAsleep && this.#isDeep
     const longestMs = doorbell.isHeard ? (doorbell.isAsleep ? 250 : 20) : pollIntervalMs
     this.#pauseMs = isDeep ? pollIntervalMs : Math.min(pollIntervalMs, longestMs, Math.max(2, this.#pauseMs * 2))
     const dueMs = Math.min(this.#waitingAtMs, this.#scheduledAtMs) - clock.monotonicMs()

@@ -53,6 +53,26 @@ describe('a sleeping relay', () => {
     await received(started, 1, 2_000)
   })
 
+  it('publishes what committed after it lay down and before it looked who might (race 13)', async () => {
+    const writer = await bench.database.client()
+    await writer.query('begin')
+    await createOutbox().add(writer, aMessage()) // Nobody sleeps yet, so this transaction will not ring.
+    const pool = bench.database.pool()
+    pool.on('connect', (client) => {
+      const query = client.query.bind(client) as (text: string, values: unknown[]) => Promise<unknown>
+      client.query = (async (text: string, values: unknown[]) => {
+        const answer = await query(text, values)
+        if (text.includes('.doorbell (relay, asleep)') && values[1] === true) await writer.query('commit')
+        return answer
+      }) as never
+    })
+    const started = bench.relay({ pool, pollIntervalMs: 20_000 })
+
+    started.relay.start()
+
+    await received(started, 1, 10_000)
+  })
+
   it('finds by polling what a repeatable-read writer with an older snapshot committed (race 13)', async () => {
     const writer = await bench.database.client()
     await writer.query('begin isolation level repeatable read')
