@@ -6,6 +6,7 @@ import {
   decideClaim,
   isHeldBy,
   isUnresolved,
+  leaseFrom,
   type LeaseDocument,
   successor,
   toKeyRecord,
@@ -65,7 +66,7 @@ export function createDocumentLeaseStore(store: LeaseDocuments): LeaseStore {
         return { kind: 'claimed', fence, attempt, recovery, takenOver: decision.takenOver }
       }
     },
-    renew: (held, leaseMs) => changeHeld(held, (clock) => ({ leaseUntilMs: clock.latestMs + leaseMs })),
+    renew: (held, leaseMs) => changeHeld(held, (clock) => leaseFrom(clock, leaseMs)),
     saveRecovery: (held, recovery) => changeHeld(held, () => ({ recovery })),
     complete: (held, response, retention) => changeHeld(held, (clock) => completed(response, retention, clock)),
     release: (held, state, { keyRetentionMs }) =>

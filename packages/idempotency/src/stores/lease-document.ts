@@ -26,6 +26,8 @@ export interface LeaseDocument {
   readonly createdAtMs: number
   /** Set while in progress. */
   readonly leaseUntilMs: number | null
+  /** How long the lease was when it was last given. */
+  readonly leaseMs: number
   readonly recovery: Recovery | null
   /** Set once completed. The body is base64. */
   readonly response: (Omit<StoredResponse, 'body'> & { readonly body: string | null }) | null
@@ -67,7 +69,7 @@ export function decideClaim(document: LeaseDocument | null, claim: LeaseClaim, c
     state: 'in_progress',
     fence: document.fence + 1,
     attempt: document.attempt + 1,
-    leaseUntilMs: clock.latestMs + claim.leaseMs,
+    ...leaseFrom(clock, claim.leaseMs),
     expiresAtMs: null,
   })
   return { kind: 'take', next, takenOver: ranOut }
@@ -86,13 +88,18 @@ function firstDocument(former: LeaseDocument | null, claim: LeaseClaim, clock: C
     state: 'in_progress',
     attempt: 1,
     createdAtMs: clock.earliestMs,
-    leaseUntilMs: clock.latestMs + claim.leaseMs,
+    ...leaseFrom(clock, claim.leaseMs),
     recovery: null,
     response: null,
     completedAtMs: null,
     bodyExpiresAtMs: null,
     expiresAtMs: null,
   }
+}
+
+/** A lease that begins now: it ends late rather than early. */
+export function leaseFrom(clock: ClockReading, leaseMs: number): Pick<LeaseDocument, 'leaseUntilMs' | 'leaseMs'> {
+  return { leaseUntilMs: clock.latestMs + leaseMs, leaseMs }
 }
 
 /** The next revision. */
@@ -130,6 +137,13 @@ function isExpired(document: LeaseDocument, clock: ClockReading): boolean {
   return document.expiresAtMs !== null && document.expiresAtMs < clock.earliestMs
 }
 
+/** Two readers may know the clock differently well: never more than the lease was, and not negative while it may still run. */
+function remainingMs(document: LeaseDocument, clock: ClockReading): number | null {
+  if (document.leaseUntilMs === null) return null
+  const leftMs = document.leaseUntilMs - clock.latestMs
+  return hasRunOut(document, clock) ? Math.min(leftMs, -1) : Math.min(Math.max(leftMs, 1), document.leaseMs)
+}
+
 export function toKeyRecord(document: LeaseDocument, clock: ClockReading): KeyRecord {
   const { response } = document
   const hasBody = response !== null && (document.bodyExpiresAtMs ?? 0) >= clock.earliestMs
@@ -139,7 +153,7 @@ export function toKeyRecord(document: LeaseDocument, clock: ClockReading): KeyRe
     state: document.state,
     operation: document.operation,
     expired: isExpired(document, clock),
-    leaseMs: document.leaseUntilMs === null ? null : document.leaseUntilMs - clock.latestMs,
+    leaseMs: remainingMs(document, clock),
     completedAt: document.completedAtMs === null ? null : new Date(document.completedAtMs),
     resourceRef: response?.resourceRef ?? null,
     status: response?.status ?? null,
