@@ -43,8 +43,9 @@ it('a server that crashes while settles are not yet on its disk costs repetition
   const ids: string[] = []
 
   for (let crash = 0; crash < 3; crash++) {
+    const before = broker.accepted.length
     ids.push(...(await add(500)))
-    await broker.received(broker.accepted.length + 100)
+    await broker.received(before + 100)
     observer.clear()
     await server.stop('immediate')
     await server.start()
