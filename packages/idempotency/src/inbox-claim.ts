@@ -72,24 +72,11 @@ export function createInboxClaim(options: InboxOptions): InboxClaim {
     const granted = new Set(row.inserted)
     const grants = ids.map((id) => granted.delete(id))
     if (options.onEvent !== undefined && row.inserted.length < ids.length) {
-      await reportDuplicates(
-        db,
-        consumer,
-        row.consumer_id,
-        ids.filter((_, at) => grants[at] === false),
-      )
+      const duplicates = ids.filter((_, at) => grants[at] === false)
+      const { rows } = await db.query(statements.agesOfMessages, [row.consumer_id, duplicates])
+      for (const found of rows) report({ type: 'inbox.duplicate', consumer, ageMs: Number(found['age_ms']) })
     }
     return grants
-  }
-
-  async function reportDuplicates(
-    db: Queryable,
-    consumer: string,
-    consumerId: unknown,
-    ids: readonly string[],
-  ): Promise<void> {
-    const { rows } = await db.query(statements.agesOfMessages, [consumerId, ids])
-    for (const row of rows) report({ type: 'inbox.duplicate', consumer, ageMs: Number(row['age_ms']) })
   }
 
   return { table: `${s}.processed_messages`, statements, report, take }

@@ -164,13 +164,20 @@ export function createInbox(options: InboxOptions = {}): Inbox {
       } catch (error) {
         if (messages.length === 1) return [{ failed: error }]
       }
-      // The batch left nothing behind, or its commit is unknown; either way the inbox tells for each message.
-      const results: BatchResult[] = []
-      for (const message of messages)
-        results.push(...(await transactAll(db, consumer, [message], fn).catch((error: unknown) => [{ failed: error }])))
-      return results
+      return oneByOne(messages, (message) => transactAll(db, consumer, [message], fn))
     },
   }
+}
+
+/** The batch left nothing behind, or its commit is unknown; either way the inbox tells for each message. */
+async function oneByOne<Message>(
+  messages: readonly Message[],
+  transact: (message: Message) => Promise<readonly InboxResult[]>,
+): Promise<readonly BatchResult[]> {
+  const results: BatchResult[] = []
+  for (const message of messages)
+    results.push(...(await transact(message).catch((error: unknown) => [{ failed: error }])))
+  return results
 }
 
 function first(results: readonly InboxResult[]): InboxResult {

@@ -52,6 +52,32 @@ class NotStored extends Error {
   }
 }
 
+/** Effects and response in one commit. @throws NotStored after a rollback, IdempotencyError as `LeaseCall.commit` */
+async function commitWith<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  { store, postgres }: { readonly store: LeaseStore; readonly postgres: PostgresLeaseStore<Db> | undefined },
+  held: HeldKey,
+  seal: ReturnType<typeof createResponseSealer>,
+  work: (tx: TransactionOf<Db>) => Promise<HandlerResponse>,
+): Promise<{ readonly result: HandlerResponse; readonly response: HttpResponse }> {
+  if (postgres === undefined) throw noTransaction(store.name)
+  let done: { readonly result: HandlerResponse; readonly response: HttpResponse } | undefined
+  const stored = await retryTransient(() =>
+    postgres.completeWith(held, settings, async ({ tx, sql }) => {
+      await sql.query('savepoint malote_handler', [])
+      const result = await work(tx)
+      const response = encodeResponse(result)
+      done = { result, response }
+      const fate = fateOf(result)
+      if (fate === 'undo') throw new NotStored(result)
+      if (fate === 'store-and-undo') await sql.query('rollback to savepoint malote_handler', [])
+      return seal(held, response, result.resourceRef)
+    }),
+  )
+  if (!stored || done === undefined) throw leaseLost()
+  return done
+}
+
 export function startAttempt<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   stores: { readonly store: LeaseStore; readonly postgres: PostgresLeaseStore<Db> | undefined },
@@ -59,7 +85,7 @@ export function startAttempt<Db extends Database, Context>(
   leaseMs: number,
   context: Context,
 ): LeaseAttempt<TransactionOf<Db>, Context> {
-  const { store, postgres } = stores
+  const { store } = stores
   const { tenant, keyHash, fence } = claimed
   const held: HeldKey = { tenant, keyHash, fence }
   const seal = createResponseSealer(settings)
@@ -70,26 +96,6 @@ export function startAttempt<Db extends Database, Context>(
     () => controller.abort(leaseLost()),
   )
   let committed: HttpResponse | undefined
-
-  async function runCommit(work: (tx: TransactionOf<Db>) => Promise<HandlerResponse>): Promise<HandlerResponse> {
-    if (postgres === undefined) throw noTransaction(store.name)
-    let result: HandlerResponse | undefined
-    let response: HttpResponse | undefined
-    const stored = await retryTransient(() =>
-      postgres.completeWith(held, settings, async ({ tx, sql }) => {
-        await sql.query('savepoint malote_handler', [])
-        result = await work(tx)
-        response = encodeResponse(result)
-        const fate = fateOf(result)
-        if (fate === 'undo') throw new NotStored(result)
-        if (fate === 'store-and-undo') await sql.query('rollback to savepoint malote_handler', [])
-        return seal(held, response, result.resourceRef)
-      }),
-    )
-    if (!stored) throw leaseLost()
-    committed = response
-    return result as HandlerResponse
-  }
 
   const call: LeaseCall<TransactionOf<Db>, Context> = {
     request: context,
@@ -104,7 +110,9 @@ export function startAttempt<Db extends Database, Context>(
       // The transaction locks the key's row, on which a renewal would wait; the lock holds off every take-over meanwhile.
       await heartbeat.pause()
       try {
-        return await runCommit(work)
+        const done = await commitWith(settings, stores, held, seal, work)
+        committed = done.response
+        return done.result
       } catch (error) {
         heartbeat.resume()
         if (error instanceof NotStored) return error.result

@@ -98,22 +98,28 @@ function redisDocuments(client: RedisClient, prefix: string): LeaseDocuments {
       })
       return Number(done) === 1
     },
-    listOpen: async (limit) => {
-      const found: LeaseDocument[] = []
-      let clock = { earliestMs: 0, latestMs: 0 }
-      for (const tenant of (await client.eval(tenantsScript, { keys: [tenants], arguments: [] })) as string[]) {
-        const hashes = (await client.eval(openScript, {
-          keys: [openOf(tenant)],
-          arguments: [String(limit - 1)],
-        })) as string[]
-        for (const keyHash of hashes) {
-          const key = { tenant: Buffer.from(tenant, 'base64url').toString(), keyHash: Buffer.from(keyHash, 'hex') }
-          const { document, clock: now } = await read(key)
-          clock = now
-          if (document !== null) found.push(document)
-        }
-      }
-      return { documents: found.sort((a, b) => a.createdAtMs - b.createdAtMs).slice(0, limit), clock }
-    },
+    listOpen: (limit) => listOpen(client, tenants, openOf, read, limit),
   }
+}
+
+/** Tenant by tenant: each has its own slot of a cluster. */
+async function listOpen(
+  client: RedisClient,
+  tenants: string,
+  openOf: (tenant: string) => string,
+  read: LeaseDocuments['read'],
+  limit: number,
+): ReturnType<LeaseDocuments['listOpen']> {
+  const documents: LeaseDocument[] = []
+  let clock = { earliestMs: 0, latestMs: 0 }
+  for (const tenant of (await client.eval(tenantsScript, { keys: [tenants], arguments: [] })) as string[]) {
+    const range = { keys: [openOf(tenant)], arguments: [String(limit - 1)] }
+    for (const keyHash of (await client.eval(openScript, range)) as string[]) {
+      const key = { tenant: Buffer.from(tenant, 'base64url').toString(), keyHash: Buffer.from(keyHash, 'hex') }
+      const { document, clock: now } = await read(key)
+      clock = now
+      if (document !== null) documents.push(document)
+    }
+  }
+  return { documents: documents.sort((a, b) => a.createdAtMs - b.createdAtMs).slice(0, limit), clock }
 }
