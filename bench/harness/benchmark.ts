@@ -36,6 +36,7 @@ export type Unit =
   | '%'
   | 'messages'
   | 'orders/s'
+  | 'requests/s'
   | 'errors'
 
 export interface Figure extends Spread {

@@ -10,6 +10,7 @@ import { doorbell } from './doorbell.ts'
 import { drainQuestion } from './drain.ts'
 import { freshTable } from './fresh-table.ts'
 import { hotKey } from './hot-key.ts'
+import { idempotentRoutes, inboxQuestion } from './idempotency.ts'
 import { idle } from './idle.ts'
 import { latency } from './latency.ts'
 import { memory } from './memory.ts'
@@ -37,5 +38,7 @@ export const questions: readonly Benchmark[] = [
   memory,
   idle,
   brokersQuestion,
+  idempotentRoutes,
+  inboxQuestion,
   brokerage,
 ]
