@@ -48,6 +48,24 @@ const everything = async () => [
   await count('malote.idempotency_keys'),
 ]
 
+describe('retries', () => {
+  it('50 of one order at the same time create one order', async () => {
+    const before = await everything()
+    const headers = { 'idempotency-key': newKey() }
+
+    const responses = await Promise.all(Array.from({ length: 50 }, () => post(order, headers)))
+    const afterwards = await post(order, headers)
+
+    const statuses = responses.map((response) => response.statusCode)
+    expect(statuses.every((status) => status === 202 || status === 409)).toBe(true)
+    expect(statuses.filter((status) => status === 202).length).toBeGreaterThanOrEqual(1)
+    expect(afterwards.headers['idempotency-replayed']).toBe('true')
+    const accepted = [...responses, afterwards].filter((response) => response.statusCode === 202)
+    expect(new Set(accepted.map((response) => response.json().id)).size).toBe(1)
+    expect((await everything()).map((now, index) => now - (before[index] ?? 0))).toEqual([1, 2, 2, 1])
+  })
+})
+
 describe('placing an order', () => {
   it('answers 202 and commits order, reservation, messages and key together', async () => {
     const before = await everything()
