@@ -73,6 +73,11 @@ create table relays (
   lease_until timestamptz not null,
   -- Key of the session advisory lock that a relay holds while its control connection lives; null when it has none.
   presence_key integer,
+  -- The message that it publishes alone, because one like it may have killed another relay. Whoever finds this relay dead
+  -- charges that message.
+  trial_lane smallint,
+  trial_seq bigint,
+  trial_id uuid,
   started_at timestamptz not null default clock_timestamp(),
   constraint relays_pkey primary key (id)
 );
@@ -83,6 +88,8 @@ create table lanes (
   owner uuid,
   -- Rises with every change of owner. A relay that was paused and came back is told apart by it.
   fence bigint not null default 0,
+  -- Owners that died, one after the other, since all went well. From the second on, messages are published alone.
+  crashes smallint not null default 0,
   constraint lanes_pkey primary key (lane),
   constraint lane_is_one_of_64 check (lane between 0 and 63),
   constraint lanes_owner_fkey foreign key (owner) references relays (id) on delete set null

@@ -1,4 +1,5 @@
 import { quoteIdentifier } from './identifiers.ts'
+import { failures, relayDied } from './relay-statements.ts'
 
 /** The statements by which relays share the lanes. */
 export interface MembershipStatements {
@@ -9,6 +10,7 @@ export interface MembershipStatements {
   readonly reap: string
   readonly acquire: string
   readonly release: string
+  readonly calm: string
   readonly leave: string
   readonly setAsleep: string
   readonly ring: string
@@ -51,13 +53,26 @@ export function membershipStatements(schema: string): MembershipStatements {
         (select extract(epoch from min(available_at) - clock_timestamp())::float8 * 1000 from ${s}.scheduled_messages) as scheduled_ms`,
 
     // $1 id. The row lock and the recheck under it make renewing and taking over exclude each other; the foreign key frees
-    // the lanes in the same transaction.
+    // the lanes in the same transaction. A message that the dead one was publishing alone pays an attempt.
     reap: `
       with dead as materialized (
-        select r.id from ${s}.relays as r where r.id <> $1::uuid and ${isDead} for update skip locked)
+        select r.id, r.name, r.trial_lane, r.trial_seq, r.trial_id
+        from ${s}.relays as r where r.id <> $1::uuid and ${isDead} for update skip locked),
+      left_behind as materialized (
+        select l.lane from ${s}.lanes as l where l.owner in (select id from dead) order by l.lane for update),
+      counted as (
+        update ${s}.lanes as l set crashes = least(l.crashes + 1, 1000)
+        from left_behind where l.lane = left_behind.lane),
+      charged as (
+        update ${s}.messages as m set attempts = m.attempts + 1, failures = ${failures}
+        from (
+          select dead.*, '${relayDied}' as code, 'the relay died while it published this message alone' as message from dead
+        ) as f
+        where m.lane = f.trial_lane and m.seq = f.trial_seq and m.id = f.trial_id)
       delete from ${s}.relays as r using dead where dead.id = r.id returning r.id`,
 
-    // $1 id, $2 how many. Random, so that relays starting together do not all try the same rows.
+    // $1 id, $2 how many. Random, so that relays starting together do not all try the same rows. After a crash also the end
+    // of what lies in the lane: somewhere up to there is what the former owner was publishing.
     acquire: `
       with free as materialized (
         select lane from ${s}.lanes
@@ -66,7 +81,8 @@ export function membershipStatements(schema: string): MembershipStatements {
         for update skip locked)
       update ${s}.lanes as l set owner = $1::uuid, fence = l.fence + 1
       from free where l.lane = free.lane
-      returning l.lane, l.fence::float8 as fence`,
+      returning l.lane, l.fence::float8 as fence, l.crashes,
+        case when l.crashes > 0 then (select max(m.seq)::float8 from ${s}.messages as m where m.lane = l.lane) end as backlog_end`,
 
     // $1 id, $2 lanes, $3 fences, $4 channel. In lane order, as every statement that locks several lanes.
     release: `
@@ -78,6 +94,16 @@ export function membershipStatements(schema: string): MembershipStatements {
         for update of l),
       released as (update ${s}.lanes as l set owner = null from mine where l.lane = mine.lane returning l.lane)
       select count(*)::integer as released, pg_notify($4, 'lanes') from released`,
+
+    // $1 id, $2 lanes, $3 fences. What may have killed the former owners is through.
+    calm: `
+      with mine as materialized (
+        select l.lane from ${s}.lanes as l
+        join unnest($2::smallint[], $3::bigint[]) as u (lane, fence) on u.lane = l.lane and u.fence = l.fence
+        where l.owner = $1::uuid
+        order by l.lane
+        for update of l)
+      update ${s}.lanes as l set crashes = 0 from mine where l.lane = mine.lane`,
 
     // $1 id, $2 channel. Frees the lanes by the foreign key.
     leave: `

@@ -13,10 +13,11 @@ export interface RelayStatements {
   readonly deletePublished: string
   readonly scheduleRetries: string
   readonly buryDead: string
+  readonly markTrial: string
 }
 
 const columns = `m.seq, m.lane, m.id, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type,
-  m.headers::text as headers, date_part('epoch', m.created_at) as created_s, m.attempts`
+  m.headers::text as headers, date_part('epoch', m.created_at) as created_s, m.attempts, m.failures -> -1 ->> 'code' as last_failure`
 
 /** Same text as `orderOf`, and null for a message without a key. Collation "C": equality is equality of bytes. */
 const order = (alias: string): string => `(${alias}.topic || e'\\n' || ${alias}.ordering_key) collate "C"`
@@ -35,8 +36,11 @@ const fenced = (s: string): string => `
     join unnest($2::smallint[], $3::bigint[]) as mine (lane, fence) on mine.lane = lanes.lane and mine.fence = lanes.fence
     join alive on alive.id = lanes.owner)`
 
+/** Code of the attempt that a message pays whose relay died while it published this message alone. */
+export const relayDied = 'RELAY_DIED'
+
 /** A failure's entry appended, the last ten kept. */
-const failures = `
+export const failures: string = `
   (case when jsonb_array_length(coalesce(m.failures, '[]')) >= 10 then m.failures - 0 else coalesce(m.failures, '[]') end)
   || jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'code', f.code, 'message', f.message))`
 
@@ -169,7 +173,7 @@ function readStatements(
 function settleStatements(
   s: string,
   durable: boolean,
-): Pick<RelayStatements, 'deletePublished' | 'scheduleRetries' | 'buryDead'> {
+): Pick<RelayStatements, 'deletePublished' | 'scheduleRetries' | 'buryDead' | 'markTrial'> {
   return {
     // $1 lanes, $2 seqs, $3 ids. No fence: it only ever follows the broker's acknowledgement. The id guards against a
     // sequence that went back in a failover. Finds the rows one by one in the primary key: joined directly, the planner
@@ -197,7 +201,8 @@ function settleStatements(
         where m.lane = f.lane and m.seq = f.seq and m.id = f.id)
       select count(*)::integer as fenced from fenced, mode`,
 
-    // Fenced ($1 to $3); $4 lanes, $5 seqs, $6 ids, $7 reasons, $8 codes, $9 messages, $10 whether the key is held.
+    // Fenced ($1 to $3); $4 lanes, $5 seqs, $6 ids, $7 reasons, $8 codes, $9 messages, $10 whether the key is held. Poison paid
+    // its last attempt when it killed.
     buryDead: `
       with mode as materialized (${commitMode(durable)}), ${fenced(s)},
       dead as (
@@ -207,7 +212,8 @@ function settleStatements(
           join fenced on fenced.lane = f.lane
         where m.lane = f.lane and m.seq = f.seq and m.id = f.id
         returning m.id, m.seq, m.lane, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type, m.headers,
-          m.created_at, m.attempts + 1 as attempts, ${failures} as failures, f.reason, f.hold),
+          m.created_at, m.attempts + (f.reason <> 'POISON')::integer as attempts,
+          case when f.reason = 'POISON' then m.failures else ${failures} end as failures, f.reason, f.hold),
       buried as (
         insert into ${s}.dead_letters (id, seq, lane, topic, type, ordering_key, payload, payload_binary, content_type, headers,
           created_at, attempts, failures, reason)
@@ -221,5 +227,12 @@ function settleStatements(
         where dead.hold and dead.ordering_key is not null
         on conflict do nothing)
       select count(*)::integer as fenced from fenced, mode`,
+
+    // $1 relay, $2 lane, $3 seq, $4 id; nulls when the trial is over. No row: the lease had run out.
+    markTrial: `
+      with mode as materialized (${commitMode(durable)})
+      update ${s}.relays as r set trial_lane = $2::smallint, trial_seq = $3::bigint, trial_id = $4::uuid
+      from mode where r.id = $1::uuid and r.lease_until > clock_timestamp()
+      returning r.id`,
   }
 }

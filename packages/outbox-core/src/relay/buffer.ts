@@ -9,6 +9,8 @@ export interface BufferedMessage {
   readonly bytes: number
   /** It failed or was replayed before, and came through the waiting path. */
   readonly hasWaited: boolean
+  /** It is published alone, because relays died: with a backlog it was part of, or while they published it alone. */
+  readonly suspicion: 'none' | 'backlog' | 'death'
   readonly message: OutboxMessage
 }
 
@@ -27,6 +29,8 @@ export interface Buffer {
   settled(messages: readonly BufferedMessage[]): void
   /** Messages of the lane whose end is not seen yet. */
   countOf(lane: number): number
+  /** Whether a message of the lane up to `seq` is known. */
+  hasUpTo(lane: number, seq: number): boolean
   /** All known seqs as a PostgreSQL array literal; of those above a floor only when one is given. */
   seqs(floorOf?: (lane: number) => number): string
 }
@@ -57,6 +61,10 @@ export function createBuffer(): Buffer {
     drop: remove,
     settled: (messages) => messages.forEach(remove),
     countOf: (lane) => perLane[lane] ?? 0,
+    hasUpTo: (lane, seq) => {
+      for (const message of known.values()) if (message.lane === lane && message.seq <= seq) return true
+      return false
+    },
     seqs: (floorOf) => {
       const above: number[] = []
       for (const { seq, lane } of known.values()) if (floorOf === undefined || seq > floorOf(lane)) above.push(seq)

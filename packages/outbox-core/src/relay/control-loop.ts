@@ -4,7 +4,7 @@ import type { Blocks } from './blocks.ts'
 import type { Buffer as MessageBuffer } from './buffer.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Floor } from './floor.ts'
-import type { Lanes } from './lanes.ts'
+import type { Lane, Lanes } from './lanes.ts'
 import type { Membership } from './membership.ts'
 import type { ReadLoop } from './read-loop.ts'
 import type { Schedule } from './schedule.ts'
@@ -86,6 +86,16 @@ export class ControlLoop {
     if (look.waitingMs !== null) readLoop.waitingDueIn(look.waitingMs)
     if (look.scheduledMs !== null) readLoop.scheduledDueIn(look.scheduledMs)
     if (blocks.heldCount > 0) readLoop.reloadBlocks()
+    await this.#calm()
+  }
+
+  /** Forgets the deaths of former owners where what they may have died of is through. */
+  async #calm(): Promise<void> {
+    const { membership, lanes, floor, buffer, clock } = this.#parts
+    const isThrough = ({ lane, backlogEnd }: Lane): boolean =>
+      floor.of(lane) >= backlogEnd && !buffer.hasUpTo(lane, backlogEnd)
+    const calmed = lanes.calm(clock.monotonicMs(), isThrough)
+    if (calmed.length > 0) await membership.calm(calmed)
   }
 
   async #renew(): Promise<boolean> {

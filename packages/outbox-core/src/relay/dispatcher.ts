@@ -1,4 +1,5 @@
-import type { PublishResult } from '../publisher.ts'
+import { relayDied } from '../postgres/relay-statements.ts'
+import type { PublishFailure, PublishResult } from '../publisher.ts'
 import type { Blocks } from './blocks.ts'
 import type { Buffer as MessageBuffer, BufferedMessage } from './buffer.ts'
 import type { Lanes } from './lanes.ts'
@@ -7,6 +8,7 @@ import { Outage, type Piece } from './outage.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
 import type { Schedule } from './schedule.ts'
 import type { Burial, Retry } from './settle.ts'
+import type { Trial } from './trial.ts'
 
 export interface DispatcherParts {
   readonly options: ResolvedRelayOptions
@@ -19,10 +21,17 @@ export interface DispatcherParts {
     retry(retries: readonly Retry[]): void
     bury(burials: readonly Burial[]): void
   }
+  readonly trial: Trial
   /** Whether our lease is certain enough to publish. */
   readonly isTrusted: () => boolean
   /** A publish ended: there may be room, and lanes may be free to leave. */
   readonly onProgress: () => void
+}
+
+const poison: PublishFailure = {
+  kind: 'permanent',
+  code: relayDied,
+  message: 'each of its last attempts ended with the death of the relay',
 }
 
 /** How long an aborted publisher may take to say what it knows, in milliseconds. */
@@ -36,6 +45,9 @@ export class Dispatcher {
   #isStopped = false
   #cancelTimer: (() => void) | null = null
   #onEmpty: (() => void) | null = null
+  /** A suspect is published, or waits for what is in flight to end: nothing else may start. */
+  #isTrying = false
+  #onAlone: (() => void) | null = null
 
   constructor(parts: DispatcherParts) {
     this.#parts = parts
@@ -54,7 +66,7 @@ export class Dispatcher {
   /** Starts what may start now. Cheap when nothing may. */
   pump(): void {
     const { options, schedule, isTrusted } = this.#parts
-    while (!this.#isStopped && this.#inFlight.size < options.concurrency && isTrusted()) {
+    while (!this.#isStopped && !this.#isTrying && this.#inFlight.size < options.concurrency && isTrusted()) {
       const piece = this.#outage.next(options.clock.monotonicMs(), () => schedule.take(options.batchSize))
       if (piece === null) break
       void this.#publish(piece)
@@ -89,20 +101,51 @@ export class Dispatcher {
   }
 
   async #publish(piece: Piece): Promise<void> {
-    const { options, onProgress } = this.#parts
+    const { onProgress } = this.#parts
     const controller = new AbortController()
     this.#inFlight.add(controller)
-    const startMs = options.clock.monotonicMs()
+    const suspect = piece.items.find(({ suspicion }) => suspicion !== 'none')
+    if (suspect === undefined) await this.#attempt(piece, controller)
+    else await this.#try(suspect, piece, controller)
+    this.#inFlight.delete(controller)
+    if (this.#inFlight.size === 1) this.#onAlone?.()
+    if (this.#inFlight.size === 0) this.#onEmpty?.()
+    onProgress()
+    this.pump()
+  }
+
+  async #attempt(piece: Piece, controller: AbortController): Promise<void> {
+    const { clock } = this.#parts.options
+    const startMs = clock.monotonicMs()
     try {
       const results = await this.#call(piece, controller)
       this.#answered(piece, results, controller.signal.aborted, startMs)
     } catch (error) {
       this.#rejected(piece, error)
     }
-    this.#inFlight.delete(controller)
-    if (this.#inFlight.size === 0) this.#onEmpty?.()
-    onProgress()
-    this.pump()
+  }
+
+  /** Publishes the message while nothing else is in flight: should the process die now, it was this message. */
+  async #try(suspect: BufferedMessage, piece: Piece, controller: AbortController): Promise<void> {
+    const { options, buffer, isTrusted, trial } = this.#parts
+    if (suspect.suspicion === 'death' && suspect.message.attempt > options.maxAttempts) {
+      this.#outage.withdrawn(piece, true)
+      this.#fail([{ message: suspect, failure: poison }])
+      return this.#release(piece)
+    }
+    this.#isTrying = true
+    if (this.#inFlight.size > 1) await new Promise<void>((resolve) => (this.#onAlone = resolve))
+    this.#onAlone = null
+    const isMarked = !this.#isStopped && (await trial.begin(suspect))
+    if (isMarked && !this.#isStopped && !controller.signal.aborted && isTrusted())
+      await this.#attempt(piece, controller)
+    else {
+      this.#outage.withdrawn(piece, this.#isStopped)
+      if (this.#isStopped) buffer.drop(suspect)
+      this.#release(piece)
+    }
+    if (isMarked) await trial.end()
+    this.#isTrying = false
   }
 
   /** The publisher's answer within the timeout, or soon after it was told to stop. */
@@ -196,7 +239,7 @@ export class Dispatcher {
       const { message, failure } = one
       const isDead = failure.kind === 'permanent' || message.message.attempt >= options.maxAttempts
       if (isDead) {
-        const reason = failure.kind === 'permanent' ? 'PERMANENT' : 'MAX_ATTEMPTS'
+        const reason = failure === poison ? 'POISON' : failure.kind === 'permanent' ? 'PERMANENT' : 'MAX_ATTEMPTS'
         const isKeyHeld = message.order !== null && options.afterDeadLetter(message.message.topic) === 'hold'
         burials.push({ ...one, reason, isKeyHeld })
       } else {

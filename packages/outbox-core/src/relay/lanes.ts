@@ -8,7 +8,26 @@ export interface Lane {
   isLeaving: boolean
   /** Messages to read at once; follows what the lane has to give. */
   limit: number
+  /** Owners that died one after the other before this one. */
+  crashes: number
+  /** Highest seq that lay in the lane when it was taken over after a crash; 0 after none. */
+  readonly backlogEnd: number
+  readonly acquiredAtMs: number
 }
+
+/** One death may have any reason; a second one in a row before the backlog is through puts it under suspicion. */
+const carefulFrom = 2
+
+/** A lane that died with several owners and is held for this long has outlived them, whatever still lies in it, in milliseconds. */
+const trustedAfterMs = 60_000
+
+/** Before that a failed message that is due again may not even have been read, in milliseconds. */
+const calmAfterMs = 5_000
+
+/** What became of the lane's former owners. */
+export type LanePast = Pick<Lane, 'crashes' | 'backlogEnd' | 'acquiredAtMs'>
+
+const noPast: LanePast = { crashes: 0, backlogEnd: 0, acquiredAtMs: 0 }
 
 /** The lanes this relay owns. */
 export class Lanes {
@@ -18,8 +37,8 @@ export class Lanes {
     return this.#lanes.size
   }
 
-  add(lane: number, fence: number): void {
-    this.#lanes.set(lane, { lane, fence, isReady: false, isLeaving: false, limit: 64 })
+  add(lane: number, fence: number, past: LanePast = noPast): void {
+    this.#lanes.set(lane, { lane, fence, isReady: false, isLeaving: false, limit: 64, ...past })
   }
 
   remove(lane: number): void {
@@ -42,6 +61,22 @@ export class Lanes {
   isActive(lane: number): boolean {
     const found = this.#lanes.get(lane)
     return found !== undefined && found.isReady && !found.isLeaving
+  }
+
+  /** Whether the message may be what killed the lane's former owners. */
+  isSuspected(lane: number, seq: number): boolean {
+    const found = this.#lanes.get(lane)
+    return found !== undefined && found.crashes >= carefulFrom && seq <= found.backlogEnd
+  }
+
+  /** Lanes whose past does not matter any more. `isThrough` says whether all that lay in the lane is read and settled. */
+  calm(nowMs: number, isThrough: (lane: Lane) => boolean): Lane[] {
+    return this.all().filter((lane) => {
+      const heldMs = nowMs - lane.acquiredAtMs
+      return (
+        lane.crashes > 0 && !lane.isLeaving && heldMs >= calmAfterMs && (heldMs >= trustedAfterMs || isThrough(lane))
+      )
+    })
   }
 
   numbers(): number[] {

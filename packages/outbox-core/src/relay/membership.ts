@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { MembershipStatements } from '../postgres/membership-statements.ts'
 import type { Connection } from './connections.ts'
-import type { Lanes } from './lanes.ts'
+import type { Lane, Lanes } from './lanes.ts'
 
 /** What a look at the other relays and at the clock of waiting messages showed. */
 export interface Look {
@@ -92,9 +92,13 @@ export class Membership {
 
   /** Takes up to `count` free lanes. */
   async acquire(count: number): Promise<readonly number[]> {
-    const { connection, statements, relayId, lanes } = this.#parts
+    const { connection, statements, relayId, lanes, clock } = this.#parts
     const { rows } = await connection.queryReadCommitted(statements.acquire, [relayId, count])
-    for (const row of rows) lanes.add(Number(row['lane']), Number(row['fence']))
+    const acquiredAtMs = clock.monotonicMs()
+    for (const row of rows) {
+      const past = { crashes: Number(row['crashes']), backlogEnd: Number(row['backlog_end'] ?? 0), acquiredAtMs }
+      lanes.add(Number(row['lane']), Number(row['fence']), past)
+    }
     return rows.map((row) => Number(row['lane'])).sort((a, b) => a - b)
   }
 
@@ -105,6 +109,14 @@ export class Membership {
     const fences = numbers.map((lane) => lanes.get(lane)?.fence ?? -1)
     await connection.queryReadCommitted(statements.release, [relayId, numbers, fences, channel])
     for (const lane of numbers) lanes.remove(lane)
+  }
+
+  /** What may have killed the former owners of these lanes is through. */
+  async calm(calmed: readonly Lane[]): Promise<void> {
+    const { connection, statements, relayId } = this.#parts
+    const values = [relayId, calmed.map(({ lane }) => lane), calmed.map(({ fence }) => fence)]
+    await connection.queryReadCommitted(statements.calm, values)
+    for (const lane of calmed) lane.crashes = 0
   }
 
   /** Frees everything at once. Nothing may be in flight. */

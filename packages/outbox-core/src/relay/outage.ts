@@ -105,6 +105,14 @@ export class Outage {
     return verdict
   }
 
+  /** The piece was not sent after all. It comes again, unless `isGone`. */
+  withdrawn(piece: Piece, isGone: boolean): void {
+    this.#isProbing = false
+    if (isGone) return
+    const batch = piece.from ?? { items: piece.items, size: piece.items.length, passesAtRejection: this.#passes }
+    this.#giveBack(batch, batch.items)
+  }
+
   /** Removes the messages from what waits to be sent again, and gives them back. */
   remove(isRemoved: (message: BufferedMessage) => boolean): readonly BufferedMessage[] {
     const removed: BufferedMessage[] = []

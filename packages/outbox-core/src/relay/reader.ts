@@ -1,5 +1,5 @@
 import { orderOf, type OutboxMessage } from '../message.ts'
-import type { RelayStatements } from '../postgres/relay-statements.ts'
+import { relayDied, type RelayStatements } from '../postgres/relay-statements.ts'
 import type { BlockRow, Blocks } from './blocks.ts'
 import type { Buffer as MessageBuffer, BufferedMessage } from './buffer.ts'
 import type { Connection } from './connections.ts'
@@ -86,7 +86,7 @@ export class Reader {
     let messages = 0
     let size = 0
     for (const row of rows) {
-      const message = toMessage(row, true)
+      const message = this.#toMessage(row, true)
       size += message.bytes
       if (!lanes.isActive(message.lane)) continue
       if (message.order !== null) this.#blockBehind(message.order, message)
@@ -155,7 +155,7 @@ export class Reader {
     )
     let messages = 0
     for (const row of rows) {
-      const message = toMessage(row, false)
+      const message = this.#toMessage(row, false)
       // What changed while the read was running counts: blocked and handed over messages stay out.
       if (!usable.has(message.lane)) continue
       if (message.order !== null && blocks.has(message.order)) continue
@@ -176,6 +176,14 @@ export class Reader {
   #drop(order: string): void {
     const { schedule, buffer } = this.#parts
     for (const message of schedule.dropOrder(order)) buffer.drop(message)
+  }
+
+  #toMessage(row: Record<string, unknown>, hasWaited: boolean): BufferedMessage {
+    const message = messageOf(row)
+    const [seq, lane] = [Number(row['seq']), Number(row['lane'])]
+    const isSuspected = this.#parts.lanes.isSuspected(lane, seq)
+    const suspicion = row['last_failure'] === relayDied ? 'death' : isSuspected ? 'backlog' : 'none'
+    return { seq, lane, order: orderOf(message), bytes: Number(row['size']), hasWaited, suspicion, message }
   }
 
   /** Splits the free space: a lane that came back full last time wants twice as much, others half. */
@@ -224,9 +232,9 @@ function coverage(
   return { reach, isPartial }
 }
 
-function toMessage(row: Record<string, unknown>, hasWaited: boolean): BufferedMessage {
+function messageOf(row: Record<string, unknown>): OutboxMessage {
   const headers = row['headers'] as string | null
-  const message: OutboxMessage = {
+  return {
     id: row['id'] as string,
     topic: row['topic'] as string,
     type: row['type'] as string,
@@ -236,13 +244,5 @@ function toMessage(row: Record<string, unknown>, hasWaited: boolean): BufferedMe
     contentType: row['content_type'] as string,
     createdAt: new Date(Number(row['created_s']) * 1000),
     attempt: Number(row['attempts']) + 1,
-  }
-  return {
-    seq: Number(row['seq']),
-    lane: Number(row['lane']),
-    order: orderOf(message),
-    bytes: Number(row['size']),
-    hasWaited,
-    message,
   }
 }

@@ -48,12 +48,17 @@ interface Order {
  * Decides what may be sent now. Pure.
  *
  * One order (topic and ordering key) is in one batch at a time, in order; a batch may hold many messages of it. Different
- * orders, and messages without a key, never wait for each other.
+ * orders, and messages without a key, never wait for each other. A suspect is a batch of its own; every second batch is
+ * one while there are any.
  */
 export class Schedule {
   readonly #loose = new Fifo<BufferedMessage>()
+  readonly #looseSuspects = new Fifo<BufferedMessage>()
   readonly #orders = new Map<string, Order>()
   readonly #ready = new Fifo<Order>()
+  /** Ready, and their head is a suspect. */
+  readonly #readySuspects = new Fifo<Order>()
+  #isSuspectsTurn = false
   #length = 0
 
   /** Messages that wait to be taken, sendable or not. */
@@ -63,7 +68,7 @@ export class Schedule {
 
   add(message: BufferedMessage): void {
     this.#length++
-    if (message.order === null) return this.#loose.push(message)
+    if (message.order === null) return (isSuspect(message) ? this.#looseSuspects : this.#loose).push(message)
     let order = this.#orders.get(message.order)
     if (order === undefined) {
       order = { name: message.order, lane: message.lane, items: [], next: 0, isBusy: false }
@@ -74,14 +79,41 @@ export class Schedule {
   }
 
   /** At most `limit` messages to send now, each order's in order. They stay the order's only batch until `release`. */
-  take(limit: number): BufferedMessage[] {
+  take(limit: number): readonly BufferedMessage[] {
+    this.#isSuspectsTurn = !this.#isSuspectsTurn
+    let batch: readonly BufferedMessage[] = []
+    // Either may find heads of the other kind and pass them on, so the first is asked again at the end.
+    for (const isSuspects of [this.#isSuspectsTurn, !this.#isSuspectsTurn, this.#isSuspectsTurn]) {
+      batch = isSuspects ? this.#takeSuspect() : this.#takeOthers(limit)
+      if (batch.length > 0) break
+    }
+    this.#length -= batch.length
+    return batch
+  }
+
+  #takeOthers(limit: number): BufferedMessage[] {
     const batch: BufferedMessage[] = []
     // Half for each kind while both wait, so that neither starves; then whatever fills the batch.
     this.#takeOrdered(batch, this.#loose.length > 0 ? Math.max(1, limit >> 1) : limit)
     this.#takeLoose(batch, limit)
     this.#takeOrdered(batch, limit)
-    this.#length -= batch.length
     return batch
+  }
+
+  #takeSuspect(): BufferedMessage[] {
+    const loose = this.#looseSuspects.shift()
+    if (loose !== undefined) return [loose]
+    for (let order = this.#readySuspects.shift(); order !== undefined; order = this.#readySuspects.shift()) {
+      const head = order.items[order.next]
+      if (head === undefined) this.#orders.delete(order.name)
+      else if (!isSuspect(head)) this.#ready.push(order)
+      else {
+        order.isBusy = true
+        advance(order, order.next + 1)
+        return [head]
+      }
+    }
+    return []
   }
 
   /** The batch's messages are acknowledged, dropped or blocked: what follows in their orders may be taken. */
@@ -108,7 +140,8 @@ export class Schedule {
 
   /** Removes what waits in the lane and gives it back. What is under way stays so. */
   dropLane(lane: number): readonly BufferedMessage[] {
-    const dropped = this.#loose.removeWhere((message) => message.lane === lane)
+    const isOfLane = (message: BufferedMessage): boolean => message.lane === lane
+    const dropped = [...this.#loose.removeWhere(isOfLane), ...this.#looseSuspects.removeWhere(isOfLane)]
     this.#length -= dropped.length
     for (const order of this.#orders.values()) {
       if (order.lane === lane) dropped.push(...this.dropOrder(order.name))
@@ -128,9 +161,14 @@ export class Schedule {
     while (batch.length < limit) {
       const order = this.#ready.shift()
       if (order === undefined) return
-      const end = Math.min(order.items.length, order.next + limit - batch.length)
+      let end = Math.min(order.items.length, order.next + limit - batch.length)
       if (order.next === end) {
         this.#orders.delete(order.name) // Dropped while it waited for its turn.
+        continue
+      }
+      end = untilSuspect(order, end)
+      if (end === order.next) {
+        this.#readySuspects.push(order)
         continue
       }
       for (let at = order.next; at < end; at++) batch.push(order.items[at] as BufferedMessage)
@@ -138,6 +176,14 @@ export class Schedule {
       advance(order, end)
     }
   }
+}
+
+const isSuspect = ({ suspicion }: BufferedMessage): boolean => suspicion !== 'none'
+
+/** The first suspect of the order before `end`, or `end`. */
+function untilSuspect(order: Order, end: number): number {
+  for (let at = order.next; at < end; at++) if (isSuspect(order.items[at] as BufferedMessage)) return at
+  return end
 }
 
 function advance(order: Order, next: number): void {

@@ -16,6 +16,7 @@ import { Reader, type ReaderParts } from './reader.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
 import { Schedule } from './schedule.ts'
 import { Settler } from './settle.ts'
+import { createTrial } from './trial.ts'
 
 /** A session that lived this long without a failure was a good one, in milliseconds. */
 const provenAfterMs = 5_000
@@ -104,6 +105,13 @@ export class Session {
       ...this.#memory(),
       options,
       settler: this.#settler,
+      trial: createTrial({
+        connection: connections.settler,
+        statements,
+        relayId: this.relayId,
+        settler: this.#settler,
+        onLost: (reason, cause) => this.fail(reason, cause),
+      }),
       isTrusted: () => this.#membership.isTrusted,
       onProgress: () => this.#progressed(),
     })

@@ -7,6 +7,9 @@ const options = JSON.parse(process.argv[2] ?? '{}') as {
   leaseMs: number
   presence: boolean
   blockAfter?: number
+  maxAttempts?: number
+  /** How a message whose body says "poison" ends the process. */
+  poisonedBy?: 'exit' | 'memory'
 }
 const pool = new pg.Pool({ connectionString: options.url })
 pool.on('error', () => {})
@@ -20,6 +23,7 @@ const relay = createRelay({
   batchSize: 10,
   concurrency: 2,
   publishTimeoutMs: 1_000,
+  maxAttempts: options.maxAttempts ?? 10,
   onEvent: ({ type }) => {
     if (type === 'lanes.acquired' || type === 'lanes.lost') process.stdout.write(`${JSON.stringify({ event: type })}\n`)
   },
@@ -27,6 +31,7 @@ const relay = createRelay({
     name: 'stdout',
     close: () => Promise.resolve(),
     publish: async (batch) => {
+      if (batch.some(({ body }) => body === '"poison"')) die()
       await new Promise((resolve) => setTimeout(resolve, 10))
       const messages = batch.map((message) => ({ id: message.id, order: orderOf(message), body: String(message.body) }))
       process.stdout.write(`${JSON.stringify({ messages })}\n`)
@@ -40,5 +45,11 @@ const relay = createRelay({
     },
   },
 })
+function die(): void {
+  if (options.poisonedBy === 'exit') process.exit(1)
+  const kept: number[][] = []
+  for (;;) kept.push(Array.from({ length: 100_000 }, (_, n) => n + kept.length))
+}
+
 relay.start()
 process.on('SIGTERM', () => void relay.stop().then(() => process.exit(0)))

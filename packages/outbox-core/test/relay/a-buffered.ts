@@ -12,6 +12,7 @@ export function aBuffered(
     order,
     bytes: 10,
     hasWaited: false,
+    suspicion: 'none',
     message: {
       id: String(seq),
       topic: 't',

@@ -26,7 +26,8 @@ it('an order whose rejected messages left with their lane is sent again when the
   const options = resolveRelayOptions({ pool, publisher, clock, outageBackoff: () => 100 })
   const [schedule, buffer, lanes] = [new Schedule(), createBuffer(), new Lanes()]
   const settler = { published: () => {}, retry: () => {}, bury: () => {} }
-  const parts = { options, schedule, buffer, lanes, settler, blocks: new Blocks() }
+  const trial = { begin: () => Promise.resolve(true), end: () => Promise.resolve() }
+  const parts = { options, trial, schedule, buffer, lanes, settler, blocks: new Blocks() }
   const dispatcher = new Dispatcher({ ...parts, isTrusted: () => true, onProgress: () => {} })
   const arrive = (): void => {
     lanes.add(0, 1)

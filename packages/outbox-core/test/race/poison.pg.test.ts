@@ -1,0 +1,147 @@
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { relayStatements } from '../../src/postgres/relay-statements.ts'
+import { createTrial, type Trial } from '../../src/relay/trial.ts'
+import { createRelayBench, type RelayBench } from '../relay-bench.ts'
+import { createSteppedRelay, insert, type SteppedRelay } from './stepped-relay.ts'
+
+let bench: RelayBench
+const stepped: SteppedRelay[] = []
+
+beforeAll(async () => {
+  bench = await createRelayBench(inject('postgresUrl'))
+})
+afterEach(async () => {
+  for (const relay of stepped.splice(0)) relay.connections.destroy()
+  await bench.reset()
+})
+afterAll(() => bench.database.drop())
+
+/** A relay that has read all messages, and its trial. */
+async function setup(): Promise<{ relay: SteppedRelay; trial: Trial; losses: string[] }> {
+  const relay = await createSteppedRelay(bench.pool)
+  stepped.push(relay)
+  await relay.reader.read()
+  const losses: string[] = []
+  const trial = createTrial({
+    connection: relay.connections.settler,
+    statements: relayStatements('malote', false),
+    relayId: relay.relayId,
+    settler: relay.settler,
+    onLost: (reason) => losses.push(reason),
+  })
+  return { relay, trial, losses }
+}
+
+const expire = (relay: SteppedRelay): Promise<unknown> =>
+  bench.pool.query(`update malote.relays set lease_until = clock_timestamp() - interval '1 s' where id = $1`, [
+    relay.relayId,
+  ])
+/** The relay dies, and another takes its lanes. */
+async function succeed(relay: SteppedRelay): Promise<Awaited<ReturnType<typeof setup>>> {
+  await expire(relay)
+  const reaper = await createSteppedRelay(bench.pool, { acquire: 0 })
+  stepped.push(reaper)
+  expect(await reaper.membership.reap()).toBe(1)
+  await reaper.membership.leave()
+  return setup()
+}
+const attempts = async (): Promise<unknown[]> =>
+  (
+    await bench.pool.query(
+      `select payload, attempts, available_at, failures -> -1 ->> 'code' as code from malote.messages order by seq`,
+    )
+  ).rows
+const ready = (payload: string, paid: number, code: string | null): object => ({
+  payload,
+  attempts: paid,
+  available_at: null,
+  code,
+})
+
+describe('the death of a relay', () => {
+  it('charges the message that it published alone, and no other', async () => {
+    await insert(bench.pool, '1', 'k')
+    await insert(bench.pool, '2', 'k')
+    const { relay, trial } = await setup()
+    await trial.begin(relay.schedule.take(1)[0]!)
+
+    const { relay: successor } = await succeed(relay)
+
+    expect(await attempts()).toEqual([ready('1', 1, 'RELAY_DIED'), ready('2', 0, null)])
+    const [first, second] = successor.schedule.take(1).concat(successor.schedule.take(1))
+    expect([first?.suspicion, first?.message.attempt, second]).toEqual(['death', 2, undefined])
+  })
+
+  it('charges nothing once the message is settled or the trial is over', async () => {
+    await insert(bench.pool, '1')
+    const { relay, trial } = await setup()
+    await trial.begin(relay.schedule.take(1)[0]!)
+    await trial.end()
+
+    await succeed(relay)
+
+    expect(await attempts()).toEqual([ready('1', 0, null)])
+  })
+
+  it('makes what it left behind suspect when it is the second in a row, and nothing that comes later', async () => {
+    await insert(bench.pool, '1')
+    const { relay: first } = await setup()
+    const { relay: second } = await succeed(first)
+    expect(second.schedule.take(1)).toMatchObject([{ suspicion: 'none' }])
+
+    const { relay: third } = await succeed(second)
+    await insert(bench.pool, '2', 'k')
+    await third.reader.read()
+
+    const taken = [...third.schedule.take(1), ...third.schedule.take(1)]
+    expect(taken.map(({ message, suspicion }) => [message.body, suspicion])).toEqual([
+      ['1', 'backlog'],
+      ['2', 'none'],
+    ])
+  })
+
+  it('is forgotten in the lanes that are calm, unless somebody else has them by now', async () => {
+    const { relay: first } = await setup()
+    const { relay: second } = await succeed(first)
+    const crashes = async (): Promise<unknown[]> =>
+      (await bench.pool.query('select crashes, count(*)::integer as lanes from malote.lanes group by 1 order by 1'))
+        .rows
+    expect(await crashes()).toEqual([{ crashes: 1, lanes: 64 }])
+
+    await second.membership.calm(second.lanes.all().slice(0, 10))
+    expect(await crashes()).toEqual([
+      { crashes: 0, lanes: 10 },
+      { crashes: 1, lanes: 54 },
+    ])
+    const lanes = second.lanes.all()
+    await succeed(second)
+    await second.membership.calm(lanes)
+
+    expect(await crashes()).toEqual([
+      { crashes: 1, lanes: 10 },
+      { crashes: 2, lanes: 54 },
+    ])
+  })
+})
+
+describe('a relay that stops', () => {
+  it('charges nobody and leaves no suspicion', async () => {
+    await insert(bench.pool, '1')
+    const { relay, trial } = await setup()
+    await trial.begin(relay.schedule.take(1)[0]!)
+    await relay.membership.leave()
+
+    expect(await attempts()).toEqual([ready('1', 0, null)])
+    const { rows } = await bench.pool.query('select max(crashes) as crashes from malote.lanes')
+    expect(rows).toEqual([{ crashes: 0 }])
+  })
+
+  it('publishes nothing alone after its lease', async () => {
+    await insert(bench.pool, '1')
+    const { relay, trial, losses } = await setup()
+    await expire(relay)
+
+    expect(await trial.begin(relay.schedule.take(1)[0]!)).toBe(false)
+    expect(losses).toEqual(['lease-expired'])
+  })
+})
