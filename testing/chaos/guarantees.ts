@@ -110,8 +110,9 @@ const limits = `## What is not promised
 - Order across keys, and order of one key whose writers do not lock anything in common before they add (see [ordering](ordering.md)).
 - Publishing cannot be fenced: a process paused between checking its lease and sending may send after another relay took over. What it
   had in flight is then published twice; nothing it decided afterwards counts.
-- The end of a message that kills the process which publishes it (it exits, or runs out of memory). No relay tells such a message
-  from a machine that fails: it is taken up again, and again.
+- A quick end of a message that kills the process which publishes it. It becomes a dead letter (\`POISON\`), but only after two deaths
+  in a row have put its lane under suspicion and \`maxAttempts\` more have happened while it was published alone. A good message
+  is taken for one only if that many relays die of something else in the very moments in which they publish it alone.
 - A time to recover. Without the presence signal (a transaction-mode pooler, a machine that vanished) it is the lease; the relays'
   share of lanes, reconnecting with backoff and the broker's own start come on top.
 `
