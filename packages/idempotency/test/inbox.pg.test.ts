@@ -215,7 +215,7 @@ describe('a failing handler', () => {
     expect([result, runs, await effects()]).toEqual(['processed', 3, ['effect']])
   })
 
-  it('34. a lost connection at COMMIT is unknown, not processed', async () => {
+  it('21. a lost connection at COMMIT is unknown, not processed', async () => {
     const lost = inbox.transact(pool, message(), async (tx) => {
       await effect(tx)
       const commit = tx.query.bind(tx) as (text: string) => Promise<never>
