@@ -12,7 +12,10 @@ export interface AssignedPartition {
   readonly group: string
   readonly topic: string
   readonly partition: number
-  /** The group's generation, from the assignment event. Rises with every rebalance. */
+  /**
+   * Rises with every assignment: the group's generation where the client tells it. kafkajs does not; then draw the number
+   * from a sequence in the database when the partition is assigned.
+   */
   readonly generation: number
 }
 
