@@ -19,65 +19,77 @@ export interface ConfirmChannels {
 const maxIdle = 8
 
 export function createConfirmChannels(connect: Connect, reconnectBackoff: Backoff): ConfirmChannels {
-  let current: Promise<LiveConnection> | null = null
-  let live: LiveConnection | null = null
-  let idle: ConfirmPort[] = []
-  let failures = 0
-  let closed = false
+  return new Channels(connect, reconnectBackoff)
+}
 
-  async function makeConnection(): Promise<LiveConnection> {
-    if (failures > 0) await systemClock.sleep(reconnectBackoff(failures))
-    const connection = await openConnection(connect)
-    if (closed) await connection.discard()
-    connection.lost.addEventListener('abort', () => forget(connection))
-    live = connection
-    failures = 0
+class Channels implements ConfirmChannels {
+  readonly #connect: Connect
+  readonly #reconnectBackoff: Backoff
+  #current: Promise<LiveConnection> | null = null
+  #live: LiveConnection | null = null
+  #idle: ConfirmPort[] = []
+  #failures = 0
+  #closed = false
+
+  constructor(connect: Connect, reconnectBackoff: Backoff) {
+    this.#connect = connect
+    this.#reconnectBackoff = reconnectBackoff
+  }
+
+  async acquire(): Promise<ConfirmPort> {
+    try {
+      const connection = await this.#liveConnection()
+      const reason = connection.blockedReason()
+      if (reason !== null) throw new Error(`the broker blocks publishers: ${reason}`)
+      for (let port = this.#idle.pop(); port !== undefined; port = this.#idle.pop()) if (port.isOpen()) return port
+      return await openConfirmPort(connection)
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      throw new PublishOutageError(`RabbitMQ is out of reach: ${why}`, { cause: error })
+    }
+  }
+
+  release(port: ConfirmPort): void {
+    port.onWritable(() => {})
+    if (this.#closed || !port.isOpen() || this.#idle.length >= maxIdle) port.discard()
+    else this.#idle.push(port)
+  }
+
+  abandon(port: ConfirmPort, what: 'channel' | 'connection'): void {
+    port.onWritable(() => {})
+    if (what === 'channel') return port.discard()
+    this.#forget(port.connection)
+    void port.connection.discard()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#idle = []
+    // One that is still being made is discarded when it is there: waiting for it could take for ever.
+    await this.#live?.discard()
+  }
+
+  async #liveConnection(): Promise<LiveConnection> {
+    this.#current ??= this.#makeConnection().catch((error: unknown) => {
+      this.#current = null
+      this.#failures++
+      throw error
+    })
+    return await this.#current
+  }
+
+  async #makeConnection(): Promise<LiveConnection> {
+    if (this.#failures > 0) await systemClock.sleep(this.#reconnectBackoff(this.#failures))
+    const connection = await openConnection(this.#connect)
+    if (this.#closed) await connection.discard()
+    connection.lost.addEventListener('abort', () => this.#forget(connection))
+    this.#live = connection
+    this.#failures = 0
     return connection
   }
 
-  function forget(connection: LiveConnection): void {
-    if (live === connection) current = live = null
-    idle = idle.filter((port) => port.connection !== connection)
-  }
-
-  async function liveConnection(): Promise<LiveConnection> {
-    current ??= makeConnection().catch((error: unknown) => {
-      current = null
-      failures++
-      throw error
-    })
-    return await current
-  }
-
-  return {
-    acquire: async () => {
-      try {
-        const connection = await liveConnection()
-        const reason = connection.blockedReason()
-        if (reason !== null) throw new Error(`the broker blocks publishers: ${reason}`)
-        for (let port = idle.pop(); port !== undefined; port = idle.pop()) if (port.isOpen()) return port
-        return await openConfirmPort(connection)
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error)
-        throw new PublishOutageError(`RabbitMQ is out of reach: ${why}`, { cause: error })
-      }
-    },
-    release: (port) => {
-      port.onWritable(() => {})
-      if (closed || !port.isOpen() || idle.length >= maxIdle) port.discard()
-      else idle.push(port)
-    },
-    abandon: (port, what) => {
-      port.onWritable(() => {})
-      if (what === 'channel') return port.discard()
-      forget(port.connection)
-      void port.connection.discard()
-    },
-    close: async () => {
-      closed = true
-      idle = []
-      // One that is still being made is discarded when it is there: waiting for it could take for ever.
-      await live?.discard()
-    },
+  #forget(connection: LiveConnection): void {
+    if (this.#live === connection) this.#current = this.#live = null
+    this.#idle = this.#idle.filter((port) => port.connection !== connection)
   }
 }
