@@ -23,66 +23,79 @@ export interface Round {
 
 /** Sends what the order offers over one channel, keeping the window full, until all of it is answered. Never rejects. */
 export function sendRound(round: Round): Promise<RoundEnd> {
-  const { port, order, signal } = round
-  const inFlight = new Set<number>()
-  let left = round.count
-  return new Promise((resolve) => {
-    let ended = false
+  return new Promise((resolve) => new Sending(round, resolve).begin())
+}
 
-    function end(how: RoundEnd['how']): void {
-      if (ended) return
-      ended = true
-      signal.removeEventListener('abort', onAbort)
-      const unanswered = [...inFlight]
-      order.putBack(unanswered)
-      resolve({ how, unanswered })
+class Sending {
+  readonly #round: Round
+  readonly #resolve: (end: RoundEnd) => void
+  readonly #inFlight = new Set<number>()
+  #left: number
+  #ended = false
+
+  constructor(round: Round, resolve: (end: RoundEnd) => void) {
+    this.#round = round
+    this.#resolve = resolve
+    this.#left = round.count
+  }
+
+  begin(): void {
+    const { port, signal } = this.#round
+    if (signal.aborted) return this.#end('aborted')
+    signal.addEventListener('abort', this.#onAbort)
+    port.onWritable(() => this.#pump())
+    this.#pump()
+  }
+
+  readonly #onAbort = (): void => this.#end('aborted')
+
+  #end(how: RoundEnd['how']): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#round.signal.removeEventListener('abort', this.#onAbort)
+    const unanswered = [...this.#inFlight]
+    this.#round.order.putBack(unanswered)
+    this.#resolve({ how, unanswered })
+  }
+
+  #settle(index: number, confirm: Confirm): void {
+    const { order } = this.#round
+    if (this.#ended) return
+    if (confirm.kind === 'unknown') return this.#end('closed')
+    this.#inFlight.delete(index)
+    if (confirm.kind === 'accepted') order.accepted(index)
+    else order.failed(index, classifyConfirm(confirm))
+    this.#pump()
+  }
+
+  #maySend(): boolean {
+    return !this.#ended && this.#left > 0 && this.#inFlight.size < this.#round.window && !this.#round.port.isFull()
+  }
+
+  #pump(): void {
+    const { port, order } = this.#round
+    if (!port.isOpen()) return this.#end('closed')
+    while (this.#maySend()) {
+      const index = order.next()
+      if (index === undefined) break
+      this.#left--
+      this.#send(index)
     }
+    if (this.#inFlight.size === 0 && !port.isFull()) this.#end('done')
+  }
 
-    function onAbort(): void {
-      end('aborted')
+  #send(index: number): void {
+    const { port, order } = this.#round
+    const encoded = this.#round.encode(index)
+    if ('kind' in encoded) return order.failed(index, encoded)
+    try {
+      this.#inFlight.add(index)
+      port.send(encoded, (confirm) => this.#settle(index, confirm))
+    } catch (error) {
+      // The channel or its connection began to close under us; anything else is amqplib's encoder, before it wrote a byte.
+      if (error instanceof Error && error.name === 'IllegalOperationError') return this.#end('closed')
+      this.#inFlight.delete(index)
+      order.failed(index, unencodable(error instanceof Error ? error.message : String(error)))
     }
-
-    function settle(index: number, confirm: Confirm): void {
-      if (ended) return
-      if (confirm.kind === 'unknown') return end('closed')
-      inFlight.delete(index)
-      if (confirm.kind === 'accepted') order.accepted(index)
-      else order.failed(index, classifyConfirm(confirm))
-      pump()
-    }
-
-    function maySend(): boolean {
-      return !ended && left > 0 && inFlight.size < round.window && !port.isFull()
-    }
-
-    function pump(): void {
-      if (!port.isOpen()) return end('closed')
-      while (maySend()) {
-        const index = order.next()
-        if (index === undefined) break
-        left--
-        send(index)
-      }
-      if (inFlight.size === 0 && !port.isFull()) end('done')
-    }
-
-    function send(index: number): void {
-      const encoded = round.encode(index)
-      if ('kind' in encoded) return order.failed(index, encoded)
-      try {
-        inFlight.add(index)
-        port.send(encoded, (confirm) => settle(index, confirm))
-      } catch (error) {
-        // The channel or its connection began to close under us; anything else is amqplib's encoder, before it wrote a byte.
-        if (error instanceof Error && error.name === 'IllegalOperationError') return end('closed')
-        inFlight.delete(index)
-        order.failed(index, unencodable(error instanceof Error ? error.message : String(error)))
-      }
-    }
-
-    if (signal.aborted) return end('aborted')
-    signal.addEventListener('abort', onAbort)
-    port.onWritable(pump)
-    pump()
-  })
+  }
 }
