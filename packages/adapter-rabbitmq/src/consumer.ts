@@ -3,7 +3,11 @@ import { type Consumer, OutboxError } from '@malote/outbox-core'
 import { createKeyedQueue, systemClock } from '@malote/outbox-core/adapter'
 import { attend, type Attendance } from './attend.ts'
 import { createMover } from './mover.ts'
-import { type RabbitmqConsumerOptions, resolveRabbitmqConsumerOptions } from './options.ts'
+import {
+  type RabbitmqConsumerOptions,
+  type ResolvedRabbitmqConsumerOptions,
+  resolveRabbitmqConsumerOptions,
+} from './options.ts'
 import { openSession, type Session } from './session.ts'
 
 /** A session that ended sooner is counted as a failure, so that the pause before the next one grows. */
@@ -22,86 +26,94 @@ const healthyMs = 5_000
  * @throws OutboxError `INVALID_OPTION`
  */
 export function createRabbitmqConsumer(options: RabbitmqConsumerOptions): Consumer {
-  const resolved = resolveRabbitmqConsumerOptions(options)
-  const { report, reconnectBackoff } = resolved
-  const draining = new AbortController()
-  const graceOver = new AbortController()
-  const attendance: Attendance = {
-    options: resolved,
-    mover: createMover(resolved.connect, reconnectBackoff),
-    keys: createKeyedQueue(Number.POSITIVE_INFINITY),
-    handlers: createKeyedQueue(resolved.concurrency),
-    draining: draining.signal,
-    graceOver: graceOver.signal,
-  }
-  const started = Promise.withResolvers<void>()
-  const attending = new Set<Promise<void>>()
-  let session: Session | null = null
-  let running: Promise<void> | null = null
-  let stopping: Promise<void> | null = null
+  const consumer = new RabbitmqConsumer(resolveRabbitmqConsumerOptions(options))
+  return { name: 'rabbitmq', start: () => consumer.start(), stop: (stopping) => consumer.stop(stopping) }
+}
 
-  function onMessage(message: ConsumeMessage, from: Session): void {
-    const work = attend(message, from, attendance)
-      // Only an option of the caller's that throws (`backoff`) ends here: the message goes back, after a pause.
-      .catch((error: unknown) => from.end(error))
-      .finally(() => attending.delete(work))
-    attending.add(work)
+class RabbitmqConsumer {
+  readonly #options: ResolvedRabbitmqConsumerOptions
+  readonly #draining = new AbortController()
+  readonly #graceOver = new AbortController()
+  readonly #attendance: Attendance
+  readonly #started = Promise.withResolvers<void>()
+  readonly #attending = new Set<Promise<void>>()
+  #session: Session | null = null
+  #running: Promise<void> | null = null
+  #stopping: Promise<void> | null = null
+
+  constructor(options: ResolvedRabbitmqConsumerOptions) {
+    this.#options = options
+    this.#attendance = {
+      options,
+      mover: createMover(options.connect, options.reconnectBackoff),
+      keys: createKeyedQueue(Number.POSITIVE_INFINITY),
+      handlers: createKeyedQueue(options.concurrency),
+      draining: this.#draining.signal,
+      graceOver: this.#graceOver.signal,
+    }
   }
 
-  async function pauseAfter(error: unknown, failures: number): Promise<void> {
-    const retryInMs = reconnectBackoff(failures)
-    report({ type: 'consumer.disconnected', error, retryInMs })
-    await systemClock.sleep(retryInMs, draining.signal)
+  async start(): Promise<void> {
+    if (this.#running !== null || this.#stopping !== null)
+      throw new OutboxError('CONSUMER_STATE', 'a consumer starts once: create another one')
+    this.#running = this.#run()
+    await this.#started.promise
+  }
+
+  async stop({ graceMs = 10_000 }: Parameters<Consumer['stop']>[0] = {}): Promise<void> {
+    this.#started.promise.catch(() => {}) // Nobody waits for a start that was never called.
+    this.#stopping ??= this.#drain(graceMs)
+    await this.#stopping
   }
 
   /** From connection to connection until the consumer stops. Never rejects. */
-  async function run(): Promise<void> {
+  async #run(): Promise<void> {
+    const { signal } = this.#draining
     let sessions = 0
-    for (let failures = 1; !draining.signal.aborted; failures++) {
+    for (let failures = 1; !signal.aborted; failures++) {
       const beganMs = systemClock.monotonicMs()
       try {
-        const opened = await openSession(resolved, onMessage)
-        if (draining.signal.aborted) return await opened.end(new Error('the consumer was stopped'))
-        session = opened
-        report({ type: sessions++ === 0 ? 'consumer.started' : 'consumer.reconnected' })
-        started.resolve()
+        const opened = await openSession(this.#options, (message, from) => this.#onMessage(message, from))
+        if (signal.aborted) return await opened.end(new Error('the consumer was stopped'))
+        this.#session = opened
+        this.#options.report({ type: sessions++ === 0 ? 'consumer.started' : 'consumer.reconnected' })
+        this.#started.resolve()
         await aborted(opened.over)
-        session = null
-        if (draining.signal.aborted) return
+        this.#session = null
+        if (signal.aborted) return
         void opened.end(new Error('the session is over'))
         if (systemClock.monotonicMs() - beganMs > healthyMs) failures = 1
-        await pauseAfter(opened.over.reason, failures)
+        await this.#pauseAfter(opened.over.reason, failures)
       } catch (error) {
-        if (draining.signal.aborted) return
-        await pauseAfter(error, failures)
+        if (signal.aborted) return
+        await this.#pauseAfter(error, failures)
       }
     }
   }
 
-  async function stop(graceMs: number): Promise<void> {
-    draining.abort()
-    started.reject(new OutboxError('CONSUMER_STATE', 'the consumer was stopped before it could connect'))
-    const over = new AbortController()
-    await Promise.race([Promise.allSettled(attending), systemClock.sleep(graceMs, over.signal)])
-    over.abort()
-    graceOver.abort(new Error('the grace period of stop() is over'))
-    await Promise.all([session?.end(new Error('the consumer was stopped')), attendance.mover.close()])
-    if (running !== null) report({ type: 'consumer.stopped' })
+  #onMessage(message: ConsumeMessage, from: Session): void {
+    const work = attend(message, from, this.#attendance)
+      // Only an option of the caller's that throws (`backoff`) ends here: the message goes back, after a pause.
+      .catch((error: unknown) => from.end(error))
+      .finally(() => this.#attending.delete(work))
+    this.#attending.add(work)
   }
 
-  return {
-    name: 'rabbitmq',
-    start: async () => {
-      if (running !== null || stopping !== null)
-        throw new OutboxError('CONSUMER_STATE', 'a consumer starts once: create another one')
-      running = run()
-      await started.promise
-    },
-    stop: async ({ graceMs = 10_000 } = {}) => {
-      started.promise.catch(() => {}) // Nobody waits for a start that was never called.
-      stopping ??= stop(graceMs)
-      await stopping
-    },
+  async #pauseAfter(error: unknown, failures: number): Promise<void> {
+    const retryInMs = this.#options.reconnectBackoff(failures)
+    this.#options.report({ type: 'consumer.disconnected', error, retryInMs })
+    await systemClock.sleep(retryInMs, this.#draining.signal)
+  }
+
+  async #drain(graceMs: number): Promise<void> {
+    this.#draining.abort()
+    this.#started.reject(new OutboxError('CONSUMER_STATE', 'the consumer was stopped before it could connect'))
+    const over = new AbortController()
+    await Promise.race([Promise.allSettled(this.#attending), systemClock.sleep(graceMs, over.signal)])
+    over.abort()
+    this.#graceOver.abort(new Error('the grace period of stop() is over'))
+    await Promise.all([this.#session?.end(new Error('the consumer was stopped')), this.#attendance.mover.close()])
+    if (this.#running !== null) this.#options.report({ type: 'consumer.stopped' })
   }
 }
 
