@@ -28,65 +28,74 @@ export interface Processes {
 }
 
 export function createProcesses(): Processes {
-  const roles = new Set<Child>()
-  const tally = { consumerDeadLetters: 0, relayRetries: 0 }
-  let services: Child | undefined
-  const expected = new WeakSet<Child>()
-  let fail: (error: Error) => void = () => {}
-  const unexpectedEnd = new Promise<never>((_resolve, reject) => {
-    fail = reject
-  })
-  unexpectedEnd.catch(() => {}) // Whoever runs the demo races with it; until then it must not count as unhandled.
+  return new DemoProcesses()
+}
 
-  async function start(entry: string, env: Readonly<Record<string, string>>, detached = false): Promise<Child> {
+class DemoProcesses implements Processes {
+  readonly tally = { consumerDeadLetters: 0, relayRetries: 0 }
+  readonly unexpectedEnd: Promise<never>
+  readonly #fail: (error: Error) => void
+  readonly #roles = new Set<Child>()
+  readonly #expected = new WeakSet<Child>()
+  #services: Child | undefined
+
+  constructor() {
+    const { promise, reject } = Promise.withResolvers<never>()
+    promise.catch(() => {}) // Whoever runs the demo races with it; until then it must not count as unhandled.
+    this.unexpectedEnd = promise
+    this.#fail = reject
+  }
+
+  async startServices(env: Readonly<Record<string, string>>): Promise<Child> {
+    this.#services = await this.#start('demo/services.ts', env, true)
+    return this.#services
+  }
+
+  async startRoles(env: Readonly<Record<string, string>>): Promise<{ readonly api: Child; readonly exchange: Child }> {
+    const exchange = await this.#startRole('b3/main.ts', env)
+    const withExchange = { ...env, B3_URL: exchange.urls['b3'] ?? '' }
+    const [api] = await Promise.all([
+      this.#startRole('api/main.ts', withExchange),
+      ...consumerFolders.map((folder) => this.#startRole(`${folder}/main.ts`, withExchange)),
+    ])
+    return { api, exchange }
+  }
+
+  startRelay(env: Readonly<Record<string, string>>, holdAt: HoldPoint | null): Promise<Child> {
+    return this.#startRole('relay/main.ts', holdAt === null ? env : { ...env, HOLD_FIRST_PUBLISH: holdAt })
+  }
+
+  async killRelay(relay: Child): Promise<void> {
+    this.#expected.add(relay)
+    await relay.kill()
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#roles].map((child) => this.#end(child)))
+    if (this.#services !== undefined) await this.#end(this.#services)
+  }
+
+  async #start(entry: string, env: Readonly<Record<string, string>>, detached = false): Promise<Child> {
     const child = await startChild({ entry, env, detached })
     child.onEvent((name) => {
-      if (name === 'message.retry-scheduled') tally.relayRetries++
-      if (name === 'message.dead-lettered' && entry !== 'relay/main.ts') tally.consumerDeadLetters++
+      if (name === 'message.retry-scheduled') this.tally.relayRetries++
+      if (name === 'message.dead-lettered' && entry !== 'relay/main.ts') this.tally.consumerDeadLetters++
     })
     void child.exited.then(() => {
-      roles.delete(child)
-      if (!expected.has(child)) fail(new Error(`${entry} ended although nobody asked it to`))
+      this.#roles.delete(child)
+      if (!this.#expected.has(child)) this.#fail(new Error(`${entry} ended although nobody asked it to`))
     })
     return child
   }
 
-  async function startRole(entry: string, env: Readonly<Record<string, string>>): Promise<Child> {
-    const child = await start(entry, env)
-    roles.add(child)
+  async #startRole(entry: string, env: Readonly<Record<string, string>>): Promise<Child> {
+    const child = await this.#start(entry, env)
+    this.#roles.add(child)
     return child
   }
 
-  async function end(child: Child): Promise<void> {
-    expected.add(child)
-    await child.stop(child === services ? 60_000 : 10_000)
-  }
-
-  return {
-    tally,
-    unexpectedEnd,
-    startServices: async (env) => {
-      services = await start('demo/services.ts', env, true)
-      return services
-    },
-    startRoles: async (env) => {
-      const exchange = await startRole('b3/main.ts', env)
-      const withExchange = { ...env, B3_URL: exchange.urls['b3'] ?? '' }
-      const [api] = await Promise.all([
-        startRole('api/main.ts', withExchange),
-        ...consumerFolders.map((folder) => startRole(`${folder}/main.ts`, withExchange)),
-      ])
-      return { api, exchange }
-    },
-    startRelay: (env, holdAt) =>
-      startRole('relay/main.ts', holdAt === null ? env : { ...env, HOLD_FIRST_PUBLISH: holdAt }),
-    killRelay: async (relay) => {
-      expected.add(relay)
-      await relay.kill()
-    },
-    stop: async () => {
-      await Promise.all([...roles].map(end))
-      if (services !== undefined) await end(services)
-    },
+  async #end(child: Child): Promise<void> {
+    this.#expected.add(child)
+    await child.stop(child === this.#services ? 60_000 : 10_000)
   }
 }
