@@ -41,68 +41,82 @@ interface Line {
 
 /** @param messages - in the order they are to arrive */
 export function createSendPlan(messages: readonly Outgoing[], options: SendPlanOptions): SendPlan {
-  const lines = linesOf(messages)
-  /** Lines of each destination that may send now; the next one is last. */
-  const ready = new Map<string, Line[]>()
-  const alone = new Set<Outgoing>()
-  for (const one of messages) makeReady(one)
+  return new SqsSendPlan(messages, options)
+}
 
-  function makeReady(one: Outgoing): void {
-    const line = lines.get(lineName(one)) as Line
-    const waiting = ready.get(one.destination) ?? []
-    ready.set(one.destination, waiting)
+class SqsSendPlan implements SendPlan {
+  readonly #options: SendPlanOptions
+  readonly #lines: ReadonlyMap<string, Line>
+  /** Lines of each destination that may send now; the next one is last. */
+  readonly #ready = new Map<string, Line[]>()
+  readonly #alone = new Set<Outgoing>()
+
+  constructor(messages: readonly Outgoing[], options: SendPlanOptions) {
+    this.#options = options
+    this.#lines = linesOf(messages)
+    for (const one of messages) this.#makeReady(one)
+  }
+
+  take(): readonly Outgoing[] {
+    for (const [destination, lines] of this.#ready) {
+      if (lines.length === 0) continue
+      this.#ready.delete(destination)
+      this.#ready.set(destination, lines) // The next request goes to another destination.
+      return this.#fill(destination, lines)
+    }
+    return []
+  }
+
+  settle(one: Outgoing, accepted: boolean): { readonly accepted: boolean; readonly behind: readonly Outgoing[] } {
+    const line = this.#lineOf(one)
+    line.inFlight--
+    if (!line.ordered) return { accepted, behind: [] }
+    const counts = accepted && !line.failed
+    line.failed ||= !accepted
+    const behind = line.failed ? line.waiting.splice(0).toReversed() : []
+    this.#makeReady(one)
+    return { accepted: counts, behind }
+  }
+
+  separate(request: readonly Outgoing[]): void {
+    for (const one of request.toReversed()) {
+      const line = this.#lineOf(one)
+      this.#alone.add(one)
+      line.inFlight--
+      line.waiting.push(one)
+    }
+    for (const one of request) this.#makeReady(one)
+  }
+
+  #makeReady(one: Outgoing): void {
+    const line = this.#lineOf(one)
+    const waiting = this.#ready.get(one.destination) ?? []
+    this.#ready.set(one.destination, waiting)
     if (line.waiting.length === 0 || (line.ordered && line.inFlight > 0) || waiting.includes(line)) return
     waiting.unshift(line)
   }
 
-  function fill(destination: string, lines: Line[]): Outgoing[] {
+  #fill(destination: string, lines: Line[]): Outgoing[] {
     const request: Outgoing[] = []
-    let roomBytes = options.maxBatchBytes
+    let roomBytes = this.#options.maxBatchBytes
     for (;;) {
       const line = lines.at(-1)
       const one = line?.waiting.at(-1)
-      if (line === undefined || one === undefined || request.length === options.maxEntries) break
-      if (request.length > 0 && (one.encoded.bytes > roomBytes || alone.has(one))) break
+      if (line === undefined || one === undefined || request.length === this.#options.maxEntries) break
+      if (request.length > 0 && (one.encoded.bytes > roomBytes || this.#alone.has(one))) break
       line.waiting.pop()
       line.inFlight++
       request.push(one)
-      roomBytes = alone.has(one) ? 0 : roomBytes - one.encoded.bytes
-      if (line.waiting.length === 0 || (line.ordered && options.isStrict(destination))) lines.pop()
+      roomBytes = this.#alone.has(one) ? 0 : roomBytes - one.encoded.bytes
+      if (line.waiting.length === 0 || (line.ordered && this.#options.isStrict(destination))) lines.pop()
     }
     const last = lines.at(-1)
     if (last !== undefined && last.ordered && last.inFlight > 0) lines.pop()
     return request
   }
 
-  return {
-    take: () => {
-      for (const [destination, lines] of ready) {
-        if (lines.length === 0) continue
-        ready.delete(destination)
-        ready.set(destination, lines) // The next request goes to another destination.
-        return fill(destination, lines)
-      }
-      return []
-    },
-    settle: (one, accepted) => {
-      const line = lines.get(lineName(one)) as Line
-      line.inFlight--
-      if (!line.ordered) return { accepted, behind: [] }
-      const counts = accepted && !line.failed
-      line.failed ||= !accepted
-      const behind = line.failed ? line.waiting.splice(0).toReversed() : []
-      makeReady(one)
-      return { accepted: counts, behind }
-    },
-    separate: (request) => {
-      for (const one of request.toReversed()) {
-        const line = lines.get(lineName(one)) as Line
-        alone.add(one)
-        line.inFlight--
-        line.waiting.push(one)
-      }
-      request.forEach(makeReady)
-    },
+  #lineOf(one: Outgoing): Line {
+    return this.#lines.get(lineName(one)) as Line
   }
 }
 
