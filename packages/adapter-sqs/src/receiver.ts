@@ -33,78 +33,88 @@ const overdueMs = 10_000
 
 /** Receives by long polling, with a backoff while the queue is out of reach. */
 export function createReceiver(options: ReceiverOptions): Receiver {
-  const { clock, report } = options
-  const stopping = new AbortController()
-  const backoff = exponentialBackoff({ baseMs: 200, maxMs: 10_000 })
-  const requests = new Set<Promise<unknown>>()
-  let failures = 0
+  return new SqsReceiver(options)
+}
 
-  async function receive(asked: number): Promise<readonly Message[]> {
+class SqsReceiver implements Receiver {
+  readonly #options: ReceiverOptions
+  readonly #stopping = new AbortController()
+  readonly #backoff = exponentialBackoff({ baseMs: 200, maxMs: 10_000 })
+  readonly #requests = new Set<Promise<unknown>>()
+  #failures = 0
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options
+  }
+
+  start(requests: number): void {
+    for (let index = 0; index < requests; index++) void this.#loop()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await within(1_000, Promise.allSettled(this.#requests))
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stopping.signal.aborted) await this.#once()
+  }
+
+  async #once(): Promise<void> {
+    const { clock, report } = this.#options
+    const stopping = this.#stopping.signal
+    const asked = Math.min(await this.#options.room(), maxMessages)
+    let messages: readonly Message[] = []
+    let retryInMs = 0
+    try {
+      if (!stopping.aborted) messages = await this.#tracked(this.#receive(asked))
+      if (this.#failures > 0 && !stopping.aborted) {
+        this.#failures = 0
+        report({ type: 'consumer.reconnected' })
+      }
+    } catch (error) {
+      if (stopping.aborted) return
+      retryInMs = this.#backoff(++this.#failures)
+      if (this.#failures === 1) report({ type: 'consumer.disconnected', error, retryInMs })
+    } finally {
+      this.#options.onMessages(messages, asked)
+    }
+    if (retryInMs > 0) await clock.sleep(retryInMs, stopping)
+  }
+
+  async #receive(asked: number): Promise<readonly Message[]> {
+    const { client, clock } = this.#options
     // While it was out of reach, an answer that comes at once is worth more than one that waits for messages.
-    const waitTimeMs = failures > 0 ? 0 : options.waitTimeMs
+    const waitTimeMs = this.#failures > 0 ? 0 : this.#options.waitTimeMs
     // A controller for each request: signals made by `AbortSignal.any` outlive their requests on some versions of Node.
     const request = new AbortController()
     const giveUp = (): void => request.abort()
     const cancelTimer = clock.after(waitTimeMs + overdueMs, giveUp)
-    stopping.signal.addEventListener('abort', giveUp)
+    this.#stopping.signal.addEventListener('abort', giveUp)
     try {
-      const answer = await options.client.send(new ReceiveMessageCommand(parameters(asked, waitTimeMs)), {
+      const answer = await client.send(new ReceiveMessageCommand(parameters(this.#options, asked, waitTimeMs)), {
         abortSignal: request.signal,
       })
       return answer.Messages ?? []
     } finally {
       cancelTimer()
-      stopping.signal.removeEventListener('abort', giveUp)
+      this.#stopping.signal.removeEventListener('abort', giveUp)
     }
   }
 
-  function parameters(asked: number, waitTimeMs: number): ReceiveMessageCommandInput {
-    return {
-      QueueUrl: options.queueUrl,
-      MaxNumberOfMessages: asked,
-      WaitTimeSeconds: Math.round(waitTimeMs / 1_000),
-      VisibilityTimeout: Math.ceil(options.visibilityTimeoutMs / 1_000),
-      MessageAttributeNames: ['All'],
-      MessageSystemAttributeNames: ['ApproximateReceiveCount', 'MessageGroupId', 'MessageDeduplicationId'],
-    }
+  async #tracked<Result>(request: Promise<Result>): Promise<Result> {
+    this.#requests.add(request)
+    return await request.finally(() => this.#requests.delete(request))
   }
+}
 
-  async function tracked<Result>(request: Promise<Result>): Promise<Result> {
-    requests.add(request)
-    return await request.finally(() => requests.delete(request))
-  }
-
-  async function once(): Promise<void> {
-    const asked = Math.min(await options.room(), maxMessages)
-    let messages: readonly Message[] = []
-    let retryInMs = 0
-    try {
-      if (!stopping.signal.aborted) messages = await tracked(receive(asked))
-      if (failures > 0 && !stopping.signal.aborted) {
-        failures = 0
-        report({ type: 'consumer.reconnected' })
-      }
-    } catch (error) {
-      if (stopping.signal.aborted) return
-      retryInMs = backoff(++failures)
-      if (failures === 1) report({ type: 'consumer.disconnected', error, retryInMs })
-    } finally {
-      options.onMessages(messages, asked)
-    }
-    if (retryInMs > 0) await clock.sleep(retryInMs, stopping.signal)
-  }
-
-  async function loop(): Promise<void> {
-    while (!stopping.signal.aborted) await once()
-  }
-
+function parameters(options: ReceiverOptions, asked: number, waitTimeMs: number): ReceiveMessageCommandInput {
   return {
-    start: (requests) => {
-      for (let index = 0; index < requests; index++) void loop()
-    },
-    stop: async () => {
-      stopping.abort()
-      await within(1_000, Promise.allSettled(requests))
-    },
+    QueueUrl: options.queueUrl,
+    MaxNumberOfMessages: asked,
+    WaitTimeSeconds: Math.round(waitTimeMs / 1_000),
+    VisibilityTimeout: Math.ceil(options.visibilityTimeoutMs / 1_000),
+    MessageAttributeNames: ['All'],
+    MessageSystemAttributeNames: ['ApproximateReceiveCount', 'MessageGroupId', 'MessageDeduplicationId'],
   }
 }
