@@ -49,86 +49,108 @@ const maxVisibilitySeconds = 43_200
 const maxEntries = 10
 
 export function createHolds(options: HoldsOptions): Holds {
-  const { clock, visibilityTimeoutMs } = options
-  const held = new Set<HeldMessage>()
-  const everyMs = visibilityTimeoutMs / 3
-  let cancelTick = (): void => {}
+  return new SqsHolds(options)
+}
 
-  function tick(): void {
-    cancelTick = clock.after(everyMs, tick)
-    const now = clock.monotonicMs()
-    for (const hold of held)
-      if (hold.deadlineMs <= now) lose(hold, new Error('its visibility could not be extended in time'))
-    for (const group of chunks([...held], maxEntries)) void extend(group)
+class SqsHolds implements Holds {
+  readonly #options: HoldsOptions
+  readonly #everyMs: number
+  readonly #held = new Set<HeldMessage>()
+  #cancelTick = (): void => {}
+
+  constructor(options: HoldsOptions) {
+    this.#options = options
+    this.#everyMs = options.visibilityTimeoutMs / 3
   }
 
-  async function extend(group: readonly HeldMessage[]): Promise<void> {
+  get all(): Iterable<Hold> {
+    return this.#held
+  }
+
+  open(): void {
+    this.#cancelTick = this.#options.clock.after(this.#everyMs, () => this.#tick())
+  }
+
+  take(raw: Message, id: MessageId | null, key: string | null): Hold {
+    const stopping = new AbortController()
+    const deadlineMs = this.#options.clock.monotonicMs() + this.#options.visibilityTimeoutMs
+    const hold: HeldMessage = { raw, id, key, stopping, signal: stopping.signal, deadlineMs, isOver: false }
+    this.#held.add(hold)
+    return hold
+  }
+
+  drop(hold: Hold): void {
+    this.#held.delete(hold as HeldMessage)
+  }
+
+  async giveBack(holds: readonly Hold[], inMs: number): Promise<void> {
+    for (const hold of holds as readonly HeldMessage[]) {
+      this.#held.delete(hold)
+      hold.isOver = true
+    }
+    await Promise.all(chunks(holds, maxEntries).map((group) => change(this.#options, group, inMs, 2_000)))
+  }
+
+  abort(reason: Error): void {
+    this.#held.forEach((hold) => hold.stopping.abort(reason))
+  }
+
+  close(): void {
+    this.#cancelTick()
+  }
+
+  #tick(): void {
+    this.open()
+    const now = this.#options.clock.monotonicMs()
+    for (const hold of this.#held)
+      if (hold.deadlineMs <= now) this.#lose(hold, new Error('its visibility could not be extended in time'))
+    for (const group of chunks([...this.#held], maxEntries)) void this.#extend(group)
+  }
+
+  async #extend(group: readonly HeldMessage[]): Promise<void> {
+    const { clock, visibilityTimeoutMs } = this.#options
     const deadlineMs = clock.monotonicMs() + visibilityTimeoutMs
-    const answer = await change(group, visibilityTimeoutMs, everyMs)
+    const answer = await change(this.#options, group, visibilityTimeoutMs, this.#everyMs)
     for (const [index, hold] of group.entries()) {
       const refusal = answer.refused.get(String(index))
       // A receipt that SQS no longer takes is gone; anything else may pass before the deadline does.
-      if (refusal !== undefined && held.has(hold)) lose(hold, refusal)
+      if (refusal !== undefined && this.#held.has(hold)) this.#lose(hold, refusal)
       else if (answer.isKnown) hold.deadlineMs = deadlineMs
     }
   }
 
-  function lose(hold: HeldMessage, error: unknown): void {
-    held.delete(hold)
+  #lose(hold: HeldMessage, error: unknown): void {
+    this.#held.delete(hold)
     hold.isOver = true
     hold.stopping.abort(new Error('the message is no longer held by this consumer', { cause: error }))
-    options.onLost(hold, error)
+    this.#options.onLost(hold, error)
   }
+}
 
-  async function change(
-    group: readonly Hold[],
-    inMs: number,
-    patienceMs: number,
-  ): Promise<{ isKnown: boolean; refused: Map<string | undefined, Error> }> {
-    const VisibilityTimeout = Math.min(Math.ceil(inMs / 1_000), maxVisibilitySeconds)
-    const Entries = group.map(({ raw }, index) => ({
-      Id: String(index),
-      ReceiptHandle: raw.ReceiptHandle,
-      VisibilityTimeout,
-    }))
-    try {
-      const answer = await options.client.send(
-        new ChangeMessageVisibilityBatchCommand({ QueueUrl: options.queueUrl, Entries }),
-        { abortSignal: AbortSignal.timeout(Math.ceil(patienceMs)) },
-      )
-      const refused = answer.Failed?.filter((entry) => entry.SenderFault === true) ?? []
-      return {
-        isKnown: (answer.Failed?.length ?? 0) === refused.length,
-        refused: new Map(refused.map((entry) => [entry.Id, new Error(`${entry.Code ?? ''}: ${entry.Message ?? ''}`)])),
-      }
-    } catch {
-      // Out of reach for now. Extending is tried again until the deadline; what is not given back comes back by itself.
-      return { isKnown: false, refused: new Map() }
+async function change(
+  { client, queueUrl }: HoldsOptions,
+  group: readonly Hold[],
+  inMs: number,
+  patienceMs: number,
+): Promise<{ isKnown: boolean; refused: Map<string | undefined, Error> }> {
+  const VisibilityTimeout = Math.min(Math.ceil(inMs / 1_000), maxVisibilitySeconds)
+  const Entries = group.map(({ raw }, index) => ({
+    Id: String(index),
+    ReceiptHandle: raw.ReceiptHandle,
+    VisibilityTimeout,
+  }))
+  try {
+    const answer = await client.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: queueUrl, Entries }), {
+      abortSignal: AbortSignal.timeout(Math.ceil(patienceMs)),
+    })
+    const refused = answer.Failed?.filter((entry) => entry.SenderFault === true) ?? []
+    return {
+      isKnown: (answer.Failed?.length ?? 0) === refused.length,
+      refused: new Map(refused.map((entry) => [entry.Id, new Error(`${entry.Code ?? ''}: ${entry.Message ?? ''}`)])),
     }
-  }
-
-  return {
-    all: held,
-    open: () => {
-      cancelTick = clock.after(everyMs, tick)
-    },
-    take: (raw, id, key) => {
-      const stopping = new AbortController()
-      const deadlineMs = clock.monotonicMs() + visibilityTimeoutMs
-      const hold: HeldMessage = { raw, id, key, stopping, signal: stopping.signal, deadlineMs, isOver: false }
-      held.add(hold)
-      return hold
-    },
-    drop: (hold) => void held.delete(hold as HeldMessage),
-    giveBack: async (holds, inMs) => {
-      for (const hold of holds as readonly HeldMessage[]) {
-        held.delete(hold)
-        hold.isOver = true
-      }
-      await Promise.all(chunks(holds, maxEntries).map((group) => change(group, inMs, 2_000)))
-    },
-    abort: (reason) => held.forEach((hold) => hold.stopping.abort(reason)),
-    close: () => cancelTick(),
+  } catch {
+    // Out of reach for now. Extending is tried again until the deadline; what is not given back comes back by itself.
+    return { isKnown: false, refused: new Map() }
   }
 }
 
