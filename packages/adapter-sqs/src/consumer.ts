@@ -1,11 +1,11 @@
 import type { Message } from '@aws-sdk/client-sqs'
 import { type Consumer, OutboxError } from '@malote/outbox-core'
-import { createKeyedQueue, systemClock } from '@malote/outbox-core/adapter'
+import { createKeyedQueue, type KeyedQueue, systemClock } from '@malote/outbox-core/adapter'
 import { decodeMessage } from './decode.ts'
-import { isFifo, resolveConsumer, type SqsConsumerOptions } from './options.ts'
-import { createReceiver } from './receiver.ts'
-import { createSettler, type Received } from './settle.ts'
-import { createHolds, type Hold } from './visibility.ts'
+import { isFifo, type ResolvedSqsConsumer, resolveConsumer, type SqsConsumerOptions } from './options.ts'
+import { createReceiver, type Receiver } from './receiver.ts'
+import { createSettler, type Received, type Settler } from './settle.ts'
+import { createHolds, type Hold, type Holds } from './visibility.ts'
 import { within } from './within.ts'
 
 /** Longest a handler that was aborted may take to end before its message is given back over its head. */
@@ -24,88 +24,100 @@ const afterAbortMs = 1_000
  * @throws OutboxError `INVALID_OPTION`
  */
 export function createSqsConsumer(options: SqsConsumerOptions): Consumer {
-  const settings = resolveConsumer(options)
-  const { report, concurrency, client, queueUrl } = settings
-  const handlers = createKeyedQueue(concurrency)
-  const waiting = new Set<Hold>()
-  const holds = createHolds({ ...settings, clock: systemClock, onLost: (hold, error) => settler.lost(hold, error) })
-  const settler = createSettler({ settings, holds, waiting })
+  const consumer = new SqsConsumer(resolveConsumer(options))
+  return { name: 'sqs', start: () => consumer.start(), stop: (stopping) => consumer.stop(stopping) }
+}
+
+class SqsConsumer {
+  readonly #settings: ResolvedSqsConsumer
+  readonly #handlers: KeyedQueue
+  readonly #holds: Holds
+  readonly #settler: Settler
+  readonly #receiver: Receiver
+  readonly #waiting = new Set<Hold>()
   /** Twice what runs: a handler that ends finds its successor here, and a busy key does not keep the others away. */
-  const maxHeld = concurrency * 2
-  let reserved = 0
-  let stopped: Promise<void> | null = null
-  let isStarted = false
-  let isStopping = false
+  readonly #maxHeld: number
+  #reserved = 0
+  #stopped: Promise<void> | null = null
+  #isStarted = false
+  #isStopping = false
 
-  async function room(): Promise<number> {
-    for (;;) {
-      const free = maxHeld - handlers.size - reserved
-      if (free > 0) {
-        reserved += Math.min(free, 10)
-        return Math.min(free, 10)
-      }
-      await handlers.whenBelow(handlers.size)
-    }
+  constructor(settings: ResolvedSqsConsumer) {
+    this.#settings = settings
+    this.#handlers = createKeyedQueue(settings.concurrency)
+    this.#maxHeld = settings.concurrency * 2
+    const onLost = (hold: Hold, error: unknown): void => this.#settler.lost(hold, error)
+    this.#holds = createHolds({ ...settings, clock: systemClock, onLost })
+    this.#settler = createSettler({ settings, holds: this.#holds, waiting: this.#waiting })
+    this.#receiver = createReceiver({
+      client: settings.client,
+      queueUrl: settings.queueUrl,
+      visibilityTimeoutMs: settings.visibilityTimeoutMs,
+      waitTimeMs: settings.waitTimeMs,
+      clock: systemClock,
+      report: settings.report,
+      room: () => this.#room(),
+      onMessages: (messages, asked) => {
+        this.#reserved -= asked
+        for (const raw of messages) this.#accept(raw)
+      },
+    })
   }
 
-  function accept(raw: Message): void {
-    const received = decode(raw, settings.topic)
-    const key = isFifo(queueUrl) ? (raw.Attributes?.MessageGroupId ?? null) : (received.message?.orderingKey ?? null)
-    const hold = holds.take(raw, received.message?.id ?? null, key)
-    waiting.add(hold)
-    if (isStopping) void settler.giveBackWaiting()
-    else void handlers.run(key, () => handle(hold, received))
+  async start(): Promise<void> {
+    if (this.#isStarted || this.#stopped !== null)
+      throw new OutboxError('CONSUMER_STATE', 'a consumer starts once: create another one to consume again')
+    this.#isStarted = true
+    this.#holds.open()
+    // One request brings ten messages at the most.
+    this.#receiver.start(Math.ceil(this.#settings.concurrency / 10))
+    this.#settings.report({ type: 'consumer.started' })
   }
 
-  async function handle(hold: Hold, received: Received): Promise<void> {
-    waiting.delete(hold)
-    if (!hold.isOver) await settler.handle(hold, received)
+  stop({ graceMs = 10_000 }: { readonly graceMs?: number } = {}): Promise<void> {
+    this.#stopped ??= this.#isStarted ? this.#stop(graceMs) : Promise.resolve()
+    return this.#stopped
   }
 
-  const receiver = createReceiver({
-    client,
-    queueUrl,
-    visibilityTimeoutMs: settings.visibilityTimeoutMs,
-    waitTimeMs: settings.waitTimeMs,
-    clock: systemClock,
-    report,
-    room,
-    onMessages: (messages, asked) => {
-      reserved -= asked
-      messages.forEach(accept)
-    },
-  })
-
-  async function stop(graceMs: number): Promise<void> {
-    isStopping = true
-    const givenBack = settler.giveBackWaiting()
-    await receiver.stop()
-    await within(graceMs, handlers.whenBelow())
-    if (handlers.size > 0) {
-      holds.abort(new Error('the consumer stops and the grace period is over'))
-      await within(afterAbortMs, handlers.whenBelow())
-      await holds.giveBack([...holds.all], 0)
+  async #stop(graceMs: number): Promise<void> {
+    this.#isStopping = true
+    const givenBack = this.#settler.giveBackWaiting()
+    await this.#receiver.stop()
+    await within(graceMs, this.#handlers.whenBelow())
+    if (this.#handlers.size > 0) {
+      this.#holds.abort(new Error('the consumer stops and the grace period is over'))
+      await within(afterAbortMs, this.#handlers.whenBelow())
+      await this.#holds.giveBack([...this.#holds.all], 0)
     }
     await givenBack
-    holds.close()
-    report({ type: 'consumer.stopped' })
+    this.#holds.close()
+    this.#settings.report({ type: 'consumer.stopped' })
   }
 
-  return {
-    name: 'sqs',
-    start: async () => {
-      if (isStarted || stopped !== null)
-        throw new OutboxError('CONSUMER_STATE', 'a consumer starts once: create another one to consume again')
-      isStarted = true
-      holds.open()
-      // One request brings ten messages at the most.
-      receiver.start(Math.ceil(concurrency / 10))
-      report({ type: 'consumer.started' })
-    },
-    stop: ({ graceMs = 10_000 } = {}) => {
-      stopped ??= isStarted ? stop(graceMs) : Promise.resolve()
-      return stopped
-    },
+  async #room(): Promise<number> {
+    for (;;) {
+      const free = this.#maxHeld - this.#handlers.size - this.#reserved
+      if (free > 0) {
+        this.#reserved += Math.min(free, 10)
+        return Math.min(free, 10)
+      }
+      await this.#handlers.whenBelow(this.#handlers.size)
+    }
+  }
+
+  #accept(raw: Message): void {
+    const { queueUrl, topic } = this.#settings
+    const received = decode(raw, topic)
+    const key = isFifo(queueUrl) ? (raw.Attributes?.MessageGroupId ?? null) : (received.message?.orderingKey ?? null)
+    const hold = this.#holds.take(raw, received.message?.id ?? null, key)
+    this.#waiting.add(hold)
+    if (this.#isStopping) void this.#settler.giveBackWaiting()
+    else void this.#handlers.run(key, () => this.#handle(hold, received))
+  }
+
+  async #handle(hold: Hold, received: Received): Promise<void> {
+    this.#waiting.delete(hold)
+    if (!hold.isOver) await this.#settler.handle(hold, received)
   }
 }
 
