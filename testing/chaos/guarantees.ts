@@ -50,7 +50,7 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
   'restart-postgres-fast': ['PostgreSQL stops (`fast`) and starts', 'what was acknowledged and not settled'],
   'restart-postgres-immediate': [
     'PostgreSQL crashes (`immediate`) and recovers from its log',
-    'what was acknowledged and not settled',
+    'what was acknowledged and not settled, or settled in the last moment (`durableSettles` waits for the disk)',
   ],
   'restart-broker': ['SIGKILL of the broker, which starts again on its data', 'what was in flight'],
 }
@@ -92,6 +92,7 @@ const promises = `## Promises
 | A committed message is delivered, or is a dead letter because it was made to fail | rule \`lost\`; the model's trap check |
 | A message of a transaction that did not commit is never delivered | rule \`not-committed\` |
 | First deliveries of one ordering key come in the order of its commits, when writers lock the key's row first | rule \`out-of-order\`; the model |
+| A broker takes a message of a key only after it took every earlier one | rule \`published-out-of-order\`; the model |
 | A message is published again only when it was in flight at a fault | rule \`duplicate-without-fault\`; the model |
 | A consumer that uses the inbox applies each message once | rules \`effect-missing\`, \`effect-twice\` |
 | Only messages that fail become dead letters | rules \`unexpected-dead-letter\`, \`dead-letter-missing\` |
@@ -111,7 +112,8 @@ const limits = `## What is not promised
 - Publishing cannot be fenced: a process paused between checking its lease and sending may send after another relay took over. What it
   had in flight is then published twice; nothing it decided afterwards counts.
 - A quick end of a message that kills the process which publishes it. It becomes a dead letter (\`POISON\`), but only after two deaths
-  in a row have put its lane under suspicion and \`maxAttempts\` more have happened while it was published alone. A good message
+  in a row have put its lane under suspicion, up to two more have narrowed that to single messages, and \`maxAttempts\` have
+  happened while it was published alone. A good message
   is taken for one only if that many relays die of something else in the very moments in which they publish it alone.
 - A time to recover. Without the presence signal (a transaction-mode pooler, a machine that vanished) it is the lease; the relays'
   share of lanes, reconnecting with backoff and the broker's own start come on top.

@@ -92,6 +92,25 @@ describe('a history that keeps every promise', () => {
     expect(verdict.recoveryMs).toEqual({ 'kill-relay': { p50: 451, max: 451 } })
   })
 
+  it('may publish again what was settled moments before the database server crashed, and no earlier', () => {
+    const crash: Fault = {
+      ...killed,
+      kind: 'restart-postgres-immediate',
+      relay: null,
+      startedAtMs: 3_000,
+      endedAtMs: 3_400,
+    }
+    const repeat = { startedAtMs: 3_500, settledAtMs: 3_600 }
+    const undone = (settledAtMs: number): Rule[] =>
+      rulesBrokenBy({
+        publications: [published('m1', { settledAtMs }), ...sound.publications.slice(1), published('m1', repeat)],
+        faults: [crash],
+      })
+
+    expect(undone(1_100)).toEqual([])
+    expect(undone(999)).toEqual(['duplicate-without-fault'])
+  })
+
   it('may deliver an older message again after a newer one', () => {
     expect(rulesBrokenBy({ arrivals: [...sound.arrivals, { id: 'm1', atMs: 2_000 }] })).toEqual([])
   })
@@ -113,6 +132,22 @@ describe('a violation is found:', () => {
     ],
     ['a message of a transaction that rolled back', { committed: [aMessage('m1')] }, ['not-committed']],
     ['two messages of a key the wrong way round', { arrivals: sound.arrivals.toReversed() }, ['out-of-order']],
+    [
+      'two messages of a key published the wrong way round',
+      { publications: [published('m2'), published('m1', { startedAtMs: 1_010 })] },
+      ['published-out-of-order'],
+    ],
+    [
+      'a message that was taken behind a refused one of its key',
+      {
+        publications: [
+          published('m1', { answer: 'refused' }),
+          published('m2'),
+          published('m1', { startedAtMs: 1_010 }),
+        ],
+      },
+      ['published-out-of-order'],
+    ],
     [
       'a repeat although nothing failed',
       { publications: [...sound.publications, published('m1', { startedAtMs: 1_200 })] },
@@ -163,7 +198,8 @@ describe('a violation is found:', () => {
     const [found] = checkHistory({ ...sound, arrivals: sound.arrivals.toReversed() }).violations
 
     expect(found?.evidence).toBe(
-      'm1 (key k, place 1, lane 7, committed at 0) first arrived at 1020, after m2 (key k, place 2, lane 7, committed at 0)',
+      'm1 (key k, place 1, lane 7, committed at 0) first arrived at 1020, after m2 (key k, place 2, lane 7, committed at 0); ' +
+        'the late one: published by r1 at 1000 (accepted, settled 1100); the other: published by r1 at 1010 (accepted, settled 1100)',
     )
   })
 })

@@ -1,6 +1,6 @@
 import type { Committed, History } from './history.ts'
 import { duplicateViolations, zombieViolations } from './faults.ts'
-import { orderViolations } from './order.ts'
+import { orderViolations, publicationOrderViolations } from './order.ts'
 import { ownershipViolations } from './ownership.ts'
 import { type Recovery, recoveryOf } from './recovery.ts'
 import { described, type Violation, violation } from './violation.ts'
@@ -38,6 +38,7 @@ export function checkHistory(history: History): Verdict {
       .filter((id) => !committed.has(id))
       .map((id) => violation('not-committed', `${id} reached the broker, but no transaction with it committed`)),
     ...order,
+    ...publicationOrderViolations(history, committed),
     ...duplicateViolations(history),
     ...zombieViolations(history, committed),
     ...effectViolations(history, committed, deadLettered),

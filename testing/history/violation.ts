@@ -4,6 +4,7 @@ export type Rule =
   | 'lost'
   | 'not-committed'
   | 'out-of-order'
+  | 'published-out-of-order'
   | 'duplicate-without-fault'
   | 'effect-missing'
   | 'effect-twice'

@@ -73,11 +73,11 @@ create table relays (
   lease_until timestamptz not null,
   -- Key of the session advisory lock that a relay holds while its control connection lives; null when it has none.
   presence_key integer,
-  -- The message that it publishes alone, because one like it may have killed another relay. Whoever finds this relay dead
-  -- charges that message.
-  trial_lane smallint,
-  trial_seq bigint,
-  trial_id uuid,
+  -- The messages that it publishes with nothing else in flight, because one of them may have killed another relay. Whoever
+  -- finds this relay dead notes it on them.
+  trial_lanes smallint[],
+  trial_seqs bigint[],
+  trial_ids uuid[],
   started_at timestamptz not null default clock_timestamp(),
   constraint relays_pkey primary key (id)
 );
@@ -88,7 +88,7 @@ create table lanes (
   owner uuid,
   -- Rises with every change of owner. A relay that was paused and came back is told apart by it.
   fence bigint not null default 0,
-  -- Owners that died, one after the other, since all went well. From the second on, messages are published alone.
+  -- Owners that died, one after the other, since all went well. From the second on, what lies here is published in named groups.
   crashes smallint not null default 0,
   constraint lanes_pkey primary key (lane),
   constraint lane_is_one_of_64 check (lane between 0 and 63),

@@ -53,22 +53,26 @@ export function membershipStatements(schema: string): MembershipStatements {
         (select extract(epoch from min(available_at) - clock_timestamp())::float8 * 1000 from ${s}.scheduled_messages) as scheduled_ms`,
 
     // $1 id. The row lock and the recheck under it make renewing and taking over exclude each other; the foreign key frees
-    // the lanes in the same transaction. A message that the dead one was publishing alone pays an attempt.
+    // the lanes in the same transaction. What the dead one had named is remembered as having been in flight; a message that
+    // was alone pays an attempt. A restart of the server takes everybody's session: that is no death.
     reap: `
       with dead as materialized (
-        select r.id, r.name, r.trial_lane, r.trial_seq, r.trial_id
+        select r.id, r.trial_lanes, r.trial_seqs, r.trial_ids, r.started_at > pg_postmaster_start_time() as died
         from ${s}.relays as r where r.id <> $1::uuid and ${isDead} for update skip locked),
       left_behind as materialized (
-        select l.lane from ${s}.lanes as l where l.owner in (select id from dead) order by l.lane for update),
+        select l.lane, dead.died from ${s}.lanes as l join dead on dead.id = l.owner order by l.lane for update of l),
       counted as (
         update ${s}.lanes as l set crashes = least(l.crashes + 1, 1000)
-        from left_behind where l.lane = left_behind.lane),
+        from left_behind where left_behind.died and l.lane = left_behind.lane),
       charged as (
-        update ${s}.messages as m set attempts = m.attempts + 1, failures = ${failures}
+        update ${s}.messages as m set attempts = m.attempts + (f.among = 1)::integer, failures = ${failures(", 'among', f.among")}
         from (
-          select dead.*, '${relayDied}' as code, 'the relay died while it published this message alone' as message from dead
+          select named.*, cardinality(dead.trial_ids) as among, '${relayDied}' as code,
+            'the relay died while it published a named group with this message in it' as message
+          from dead cross join lateral unnest(dead.trial_lanes, dead.trial_seqs, dead.trial_ids) as named (lane, seq, id)
+          where dead.died
         ) as f
-        where m.lane = f.trial_lane and m.seq = f.trial_seq and m.id = f.trial_id)
+        where m.lane = f.lane and m.seq = f.seq and m.id = f.id)
       delete from ${s}.relays as r using dead where dead.id = r.id returning r.id`,
 
     // $1 id, $2 how many. Random, so that relays starting together do not all try the same rows. After a crash also the end

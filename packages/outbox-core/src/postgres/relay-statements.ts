@@ -16,8 +16,12 @@ export interface RelayStatements {
   readonly markTrial: string
 }
 
+/** Code of a failure that is the death of the relay. */
+export const relayDied = 'RELAY_DIED'
+
 const columns = `m.seq, m.lane, m.id, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type,
-  m.headers::text as headers, date_part('epoch', m.created_at) as created_s, m.attempts, m.failures -> -1 ->> 'code' as last_failure`
+  m.headers::text as headers, date_part('epoch', m.created_at) as created_s, m.attempts,
+  case when m.failures -> -1 ->> 'code' = '${relayDied}' then (m.failures -> -1 -> 'among')::integer end as died_among`
 
 /** Same text as `orderOf`, and null for a message without a key. Collation "C": equality is equality of bytes. */
 const order = (alias: string): string => `(${alias}.topic || e'\\n' || ${alias}.ordering_key) collate "C"`
@@ -36,13 +40,10 @@ const fenced = (s: string): string => `
     join unnest($2::smallint[], $3::bigint[]) as mine (lane, fence) on mine.lane = lanes.lane and mine.fence = lanes.fence
     join alive on alive.id = lanes.owner)`
 
-/** Code of the attempt that a message pays whose relay died while it published this message alone. */
-export const relayDied = 'RELAY_DIED'
-
-/** A failure's entry appended, the last ten kept. */
-export const failures: string = `
+/** A failure's entry appended, the last ten kept. `more` adds to the entry: `, 'name', value`. */
+export const failures = (more = ''): string => `
   (case when jsonb_array_length(coalesce(m.failures, '[]')) >= 10 then m.failures - 0 else coalesce(m.failures, '[]') end)
-  || jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'code', f.code, 'message', f.message))`
+  || jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'code', f.code, 'message', f.message${more}))`
 
 /**
  * Losing one of the relay's own commits in a server crash only repeats a message, so by default it does not wait for the
@@ -194,7 +195,7 @@ function settleStatements(
       changed as (
         update ${s}.messages as m
         set available_at = clock_timestamp() + f.delay_ms * interval '1 millisecond', attempts = m.attempts + 1,
-          failures = ${failures}
+          failures = ${failures()}
         from unnest($4::smallint[], $5::bigint[], $6::uuid[], $7::float8[], $8::text[], $9::text[])
             as f (lane, seq, id, delay_ms, code, message)
           join fenced on fenced.lane = f.lane
@@ -213,7 +214,7 @@ function settleStatements(
         where m.lane = f.lane and m.seq = f.seq and m.id = f.id
         returning m.id, m.seq, m.lane, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type, m.headers,
           m.created_at, m.attempts + (f.reason <> 'POISON')::integer as attempts,
-          case when f.reason = 'POISON' then m.failures else ${failures} end as failures, f.reason, f.hold),
+          case when f.reason = 'POISON' then m.failures else ${failures()} end as failures, f.reason, f.hold),
       buried as (
         insert into ${s}.dead_letters (id, seq, lane, topic, type, ordering_key, payload, payload_binary, content_type, headers,
           created_at, attempts, failures, reason)
@@ -228,10 +229,10 @@ function settleStatements(
         on conflict do nothing)
       select count(*)::integer as fenced from fenced, mode`,
 
-    // $1 relay, $2 lane, $3 seq, $4 id; nulls when the trial is over. No row: the lease had run out.
+    // $1 relay, $2 lanes, $3 seqs, $4 ids; nulls when the trial is over. No row: the lease had run out.
     markTrial: `
       with mode as materialized (${commitMode(durable)})
-      update ${s}.relays as r set trial_lane = $2::smallint, trial_seq = $3::bigint, trial_id = $4::uuid
+      update ${s}.relays as r set trial_lanes = $2::smallint[], trial_seqs = $3::bigint[], trial_ids = $4::uuid[]
       from mode where r.id = $1::uuid and r.lease_until > clock_timestamp()
       returning r.id`,
   }

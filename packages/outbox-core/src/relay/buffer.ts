@@ -9,8 +9,10 @@ export interface BufferedMessage {
   readonly bytes: number
   /** It failed or was replayed before, and came through the waiting path. */
   readonly hasWaited: boolean
-  /** It is published alone, because relays died: with a backlog it was part of, or while they published it alone. */
-  readonly suspicion: 'none' | 'backlog' | 'death'
+  /** What `companyOf` says: relays died with it, or with the backlog it is part of. */
+  readonly company: number
+  /** The last relay that published it died while it was alone in flight. */
+  readonly diedAlone: boolean
   readonly message: OutboxMessage
 }
 

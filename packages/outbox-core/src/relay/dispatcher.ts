@@ -8,6 +8,7 @@ import { Outage, type Piece } from './outage.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
 import type { Schedule } from './schedule.ts'
 import type { Burial, Retry } from './settle.ts'
+import { isSuspect } from './suspicion.ts'
 import type { Trial } from './trial.ts'
 
 export interface DispatcherParts {
@@ -45,7 +46,7 @@ export class Dispatcher {
   #isStopped = false
   #cancelTimer: (() => void) | null = null
   #onEmpty: (() => void) | null = null
-  /** A suspect is published, or waits for what is in flight to end: nothing else may start. */
+  /** Suspects are published, or wait for what is in flight to end: nothing else may start. */
   #isTrying = false
   #onAlone: (() => void) | null = null
 
@@ -104,9 +105,8 @@ export class Dispatcher {
     const { onProgress } = this.#parts
     const controller = new AbortController()
     this.#inFlight.add(controller)
-    const suspect = piece.items.find(({ suspicion }) => suspicion !== 'none')
-    if (suspect === undefined) await this.#attempt(piece, controller)
-    else await this.#try(suspect, piece, controller)
+    if (piece.items.some(isSuspect)) await this.#try(piece, controller)
+    else await this.#attempt(piece, controller)
     this.#inFlight.delete(controller)
     if (this.#inFlight.size === 1) this.#onAlone?.()
     if (this.#inFlight.size === 0) this.#onEmpty?.()
@@ -125,23 +125,24 @@ export class Dispatcher {
     }
   }
 
-  /** Publishes the message while nothing else is in flight: should the process die now, it was this message. */
-  async #try(suspect: BufferedMessage, piece: Piece, controller: AbortController): Promise<void> {
+  /** Publishes suspects while nothing else is in flight: should the process die now, it was one of them. */
+  async #try(piece: Piece, controller: AbortController): Promise<void> {
     const { options, buffer, isTrusted, trial } = this.#parts
-    if (suspect.suspicion === 'death' && suspect.message.attempt > options.maxAttempts) {
+    const [first] = piece.items
+    if (first?.diedAlone === true && first.message.attempt > options.maxAttempts) {
       this.#outage.withdrawn(piece, true)
-      this.#fail([{ message: suspect, failure: poison }])
+      this.#fail([{ message: first, failure: poison }])
       return this.#release(piece)
     }
     this.#isTrying = true
     if (this.#inFlight.size > 1) await new Promise<void>((resolve) => (this.#onAlone = resolve))
     this.#onAlone = null
-    const isMarked = !this.#isStopped && (await trial.begin(suspect))
+    const isMarked = !this.#isStopped && (await trial.begin(piece.items))
     if (isMarked && !this.#isStopped && !controller.signal.aborted && isTrusted())
       await this.#attempt(piece, controller)
     else {
       this.#outage.withdrawn(piece, this.#isStopped)
-      if (this.#isStopped) buffer.drop(suspect)
+      if (this.#isStopped) for (const message of piece.items) buffer.drop(message)
       this.#release(piece)
     }
     if (isMarked) await trial.end()

@@ -1,11 +1,12 @@
 import { orderOf, type OutboxMessage } from '../message.ts'
-import { relayDied, type RelayStatements } from '../postgres/relay-statements.ts'
+import type { RelayStatements } from '../postgres/relay-statements.ts'
 import type { BlockRow, Blocks } from './blocks.ts'
 import type { Buffer as MessageBuffer, BufferedMessage } from './buffer.ts'
 import type { Connection } from './connections.ts'
 import type { Floor } from './floor.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import type { Schedule } from './schedule.ts'
+import { companyOf } from './suspicion.ts'
 
 export interface ReaderParts {
   readonly connection: Connection
@@ -181,9 +182,10 @@ export class Reader {
   #toMessage(row: Record<string, unknown>, hasWaited: boolean): BufferedMessage {
     const message = messageOf(row)
     const [seq, lane] = [Number(row['seq']), Number(row['lane'])]
-    const isSuspected = this.#parts.lanes.isSuspected(lane, seq)
-    const suspicion = row['last_failure'] === relayDied ? 'death' : isSuspected ? 'backlog' : 'none'
-    return { seq, lane, order: orderOf(message), bytes: Number(row['size']), hasWaited, suspicion, message }
+    const diedAmong = row['died_among'] as number | null
+    const company = companyOf(diedAmong, this.#parts.lanes.isSuspected(lane, seq))
+    const [bytes, diedAlone] = [Number(row['size']), diedAmong === 1]
+    return { seq, lane, order: orderOf(message), bytes, hasWaited, company, diedAlone, message }
   }
 
   /** Splits the free space: a lane that came back full last time wants twice as much, others half. */

@@ -1,4 +1,5 @@
 import type { BufferedMessage } from './buffer.ts'
+import { isSuspect } from './suspicion.ts'
 
 /** A queue that gives back its memory as it is emptied from the front. */
 class Fifo<Item> {
@@ -19,6 +20,10 @@ class Fifo<Item> {
     this.#head++
     if (this.#head > 1024 && this.#head * 2 > this.#items.length) this.#compact()
     return item
+  }
+
+  peek(): Item | undefined {
+    return this.#items[this.#head]
   }
 
   removeWhere(isRemoved: (item: Item) => boolean): Item[] {
@@ -48,8 +53,8 @@ interface Order {
  * Decides what may be sent now. Pure.
  *
  * One order (topic and ordering key) is in one batch at a time, in order; a batch may hold many messages of it. Different
- * orders, and messages without a key, never wait for each other. A suspect is a batch of its own; every second batch is
- * one while there are any.
+ * orders, and messages without a key, never wait for each other. Suspects are batched among themselves, no more of them
+ * than each one's company allows; every second batch is one of theirs while there are any.
  */
 export class Schedule {
   readonly #loose = new Fifo<BufferedMessage>()
@@ -84,7 +89,7 @@ export class Schedule {
     let batch: readonly BufferedMessage[] = []
     // Either may find heads of the other kind and pass them on, so the first is asked again at the end.
     for (const isSuspects of [this.#isSuspectsTurn, !this.#isSuspectsTurn, this.#isSuspectsTurn]) {
-      batch = isSuspects ? this.#takeSuspect() : this.#takeOthers(limit)
+      batch = isSuspects ? this.#takeSuspects(limit) : this.#takeOthers(limit)
       if (batch.length > 0) break
     }
     this.#length -= batch.length
@@ -100,20 +105,23 @@ export class Schedule {
     return batch
   }
 
-  #takeSuspect(): BufferedMessage[] {
-    const loose = this.#looseSuspects.shift()
-    if (loose !== undefined) return [loose]
-    for (let order = this.#readySuspects.shift(); order !== undefined; order = this.#readySuspects.shift()) {
-      const head = order.items[order.next]
-      if (head === undefined) this.#orders.delete(order.name)
-      else if (!isSuspect(head)) this.#ready.push(order)
+  #takeSuspects(limit: number): BufferedMessage[] {
+    const group = new Group(limit)
+    while (group.takes(this.#looseSuspects.peek())) this.#looseSuspects.shift()
+    for (let order = this.#readySuspects.peek(); order !== undefined; order = this.#readySuspects.peek()) {
+      let end = order.next
+      while (group.takes(order.items[end])) end++
+      const next = order.items[order.next]
+      if (end === order.next && next !== undefined && isSuspect(next)) break // The group is full.
+      this.#readySuspects.shift()
+      if (next === undefined) this.#orders.delete(order.name)
+      else if (end === order.next) this.#ready.push(order)
       else {
         order.isBusy = true
-        advance(order, order.next + 1)
-        return [head]
+        advance(order, end)
       }
     }
-    return []
+    return group.messages
   }
 
   /** The batch's messages are acknowledged, dropped or blocked: what follows in their orders may be taken. */
@@ -178,7 +186,24 @@ export class Schedule {
   }
 }
 
-const isSuspect = ({ suspicion }: BufferedMessage): boolean => suspicion !== 'none'
+/** Suspects that are published together. */
+class Group {
+  readonly messages: BufferedMessage[] = []
+  #limit: number
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  /** Takes the next in line in, unless it is no suspect or the group would become larger than one of its members allows. */
+  takes(message: BufferedMessage | undefined): boolean {
+    if (message === undefined || !isSuspect(message)) return false
+    if (this.messages.length >= Math.min(this.#limit, message.company)) return false
+    this.#limit = Math.min(this.#limit, message.company)
+    this.messages.push(message)
+    return true
+  }
+}
 
 /** The first suspect of the order before `end`, or `end`. */
 function untilSuspect(order: Order, end: number): number {

@@ -132,7 +132,7 @@ export class Settler {
 }
 
 /** Lanes, seqs and ids as PostgreSQL array literals: cheaper than having the driver escape each element. */
-function identities(messages: readonly BufferedMessage[]): [string, string, string] {
+export function identities(messages: readonly BufferedMessage[]): [string, string, string] {
   return [
     `{${messages.map((message) => message.lane).join(',')}}`,
     `{${messages.map((message) => message.seq).join(',')}}`,

@@ -12,7 +12,8 @@ export function aBuffered(
     order,
     bytes: 10,
     hasWaited: false,
-    suspicion: 'none',
+    company: Number.POSITIVE_INFINITY,
+    diedAlone: false,
     message: {
       id: String(seq),
       topic: 't',

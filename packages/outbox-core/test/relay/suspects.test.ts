@@ -10,8 +10,8 @@ import type { Burial } from '../../src/relay/settle.ts'
 import { createManualClock } from '../../src/testing/manual-clock.ts'
 import { aBuffered, seqsOf } from './a-buffered.ts'
 
-const suspect = (seq: number, order: string | null = null): BufferedMessage =>
-  aBuffered(seq, order, { suspicion: 'backlog' })
+const suspect = (seq: number, order: string | null = null, company = 1): BufferedMessage =>
+  aBuffered(seq, order, { company })
 
 function scheduleOf(...messages: BufferedMessage[]): Schedule {
   const schedule = new Schedule()
@@ -42,6 +42,27 @@ describe('a suspect in the schedule', () => {
 
     expect([1, 2, 3, 4, 5].map(() => seqsOf(schedule.take(2)))).toEqual([[1], [3, 4], [2], [6], [5]])
     expect(schedule.length).toBe(0)
+  })
+
+  it('shares a batch with other suspects, as many as each of them allows, and with nobody else', () => {
+    const schedule = scheduleOf(
+      suspect(1, null, 3),
+      suspect(2, 'a', 3),
+      suspect(3, 'a', 3),
+      suspect(4, 'a', 3),
+      suspect(5, 'b', 1),
+      suspect(6, 'b', 9),
+      aBuffered(7, 'b'),
+    )
+    const batches: number[][] = []
+    for (let batch = schedule.take(10); batch.length > 0; batch = schedule.take(10)) {
+      batches.push(seqsOf(batch))
+      schedule.release(batch)
+    }
+
+    expect(batches.filter((batch) => batch.length > 1)).toEqual([[2, 3, 4]])
+    expect(batches.flat().toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7])
+    expect(batches.at(-1)).toEqual([7])
   })
 
   it('leaves with its lane', () => {
@@ -78,7 +99,7 @@ function setup(...messages: BufferedMessage[]): {
   lanes.all().forEach((lane) => (lane.isReady = true))
   const settler = { published: () => {}, retry: () => {}, bury: (buried: readonly Burial[]) => burials.push(...buried) }
   const trial = {
-    begin: ({ seq }: BufferedMessage) => Promise.resolve(log.push(`begin ${String(seq)}`) > 0),
+    begin: (named: readonly BufferedMessage[]) => Promise.resolve(log.push(`begin ${seqsOf(named).join(' ')}`) > 0),
     end: () => Promise.resolve(void log.push('end')),
   }
   const parts = { options, trial, schedule, buffer, lanes, settler, blocks: new Blocks() }
@@ -105,7 +126,7 @@ describe('a suspect in the dispatcher', () => {
   })
 
   it('that paid all its attempts with the deaths of relays is buried as poison and not published', () => {
-    const poison = aBuffered(1, 'a', { suspicion: 'death' })
+    const poison = aBuffered(1, 'a', { company: 1, diedAlone: true })
     const { log, burials, dispatcher } = setup({ ...poison, message: { ...poison.message, attempt: 4 } })
     dispatcher.pump()
 
@@ -114,7 +135,7 @@ describe('a suspect in the dispatcher', () => {
   })
 
   it('that was charged with fewer deaths than maxAttempts gets its last attempt', async () => {
-    const message = aBuffered(1, null, { suspicion: 'death' })
+    const message = aBuffered(1, null, { company: 1, diedAlone: true })
     const { log, burials, answer, dispatcher } = setup({ ...message, message: { ...message.message, attempt: 3 } })
     dispatcher.pump()
     await answer()
