@@ -1,5 +1,5 @@
 // Run before a release (CI does): packs every package, lints the tarballs, installs them into an empty project and imports
-// every entry point on each supported Node. Expects `npm run build` to have run.
+// every entry point on each supported Node; then those that do without OpenTelemetry, without it. Expects `npm run build` to have run.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -70,12 +70,26 @@ const entries = manifests.flatMap((m) =>
     .filter((e) => !e.endsWith('.json'))
     .map((e) => m.name + e.slice(1)),
 )
-const program = entries
-  .map((entry) => `if (Object.keys(await import('${entry}')).length === 0) throw new Error('${entry} exports nothing')`)
-  .join('\n')
-writeFileSync(join(project, 'import.mjs'), program)
-for (const major of Object.keys(supported)) {
-  run(nodeBinary(major), ['import.mjs'], { cwd: project })
-  console.log(`Node ${supported[major]}: ${entries.length} entry points import`)
+
+/** Imports the entry points in the project on every supported Node. */
+function importAll(entries, circumstance) {
+  const program = entries
+    .map(
+      (entry) => `if (Object.keys(await import('${entry}')).length === 0) throw new Error('${entry} exports nothing')`,
+    )
+    .join('\n')
+  writeFileSync(join(project, 'import.mjs'), program)
+  for (const major of Object.keys(supported)) {
+    run(nodeBinary(major), ['import.mjs'], { cwd: project })
+    console.log(`Node ${supported[major]}: ${entries.length} entry points import${circumstance}`)
+  }
 }
+
+importAll(entries, '')
+// Whatever of the clients brought it along: who does not measure must not need it.
+rmSync(join(project, 'node_modules/@opentelemetry'), { recursive: true })
+importAll(
+  entries.filter((entry) => !entry.endsWith('/otel')),
+  ' without @opentelemetry/api',
+)
 rmSync(work, { recursive: true, force: true })

@@ -9,6 +9,7 @@ export default defineConfig({
     client: 'src/client.ts',
     redis: 'src/redis.ts',
     dynamodb: 'src/dynamodb.ts',
+    otel: 'src/otel.ts',
     'testing/index': 'src/testing/index.ts',
   },
   format: ['esm'],

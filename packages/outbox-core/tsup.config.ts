@@ -5,6 +5,7 @@ export default defineConfig({
     index: 'src/index.ts',
     'adapter/index': 'src/adapter/index.ts',
     'cli/main': 'src/cli/main.ts',
+    'otel/index': 'src/otel/index.ts',
     'postgres/index': 'src/postgres/index.ts',
     'testing/index': 'src/testing/index.ts',
   },

@@ -1,5 +1,6 @@
 import { type Queryable, quoteIdentifier, schemaOption, sqlStateOf } from '@malote/outbox-core/postgres'
 import { invalidOption, wholeNumberOption } from './errors.ts'
+import type { InboxEvent } from './events.ts'
 import { type RetentionStatements, retentionStatements } from './retention-statements.ts'
 import { type Database, databaseOption, pause, runTransaction } from './transaction.ts'
 
@@ -21,6 +22,8 @@ export interface InboxRetentionOptions {
   readonly batchSize?: number
   /** Longest wait for a lock that consumers hold, in milliseconds; then the work is left to the next run. @defaultValue 1_000 */
   readonly lockTimeoutMs?: number
+  /** Told how many rows were deleted (`inbox.purged`); partitions are dropped uncounted. Must not throw. */
+  readonly onEvent?: (event: InboxEvent) => void
 }
 
 export interface InboxRetentionReport {
@@ -67,7 +70,9 @@ export async function maintainInbox(db: Database, options: InboxRetentionOptions
     profile === 'simple'
       ? await deleteRows(inTransaction, statements, batchSize, lockTimeoutMs)
       : await turnPartitions(inTransaction, statements, aheadDays)
-  return { refusedBefore, rows: 0, created: [], dropped: [], ...done }
+  const report = { refusedBefore, rows: 0, created: [], dropped: [], ...done }
+  options.onEvent?.({ type: 'inbox.purged', rows: report.rows })
+  return report
 }
 
 type InTransaction = <Result>(work: (sql: Queryable) => Promise<Result>) => Promise<Result>

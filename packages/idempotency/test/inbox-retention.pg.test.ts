@@ -1,7 +1,7 @@
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createInbox, maintainInbox, migrateIdempotency } from '../src/index.ts'
+import { createInbox, type InboxEvent, maintainInbox, migrateIdempotency } from '../src/index.ts'
 import { isWaiting } from './gates.ts'
 
 let database: TestDatabase
@@ -44,6 +44,16 @@ describe('the simple profile', () => {
     expect(report).toMatchObject({ rows: 1, complete: true })
     await expect(inbox.transact(pool, old, effect)).rejects.toMatchObject({ code: 'STALE_MESSAGE' })
     expect(await countEffects()).toBe(1)
+  })
+
+  it('tells how many rows it deleted', async () => {
+    const events: InboxEvent[] = []
+    await inbox.transact(pool, aMessage({ occurredAt: daysAgo(20) }), effect)
+    await pool.query(`update malote.processed_messages set processed_at = now() - interval '20 days'`)
+
+    await maintainInbox(pool, { onEvent: (event) => events.push(event) })
+
+    expect(events).toEqual([{ type: 'inbox.purged', rows: 1 }])
   })
 
   it('keeps what may still come back, and never lowers the watermark', async () => {

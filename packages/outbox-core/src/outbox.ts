@@ -19,7 +19,10 @@ export interface OutboxOptions<C extends Catalog = Catalog> {
    * @defaultValue "insert": most writers update the aggregate's row before they add
    */
   readonly ordering?: 'insert' | 'commit'
-  /** W3C trace headers (`traceparent`, `tracestate`) to store with each message. Default: none. */
+  /**
+   * W3C trace headers (`traceparent`, `tracestate`) to store with each message, for example `currentTraceContext` of
+   * `@malote/outbox-core/otel`. Called once for each `add` or `addAll`, before anything is awaited. Default: none.
+   */
   readonly traceContext?: () => Readonly<Record<string, string>>
 }
 

@@ -1,0 +1,71 @@
+import { context, type Context, type Link, type Span, SpanKind, trace, type Tracer } from '@opentelemetry/api'
+import type { Delivery, DeliveryHandler, ReceivedMessage } from '../consumer.ts'
+import { scope } from './metrics-options.ts'
+import { attribute, systemAttributes } from './semantic-conventions.ts'
+import { inSpan } from './span.ts'
+import { creationContextOf } from './trace-context.ts'
+
+export interface TracedHandlerOptions {
+  /** The messaging system, as a span names it: the consumer's name, for example `sqs`. */
+  readonly system: string
+  /**
+   * What the span of a delivery is a child of. `message`: the span in which the message was added, so that one trace tells from the
+   * request to its last effect, however many days later; a message added outside any span begins a trace of its own. `active`: the
+   * span that is active when the handler is called, such as one of an instrumentation of the broker's client. Both are linked either way.
+   *
+   * @defaultValue "message": consumers are long-lived, and may carry along whatever span was active when they were started
+   */
+  readonly parent?: 'message' | 'active'
+  /** @defaultValue the global provider's tracer */
+  readonly tracer?: Tracer
+}
+
+/**
+ * The handler with a span for each delivery: `process <topic>`, kind CONSUMER, linked to the context in which the message was
+ * added and to the span that was active before, if there are any.
+ *
+ * The span is active while the handler runs: a message that it adds carries this span's context when the outbox was created with
+ * `traceContext: currentTraceContext`. The span has failed when the handler threw (`error.type`: the error's code, else its name). It
+ * holds topic, type, id and attempt; never a payload, an ordering key, a header or the words of an error.
+ *
+ * The handler is called once for each delivery, and its outcome passed on as it is, whatever telemetry does.
+ */
+export function tracedHandler(handler: DeliveryHandler, options: TracedHandlerOptions): DeliveryHandler {
+  const tracer = options.tracer ?? trace.getTracer(scope)
+  return (delivery) => {
+    const active = context.active()
+    return inSpan({
+      base: active,
+      start: () => startSpan(tracer, options, delivery, active),
+      run: () => handler(delivery),
+    })
+  }
+}
+
+function startSpan(tracer: Tracer, options: TracedHandlerOptions, delivery: Delivery, active: Context): Span {
+  const { message, attempt } = delivery
+  const attributes = {
+    ...systemAttributes(options.system),
+    [attribute.operationName]: 'process',
+    [attribute.operationType]: 'process',
+    [attribute.topic]: message.topic,
+    [attribute.messageId]: message.id,
+    [attribute.messageType]: message.type,
+    [attribute.attempt]: attempt,
+  }
+  const { parent, links } = placeOf(message, options.parent ?? 'message', active)
+  return tracer.startSpan(`process ${message.topic}`, { kind: SpanKind.CONSUMER, attributes, links }, parent)
+}
+
+function placeOf(
+  message: ReceivedMessage,
+  wanted: 'message' | 'active',
+  active: Context,
+): { readonly parent: Context; readonly links: Link[] } {
+  const added = creationContextOf(message.headers)
+  const links: Link[] = added === null ? [] : [{ context: added }]
+  if (wanted === 'active') return { parent: active, links }
+  const around = trace.getSpanContext(active)
+  if (around !== undefined) links.push({ context: around })
+  return { parent: added === null ? trace.deleteSpan(active) : trace.setSpanContext(active, added), links }
+}
