@@ -9,6 +9,8 @@ export interface BrokerRig {
   /** Where the broker comes from and how the client alone was driven. */
   readonly configuration: string
   publisher(): Publisher
+  /** Empties the broker before a measurement: a queue that is long already would cost whoever comes second. */
+  reset(): Promise<unknown>
   /** Publishes `count` messages with nothing but the client library; resolves when all are acknowledged. */
   publishAlone(count: number): Promise<void>
   close(): Promise<void>

@@ -18,10 +18,8 @@ export async function createRabbitmqRig(): Promise<BrokerRig> {
     name: 'rabbitmq',
     configuration: `RabbitMQ (${broker.origin}), one quorum queue; alone: amqplib, one confirm channel, persistent, mandatory, ${String(maxUnconfirmed)} unconfirmed`,
     publisher: () => createRabbitmqPublisher({ connect: () => connect(broker.url), source, exchange }),
-    publishAlone: async (count) => {
-      await channel.purgeQueue(topic)
-      await publishAlone(channel, count)
-    },
+    reset: () => channel.purgeQueue(topic),
+    publishAlone: (count) => publishAlone(channel, count),
     close: async () => {
       await connection.close()
       await broker.dispose()

@@ -1,4 +1,4 @@
-import { CreateQueueCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs'
+import { CreateQueueCommand, PurgeQueueCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs'
 import { createSqsPublisher } from '@malote/adapter-sqs'
 import { sqsClient, startSqsProcess } from '@malote/testing/services/sqs'
 import { payloadText, topic } from '../harness/load.ts'
@@ -16,6 +16,7 @@ export async function createSqsRig(): Promise<BrokerRig> {
     name: 'sqs',
     configuration: `${server.origin}, a standard queue; alone: the AWS SDK, ${String(requests)} SendMessageBatch of ${String(entries)} in flight`,
     publisher: () => createSqsPublisher({ client, queueUrl: { [topic]: QueueUrl }, source }),
+    reset: () => client.send(new PurgeQueueCommand({ QueueUrl })),
     publishAlone: async (count) => {
       let left = count
       await Promise.all(

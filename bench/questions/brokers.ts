@@ -49,16 +49,17 @@ async function sideBySide(
   const publisher = rig.publisher()
   const drainer = await createMaloteDrainer(database, { publisher: (onMessages) => counting(publisher, onMessages) })
   const alone = async (): Promise<number> => {
+    await rig.reset()
     const start = performance.now()
     await rig.publishAlone(count)
     return (count * 1000) / (performance.now() - start)
   }
   await alone() // Connections, code and the broker itself are warm for both.
-  const samples = await alternate(
-    rounds,
-    { [`relay → ${rig.name}`]: () => drain(drainer, { count }), [`${rig.name} client alone`]: alone },
-    log,
-  )
+  const relay = async (): Promise<number> => {
+    await rig.reset()
+    return drain(drainer, { count })
+  }
+  const samples = await alternate(rounds, { [`relay → ${rig.name}`]: relay, [`${rig.name} client alone`]: alone }, log)
   await publisher.close()
   await database.drop()
   return samples

@@ -1,6 +1,4 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { PublishFailure, PublishResult } from '../../src/publisher.ts'
-import type { OutboxMessage } from '../../src/message.ts'
 import { Blocks } from '../../src/relay/blocks.ts'
 import { type BufferedMessage, createBuffer } from '../../src/relay/buffer.ts'
 import { createFloor } from '../../src/relay/floor.ts'
@@ -12,27 +10,11 @@ import type { Burial, Retry } from '../../src/relay/settle.ts'
 import { createManualClock } from '../../src/testing/manual-clock.ts'
 import { aBuffered } from './a-buffered.ts'
 import { mulberry32 } from './floor-model.ts'
-
-interface Row {
-  readonly seq: number
-  readonly lane: number
-  readonly order: string | null
-  readonly isSuspect: boolean
-  /** Failed: due again at this instant. */
-  dueMs: number | null
-  attempts: number
-}
-
-interface Call {
-  readonly batch: readonly OutboxMessage[]
-  readonly settle: (results: readonly PublishResult[] | Error) => void
-}
+import { ModelBroker, type Row } from './model-broker.ts'
 
 export interface DispatcherRun {
   readonly inversions: readonly string[]
-  /** Batches that held an order of which another batch was in flight. */
   readonly overlaps: readonly string[]
-  /** Suspects that were published beside something else, or in too large a company. */
   readonly notAlone: readonly string[]
   /** Rows never published although everything was well for a long time. */
   readonly stuck: readonly number[]
@@ -40,7 +22,6 @@ export interface DispatcherRun {
 }
 
 const laneNumbers = [0, 1, 2]
-const failure = (code: string): PublishFailure => ({ kind: 'retryable', code, message: code })
 
 /**
  * A small world around the dispatcher, the schedule, the blocks and the outage: a table that grows, a reader that always
@@ -64,23 +45,19 @@ class World {
   readonly #floor = createFloor(1_000)
   readonly #dispatcher: Dispatcher
   readonly #rows = new Map<number, Row>()
-  readonly #calls = new Set<Call>()
+  readonly #broker: ModelBroker
   readonly #settles: (() => void)[] = []
-  readonly #accepted = new Set<number>()
-  readonly #lastOf = new Map<string, number>()
-  readonly #inversions: string[] = []
-  readonly #overlaps: string[] = []
-  readonly #notAlone: string[] = []
   #seq = 0
 
   constructor(seed: number) {
     this.#random = mulberry32(seed)
+    this.#broker = new ModelBroker(this.#random, ({ id }) => this.#rows.get(Number(id)) as Row)
     const options = resolveRelayOptions({
       pool: { connect: () => Promise.reject(new Error('not used')) },
       publisher: {
         name: 'model',
         close: () => Promise.resolve(),
-        publish: (batch, signal) => this.#publish(batch, signal),
+        publish: (batch, signal) => this.#broker.publish(batch, signal),
       },
       clock: this.#clock,
       batchSize: 6,
@@ -119,7 +96,7 @@ class World {
     if (!isWell && dice < 0.25) this.#add()
     else if (dice < 0.45) await this.#read()
     else if (dice < 0.55) this.#readWaiting()
-    else if (dice < 0.75) this.#answer(isWell)
+    else if (dice < 0.75) this.#broker.answer(isWell)
     else if (dice < 0.88) this.#settles.shift()?.()
     else if (dice < 0.93) await this.#clock.advance(Math.floor(this.#random() * 40))
     else if (dice < 0.94) await this.#clock.advance(600)
@@ -131,11 +108,11 @@ class World {
 
   report(): DispatcherRun {
     return {
-      inversions: this.#inversions,
-      overlaps: this.#overlaps,
-      notAlone: this.#notAlone,
+      inversions: this.#broker.inversions,
+      overlaps: this.#broker.overlaps,
+      notAlone: this.#broker.notAlone,
       stuck: [...this.#rows.keys()],
-      published: this.#accepted.size,
+      published: this.#broker.accepted.size,
     }
   }
 
@@ -144,8 +121,8 @@ class World {
     const lane = Math.floor(this.#random() * laneNumbers.length)
     const order = this.#random() < 0.2 ? null : `k${String(lane)}-${String(Math.floor(this.#random() * 2))}`
     // Suspects are what lay in the lane when it was taken over: in this world, every now and then all of the lowest.
-    const isSuspect = this.#seq % 120 < 40
-    this.#rows.set(seq, { seq, lane, order, isSuspect, dueMs: null, attempts: 0 })
+    const company = seq % 120 < 40 ? 1 + (seq % 3) : Number.POSITIVE_INFINITY
+    this.#rows.set(seq, { seq, lane, order, company, dueMs: null, attempts: 0 })
   }
 
   /** Shows of each lane the lowest unknown rows above its floor, up to a limit; now and then things happen meanwhile. */
@@ -178,7 +155,7 @@ class World {
 
   async #meanwhile(): Promise<void> {
     for (let moves = 0; moves < 3; moves++) {
-      if (this.#random() < 0.5) this.#answer(false)
+      if (this.#random() < 0.5) this.#broker.answer(false)
       else this.#settles.shift()?.()
       await turn()
     }
@@ -202,84 +179,11 @@ class World {
     }
   }
 
-  #take({ seq, lane, order, isSuspect, attempts }: Row, hasWaited: boolean): void {
-    const message = aBuffered(seq, order, {
-      lane,
-      hasWaited,
-      company: isSuspect ? 1 + (seq % 3) : Number.POSITIVE_INFINITY,
-    })
+  #take({ seq, lane, order, company, attempts }: Row, hasWaited: boolean): void {
+    const message = aBuffered(seq, order, { lane, hasWaited, company })
     const numbered = { ...message, message: { ...message.message, attempt: attempts + 1 } }
     this.#buffer.add(numbered)
     this.#schedule.add(numbered)
-  }
-
-  #publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]> {
-    const rows = batch.map(({ id }) => this.#rows.get(Number(id)))
-    const orders = new Set(rows.map((row) => row?.order ?? null).filter((order) => order !== null))
-    for (const call of this.#calls)
-      for (const { id } of call.batch) {
-        const order = this.#rows.get(Number(id))?.order ?? null
-        if (order !== null && orders.has(order)) this.#overlaps.push(`${order} twice in flight`)
-      }
-    const suspect = rows.find((row) => row?.isSuspect)
-    const others = [...this.#calls].flatMap((call) => call.batch.map(({ id }) => this.#rows.get(Number(id))))
-    const isGroup = rows.every((row) => row?.isSuspect && rows.length <= 1 + (row.seq % 3))
-    if (suspect !== undefined && (!isGroup || others.length > 0)) this.#notAlone.push(String(suspect.seq))
-    if (others.some((row) => row?.isSuspect))
-      this.#notAlone.push(`beside a suspect: ${batch.map(({ id }) => id).join(' ')}`)
-    return new Promise((resolve, reject) => {
-      const call: Call = {
-        batch,
-        settle: (results) => {
-          this.#calls.delete(call)
-          if (results instanceof Error) reject(results)
-          else resolve(results)
-        },
-      }
-      this.#calls.add(call)
-      signal.addEventListener('abort', () => call.settle(this.#prefix(batch, failure('ABORTED'))))
-    })
-  }
-
-  #answer(isWell: boolean): void {
-    const call = [...this.#calls][Math.floor(this.#random() * this.#calls.size)]
-    if (call === undefined) return
-    const dice = isWell ? 0 : this.#random()
-    if (dice < 0.5) call.settle(this.#accept(call.batch))
-    else if (dice < 0.7) call.settle(new Error('out of reach'))
-    else if (dice < 0.85) call.settle(this.#prefix(call.batch, failure('CONNECTION_LOST')))
-    else call.settle(this.#prefix(call.batch, failure('REFUSED')))
-  }
-
-  #accept(batch: readonly OutboxMessage[]): PublishResult[] {
-    return batch.map(({ id }) => {
-      this.#arrived(Number(id))
-      return { id, status: 'accepted' }
-    })
-  }
-
-  /** Of each order some are accepted, and from then on none. */
-  #prefix(batch: readonly OutboxMessage[], reason: PublishFailure): PublishResult[] {
-    const broken = new Set<string>()
-    return batch.map(({ id, orderingKey }): PublishResult => {
-      const isBehind = orderingKey !== null && broken.has(orderingKey)
-      if (!isBehind && this.#random() < 0.5) {
-        this.#arrived(Number(id))
-        return { id, status: 'accepted' }
-      }
-      if (orderingKey !== null) broken.add(orderingKey)
-      return { id, status: 'failed', failure: isBehind ? failure('PREDECESSOR_FAILED') : reason }
-    })
-  }
-
-  #arrived(seq: number): void {
-    const order = this.#rows.get(seq)?.order ?? null
-    if (order !== null && !this.#accepted.has(seq)) {
-      const last = this.#lastOf.get(order) ?? 0
-      if (last > seq) this.#inversions.push(`${order}: ${String(seq)} after ${String(last)}`)
-      this.#lastOf.set(order, Math.max(last, seq))
-    }
-    this.#accepted.add(seq)
   }
 
   #settled(messages: readonly BufferedMessage[]): void {

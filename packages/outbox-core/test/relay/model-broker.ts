@@ -1,0 +1,101 @@
+import type { OutboxMessage } from '../../src/message.ts'
+import type { PublishFailure, PublishResult } from '../../src/publisher.ts'
+
+/** A message in the model's table. */
+export interface Row {
+  readonly seq: number
+  readonly lane: number
+  readonly order: string | null
+  /** Most messages that may be in flight with it; Infinity for one under no suspicion. */
+  readonly company: number
+  /** Failed: due again at this instant. */
+  dueMs: number | null
+  attempts: number
+}
+
+interface Call {
+  readonly rows: readonly Row[]
+  readonly batch: readonly OutboxMessage[]
+  readonly settle: (results: readonly PublishResult[] | Error) => void
+}
+
+const failure = (code: string): PublishFailure => ({ kind: 'retryable', code, message: code })
+
+/** A broker that accepts, rejects, answers halfway or hangs, and notes whatever must not happen. */
+export class ModelBroker {
+  /** First arrivals against the order. */
+  readonly inversions: string[] = []
+  /** Batches that held an order of which another batch was in flight. */
+  readonly overlaps: string[] = []
+  /** Suspects that were published beside something else, or in too large a company. */
+  readonly notAlone: string[] = []
+  readonly accepted: Set<number> = new Set()
+  readonly #random: () => number
+  readonly #rowOf: (message: OutboxMessage) => Row
+  readonly #calls = new Set<Call>()
+  readonly #lastOf = new Map<string, number>()
+
+  constructor(random: () => number, rowOf: (message: OutboxMessage) => Row) {
+    this.#random = random
+    this.#rowOf = rowOf
+  }
+
+  publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]> {
+    const rows = batch.map(this.#rowOf)
+    this.#check(rows)
+    return new Promise((resolve, reject) => {
+      const call: Call = {
+        rows,
+        batch,
+        settle: (results) => {
+          this.#calls.delete(call)
+          if (results instanceof Error) reject(results)
+          else resolve(results)
+        },
+      }
+      this.#calls.add(call)
+      signal.addEventListener('abort', () => call.settle(this.#prefix(call, failure('ABORTED'))))
+    })
+  }
+
+  /** Answers one of the calls in flight. */
+  answer(isWell: boolean): void {
+    const call = [...this.#calls][Math.floor(this.#random() * this.#calls.size)]
+    if (call === undefined) return
+    const dice = isWell ? 0 : this.#random()
+    if (dice < 0.5) call.settle(call.rows.map((row) => this.#accept(row)))
+    else if (dice < 0.7) call.settle(new Error('out of reach'))
+    else if (dice < 0.85) call.settle(this.#prefix(call, failure('CONNECTION_LOST')))
+    else call.settle(this.#prefix(call, failure('REFUSED')))
+  }
+
+  #check(rows: readonly Row[]): void {
+    const inFlight = [...this.#calls].flatMap((call) => call.rows)
+    for (const { order } of rows)
+      if (order !== null && inFlight.some((row) => row.order === order)) this.overlaps.push(order)
+    const allowed = Math.min(...[...rows, ...inFlight].map(({ company }) => company))
+    const isAlone = inFlight.length === 0 && rows.length <= allowed
+    if (allowed !== Number.POSITIVE_INFINITY && !isAlone) this.notAlone.push(rows.map(({ seq }) => seq).join(' '))
+  }
+
+  /** Of each order some are accepted, and from then on none. */
+  #prefix({ rows }: Call, reason: PublishFailure): PublishResult[] {
+    const broken = new Set<string>()
+    return rows.map((row): PublishResult => {
+      const isBehind = row.order !== null && broken.has(row.order)
+      if (!isBehind && this.#random() < 0.5) return this.#accept(row)
+      if (row.order !== null) broken.add(row.order)
+      return { id: String(row.seq), status: 'failed', failure: isBehind ? failure('PREDECESSOR_FAILED') : reason }
+    })
+  }
+
+  #accept({ seq, order }: Row): PublishResult {
+    if (order !== null && !this.accepted.has(seq)) {
+      const last = this.#lastOf.get(order) ?? 0
+      if (last > seq) this.inversions.push(`${order}: ${String(seq)} after ${String(last)}`)
+      this.#lastOf.set(order, Math.max(last, seq))
+    }
+    this.accepted.add(seq)
+    return { id: String(seq), status: 'accepted' }
+  }
+}
