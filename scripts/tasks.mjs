@@ -5,6 +5,8 @@ const source = '--conditions=@malote/source'
 const task = {
   demo: (args) => [['node', source, 'examples/brokerage/src/demo/main.ts', ...args]],
   test: (args) => [['vitest', 'run', ...args]],
+  // What is promised of PostgreSQL's older versions, one after the other; the newest is what every other test runs on.
+  'test-postgres': (args) => [['node', 'scripts/test-postgres.mjs', ...args]],
   check: () => [
     ['oxfmt', '--check', '.'],
     ['oxlint', '--type-aware', '--deny-warnings'],

@@ -34,8 +34,14 @@ export function findPnpm(root) {
   return join(install(root, packageManager), 'bin', 'pnpm.mjs')
 }
 
-/** Installs one package into .tools/ and returns its folder. The marker tells a finished install from a broken one. */
-function install(root, spec) {
+/**
+ * Installs one package into .tools/ and returns its folder. The marker tells a finished install from a broken one.
+ *
+ * @param {string} root - the repository
+ * @param {string} spec - name@version
+ * @returns {string}
+ */
+export function install(root, spec) {
   const prefix = join(root, '.tools', spec)
   const home = join(prefix, 'node_modules', spec.slice(0, spec.lastIndexOf('@')))
   if (existsSync(join(prefix, 'complete'))) return home

