@@ -13,7 +13,12 @@ const config: ViteUserConfig = defineConfig({
       {
         resolve,
         ssr,
-        test: { name: 'unit', include: ['**/*.test.ts'], exclude: [...exclude, '**/*.{pg,broker,chaos,e2e}.test.ts'] },
+        test: {
+          name: 'unit',
+          include: ['**/*.test.ts'],
+          exclude: [...exclude, '**/*.{pg,broker,chaos,e2e}.test.ts'],
+          testTimeout: 30_000, // Models and properties compute for seconds; a busy machine makes that many.
+        },
       },
       {
         resolve,

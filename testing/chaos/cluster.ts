@@ -70,60 +70,73 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   })
   pool.on('error', () => {}) // The server is restarted on purpose.
   await createSchema(pool, keys)
-  const slots: Slot[] = []
+  const cluster = new RunningCluster({ options, postgres, broker, journals, keys }, pool, folder)
+  const counts: [RoleName, number][] = [
+    ['relay', options.relays],
+    ['writer', options.writers],
+    ['consumer', options.consumers],
+  ]
+  for (const [role, count] of counts) for (let started = 0; started < count; started++) await cluster.addSlot(role)
+  return cluster
+}
 
-  async function addSlot(role: RoleName): Promise<Slot> {
-    const slot = await createSlot(
-      { options, postgres, broker, journals, keys },
-      role,
-      slots.filter((one) => one.role === role).length + 1,
-    )
-    slots.push(slot)
+class RunningCluster implements Cluster {
+  readonly postgres: PostgresService
+  readonly broker: Broker
+  readonly journals: string
+  readonly pool: pg.Pool
+  readonly slots: Slot[] = []
+  readonly #parts: SlotParts
+  readonly #folder: string
+
+  constructor(parts: SlotParts, pool: pg.Pool, folder: string) {
+    this.postgres = parts.postgres
+    this.broker = parts.broker
+    this.journals = parts.journals
+    this.pool = pool
+    this.#parts = parts
+    this.#folder = folder
+  }
+
+  of(role: RoleName): readonly Slot[] {
+    return this.slots.filter((slot) => slot.role === role)
+  }
+
+  addRelay(): Promise<Slot> {
+    return this.addSlot('relay')
+  }
+
+  async addSlot(role: RoleName): Promise<Slot> {
+    const slot = await createSlot(this.#parts, role, this.of(role).length + 1)
+    this.slots.push(slot)
     await slot.start()
     return slot
   }
-  const roles: RoleName[] = [
-    ...Array.from({ length: options.relays }, () => 'relay' as const),
-    ...Array.from({ length: options.writers }, () => 'writer' as const),
-    ...Array.from({ length: options.consumers }, () => 'consumer' as const),
-  ]
-  for (const role of roles) await addSlot(role)
 
-  return {
-    postgres,
-    broker,
-    journals,
-    pool,
-    slots,
-    of: (role) => slots.filter((slot) => slot.role === role),
-    addRelay: () => addSlot('relay'),
-    stopRole: async (role) => {
-      const stopped = await Promise.all(
-        slots
-          .filter((slot) => slot.role === role)
-          .map(async (slot) => {
-            slot.isWanted = false
-            const { process } = slot
-            return process === null || (await process.stop()) ? null : process.name
-          }),
-      )
-      return stopped.filter((name) => name !== null)
-    },
-    close: async () => {
-      for (const slot of slots) {
+  async stopRole(role: RoleName): Promise<readonly string[]> {
+    const stopped = await Promise.all(
+      this.of(role).map(async (slot) => {
         slot.isWanted = false
-        slot.process?.signal('SIGKILL')
-      }
-      await Promise.all(slots.flatMap((slot) => slot.process?.exited ?? []))
-      await Promise.all(
-        slots.flatMap(({ database, broker }) => [database.close(), broker?.close() ?? Promise.resolve()]),
-      )
-      await pool.end()
-      await broker.close()
-      await postgres.stop('fast')
-      if (options.keep) return options.say(`kept ${folder}`)
-      rmSync(folder, { recursive: true, force: true })
-    },
+        const { process } = slot
+        return process === null || (await process.stop()) ? null : process.name
+      }),
+    )
+    return stopped.filter((name) => name !== null)
+  }
+
+  async close(): Promise<void> {
+    const { options, postgres, broker } = this.#parts
+    for (const slot of this.slots) {
+      slot.isWanted = false
+      slot.process?.signal('SIGKILL')
+    }
+    await Promise.all(this.slots.flatMap((slot) => slot.process?.exited ?? []))
+    await Promise.all(this.slots.flatMap((slot) => [slot.database.close(), slot.broker?.close() ?? Promise.resolve()]))
+    await this.pool.end()
+    await broker.close()
+    await postgres.stop('fast')
+    if (options.keep) return options.say(`kept ${this.#folder}`)
+    rmSync(this.#folder, { recursive: true, force: true })
   }
 }
 

@@ -11,29 +11,55 @@ export interface Injector {
   inject(fault: PlannedFault): Promise<void>
 }
 
+export function createInjector(cluster: Cluster): Injector {
+  const log = new FaultLog(cluster)
+  const faults: Record<FaultKind, Harm> = {
+    ...processFaults(log),
+    ...connectionFaults(log),
+    ...serverFaults(log),
+  }
+  return { injected: log.injected, inject: (fault) => faults[fault.kind](fault) }
+}
+
+type Harm = (fault: PlannedFault) => Promise<void>
+
 const allLanes = Array.from({ length: 64 }, (_, lane) => lane)
 
-export function createInjector(cluster: Cluster): Injector {
-  const injected: Fault[] = []
-  // One restart of a server at a time, or a start would meet a stop.
-  const queues = new Map<string, Promise<void>>()
+/** Does harm and writes it down. */
+class FaultLog {
+  readonly cluster: Cluster
+  readonly injected: Fault[] = []
+  /** One restart of a server at a time, or a start would meet a stop. */
+  readonly #queues = new Map<string, Promise<void>>()
 
-  /** A living process of the role, or undefined when none lives at this moment. */
-  function living(role: RoleName, target: number): Slot | undefined {
-    const alive = cluster.of(role).filter((slot) => slot.process?.isAlive === true)
-    return alive[target % Math.max(1, alive.length)]
+  constructor(cluster: Cluster) {
+    this.cluster = cluster
   }
 
-  async function lanesOf(relay: string): Promise<readonly number[]> {
-    const owned = `select lane from malote.lanes join malote.relays on relays.id = lanes.owner where relays.name = $1`
-    return cluster.pool.query<{ lane: number }>(owned, [relay]).then(
-      ({ rows }) => rows.map(({ lane }) => lane),
-      () => [], // The database is down: nobody can say.
-    )
+  /** Harms a living process of the role, if there is one at this moment. Its lanes stand still because of it. */
+  async onProcess(role: RoleName, fault: PlannedFault, harm: (slot: Slot) => Promise<void> | void): Promise<void> {
+    const alive = this.cluster.of(role).filter((slot) => slot.process?.isAlive === true)
+    const slot = alive[fault.target % Math.max(1, alive.length)]
+    const name = slot?.process?.name
+    if (slot === undefined || name === undefined) return
+    const lanes = role === 'relay' ? await this.#lanesOf(name) : []
+    await this.#note(fault.kind, name, lanes, () => harm(slot))
   }
 
-  /** Runs `harm` and notes it; `lanes` stand still because of it. */
-  async function note(
+  /** Harms a server, and with it every lane, after whatever else is done to that server. */
+  onServer(server: 'postgres' | 'broker', { kind }: PlannedFault, harm: () => Promise<void>): Promise<void> {
+    const before = this.#queues.get(server) ?? Promise.resolve()
+    const turn = before.then(() => this.#note(kind, null, allLanes, harm))
+    this.#queues.set(server, turn)
+    return turn
+  }
+
+  /** Does what makes no lane stand still. */
+  onNobody({ kind }: PlannedFault, work: () => Promise<void>): Promise<void> {
+    return this.#note(kind, null, [], work)
+  }
+
+  async #note(
     kind: FaultKind,
     relay: string | null,
     lanes: readonly number[],
@@ -42,31 +68,35 @@ export function createInjector(cluster: Cluster): Injector {
     const startedAtMs = nowMs()
     await harm()
     const endedAtMs = nowMs()
-    injected.push({ kind, relay, lanes, startedAtMs, endedAtMs, healsFromMs: relay === null ? endedAtMs : startedAtMs })
+    const healsFromMs = relay === null ? endedAtMs : startedAtMs
+    this.injected.push({ kind, relay, lanes, startedAtMs, endedAtMs, healsFromMs })
   }
 
-  function oneAtATime(server: string, work: () => Promise<void>): Promise<void> {
-    const turn = (queues.get(server) ?? Promise.resolve()).then(work)
-    queues.set(server, turn)
-    return turn
+  async #lanesOf(relay: string): Promise<readonly number[]> {
+    const owned = `select lane from malote.lanes join malote.relays on relays.id = lanes.owner where relays.name = $1`
+    return this.cluster.pool.query<{ lane: number }>(owned, [relay]).then(
+      ({ rows }) => rows.map(({ lane }) => lane),
+      () => [], // The database is down: nobody can say.
+    )
   }
+}
 
-  async function onProcess(
-    kind: FaultKind,
-    role: RoleName,
-    fault: PlannedFault,
-    harm: (slot: Slot) => Promise<void> | void,
-  ): Promise<void> {
-    const slot = living(role, fault.target)
-    const name = slot?.process?.name
-    if (slot === undefined || name === undefined) return
-    const lanes = role === 'relay' ? await lanesOf(name) : []
-    await note(kind, name, lanes, () => harm(slot))
-  }
+type ProcessFault =
+  | `kill-${'relay' | 'consumer'}`
+  | `kill-${RoleName}-at-failpoint`
+  | 'pause-relay'
+  | 'move-relay-clock'
+  | 'relay-leaves'
+  | 'relay-joins'
 
+function processFaults(log: FaultLog): Record<ProcessFault, Harm> {
+  const kill = (role: RoleName) => (fault: PlannedFault) =>
+    log.onProcess(role, fault, async ({ process }) => {
+      process?.signal('SIGKILL')
+      await process?.exited
+    })
   const killAtPoint = (role: RoleName) => (fault: PlannedFault) =>
-    onProcess(fault.kind, role, { ...fault }, async (slot) => {
-      const { process } = slot
+    log.onProcess(role, fault, async ({ process }) => {
       if (process === null || fault.point === null) return
       process.send({ type: 'die-at', point: fault.point })
       // A point that is not passed within a while (an idle relay acquires no lane) is left armed; the kill makes it certain.
@@ -74,83 +104,89 @@ export function createInjector(cluster: Cluster): Injector {
       if (process.isAlive) process.signal('SIGKILL')
       await process.exited
     })
-
-  const kill = (role: RoleName) => (fault: PlannedFault) =>
-    onProcess(fault.kind, role, fault, async ({ process }) => {
-      process?.signal('SIGKILL')
-      await process?.exited
-    })
-
-  const throughProxy = (way: 'database' | 'broker', harm: 'cut' | 'half-open' | 'slow') => (fault: PlannedFault) =>
-    onProcess(fault.kind, 'relay', fault, async (slot) => {
-      const proxy = slot[way]
-      if (proxy === null || harm === 'cut') return proxy?.cut()
-      proxy.set(harm)
-      await sleep(fault.forMs * 2)
-      proxy.set('open')
-    })
-
-  const restartPostgres = (mode: 'fast' | 'immediate') => (fault: PlannedFault) =>
-    oneAtATime('postgres', () =>
-      note(fault.kind, null, allLanes, async () => {
-        await cluster.postgres.stop(mode === 'fast' ? 'fast' : 'immediate')
-        await sleep(fault.forMs / 2)
-        await cluster.postgres.start()
-      }),
-    )
-
-  const inject: Record<FaultKind, (fault: PlannedFault) => Promise<void>> = {
+  const forAWhile = async (fault: PlannedFault, start: () => void, end: () => void): Promise<void> => {
+    start()
+    await sleep(fault.forMs)
+    end()
+  }
+  return {
     'kill-relay': kill('relay'),
     'kill-relay-at-failpoint': killAtPoint('relay'),
     'kill-writer-at-failpoint': killAtPoint('writer'),
     'kill-consumer': kill('consumer'),
     'kill-consumer-at-failpoint': killAtPoint('consumer'),
     'pause-relay': (fault) =>
-      onProcess(fault.kind, 'relay', fault, async ({ process }) => {
-        process?.signal('SIGSTOP')
-        await sleep(fault.forMs)
-        process?.signal('SIGCONT')
-      }),
+      log.onProcess('relay', fault, ({ process }) =>
+        forAWhile(
+          fault,
+          () => process?.signal('SIGSTOP'),
+          () => process?.signal('SIGCONT'),
+        ),
+      ),
     'move-relay-clock': (fault) =>
-      onProcess(fault.kind, 'relay', fault, async ({ process }) => {
-        process?.send({ type: 'set-clock', offsetMs: fault.jumpMs })
-        await sleep(fault.forMs)
-        process?.send({ type: 'set-clock', offsetMs: 0 })
-      }),
-    'relay-leaves': (fault) =>
-      onProcess(fault.kind, 'relay', fault, async ({ process }) => {
-        await process?.stop()
-      }),
+      log.onProcess('relay', fault, ({ process }) =>
+        forAWhile(
+          fault,
+          () => process?.send({ type: 'set-clock', offsetMs: fault.jumpMs }),
+          () => process?.send({ type: 'set-clock', offsetMs: 0 }),
+        ),
+      ),
+    'relay-leaves': (fault) => log.onProcess('relay', fault, async ({ process }) => void (await process?.stop())),
     'relay-joins': (fault) =>
-      note(fault.kind, null, [], async () => {
-        const slot = await cluster.addRelay()
+      log.onNobody(fault, async () => {
+        const slot = await log.cluster.addRelay()
         await sleep(fault.forMs * 3)
         slot.isWanted = false
         await slot.process?.stop()
       }),
+  }
+}
+
+type ConnectionFault = `${'cut' | 'half-open' | 'slow'}-${'database' | 'broker'}-connections` | 'terminate-backends'
+
+function connectionFaults(log: FaultLog): Record<ConnectionFault, Harm> {
+  const cut = (way: 'database' | 'broker') => (fault: PlannedFault) =>
+    log.onProcess('relay', fault, (slot) => slot[way]?.cut())
+  const hinder = (way: 'database' | 'broker', passage: 'half-open' | 'slow') => (fault: PlannedFault) =>
+    log.onProcess('relay', fault, async (slot) => {
+      slot[way]?.set(passage)
+      if (slot[way] !== null) await sleep(fault.forMs * 2)
+      slot[way]?.set('open')
+    })
+  return {
     'terminate-backends': (fault) =>
-      onProcess(fault.kind, 'relay', fault, async ({ process }) => {
+      log.onProcess('relay', fault, async ({ process }) => {
         const terminate = 'select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1'
-        await cluster.pool.query(terminate, [process?.name]).catch(() => {}) // The server may be down itself.
+        await log.cluster.pool.query(terminate, [process?.name]).catch(() => {}) // The server may be down itself.
       }),
-    'cut-database-connections': throughProxy('database', 'cut'),
-    'half-open-database-connections': throughProxy('database', 'half-open'),
-    'slow-database-connections': throughProxy('database', 'slow'),
-    'cut-broker-connections': throughProxy('broker', 'cut'),
-    'half-open-broker-connections': throughProxy('broker', 'half-open'),
-    'slow-broker-connections': throughProxy('broker', 'slow'),
+    'cut-database-connections': cut('database'),
+    'half-open-database-connections': hinder('database', 'half-open'),
+    'slow-database-connections': hinder('database', 'slow'),
+    'cut-broker-connections': cut('broker'),
+    'half-open-broker-connections': hinder('broker', 'half-open'),
+    'slow-broker-connections': hinder('broker', 'slow'),
+  }
+}
+
+type ServerFault = 'disk-full' | `restart-postgres-${'fast' | 'immediate'}` | 'restart-broker'
+
+function serverFaults(log: FaultLog): Record<ServerFault, Harm> {
+  const { postgres, broker, pool } = log.cluster
+  const restartPostgres = (mode: 'fast' | 'immediate') => (fault: PlannedFault) =>
+    log.onServer('postgres', fault, async () => {
+      await postgres.stop(mode)
+      await sleep(fault.forMs / 2)
+      await postgres.start()
+    })
+  return {
     'disk-full': (fault) =>
-      oneAtATime('postgres', () =>
-        note(fault.kind, null, allLanes, async () => {
-          await cluster.pool.query('update chaos.disk set is_full = true').catch(() => {}) // Down: nothing to fill.
-          await sleep(fault.forMs)
-          await cluster.pool.query('update chaos.disk set is_full = false')
-        }),
-      ),
+      log.onServer('postgres', fault, async () => {
+        await pool.query('update chaos.disk set is_full = true').catch(() => {}) // Down: nothing to fill.
+        await sleep(fault.forMs)
+        await pool.query('update chaos.disk set is_full = false')
+      }),
     'restart-postgres-fast': restartPostgres('fast'),
     'restart-postgres-immediate': restartPostgres('immediate'),
-    'restart-broker': (fault) =>
-      oneAtATime('broker', () => note(fault.kind, null, allLanes, () => cluster.broker.restart(fault.forMs))),
+    'restart-broker': (fault) => log.onServer('broker', fault, () => broker.restart(fault.forMs)),
   }
-  return { injected, inject: (fault) => inject[fault.kind](fault) }
 }

@@ -1,4 +1,9 @@
-import { GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageCommand } from '@aws-sdk/client-sqs'
+import {
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  type SQSClient,
+} from '@aws-sdk/client-sqs'
 import type { Consumer } from '@malote/outbox-core'
 import type { Absences, ConsumerHarness, HeldDeadLetter } from '@malote/outbox-core/testing'
 import { eventually } from '@malote/outbox-core/testing'
@@ -6,7 +11,7 @@ import { givenSqsEndpoint, sqsClient, startSqs, startSqsProcess } from '@malote/
 import { startTcpProxy } from '@malote/testing/tcp-proxy'
 import { randomUUID } from 'node:crypto'
 import { createSqsConsumer, createSqsPublisher, deadLetterAttribute, type DeadLetterNote } from '../src/index.ts'
-import { type Flavour, queuesOn } from './queues.ts'
+import { type Flavour, type Queues, queuesOn } from './queues.ts'
 
 export interface SqsConsumerHarness extends ConsumerHarness {
   close(): Promise<void>
@@ -35,12 +40,7 @@ export async function openConsumerHarness(flavour: Flavour): Promise<SqsConsumer
   const direct = sqsClient(server.endpoint)
   const queues = queuesOn(direct, server.endpoint, flavour)
   const publisher = createSqsPublisher({ client: direct, queueUrl: queues.urlOf })
-  const closings: (() => Promise<void>)[] = []
-  const crashes = new Map<Consumer, () => void>()
-  const deadLettersOf = (topic: string): string => `dead-${topic}`
-  const fifoParts = (): object =>
-    flavour === 'fifo' ? { MessageGroupId: 'foreign', MessageDeduplicationId: randomUUID() } : {}
-
+  const consumers = createProxiedConsumers(server.port, queues)
   return {
     redeliveryMs: visibilityTimeoutMs * 2,
     patienceMs: 20_000,
@@ -52,8 +52,50 @@ export async function openConsumerHarness(flavour: Flavour): Promise<SqsConsumer
       await queues.make({ VisibilityTimeout: '0' }, deadLettersOf(topic))
       return topic
     },
-    createConsumer: async (topic, options) => {
-      const proxy = await startTcpProxy(server.port)
+    createConsumer: consumers.create,
+    crash: consumers.crash,
+    send: (messages) =>
+      eventually(
+        async () => {
+          const results = await publisher.publish(messages, new AbortController().signal)
+          if (results.some((result) => result.status === 'failed')) throw new Error('not all messages were accepted')
+        },
+        { intervalMs: 100 },
+      ),
+    sendForeign: async (topic, body) => {
+      const group = { MessageGroupId: 'foreign', MessageDeduplicationId: randomUUID() }
+      const message = { QueueUrl: queues.urlOf(topic), MessageBody: body, ...(flavour === 'fifo' ? group : {}) }
+      await direct.send(new SendMessageCommand(message))
+    },
+    deadLetters: (topic) => deadLettersIn(direct, queues.urlOf(deadLettersOf(topic))),
+    unacknowledged: async (topic) => {
+      const name = 'ApproximateNumberOfMessagesNotVisible'
+      const request = new GetQueueAttributesCommand({ QueueUrl: queues.urlOf(topic), AttributeNames: [name] })
+      return Number((await direct.send(request)).Attributes?.[name])
+    },
+    ...(ours === null ? {} : { stopBroker: () => ours.stop(), startBroker: () => ours.start() }),
+    close: async () => {
+      await consumers.close()
+      direct.destroy()
+      await server.close()
+    },
+  }
+}
+
+const deadLettersOf = (topic: string): string => `dead-${topic}`
+
+interface ProxiedConsumers {
+  readonly create: ConsumerHarness['createConsumer']
+  readonly crash: ConsumerHarness['crash']
+  close(): Promise<void>
+}
+
+function createProxiedConsumers(port: number, queues: Queues): ProxiedConsumers {
+  const crashes = new Map<Consumer, () => void>()
+  const closings: (() => Promise<void>)[] = []
+  return {
+    create: async (topic, options) => {
+      const proxy = await startTcpProxy(port)
       const client = sqsClient(`http://127.0.0.1:${String(proxy.port)}`)
       const consumer = createSqsConsumer({
         client,
@@ -70,43 +112,19 @@ export async function openConsumerHarness(flavour: Flavour): Promise<SqsConsumer
       })
       return consumer
     },
-    send: (messages) =>
-      eventually(
-        async () => {
-          const results = await publisher.publish(messages, new AbortController().signal)
-          if (results.some((result) => result.status === 'failed')) throw new Error('not all messages were accepted')
-        },
-        { intervalMs: 100 },
-      ),
-    sendForeign: async (topic, body) => {
-      await direct.send(new SendMessageCommand({ QueueUrl: queues.urlOf(topic), MessageBody: body, ...fifoParts() }))
-    },
-    deadLetters: async (topic) => {
-      const answer = await direct.send(
-        new ReceiveMessageCommand({
-          QueueUrl: queues.urlOf(deadLettersOf(topic)),
-          MaxNumberOfMessages: 10,
-          MessageAttributeNames: ['All'],
-        }),
-      )
-      return (answer.Messages ?? []).map((raw): HeldDeadLetter => {
-        const note = JSON.parse(raw.MessageAttributes?.[deadLetterAttribute]?.StringValue ?? '{}') as DeadLetterNote
-        const id = raw.MessageAttributes?.['ce-id']?.StringValue ?? null
-        return { id, body: new TextEncoder().encode(raw.Body), reason: note.reason, attempts: note.attempts }
-      })
-    },
     crash: async (consumer) => crashes.get(consumer)?.(),
-    unacknowledged: async (topic) => {
-      const name = 'ApproximateNumberOfMessagesNotVisible'
-      const request = { QueueUrl: queues.urlOf(topic), AttributeNames: [name] } as const
-      const answer = await direct.send(new GetQueueAttributesCommand({ ...request, AttributeNames: [name] }))
-      return Number(answer.Attributes?.[name])
-    },
-    ...(ours === null ? {} : { stopBroker: () => ours.stop(), startBroker: () => ours.start() }),
     close: async () => {
       await Promise.all(closings.map((close) => close()))
-      direct.destroy()
-      await server.close()
     },
   }
+}
+
+async function deadLettersIn(client: SQSClient, queueUrl: string): Promise<HeldDeadLetter[]> {
+  const request = { QueueUrl: queueUrl, MaxNumberOfMessages: 10, MessageAttributeNames: ['All'] }
+  const answer = await client.send(new ReceiveMessageCommand(request))
+  return (answer.Messages ?? []).map((raw): HeldDeadLetter => {
+    const note = JSON.parse(raw.MessageAttributes?.[deadLetterAttribute]?.StringValue ?? '{}') as DeadLetterNote
+    const id = raw.MessageAttributes?.['ce-id']?.StringValue ?? null
+    return { id, body: new TextEncoder().encode(raw.Body), reason: note.reason, attempts: note.attempts }
+  })
 }

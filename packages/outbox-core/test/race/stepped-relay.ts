@@ -3,7 +3,7 @@ import { type Clock, systemClock } from '../../src/clock.ts'
 import { membershipStatements } from '../../src/postgres/membership-statements.ts'
 import { relayStatements } from '../../src/postgres/relay-statements.ts'
 import { Blocks } from '../../src/relay/blocks.ts'
-import { type Buffer as MessageBuffer, type BufferedMessage, createBuffer } from '../../src/relay/buffer.ts'
+import { type Buffer as MessageBuffer, createBuffer } from '../../src/relay/buffer.ts'
 import { type Connections, openConnections } from '../../src/relay/connections.ts'
 import { createFloor, type Floor } from '../../src/relay/floor.ts'
 import { Lanes } from '../../src/relay/lanes.ts'
@@ -45,98 +45,117 @@ export interface SteppedRelayOptions {
 
 export async function createSteppedRelay(pool: pg.Pool, options: SteppedRelayOptions = {}): Promise<SteppedRelay> {
   const connections = await openConnections(pool, systemClock, () => {})
-  const relayId = uuidv7()
-  const statements = relayStatements('malote', false)
-  const lanes = new Lanes()
-  const blocks = new Blocks()
-  const buffer = createBuffer()
-  const schedule = new Schedule()
-  const floor = createFloor(options.oldAfter ?? 20_000)
-  let gate: (moment: 'before' | 'after', text: string) => Promise<void> = () => Promise.resolve()
-  let isFenced = false
-  const reader = new Reader({
-    connection: {
-      ...connections.reader,
-      query: async (text, values) => {
-        await gate('before', text)
-        const result = await connections.reader.query(text, values)
-        await gate('after', text)
-        return result
-      },
-    },
-    statements,
-    barrierStatement: statements.barrier('malote.messages_seq_seq'),
-    ownPids: [connections.reader.pid, connections.settler.pid, connections.control.pid],
-    channel: 'malote',
-    floor,
-    lanes,
-    blocks,
-    buffer,
-    schedule,
-    maxMessages: options.maxMessages ?? 5_000,
-    maxBytes: 16 * 1024 * 1024,
-  })
-  const membership = new Membership({
-    connection: connections.control,
-    statements: membershipStatements('malote'),
-    relayId,
-    name: 'stepped',
-    channel: 'malote',
-    leaseMs: options.leaseMs ?? 30_000,
-    presence: false,
-    lanes,
-    clock: options.clock ?? systemClock,
-  })
-  const settler = new Settler({
-    connection: connections.settler,
-    statements,
-    relayId,
-    lanes,
-    onSettled: (messages) => buffer.settled(messages),
-    onRetried: (retries) => buffer.settled(retries.map(({ message }) => message)),
-    onBuried: (burials) => buffer.settled(burials.map(({ message }) => message)),
-    onFenced: () => {
-      isFenced = true
-    },
-    onError: (error) => {
-      throw error
-    },
-    nowMs: () => performance.now(),
-  })
-  await membership.join()
-  for (const lane of await membership.acquire(options.acquire ?? 64)) floor.addLane(lane)
-  await reader.loadBlocks()
+  const relay = new Stepped(connections, options)
+  await relay.membership.join()
+  for (const lane of await relay.membership.acquire(options.acquire ?? 64)) relay.floor.addLane(lane)
+  await relay.reader.loadBlocks()
+  return relay
+}
 
-  const payloadsOf = (messages: readonly BufferedMessage[]): string[] =>
-    messages.map(({ message }) => String(message.body))
-  const publishAll = async (): Promise<string[]> => {
-    const batch = schedule.take(100_000)
-    schedule.release(batch)
-    settler.published(batch)
-    await settler.idle()
-    return payloadsOf(batch)
+class Stepped implements SteppedRelay {
+  readonly relayId: string = uuidv7()
+  readonly connections: Connections
+  readonly floor: Floor
+  readonly lanes: Lanes = new Lanes()
+  readonly blocks: Blocks = new Blocks()
+  readonly buffer: MessageBuffer = createBuffer()
+  readonly schedule: Schedule = new Schedule()
+  readonly reader: Reader
+  readonly membership: Membership
+  readonly settler: Settler
+  readonly #statements = relayStatements('malote', false)
+  #gate: (moment: 'before' | 'after', text: string) => Promise<void> = () => Promise.resolve()
+  #isFenced = false
+
+  constructor(connections: Connections, options: SteppedRelayOptions) {
+    this.connections = connections
+    this.floor = createFloor(options.oldAfter ?? 20_000)
+    this.reader = this.#createReader(options)
+    this.settler = this.#createSettler()
+    this.membership = new Membership({
+      connection: connections.control,
+      statements: membershipStatements('malote'),
+      relayId: this.relayId,
+      name: 'stepped',
+      channel: 'malote',
+      leaseMs: options.leaseMs ?? 30_000,
+      presence: false,
+      lanes: this.lanes,
+      clock: options.clock ?? systemClock,
+    })
   }
-  return {
-    relayId,
-    connections,
-    floor,
-    lanes,
-    blocks,
-    buffer,
-    schedule,
-    reader,
-    membership,
-    settler,
-    wasFenced: () => isFenced,
-    step: async () => {
-      await reader.read()
-      await reader.barrier()
-      return publishAll()
-    },
-    publishAll,
-    onRead: (next) => {
-      gate = next
-    },
+
+  wasFenced(): boolean {
+    return this.#isFenced
+  }
+
+  async step(): Promise<string[]> {
+    await this.reader.read()
+    await this.reader.barrier()
+    return this.publishAll()
+  }
+
+  async publishAll(): Promise<string[]> {
+    const batch = this.schedule.take(100_000)
+    this.schedule.release(batch)
+    this.settler.published(batch)
+    await this.settler.idle()
+    return batch.map(({ message }) => String(message.body))
+  }
+
+  onRead(gate: (moment: 'before' | 'after', text: string) => Promise<void>): void {
+    this.#gate = gate
+  }
+
+  #createReader({ maxMessages = 5_000 }: SteppedRelayOptions): Reader {
+    const { reader, settler, control } = this.connections
+    const { floor, lanes, blocks, buffer, schedule } = this
+    return new Reader(({
+	connection: {
+		...reader,
+		query: async (text, values) => {
+			await this.#gate('before', text);
+			const result = await reader.query(text, values);
+			await this.#gate('after', text);
+			return result;
+		}
+	},
+	statements: this.#statements,
+	barrierStatement: this.#statements.barrier('malote.messages_seq_seq'),
+	ownPids: [
+		reader.pid,
+		settler.pid,
+		control.pid
+	],
+	channel: 'malote',
+	floor,
+	lanes,
+	blocks,
+	buffer,
+	schedule,
+	maxMessages,
+	maxBytes: 16 * 1024 * 1024
+}))
+  }
+
+  #createSettler(): Settler {
+    const { buffer, lanes, relayId } = this
+    return new Settler({
+      connection: this.connections.settler,
+      statements: this.#statements,
+      relayId,
+      lanes,
+      onSettled: (messages) => buffer.settled(messages),
+      onRetried: (retries) => buffer.settled(retries.map(({ message }) => message)),
+      onBuried: (burials) => buffer.settled(burials.map(({ message }) => message)),
+      onFenced: () => {
+        this.#isFenced = true
+      },
+      onError: (error) => {
+        throw error
+      },
+      nowMs: () => performance.now(),
+    })
   }
 }
 
