@@ -110,32 +110,28 @@ class Stepped implements SteppedRelay {
   #createReader({ maxMessages = 5_000 }: SteppedRelayOptions): Reader {
     const { reader, settler, control } = this.connections
     const { floor, lanes, blocks, buffer, schedule } = this
-    return new Reader(({
-	connection: {
-		...reader,
-		query: async (text, values) => {
-			await this.#gate('before', text);
-			const result = await reader.query(text, values);
-			await this.#gate('after', text);
-			return result;
-		}
-	},
-	statements: this.#statements,
-	barrierStatement: this.#statements.barrier('malote.messages_seq_seq'),
-	ownPids: [
-		reader.pid,
-		settler.pid,
-		control.pid
-	],
-	channel: 'malote',
-	floor,
-	lanes,
-	blocks,
-	buffer,
-	schedule,
-	maxMessages,
-	maxBytes: 16 * 1024 * 1024
-}))
+    return new Reader({
+      connection: {
+        ...reader,
+        query: async (text, values) => {
+          await this.#gate('before', text)
+          const result = await reader.query(text, values)
+          await this.#gate('after', text)
+          return result
+        },
+      },
+      statements: this.#statements,
+      barrierStatement: this.#statements.barrier('malote.messages_seq_seq'),
+      ownPids: [reader.pid, settler.pid, control.pid],
+      channel: 'malote',
+      floor,
+      lanes,
+      blocks,
+      buffer,
+      schedule,
+      maxMessages,
+      maxBytes: 16 * 1024 * 1024,
+    })
   }
 
   #createSettler(): Settler {
