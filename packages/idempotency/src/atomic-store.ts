@@ -75,7 +75,8 @@ interface ClaimContext<Db extends Database, Context> {
 interface ClaimRow {
   readonly free: boolean
   readonly too_old: boolean
-  readonly claimed: boolean
+  /** Hexadecimal: the hashes that nobody had. */
+  readonly claimed: readonly string[]
 }
 
 async function claim<Db extends Database, Context>(
@@ -84,24 +85,26 @@ async function claim<Db extends Database, Context>(
   request: PreparedRequest,
 ): Promise<Claim> {
   const { settings, statements } = context
-  const name = [request.tenant, request.keyHash]
+  const names = [request.tenant, [request.keyHash, ...request.otherHashes]]
   for (let round = 0; round < 3; round++) {
-    const { free, too_old, claimed } = await tryClaim(context, db, request)
-    if (claimed) {
+    const { free, too_old, isClaimed } = await tryClaim(context, db, request)
+    if (isClaimed) {
       await assertBelowCap(context, db, request.tenant)
       return { kind: 'claimed' }
     }
-    const { rows } = await db.query(statements.read, name)
-    if (rows[0] === undefined) {
+    const { rows } = await db.query(statements.read, names)
+    // Rows under two peppers are the work of a process that did not know one of them: what is remembered counts.
+    const records = rows.map(toKeyRecord)
+    const record = records.find(({ expired }) => !expired) ?? records[0]
+    if (record === undefined) {
       if (too_old) return { kind: 'ended', ending: keyExpired(settings) }
       if (!free) return { kind: 'busy' }
       continue // Purged between the two statements: the key is free again.
     }
-    const record = toKeyRecord(rows[0])
     const meeting = meet(record, request.fingerprint)
     if (meeting !== 'expired' && meeting !== 'retryable') return { kind: 'known', record, meeting }
     if (!free) return { kind: 'busy' }
-    await db.query(meeting === 'expired' ? statements.removeExpired : statements.removeRetryable, name)
+    await db.query(meeting === 'expired' ? statements.removeExpired : statements.removeRetryable, names)
   }
   return { kind: 'busy' }
 }
@@ -110,11 +113,12 @@ async function tryClaim<Db extends Database, Context>(
   { settings, statements, operation, timeoutMs }: ClaimContext<Db, Context>,
   db: Queryable,
   request: PreparedRequest,
-): Promise<ClaimRow> {
+): Promise<ClaimRow & { readonly isClaimed: boolean }> {
+  const hashes = [request.keyHash, ...request.otherHashes].sort((a, b) => a.compare(b))
   const { rows } = await db.query(statements.claim, [
-    lockNumberOf(request.keyHash),
+    hashes.map(lockNumberOf),
     request.tenant,
-    request.keyHash,
+    hashes,
     request.subjectHash,
     fingerprintVersion,
     request.fingerprint,
@@ -124,7 +128,16 @@ async function tryClaim<Db extends Database, Context>(
     settings.keyRetentionMs,
     request.keyTime,
   ])
-  return rows[0] as unknown as ClaimRow
+  const row = rows[0] as unknown as ClaimRow
+  const isClaimed = row.claimed.length === hashes.length
+  // Of a key that is claimed the current hash stays, of one that is known nothing.
+  const surplus = row.claimed.map(fromHex).filter((hash) => !isClaimed || !hash.equals(request.keyHash))
+  if (surplus.length > 0) await db.query(statements.removeRows, [request.tenant, surplus])
+  return { ...row, isClaimed }
+}
+
+function fromHex(hash: string): Buffer {
+  return Buffer.from(hash, 'hex')
 }
 
 /** @throws Undo */

@@ -14,6 +14,8 @@ export interface StoredResponse {
 
 /** What the store remembers of a key. */
 export interface KeyRecord {
+  /** Under which of its hashes the key is stored. 32 bytes. */
+  readonly keyHash: Buffer
   readonly fingerprintVersion: number
   readonly fingerprint: Buffer
   readonly state: 'in_progress' | 'completed' | 'retryable' | 'indeterminate'
@@ -51,6 +53,7 @@ export function meet(record: KeyRecord, fingerprint: Buffer): Meeting {
 export function toKeyRecord(row: Record<string, unknown>): KeyRecord {
   const number = (value: unknown): number | null => (value === null || value === undefined ? null : Number(value))
   return {
+    keyHash: row['key_hash'] as Buffer,
     fingerprintVersion: Number(row['fingerprint_version']),
     fingerprint: row['fingerprint'] as Buffer,
     state: row['state'] as KeyRecord['state'],

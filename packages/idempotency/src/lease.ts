@@ -160,7 +160,7 @@ async function work<Db extends Database, Context>(
   const { settings, handler, leaseMs } = lease
   const told = { operation: lease.options.operation, attempt: claimed.attempt }
   if (claimed.takenOver) settings.report({ type: 'lease.taken-over', ...told })
-  const running = startAttempt(settings, lease, { ...claimed, ...request }, leaseMs, context)
+  const running = startAttempt(settings, lease, { ...request, ...claimed }, leaseMs, context)
   try {
     return await finish(lease, running, await handler(running.call))
   } catch (error) {

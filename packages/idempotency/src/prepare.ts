@@ -42,7 +42,10 @@ export interface ReplayedRecord {
 /** Whose request it is and what it asks, digested. */
 export interface PreparedRequest {
   readonly tenant: string
+  /** Under the current pepper. */
   readonly keyHash: Buffer
+  /** Under the other peppers it may be known by. */
+  readonly otherHashes: readonly Buffer[]
   readonly subjectHash: Buffer
   readonly fingerprint: Buffer
   /** The instant inside a UUIDv7 key, when age is checked. */
@@ -87,16 +90,9 @@ export async function prepare<Db extends Database, Context>(
   const tenant = identityOf('tenant', await settings.tenant(context))
   const subject = identityOf('subject', await settings.subject(context))
   const scope = { tenant, subject, operation: options.scope === 'operation' ? options.operation : '' }
-  return {
-    kind: 'prepared',
-    request: {
-      tenant,
-      fingerprint,
-      keyTime,
-      keyHash: settings.hasher.keyHash(scope, parsed.key),
-      subjectHash: settings.hasher.subjectHash(tenant, subject),
-    },
-  }
+  const [keyHash, ...otherHashes] = settings.hasher.keyHashes(scope, parsed.key)
+  const [subjectHash] = settings.hasher.subjectHashes(tenant, subject)
+  return { kind: 'prepared', request: { tenant, keyHash, otherHashes, subjectHash, fingerprint, keyTime } }
 }
 
 function missing(problem: ProblemFactory, required: boolean): Preparation {

@@ -8,6 +8,7 @@ export interface MemoryDocuments extends LeaseDocuments {
   /** The store's true time. */
   nowMs: number
   stored(key: KeyName): LeaseDocument | undefined
+  all(): readonly LeaseDocument[]
 }
 
 export interface MemoryDocumentsOptions {
@@ -28,6 +29,7 @@ export function createMemoryDocuments(options: MemoryDocumentsOptions = {}): Mem
     name: 'memory',
     nowMs: 1_000_000,
     stored: (key) => documents.get(nameOf(key)),
+    all: () => [...documents.values()],
     read: async (key) => {
       await turn()
       return { document: documents.get(nameOf(key)) ?? null, clock: clock() }
@@ -40,7 +42,7 @@ export function createMemoryDocuments(options: MemoryDocumentsOptions = {}): Mem
       documents.set(nameOf(key), document)
       return true
     },
-    listOpen: () => Promise.resolve({ documents: [...documents.values()], clock: clock() }),
+    listOpen: () => Promise.resolve({ documents: memory.all(), clock: clock() }),
   }
   return memory
 }

@@ -19,6 +19,7 @@ export function aClaim(policy: LeaseExpiryPolicy, keyHash: Buffer, times: Retent
   return {
     tenant: 'acme',
     keyHash,
+    otherHashes: [],
     subjectHash: Buffer.alloc(32, 1),
     fingerprintVersion: 1,
     fingerprint: Buffer.alloc(32, 2),
