@@ -1,6 +1,5 @@
 import type { Queryable } from '@malote/outbox-core/postgres'
 import { IdempotencyError } from './errors.ts'
-import { fingerprintVersion } from './fingerprint.ts'
 import type { HttpResponse } from './http.ts'
 import type { Settings } from './idempotency-options.ts'
 import { type KeyRecord, meet, type SettledMeeting, toKeyRecord } from './key-record.ts'
@@ -120,8 +119,8 @@ async function tryClaim<Db extends Database, Context>(
     request.tenant,
     hashes,
     request.subjectHash,
-    fingerprintVersion,
-    request.fingerprint,
+    request.fingerprint.version,
+    request.fingerprint.digest,
     operation,
     `${String(timeoutMs)}ms`,
     settings.bodyRetentionMs,

@@ -2,6 +2,7 @@ import { quoteIdentifier, schemaOption } from '@malote/outbox-core/postgres'
 import { type BodyCipher, createBodyCipher, type EncryptionOptions } from './body-cipher.ts'
 import { invalidOption, wholeNumberOption } from './errors.ts'
 import type { IdempotencyEvent } from './events.ts'
+import { type FingerprintRules, releasedFingerprints } from './fingerprint.ts'
 import type { KeyFormat } from './key.ts'
 import { createProblems, type ProblemFactory } from './problem.ts'
 import { createScopeHasher, type ScopeHasher } from './scope.ts'
@@ -81,6 +82,8 @@ export interface Settings<Db extends Database, Context> {
   readonly tenant: (context: Context) => string | Promise<string>
   readonly subject: (context: Context) => string | Promise<string>
   readonly hasher: ScopeHasher
+  /** Not an option: a test puts another version in. */
+  readonly fingerprints: FingerprintRules
   readonly cipher: BodyCipher
   readonly bodyRetentionMs: number
   readonly keyRetentionMs: number
@@ -115,6 +118,7 @@ export function resolveOptions<Db extends Database, Context>(
     quotedSchema: quoteIdentifier(schema),
     tenant: options.tenant,
     subject: options.subject,
+    fingerprints: releasedFingerprints,
     hasher: createScopeHasher(...peppersOption(options.pepper)),
     cipher: createBodyCipher(options.encryption),
     keyRetentionMs,
