@@ -79,7 +79,7 @@ export async function createFastifyApp(
   class AppModule {}
 
   const app = await NestFactory.create<NestFastifyApplication>(AppModule, new FastifyAdapter(), { logger: false })
-  // Nest has no decorator for it: keeps the bytes of the bodies as they arrive.
+  // Keeps the bytes of bodies as they arrive, on every route: Nest has no decorator for it.
   app.getHttpAdapter().getInstance().addHook('preParsing', createOrder.preParsing)
   return app
 }

@@ -38,7 +38,7 @@ export function createAtomicStore<Db extends Database, Context>(
   operation: string,
   timeoutMs: number,
 ): AtomicStore {
-  const statements = keyStatements(settings.quotedSchema)
+  const statements = keyStatements(settings.quotedSchema, settings.hasher.pepperCount)
   const seal = createResponseSealer(settings)
   return {
     claim: (db, request) => claim({ settings, statements, operation, timeoutMs }, db, request),
@@ -71,11 +71,11 @@ interface ClaimContext<Db extends Database, Context> {
   readonly timeoutMs: number
 }
 
+/** One for each hash that nobody had; one without a hash when somebody has them all. */
 interface ClaimRow {
   readonly free: boolean
   readonly too_old: boolean
-  /** Hexadecimal: the hashes that nobody had. */
-  readonly claimed: readonly string[]
+  readonly key_hash: Buffer | null
 }
 
 async function claim<Db extends Database, Context>(
@@ -112,7 +112,7 @@ async function tryClaim<Db extends Database, Context>(
   { settings, statements, operation, timeoutMs }: ClaimContext<Db, Context>,
   db: Queryable,
   request: PreparedRequest,
-): Promise<ClaimRow & { readonly isClaimed: boolean }> {
+): Promise<Pick<ClaimRow, 'free' | 'too_old'> & { readonly isClaimed: boolean }> {
   const hashes = [request.keyHash, ...request.otherHashes].sort((a, b) => a.compare(b))
   const { rows } = await db.query(statements.claim, [
     hashes.map(lockNumberOf),
@@ -127,16 +127,14 @@ async function tryClaim<Db extends Database, Context>(
     settings.keyRetentionMs,
     request.keyTime,
   ])
-  const row = rows[0] as unknown as ClaimRow
-  const isClaimed = row.claimed.length === hashes.length
+  const claimed = rows as unknown as readonly [ClaimRow, ...ClaimRow[]]
+  const mine = claimed.map((row) => row.key_hash).filter((hash) => hash !== null)
+  const isClaimed = mine.length === hashes.length
   // Of a key that is claimed the current hash stays, of one that is known nothing.
-  const surplus = row.claimed.map(fromHex).filter((hash) => !isClaimed || !hash.equals(request.keyHash))
+  const surplus = mine.filter((hash) => !isClaimed || !hash.equals(request.keyHash))
   if (surplus.length > 0) await db.query(statements.removeRows, [request.tenant, surplus])
-  return { ...row, isClaimed }
-}
-
-function fromHex(hash: string): Buffer {
-  return Buffer.from(hash, 'hex')
+  const [{ free, too_old }] = claimed
+  return { free, too_old, isClaimed }
 }
 
 /** @throws Undo */

@@ -1,4 +1,4 @@
-/** The statements on idempotency keys in the transaction of the request; `s` is the quoted schema. */
+/** The statements on idempotency keys in the transaction of the request. */
 export interface KeyStatements {
   readonly claim: string
   readonly removeRows: string
@@ -9,8 +9,18 @@ export interface KeyStatements {
   readonly complete: string
 }
 
-export function keyStatements(s: string): KeyStatements {
+/**
+ * @param s - the quoted schema
+ * @param hashCount - how many hashes `claim` is given: a shape for any number takes a quarter longer, mostly to plan
+ */
+export function keyStatements(s: string, hashCount: number = 1): KeyStatements {
   const keys = `${s}.idempotency_keys`
+  const positions = Array.from({ length: hashCount }, (_, at) => String(at + 1))
+  const allLocksTaken = positions.reduceRight(
+    (others, at) => `case when pg_try_advisory_xact_lock(($1::bigint[])[${at}]) then ${others} else false end`,
+    'true',
+  )
+  const hashes = `(values ${positions.map((at) => `(($3::bytea[])[${at}])`).join(', ')}) as named (hash)`
   return {
     // $1 bigint[] locks and $3 bytea[] key hashes, one of each for every pepper, $2 tenant, $4 subject hash, $5 fingerprint
     // version, $6 fingerprint, $7 operation, $8 transaction timeout, $9 body retention ms, $10 key retention ms, $11 the key's
@@ -19,23 +29,19 @@ export function keyStatements(s: string): KeyStatements {
     // the locks say: to claim is to insert every hash, so of two processes that write under different peppers one meets a
     // row of the other. Rows under hashes that are not the current one are removed again at once, by \`removeRows\`.
     claim: `
-      with recursive locks (at, taken) as (
-        select 1, pg_try_advisory_xact_lock(($1::bigint[])[1])
-        union all
-        select at + 1, pg_try_advisory_xact_lock(($1::bigint[])[at + 1]) from locks where taken and at < cardinality($1::bigint[])),
-      gate as materialized (
-        select (select bool_and(taken) from locks) as free, set_config('idle_in_transaction_session_timeout', $8, true) as bounded,
+      with gate as materialized (
+        select ${allLocksTaken} as free, set_config('idle_in_transaction_session_timeout', $8, true) as bounded,
           coalesce($11::timestamptz < clock_timestamp() - $10 * interval '1 millisecond', false) as too_old),
       claimed as (
         insert into ${keys} (tenant_id, key_hash, subject_hash, fingerprint_version, fingerprint, operation, state,
           lease_until, body_expires_at, expires_at)
         select $2, named.hash, $4, $5, $6, $7, 'in_progress', clock_timestamp(),
           clock_timestamp() + $9 * interval '1 millisecond', clock_timestamp() + $10 * interval '1 millisecond'
-        from gate, unnest($3::bytea[]) as named (hash) where gate.free and not gate.too_old
+        from gate, ${hashes} where gate.free and not gate.too_old
         order by named.hash
         on conflict do nothing
         returning key_hash)
-      select free, too_old, array(select encode(key_hash, 'hex') from claimed) as claimed from gate`,
+      select gate.free, gate.too_old, claimed.key_hash from gate left join claimed on true`,
 
     // For rows of this transaction only. Until it ends the primary key keeps others from these hashes all the same.
     removeRows: `delete from ${keys} where tenant_id = $1 and key_hash = any($2::bytea[])`,

@@ -13,6 +13,8 @@ export type Hashes = readonly [current: Buffer, ...others: Buffer[]]
 
 /** Turns keys and subjects into what is stored. The pepper never reaches the database. */
 export interface ScopeHasher {
+  /** How many hashes it makes of one thing. */
+  readonly pepperCount: number
   keyHashes(scope: KeyScope, key: string): Hashes
   subjectHashes(tenant: string, subject: string): Hashes
 }
@@ -21,6 +23,7 @@ export interface ScopeHasher {
 export function createScopeHasher(...peppers: readonly [current: Uint8Array, ...accepted: Uint8Array[]]): ScopeHasher {
   const hashes = (...parts: readonly string[]): Hashes => peppers.map((pepper) => hmac(pepper, ...parts)) as never
   return {
+    pepperCount: peppers.length,
     keyHashes: ({ tenant, subject, operation }, key) => hashes('key 1', tenant, subject, operation, key),
     subjectHashes: (tenant, subject) => hashes('subject 1', tenant, subject),
   }

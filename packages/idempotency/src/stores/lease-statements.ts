@@ -35,7 +35,7 @@ export function leaseStatements(s: string): LeaseStatements {
         order by named.hash
         on conflict do nothing
         returning key_hash)
-      select too_old, array(select encode(key_hash, 'hex') from claimed) as claimed from gate`,
+      select gate.too_old, claimed.key_hash from gate left join claimed on true`,
 
     // $3 fingerprint version, $4 fingerprint, $5 lease ms, $6 whether an expired lease may be taken over, $7 attempts at the
     // most. A holder that is committing keeps the row locked: skipped, so a slow commit is never taken over, and nobody

@@ -116,8 +116,8 @@ async function insertHashes(
     claim.keyRetentionMs,
     claim.keyTime,
   ])
-  const row = rows[0] as { too_old: boolean; claimed: string[] }
-  return { tooOld: row.too_old, claimed: row.claimed.map((hash) => Buffer.from(hash, 'hex')) }
+  const claimed = rows.map((row) => row['key_hash'] as Buffer | null).filter((hash) => hash !== null)
+  return { tooOld: rows[0]?.['too_old'] === true, claimed }
 }
 
 /** Takes a key that looked free. @returns what the claim answers; undefined when there is no such key any more */
