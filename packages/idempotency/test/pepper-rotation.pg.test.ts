@@ -130,6 +130,25 @@ describe('two fleets at work at once', () => {
     },
   )
 
+  it.each([1, 2, 3, 4])(
+    'a request in flight that knows only the old pepper is seen by the first roll-out (key %i)',
+    async (nth) => {
+      const key = `a-key-of-either-order-${String(nth)}`
+      const [entered, opened] = [gate(), gate()]
+      const stopped = idempotencyOn(pool, before).atomic({ operation }, async (call) => {
+        entered.open()
+        await opened.passed
+        return placeOrder(call)
+      })
+      const first = send(stopped, { key })
+      await entered.passed
+
+      const during = await withoutWaiting(pool, send(ordersOf(firstRollOut), { key })).finally(opened.open)
+
+      expect([during.status, (await first).status, await countOrders(pool)]).toEqual([409, 201, 1])
+    },
+  )
+
   it.each(bothOrders)('a snapshot older than the other commit hides nothing: %s', async (_, one, other) => {
     const [begun, opened] = [gate(), gate()]
     const late = afterSnapshot(async () => {
