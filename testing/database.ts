@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 
 export interface TestDatabase {
@@ -34,10 +35,12 @@ export async function createTestDatabase(serverUrl: string): Promise<TestDatabas
       return client
     },
     drop: async () => {
-      await Promise.allSettled([
+      const ended = Promise.allSettled([
         ...pools.filter((pool) => !pool.ended).map((pool) => pool.end()),
         ...clients.map((client) => client.end()),
       ])
+      // A pool waits for the clients it has given out. A test that failed may never give one back: its run must end all the same.
+      await Promise.race([ended, setTimeout(5_000, undefined, { ref: false })])
       await administer(serverUrl, `drop database ${name} with (force)`)
     },
   }

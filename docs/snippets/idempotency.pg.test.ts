@@ -12,6 +12,7 @@ import {
   createOrderIdempotency,
   createOrderPath,
   mountOrders,
+  pepperOf,
   placeOrder,
   reconcile,
   startPurging,
@@ -60,6 +61,26 @@ describe('the snippets of the idempotency guide', () => {
     ])
     await job.stop()
     await app.close()
+  })
+
+  it('replace the pepper without running a request again', async () => {
+    const young = 'another pepper of at least 16 bytes'
+    const request = {
+      method: 'POST' as const,
+      url: '/orders',
+      headers: { 'idempotency-key': 'a-key-kept-over-a-rotation', 'x-tenant': 'acme', 'x-user': 'alice' },
+      payload: { asset: 'ITUB4' },
+    }
+    const bodies: string[] = []
+    for (const one of [pepper, pepperOf('first', pepper, young), pepperOf('second', pepper, young)]) {
+      const app = fastify()
+      mountOrders(app, createOrderIdempotency(pool, one))
+      bodies.push((await app.inject(request)).body)
+      await app.close()
+    }
+
+    expect([bodies.length, new Set(bodies).size]).toEqual([3, 1])
+    expect(createOrderIdempotency(pool, pepperOf('last', pepper, young))).toBeDefined()
   })
 
   it('buy at the exchange once, and let an operator find a trade that was lost', async () => {

@@ -5,6 +5,7 @@ import {
   type IdempotentOperation,
   maintainInbox,
   openApiFragments,
+  type PepperRotation,
   type RetentionJob,
   startRetention,
 } from '@malote/idempotency'
@@ -35,7 +36,7 @@ export async function applyDeposit(
 // #endregion
 
 // #region setup
-export function createOrderIdempotency(pool: Pool, pepper: string): Idempotency<Pool, FastifyRequest> {
+export function createOrderIdempotency(pool: Pool, pepper: string | PepperRotation): Idempotency<Pool, FastifyRequest> {
   return createIdempotency({
     db: pool,
     // After authentication, and stable: an id, never a token.
@@ -99,6 +100,14 @@ export function startPurging(pool: Pool, idempotency: Idempotency<Pool, FastifyR
     await idempotency.purge()
     await maintainInbox(pool, { keepDays: 14 })
   })
+}
+// #endregion
+
+// #region pepper
+export function pepperOf(rollOut: 'first' | 'second' | 'last', old: string, young: string): string | PepperRotation {
+  if (rollOut === 'first') return { current: old, accepted: [young] }
+  if (rollOut === 'second') return { current: young, accepted: [old] }
+  return young
 }
 // #endregion
 

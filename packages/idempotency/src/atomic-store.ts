@@ -1,6 +1,5 @@
 import type { Queryable } from '@malote/outbox-core/postgres'
 import { IdempotencyError } from './errors.ts'
-import { fingerprintVersion } from './fingerprint.ts'
 import type { HttpResponse } from './http.ts'
 import type { Settings } from './idempotency-options.ts'
 import { type KeyRecord, meet, type SettledMeeting, toKeyRecord } from './key-record.ts'
@@ -39,7 +38,7 @@ export function createAtomicStore<Db extends Database, Context>(
   operation: string,
   timeoutMs: number,
 ): AtomicStore {
-  const statements = keyStatements(settings.quotedSchema)
+  const statements = keyStatements(settings.quotedSchema, settings.hasher.pepperCount)
   const seal = createResponseSealer(settings)
   return {
     claim: (db, request) => claim({ settings, statements, operation, timeoutMs }, db, request),
@@ -72,10 +71,11 @@ interface ClaimContext<Db extends Database, Context> {
   readonly timeoutMs: number
 }
 
+/** One for each hash that nobody had; one without a hash when somebody has them all. */
 interface ClaimRow {
   readonly free: boolean
   readonly too_old: boolean
-  readonly claimed: boolean
+  readonly key_hash: Buffer | null
 }
 
 async function claim<Db extends Database, Context>(
@@ -84,24 +84,26 @@ async function claim<Db extends Database, Context>(
   request: PreparedRequest,
 ): Promise<Claim> {
   const { settings, statements } = context
-  const name = [request.tenant, request.keyHash]
+  const names = [request.tenant, [request.keyHash, ...request.otherHashes]]
   for (let round = 0; round < 3; round++) {
-    const { free, too_old, claimed } = await tryClaim(context, db, request)
-    if (claimed) {
+    const { free, too_old, isClaimed } = await tryClaim(context, db, request)
+    if (isClaimed) {
       await assertBelowCap(context, db, request.tenant)
       return { kind: 'claimed' }
     }
-    const { rows } = await db.query(statements.read, name)
-    if (rows[0] === undefined) {
+    const { rows } = await db.query(statements.read, names)
+    // Rows under two peppers are the work of a process that did not know one of them: what is remembered counts.
+    const records = rows.map(toKeyRecord)
+    const record = records.find(({ expired }) => !expired) ?? records[0]
+    if (record === undefined) {
       if (too_old) return { kind: 'ended', ending: keyExpired(settings) }
       if (!free) return { kind: 'busy' }
       continue // Purged between the two statements: the key is free again.
     }
-    const record = toKeyRecord(rows[0])
     const meeting = meet(record, request.fingerprint)
     if (meeting !== 'expired' && meeting !== 'retryable') return { kind: 'known', record, meeting }
     if (!free) return { kind: 'busy' }
-    await db.query(meeting === 'expired' ? statements.removeExpired : statements.removeRetryable, name)
+    await db.query(meeting === 'expired' ? statements.removeExpired : statements.removeRetryable, names)
   }
   return { kind: 'busy' }
 }
@@ -110,21 +112,29 @@ async function tryClaim<Db extends Database, Context>(
   { settings, statements, operation, timeoutMs }: ClaimContext<Db, Context>,
   db: Queryable,
   request: PreparedRequest,
-): Promise<ClaimRow> {
+): Promise<Pick<ClaimRow, 'free' | 'too_old'> & { readonly isClaimed: boolean }> {
+  const hashes = [request.keyHash, ...request.otherHashes].sort((a, b) => a.compare(b))
   const { rows } = await db.query(statements.claim, [
-    lockNumberOf(request.keyHash),
+    hashes.map(lockNumberOf),
     request.tenant,
-    request.keyHash,
+    hashes,
     request.subjectHash,
-    fingerprintVersion,
-    request.fingerprint,
+    request.fingerprint.version,
+    request.fingerprint.digest,
     operation,
     `${String(timeoutMs)}ms`,
     settings.bodyRetentionMs,
     settings.keyRetentionMs,
     request.keyTime,
   ])
-  return rows[0] as unknown as ClaimRow
+  const claimed = rows as unknown as readonly [ClaimRow, ...ClaimRow[]]
+  const mine = claimed.map((row) => row.key_hash).filter((hash) => hash !== null)
+  const isClaimed = mine.length === hashes.length
+  // Of a key that is claimed the current hash stays, of one that is known nothing.
+  const surplus = mine.filter((hash) => !isClaimed || !hash.equals(request.keyHash))
+  if (surplus.length > 0) await db.query(statements.removeRows, [request.tenant, surplus])
+  const [{ free, too_old }] = claimed
+  return { free, too_old, isClaimed }
 }
 
 /** @throws Undo */

@@ -5,9 +5,8 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Request, RequestHandler } from 'express'
-import { IdempotencyError } from './errors.ts'
 import type { IdempotentOperation } from './http.ts'
-import { nodeRequest } from './node-request.ts'
+import { keptBody, nodeRequest } from './node-request.ts'
 
 const rawBodies = new WeakMap<IncomingMessage, Buffer>()
 
@@ -28,7 +27,12 @@ export function keepRawBody(request: IncomingMessage, _response: unknown, body: 
 export function idempotentHandler(operation: IdempotentOperation<Request>): RequestHandler {
   return async (request, response, next) => {
     try {
-      const raw = nodeRequest(request, request.originalUrl, rawBody(request))
+      const bytes = keptBody(
+        request,
+        rawBodies.get(request),
+        'give the body parser of this route { verify: keepRawBody }',
+      )
+      const raw = nodeRequest(request, request.originalUrl, bytes)
       const { status, headers, body } = await operation(raw, request)
       response.status(status).set(headers)
       if (body === null) response.end()
@@ -37,16 +41,4 @@ export function idempotentHandler(operation: IdempotentOperation<Request>): Requ
       next(error)
     }
   }
-}
-
-function rawBody(request: Request): Buffer {
-  const body = rawBodies.get(request)
-  if (body !== undefined) return body
-  const hasBody =
-    request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
-  if (!hasBody) return Buffer.alloc(0)
-  throw new IdempotencyError(
-    'INVALID_OPTION',
-    'the bytes of the body were not kept: give the body parser of this route { verify: keepRawBody }',
-  )
 }

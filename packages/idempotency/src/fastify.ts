@@ -6,7 +6,7 @@
 import { Transform } from 'node:stream'
 import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
 import type { IdempotentOperation } from './http.ts'
-import { nodeRequest } from './node-request.ts'
+import { keptBody, nodeRequest } from './node-request.ts'
 
 /** Route options for `app.post(path, …)`. Spread them to add `schema` or hooks: `{ schema, ...idempotentRoute(operation) }`. */
 export interface IdempotentRoute {
@@ -20,15 +20,17 @@ const rawBodies = new WeakMap<FastifyRequest, Buffer[]>()
  * Turns an operation into a Fastify route. Hooks run as usual: authenticate in `onRequest` or `preHandler`; a request that
  * fails there or in schema validation never reaches the store. The body is digested as received, before Fastify coerces
  * it. The reply is sent after COMMIT; response schemas are not applied to it, for the stored bytes are what is sent.
+ *
+ * A request whose body arrived without `preParsing` fails with `INVALID_OPTION`: two requests could not be told apart.
  */
 export function idempotentRoute(operation: IdempotentOperation<FastifyRequest>): IdempotentRoute {
   return {
     preParsing: keepRawBody,
     handler: async (request, reply) => {
-      const response = await operation(
-        nodeRequest(request.raw, request.originalUrl, Buffer.concat(rawBodies.get(request) ?? [])),
-        request,
-      )
+      const chunks = rawBodies.get(request)
+      const kept = chunks === undefined ? undefined : Buffer.concat(chunks)
+      const bytes = keptBody(request.raw, kept, 'this route needs the preParsing hook that idempotentRoute() gives it')
+      const response = await operation(nodeRequest(request.raw, request.originalUrl, bytes), request)
       reply.code(response.status).headers(response.headers)
       return reply.send(response.body ?? undefined)
     },

@@ -2,8 +2,20 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { AmbiguousJson, canonicalJson } from './canonical-json.ts'
 import type { HttpRequest } from './http.ts'
 
-/** The rules below. A stored row carries the version it was made with, and is compared by those rules. */
-export const fingerprintVersion = 1
+/** One way to digest a request. Never edited once released: stored rows carry its number and are compared by it. */
+export type FingerprintRule = (request: HttpRequest, options: FingerprintOptions) => Buffer
+
+/** The ways there are, by number, and the one that new rows are made with. */
+export interface FingerprintRules {
+  readonly current: number
+  readonly byVersion: ReadonlyMap<number, FingerprintRule>
+}
+
+/**
+ * Before a new version becomes current, a release that only knows it has to be everywhere: a process that does not know
+ * a row's version cannot say whether the request is the same, and answers that it is in progress.
+ */
+export const releasedFingerprints: FingerprintRules = { current: 1, byVersion: new Map([[1, fingerprintVersion1]]) }
 
 export interface FingerprintOptions {
   /** Requests of different API versions differ. */
@@ -19,13 +31,13 @@ export interface FingerprintOptions {
  *
  * @throws AmbiguousJson when the body claims to be JSON and cannot be compared by meaning
  */
-export function fingerprintOf(request: HttpRequest, options: FingerprintOptions): Buffer {
+function fingerprintVersion1(request: HttpRequest, options: FingerprintOptions): Buffer {
   const { pathname, searchParams } = new URL(request.url, 'http://host')
   searchParams.sort()
   const contentType = request.headers('content-type')[0] ?? ''
   const mediaType = (contentType.split(';')[0] as string).trim().toLowerCase()
   const envelope = JSON.stringify({
-    v: fingerprintVersion,
+    v: 1,
     m: request.method.toUpperCase(),
     p: pathname,
     q: [...searchParams],
@@ -39,8 +51,56 @@ export function fingerprintOf(request: HttpRequest, options: FingerprintOptions)
     .digest()
 }
 
+/** A request under the rules: digested under the current version at once, under an earlier one when a stored row asks. */
+export interface Fingerprint {
+  readonly version: number
+  /** 32 bytes. */
+  readonly digest: Buffer
+  /** The same request under another version; undefined when the version is not known, or refuses the request. */
+  under(version: number): Fingerprint | undefined
+  /** Whether a stored digest is this request's. `unknown`: made by a version that is not known here. */
+  compare(stored: { readonly fingerprintVersion: number; readonly fingerprint: Buffer }): 'same' | 'other' | 'unknown'
+}
+
+/** @throws AmbiguousJson when the current version refuses the request */
+export function fingerprintOf(
+  request: HttpRequest,
+  options: FingerprintOptions,
+  rules: FingerprintRules,
+  version: number = rules.current,
+): Fingerprint {
+  const rule = rules.byVersion.get(version) as FingerprintRule
+  const fingerprint: Fingerprint = {
+    version,
+    digest: rule(request, options),
+    under: (wanted) => (wanted === version ? fingerprint : ifAccepted(request, options, rules, wanted)),
+    compare: (stored) => {
+      if (!rules.byVersion.has(stored.fingerprintVersion)) return 'unknown'
+      const digest = fingerprint.under(stored.fingerprintVersion)?.digest
+      return digest !== undefined && sameFingerprint(digest, stored.fingerprint) ? 'same' : 'other'
+    },
+  }
+  return fingerprint
+}
+
+/** A version that refuses a request has never stored it. */
+function ifAccepted(
+  request: HttpRequest,
+  options: FingerprintOptions,
+  rules: FingerprintRules,
+  version: number,
+): Fingerprint | undefined {
+  if (!rules.byVersion.has(version)) return undefined
+  try {
+    return fingerprintOf(request, options, rules, version)
+  } catch (error) {
+    if (error instanceof AmbiguousJson) return undefined
+    throw error
+  }
+}
+
 /** Compares two digests in a time that does not depend on where they differ. */
-export function sameFingerprint(a: Uint8Array, b: Uint8Array): boolean {
+function sameFingerprint(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b)
 }
 

@@ -2,6 +2,7 @@ import { quoteIdentifier, schemaOption } from '@malote/outbox-core/postgres'
 import { type BodyCipher, createBodyCipher, type EncryptionOptions } from './body-cipher.ts'
 import { invalidOption, wholeNumberOption } from './errors.ts'
 import type { IdempotencyEvent } from './events.ts'
+import { type FingerprintRules, releasedFingerprints } from './fingerprint.ts'
 import type { KeyFormat } from './key.ts'
 import { createProblems, type ProblemFactory } from './problem.ts'
 import { createScopeHasher, type ScopeHasher } from './scope.ts'
@@ -18,8 +19,11 @@ export interface IdempotencyOptions<Db extends Database, Context> {
   readonly tenant: (context: Context) => string | Promise<string>
   /** The stable id of the user or service account, after authentication. Never a token: a refreshed one would change the key. */
   readonly subject: (context: Context) => string | Promise<string>
-  /** Secret of at least 16 bytes that keys are hashed with. Changing it forgets every key. Keep it out of the database. */
-  readonly pepper: string | Uint8Array
+  /**
+   * Secret of at least 16 bytes that keys are hashed with. Keep it out of the database. Replacing it forgets every key, and
+   * what was done would be done again: give both the old and the new one while you change it.
+   */
+  readonly pepper: string | Uint8Array | PepperRotation
   /** How long keys and responses are kept. */
   readonly retention?: RetentionOptions
   /** Schema the tables live in. @defaultValue "malote" */
@@ -51,6 +55,18 @@ export interface IdempotencyOptions<Db extends Database, Context> {
   readonly onEvent?: (event: IdempotencyEvent) => void
 }
 
+/**
+ * Peppers while one replaces another. Roll out twice: first `{ current: old, accepted: [new] }`, and when no process without
+ * it is left `{ current: new, accepted: [old] }`. A process that does not know a pepper runs again what was done under it.
+ * Drop the old one when nothing is left of it: `retention.keyMs` after the second roll-out, and no unresolved key is older.
+ */
+export interface PepperRotation {
+  /** New keys are hashed with it. At least 16 bytes. */
+  readonly current: string | Uint8Array
+  /** Keys hashed with these are recognised, and go on where they are. At least 16 bytes each. */
+  readonly accepted: readonly (string | Uint8Array)[]
+}
+
 export interface RetentionOptions {
   /** How long a response's body is kept, in milliseconds. @defaultValue 86_400_000 (24 h): a client's retries end within hours */
   readonly bodyMs?: number
@@ -66,6 +82,8 @@ export interface Settings<Db extends Database, Context> {
   readonly tenant: (context: Context) => string | Promise<string>
   readonly subject: (context: Context) => string | Promise<string>
   readonly hasher: ScopeHasher
+  /** Not an option: a test puts another version in. */
+  readonly fingerprints: FingerprintRules
   readonly cipher: BodyCipher
   readonly bodyRetentionMs: number
   readonly keyRetentionMs: number
@@ -100,7 +118,8 @@ export function resolveOptions<Db extends Database, Context>(
     quotedSchema: quoteIdentifier(schema),
     tenant: options.tenant,
     subject: options.subject,
-    hasher: createScopeHasher(pepperOption(options.pepper)),
+    fingerprints: releasedFingerprints,
+    hasher: createScopeHasher(...peppersOption(options.pepper)),
     cipher: createBodyCipher(options.encryption),
     keyRetentionMs,
     bodyRetentionMs: whole(
@@ -126,9 +145,20 @@ export function resolveOptions<Db extends Database, Context>(
   }
 }
 
-function pepperOption(pepper: string | Uint8Array): Uint8Array {
+function peppersOption(pepper: string | Uint8Array | PepperRotation): readonly [Uint8Array, ...Uint8Array[]] {
+  if (typeof pepper !== 'object' || pepper === null || pepper instanceof Uint8Array)
+    return [pepperBytes('pepper', pepper)]
+  const { current, accepted } = pepper
+  if (!Array.isArray(accepted)) throw invalidOption('pepper.accepted', 'a list of peppers')
+  const others = accepted.map((one, at) => pepperBytes(`pepper.accepted[${String(at)}]`, one as string | Uint8Array))
+  const peppers = [pepperBytes('pepper.current', current), ...others] as const
+  if (new Set(peppers.map((one) => Buffer.from(one).toString('hex'))).size < peppers.length)
+    throw invalidOption('pepper.accepted', 'peppers other than pepper.current, each of them once')
+  return peppers
+}
+
+function pepperBytes(name: string, pepper: string | Uint8Array): Uint8Array {
   const bytes = typeof pepper === 'string' ? Buffer.from(pepper) : pepper
-  if (!(bytes instanceof Uint8Array) || bytes.length < 16)
-    throw invalidOption('pepper', 'a secret of at least 16 bytes')
+  if (!(bytes instanceof Uint8Array) || bytes.length < 16) throw invalidOption(name, 'a secret of at least 16 bytes')
   return bytes
 }

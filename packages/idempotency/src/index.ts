@@ -34,7 +34,7 @@ export type {
   UnresolvedKey,
 } from './stores/lease-store.ts'
 export type { KeyRecord, StoredResponse } from './key-record.ts'
-export type { IdempotencyOptions, RetentionOptions } from './idempotency-options.ts'
+export type { IdempotencyOptions, PepperRotation, RetentionOptions } from './idempotency-options.ts'
 export type { EncryptionOptions } from './body-cipher.ts'
 export type { OperationOptions, ReplayedRecord } from './prepare.ts'
 export type { HandlerResponse, HttpRequest, HttpResponse, IdempotentOperation } from './http.ts'

@@ -1,4 +1,4 @@
-import { fingerprintVersion, sameFingerprint } from './fingerprint.ts'
+import type { Fingerprint } from './fingerprint.ts'
 
 /** A response as it is stored. */
 export interface StoredResponse {
@@ -14,6 +14,8 @@ export interface StoredResponse {
 
 /** What the store remembers of a key. */
 export interface KeyRecord {
+  /** Under which of its hashes the key is stored. 32 bytes. */
+  readonly keyHash: Buffer
   readonly fingerprintVersion: number
   readonly fingerprint: Buffer
   readonly state: 'in_progress' | 'completed' | 'retryable' | 'indeterminate'
@@ -39,10 +41,12 @@ export type Meeting = 'expired' | 'mismatch' | 'in-progress' | 'retryable' | 'in
 export type SettledMeeting = Exclude<Meeting, 'expired' | 'retryable'>
 
 /** Judges a request by the record of its key. Pure: everything about time was decided by the database. */
-export function meet(record: KeyRecord, fingerprint: Buffer): Meeting {
+export function meet(record: KeyRecord, fingerprint: Pick<Fingerprint, 'compare'>): Meeting {
   if (record.expired) return 'expired'
-  if (record.fingerprintVersion !== fingerprintVersion || !sameFingerprint(record.fingerprint, fingerprint))
-    return 'mismatch'
+  const comparison = fingerprint.compare(record)
+  if (comparison === 'other') return 'mismatch'
+  // Stored by a later release that runs beside this one: a retry that reaches its like will be answered.
+  if (comparison === 'unknown') return 'in-progress'
   if (record.state === 'in_progress') return 'in-progress'
   if (record.state !== 'completed') return record.state
   return record.bodyKept ? 'replay' : 'gone'
@@ -51,6 +55,7 @@ export function meet(record: KeyRecord, fingerprint: Buffer): Meeting {
 export function toKeyRecord(row: Record<string, unknown>): KeyRecord {
   const number = (value: unknown): number | null => (value === null || value === undefined ? null : Number(value))
   return {
+    keyHash: row['key_hash'] as Buffer,
     fingerprintVersion: Number(row['fingerprint_version']),
     fingerprint: row['fingerprint'] as Buffer,
     state: row['state'] as KeyRecord['state'],

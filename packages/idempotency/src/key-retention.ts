@@ -48,7 +48,7 @@ export function createKeyRetention<Db extends Database, Context>(settings: Setti
       return { keys, bodies }
     },
     forgetSubject: async (tenant, subject) => {
-      const values = [tenant, settings.hasher.subjectHash(tenant, subject)]
+      const values = [tenant, settings.hasher.subjectHashes(tenant, subject)]
       const { rows } = await runTransaction(settings.db, 'read committed', ({ sql }) =>
         sql.query(statements.forgetSubject, values),
       )

@@ -3,6 +3,7 @@ import { type Heartbeat, startHeartbeat } from './heartbeat.ts'
 import type { HandlerResponse, HttpResponse } from './http.ts'
 import type { Settings } from './idempotency-options.ts'
 import { encodeResponse, fateOf } from './response.ts'
+import { downstreamKey } from './scope.ts'
 import { createResponseSealer } from './stored-response.ts'
 import type { HeldKey, LeaseClaimResult, LeaseStore, Recovery } from './stores/lease-store.ts'
 import type { PostgresLeaseStore } from './stores/postgres-lease-store.ts'
@@ -102,7 +103,7 @@ export function startAttempt<Db extends Database, Context>(
     attempt: claimed.attempt,
     recovery: claimed.recovery,
     signal: controller.signal,
-    downstreamKey: (step) => settings.hasher.downstreamKey(keyHash, step),
+    downstreamKey: (step) => downstreamKey(keyHash, step),
     saveRecovery: async (point, data = null) => {
       if (!(await store.saveRecovery(held, { point, data }))) throw leaseLost()
     },

@@ -1,6 +1,5 @@
 import { IdempotencyError, invalidOption, wholeNumberOption } from './errors.ts'
 import type { RequestOutcome } from './events.ts'
-import { fingerprintVersion } from './fingerprint.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from './http.ts'
 import type { Settings } from './idempotency-options.ts'
 import { meet } from './key-record.ts'
@@ -135,13 +134,20 @@ async function claimAndWork<Db extends Database, Context>(
   const { keyRetentionMs } = settings
   const policy = { operation: options.operation, leaseMs, keyRetentionMs, onLeaseExpired, maxAttempts }
   const deadline = performance.now() + lease.waitMs
+  let { fingerprint } = request
   for (let round = 0; ; round++) {
     const result = await store
-      .claim({ ...request, ...policy, fingerprintVersion })
+      .claim({ ...request, ...policy, fingerprintVersion: fingerprint.version, fingerprint: fingerprint.digest })
       .catch((error: unknown) => unavailable(settings, error))
     if ('outcome' in result) return result
     if (result.kind === 'claimed') return work(lease, request, result, context)
     if (result.kind === 'too-old') return keyExpired(settings)
+    // A store compares digests as they are: a key of an earlier version is claimed with what that version makes of the request.
+    const earlier = fingerprint.under(result.record.fingerprintVersion)
+    if (earlier !== undefined && earlier.version !== fingerprint.version) {
+      fingerprint = earlier
+      continue
+    }
     const meeting = meet(result.record, request.fingerprint)
     if (meeting !== 'in-progress' && meeting !== 'retryable' && meeting !== 'expired')
       return answerKnown(settings, options, request, result.record, meeting, context)
@@ -160,7 +166,7 @@ async function work<Db extends Database, Context>(
   const { settings, handler, leaseMs } = lease
   const told = { operation: lease.options.operation, attempt: claimed.attempt }
   if (claimed.takenOver) settings.report({ type: 'lease.taken-over', ...told })
-  const running = startAttempt(settings, lease, { ...claimed, ...request }, leaseMs, context)
+  const running = startAttempt(settings, lease, { ...request, ...claimed }, leaseMs, context)
   try {
     return await finish(lease, running, await handler(running.call))
   } catch (error) {

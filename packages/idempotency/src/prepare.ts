@@ -1,6 +1,6 @@
 import { AmbiguousJson } from './canonical-json.ts'
 import { IdempotencyError } from './errors.ts'
-import { fingerprintOf } from './fingerprint.ts'
+import { type Fingerprint, fingerprintOf, type FingerprintRules } from './fingerprint.ts'
 import type { HttpRequest, HttpResponse } from './http.ts'
 import type { Settings } from './idempotency-options.ts'
 import { parseKey } from './key.ts'
@@ -42,9 +42,12 @@ export interface ReplayedRecord {
 /** Whose request it is and what it asks, digested. */
 export interface PreparedRequest {
   readonly tenant: string
+  /** Under the current pepper. */
   readonly keyHash: Buffer
+  /** Under the other peppers it may be known by. */
+  readonly otherHashes: readonly Buffer[]
   readonly subjectHash: Buffer
-  readonly fingerprint: Buffer
+  readonly fingerprint: Fingerprint
   /** The instant inside a UUIDv7 key, when age is checked. */
   readonly keyTime: Date | null
 }
@@ -81,22 +84,15 @@ export async function prepare<Db extends Database, Context>(
       `The body has more than ${String(settings.maxRequestBytes)} bytes.`,
     )
   }
-  const fingerprint = fingerprintOrRule(request, options)
+  const fingerprint = fingerprintOrRule(request, options, settings.fingerprints)
   if (typeof fingerprint === 'string')
     return refuse(settings.problem, 'body-ambiguous', `The body is refused: ${fingerprint}.`)
   const tenant = identityOf('tenant', await settings.tenant(context))
   const subject = identityOf('subject', await settings.subject(context))
   const scope = { tenant, subject, operation: options.scope === 'operation' ? options.operation : '' }
-  return {
-    kind: 'prepared',
-    request: {
-      tenant,
-      fingerprint,
-      keyTime,
-      keyHash: settings.hasher.keyHash(scope, parsed.key),
-      subjectHash: settings.hasher.subjectHash(tenant, subject),
-    },
-  }
+  const [keyHash, ...otherHashes] = settings.hasher.keyHashes(scope, parsed.key)
+  const [subjectHash] = settings.hasher.subjectHashes(tenant, subject)
+  return { kind: 'prepared', request: { tenant, keyHash, otherHashes, subjectHash, fingerprint, keyTime } }
 }
 
 function missing(problem: ProblemFactory, required: boolean): Preparation {
@@ -112,12 +108,14 @@ function refuse(problem: ProblemFactory, code: Parameters<ProblemFactory>[0], de
   return { kind: 'refused', response: problem(code, { detail }) }
 }
 
-function fingerprintOrRule<Context>(request: HttpRequest, options: OperationOptions<Context>): Buffer | string {
+function fingerprintOrRule<Context>(
+  request: HttpRequest,
+  options: OperationOptions<Context>,
+  rules: FingerprintRules,
+): Fingerprint | string {
   try {
-    return fingerprintOf(request, {
-      body: options.compareBody ?? 'jcs',
-      ...(options.apiVersion === undefined ? {} : { apiVersion: options.apiVersion }),
-    })
+    const { compareBody = 'jcs', apiVersion } = options
+    return fingerprintOf(request, { body: compareBody, ...(apiVersion === undefined ? {} : { apiVersion }) }, rules)
   } catch (error) {
     if (error instanceof AmbiguousJson) return error.message
     throw error

@@ -1,6 +1,7 @@
 import type { HandlerResponse } from './http.ts'
 import type { Settings } from './idempotency-options.ts'
 import { encodeResponse } from './response.ts'
+import { downstreamKey } from './scope.ts'
 import { createResponseSealer } from './stored-response.ts'
 import type { LeaseStore, UnresolvedKey } from './stores/lease-store.ts'
 import { createPostgresLeaseStore } from './stores/postgres-lease-store.ts'
@@ -36,6 +37,6 @@ export function createReconcile<Db extends Database, Context>(
     resolve: (key, response) =>
       store.resolve(nameOf(key), seal(nameOf(key), encodeResponse(response), response.resourceRef), settings),
     retry: (key) => store.resolve(nameOf(key), 'retryable', settings),
-    downstreamKey: (key, step) => settings.hasher.downstreamKey(nameOf(key).keyHash, step),
+    downstreamKey: (key, step) => downstreamKey(nameOf(key).keyHash, step),
   }
 }

@@ -82,7 +82,7 @@ function stored<Db extends Database, Context>(
   request: PreparedRequest,
   record: KeyRecord,
 ): HttpResponse {
-  const boundTo = rowIdentity(request.tenant, request.keyHash)
+  const boundTo = rowIdentity(request.tenant, record.keyHash)
   const body = record.body === null ? null : settings.cipher.open(record.body, record.encryptionKeyId, boundTo)
   return { status: record.status as number, headers: record.headers, body }
 }

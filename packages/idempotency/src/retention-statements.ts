@@ -96,14 +96,14 @@ export function retentionStatements(s: string): RetentionStatements {
       where old.tenant_id = expired.tenant_id and old.key_hash = expired.key_hash
       returning 1`,
 
-    // $1 tenant, $2 subject hash. A tenant's keys are read through; unfinished work is left, for its proof is needed.
+    // $1 tenant, $2 subject hashes. A tenant's keys are read through; unfinished work is left, for its proof is needed.
     forgetSubject: `
       with forgotten as (
         delete from ${s}.idempotency_keys
-        where tenant_id = $1 and subject_hash = $2 and state in ('completed', 'retryable')
+        where tenant_id = $1 and subject_hash = any($2::bytea[]) and state in ('completed', 'retryable')
         returning 1)
       select (select count(*)::int from forgotten) as forgotten,
         (select count(*)::int from ${s}.idempotency_keys
-         where tenant_id = $1 and subject_hash = $2 and state in ('in_progress', 'indeterminate')) as unfinished`,
+         where tenant_id = $1 and subject_hash = any($2::bytea[]) and state in ('in_progress', 'indeterminate')) as unfinished`,
   }
 }

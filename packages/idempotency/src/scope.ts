@@ -8,31 +8,45 @@ export interface KeyScope {
   readonly operation: string
 }
 
+/** One thing under every pepper that may have hashed it. The current one's comes first: new keys are written under it. */
+export type Hashes = readonly [current: Buffer, ...others: Buffer[]]
+
 /** Turns keys and subjects into what is stored. The pepper never reaches the database. */
 export interface ScopeHasher {
-  keyHash(scope: KeyScope, key: string): Buffer
-  subjectHash(tenant: string, subject: string): Buffer
-  /** A key for a foreign system: the same on every attempt, different for every step, and not traceable to the client's key. */
-  downstreamKey(keyHash: Buffer, step: string): string
+  /** How many hashes it makes of one thing. */
+  readonly pepperCount: number
+  keyHashes(scope: KeyScope, key: string): Hashes
+  subjectHashes(tenant: string, subject: string): Hashes
 }
 
-export function createScopeHasher(pepper: Uint8Array): ScopeHasher {
-  // Each part carries its length: ("a", "bc") and ("ab", "c") must not meet.
-  const hmac = (label: string, ...parts: readonly (string | Uint8Array)[]): Buffer => {
-    const hash = createHmac('sha256', pepper)
-    for (const part of [label, ...parts]) {
-      const bytes = typeof part === 'string' ? Buffer.from(part) : part
-      const length = Buffer.alloc(4)
-      length.writeUInt32BE(bytes.length)
-      hash.update(length).update(bytes)
-    }
-    return hash.digest()
-  }
+/** @param peppers - the one that new keys are hashed with, then the others that keys may have been hashed with */
+export function createScopeHasher(...peppers: readonly [current: Uint8Array, ...accepted: Uint8Array[]]): ScopeHasher {
+  const hashes = (...parts: readonly string[]): Hashes => peppers.map((pepper) => hmac(pepper, ...parts)) as never
   return {
-    keyHash: ({ tenant, subject, operation }, key) => hmac('key 1', tenant, subject, operation, key),
-    subjectHash: (tenant, subject) => hmac('subject 1', tenant, subject),
-    downstreamKey: (keyHash, step) => hmac('downstream 1', keyHash, step).toString('base64url'),
+    pepperCount: peppers.length,
+    keyHashes: ({ tenant, subject, operation }, key) => hashes('key 1', tenant, subject, operation, key),
+    subjectHashes: (tenant, subject) => hashes('subject 1', tenant, subject),
   }
+}
+
+/**
+ * A key for a foreign system: the same on every attempt, different for every step, and not traceable to the client's key.
+ * Made from the stored hash alone, so that an operator can make it again whichever pepper the hash is under.
+ */
+export function downstreamKey(keyHash: Buffer, step: string): string {
+  return hmac(keyHash, 'downstream 1', step).toString('base64url')
+}
+
+/** Each part carries its length: ("a", "bc") and ("ab", "c") must not meet. */
+function hmac(secret: Uint8Array, ...parts: readonly string[]): Buffer {
+  const hash = createHmac('sha256', secret)
+  for (const part of parts) {
+    const bytes = Buffer.from(part)
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(bytes.length)
+    hash.update(length).update(bytes)
+  }
+  return hash.digest()
 }
 
 /** The advisory lock of a key. Two keys on one number wait for, or refuse, each other needlessly; they never mix up. */

@@ -4,7 +4,8 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createIdempotency, type HandlerResponse, migrateIdempotency } from '../src/index.ts'
 import { alice, type Caller, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
-import { gate } from './gates.ts'
+import { lockNumberOf } from '../src/scope.ts'
+import { gate, isWaiting, withoutWaiting } from './gates.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -94,8 +95,7 @@ describe('an atomic operation', () => {
     const first = send(orders)
     await entered.passed
 
-    const during = await send(orders, { body: { amount: 2000 } })
-    opened.open()
+    const during = await withoutWaiting(pool, send(orders, { body: { amount: 2000 } })).finally(opened.open)
     await first
     const after = await send(orders, { body: { amount: 2000 } })
 
@@ -145,7 +145,6 @@ describe('an atomic operation', () => {
     )
 
     const loser = send(orders) // The insert waits for the winner: it does not hold the advisory lock.
-    const { isWaiting } = await import('./gates.ts')
     await isWaiting(pool)
     await winner.query('commit')
 
@@ -157,7 +156,6 @@ describe('an atomic operation', () => {
     const orders = idempotencyOn(pool).atomic({ operation }, placeOrder)
     await send(orders)
     const { rows } = await pool.query('select key_hash from malote.idempotency_keys')
-    const { lockNumberOf } = await import('../src/scope.ts')
     await pool.query('truncate malote.idempotency_keys')
     const stranger = await database.client()
     await stranger.query('begin')

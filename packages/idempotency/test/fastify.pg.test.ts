@@ -121,6 +121,17 @@ describe('a Fastify route', () => {
     expect(await countOrders(pool)).toBe(0)
   })
 
+  it('without its preParsing hook refuses a body, instead of taking another one for a retry', async () => {
+    const place = idempotency().atomic({ operation: 'createOrder' }, () => Promise.resolve({ status: 201 }))
+    app.post('/orders', { handler: idempotentRoute(place).handler })
+
+    expect((await post({ amount: 1 })).json()).toMatchObject({ statusCode: 500, code: 'INVALID_OPTION' })
+    expect(
+      (await app.inject({ method: 'POST', url: '/orders', headers: { authorization: 'a', 'idempotency-key': key } }))
+        .statusCode,
+    ).toBe(201)
+  })
+
   it('1. 50 retries at once over real sockets make one order', async () => {
     mountOrders()
     const url = await app.listen({ port: 0, host: '127.0.0.1' })

@@ -14,11 +14,32 @@ export function gate(): Gate {
 /** Resolves once `count` backends of this database wait for a lock: PostgreSQL tells no one, so it has to be asked. */
 export async function isWaiting(pool: pg.Pool, count = 1): Promise<void> {
   for (let asked = 0; asked < 500; asked++) {
-    const { rows } = await pool.query(
-      `select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-    )
-    if (rows[0].waiting >= count) return
+    if ((await countWaiting(pool)) >= count) return
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   throw new Error(`after 5 s still fewer than ${String(count)} backends wait for a lock`)
+}
+
+/**
+ * Resolves to what `work` does, and rejects as soon as a backend of this database waits for a lock instead: for work that
+ * must be answered at once while somebody else holds what it wants. Without it such a test would wait for itself.
+ */
+export async function withoutWaiting<Result>(pool: pg.Pool, work: Promise<Result>): Promise<Result> {
+  const ended = new AbortController()
+  const done = work.finally(() => ended.abort())
+  const waited = async (): Promise<never> => {
+    while (!ended.signal.aborted) {
+      if ((await countWaiting(pool)) > 0) throw new Error('it waits for a lock that somebody else holds')
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    return done as Promise<never>
+  }
+  return Promise.race([done, waited()])
+}
+
+async function countWaiting(pool: pg.Pool): Promise<number> {
+  const { rows } = await pool.query(
+    `select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+  )
+  return rows[0].waiting as number
 }

@@ -6,9 +6,9 @@ import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { migrateIdempotency } from '../src/index.ts'
 import { idempotencyOn, send } from './callers.ts'
-import type { KeyRecord, StoredResponse } from '../src/key-record.ts'
-import type { HeldKey, LeaseClaim, LeaseExpiryPolicy } from '../src/stores/lease-store.ts'
+import type { HeldKey, LeaseExpiryPolicy } from '../src/stores/lease-store.ts'
 import { createPostgresLeaseStore } from '../src/stores/postgres-lease-store.ts'
+import { aClaim, LeaseModel, policies, storedResponse } from './lease-model.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -21,15 +21,6 @@ beforeAll(async () => {
 afterAll(() => database.drop())
 
 const retention = { bodyRetentionMs: 60_000, keyRetentionMs: 60_000 }
-const response: StoredResponse = {
-  status: 200,
-  headers: {},
-  body: null,
-  bodyKept: true,
-  encryptionKeyId: null,
-  resourceRef: null,
-}
-const maxAttempts = 4
 
 /** What may happen to a key, by whom: processes are numbered, and each keeps the fence it was given last. */
 type Step =
@@ -38,54 +29,6 @@ type Step =
       readonly process: number
     }
   | { readonly kind: 'lease runs out' | 'operator completes' | 'operator frees' | 'purge' | 'mismatch' }
-
-/** The rules of lease mode in the fewest words: what the store is compared with. */
-class Model {
-  state: KeyRecord['state'] | 'absent' = 'absent'
-  attempt = 0
-  expired = false
-  /** The process whose fence is current; null when nobody's is. */
-  owner: number | null = null
-  completions = 0
-  readonly #policy: LeaseExpiryPolicy
-
-  constructor(policy: LeaseExpiryPolicy) {
-    this.#policy = policy
-  }
-
-  claim(process: number): boolean {
-    if (this.state === 'absent') return this.#give(process, 1)
-    const free = this.state === 'retryable' || (this.state === 'in_progress' && this.expired)
-    if (!free) return false
-    if ((this.state === 'retryable' || this.#policy !== 'hold') && this.attempt < maxAttempts)
-      return this.#give(process, this.attempt + 1)
-    return this.#end('indeterminate', false)
-  }
-
-  asOwner(process: number, change: 'renew' | 'complete' | 'retryable' | 'indeterminate'): boolean {
-    if (this.state !== 'in_progress' || this.owner !== process) return false
-    if (change === 'renew') this.expired = false
-    else this.#end(change === 'complete' ? 'completed' : change, true)
-    return true
-  }
-
-  operator(decision: 'completed' | 'retryable'): boolean {
-    if (this.state !== 'indeterminate' && !(this.state === 'in_progress' && this.expired)) return false
-    if (decision === 'retryable') this.attempt = 0
-    return this.#end(decision, true)
-  }
-
-  #give(process: number, attempt: number): boolean {
-    Object.assign(this, { state: 'in_progress', owner: process, attempt, expired: false })
-    return true
-  }
-
-  #end(state: KeyRecord['state'], answer: boolean): boolean {
-    if (state === 'completed') this.completions++
-    Object.assign(this, { state, owner: null, expired: false })
-    return answer
-  }
-}
 
 const processes = fc.integer({ min: 0, max: 2 })
 const steps = fc.array(
@@ -148,7 +91,7 @@ describe('the store and a model of it', () => {
 
   it('14. agree after every step of random interleavings: at most one completion of a key', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom<LeaseExpiryPolicy>('hold', 'resume', 'retry'), steps, async (policy, story) => {
+      fc.asyncProperty(fc.constantFrom(...policies), steps, async (policy, story) => {
         await play(policy, story)
       }),
       { numRuns: 150 },
@@ -158,21 +101,9 @@ describe('the store and a model of it', () => {
 
 async function play(policy: LeaseExpiryPolicy, story: readonly Step[]): Promise<void> {
   const store = createPostgresLeaseStore(pool)
-  const model = new Model(policy)
+  const model = new LeaseModel(policy)
   const held = new Map<number, HeldKey>()
-  const claim: LeaseClaim = {
-    tenant: 'acme',
-    keyHash: randomBytes(32),
-    subjectHash: randomBytes(32),
-    fingerprintVersion: 1,
-    fingerprint: randomBytes(32),
-    operation: 'buy',
-    leaseMs: 60_000,
-    keyRetentionMs: 60_000,
-    onLeaseExpired: policy,
-    maxAttempts,
-    keyTime: null,
-  }
+  const claim = aClaim(policy, randomBytes(32), { ...retention, leaseMs: 60_000 })
   const never: HeldKey = { ...claim, fence: 0 }
 
   for (const step of story) {
@@ -190,7 +121,7 @@ async function play(policy: LeaseExpiryPolicy, story: readonly Step[]): Promise<
         expect(await store.renew(held.get(step.process) ?? never, 60_000)).toBe(model.asOwner(step.process, 'renew'))
         break
       case 'complete':
-        expect(await store.complete(held.get(step.process) ?? never, response, retention)).toBe(
+        expect(await store.complete(held.get(step.process) ?? never, storedResponse, retention)).toBe(
           model.asOwner(step.process, 'complete'),
         )
         break
@@ -213,7 +144,7 @@ async function play(policy: LeaseExpiryPolicy, story: readonly Step[]): Promise<
         if (model.state === 'in_progress') model.expired = true
         break
       case 'operator completes':
-        expect(await store.resolve(claim, response, retention)).toBe(model.operator('completed'))
+        expect(await store.resolve(claim, storedResponse, retention)).toBe(model.operator('completed'))
         break
       case 'operator frees':
         expect(await store.resolve(claim, 'retryable', retention)).toBe(model.operator('retryable'))

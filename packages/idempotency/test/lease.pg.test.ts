@@ -3,7 +3,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { migrateIdempotency, NoEffectError } from '../src/index.ts'
 import { countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
-import { gate } from './gates.ts'
+import { gate, withoutWaiting } from './gates.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -254,10 +254,7 @@ describe('a lost lease', () => {
     await entered.passed
 
     // Refused at once: waiting for the holder would be a second request's connection held for nothing.
-    const refused = await Promise.race([
-      send(buy),
-      new Promise<never>((_, reject) => setTimeout(reject, 2_000, new Error('the take-over waits for the holder'))),
-    ]).finally(opened.open)
+    const refused = await withoutWaiting(pool, send(buy)).finally(opened.open)
 
     expect([refused.status, codeOf(refused), (await holder).status]).toEqual([409, 'in-progress', 201])
     expect([await countOrders(pool), (await keyRow()).attempt]).toEqual([1, 1])

@@ -3,7 +3,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { migrateIdempotency } from '../src/index.ts'
 import { alice, type Caller, countOrders, createOrders, idempotencyOn, key, placeOrder, send } from './callers.ts'
-import { gate } from './gates.ts'
+import { gate, withoutWaiting } from './gates.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -31,8 +31,7 @@ describe('mistakes other libraries have made', () => {
     })
     const first = send(orders)
     await entered.passed
-    const during = await send(orders)
-    opened.open()
+    const during = await withoutWaiting(pool, send(orders)).finally(opened.open)
     await first
     const mismatch = await send(orders, { body: { amount: 2 } })
 

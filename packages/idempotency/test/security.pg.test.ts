@@ -50,7 +50,7 @@ describe('scopes', () => {
   it('44. the lengths of tenant, subject and key count: ("a", "bc") is not ("ab", "c")', () => {
     const hasher = createScopeHasher(Buffer.from('p'.repeat(16)))
     const hash = (tenant: string, subject: string, key: string) =>
-      hasher.keyHash({ tenant, subject, operation: '' }, key).toString('hex')
+      hasher.keyHashes({ tenant, subject, operation: '' }, key)[0].toString('hex')
 
     expect(new Set([hash('a', 'bc', 'd'), hash('ab', 'c', 'd'), hash('a', 'b', 'cd'), hash('', 'abc', 'd')]).size).toBe(
       4,
@@ -184,6 +184,11 @@ describe('limits', () => {
 
   it.each([
     [{ pepper: 'short' }, 'pepper'],
+    [{ pepper: { current: 'short', accepted: [] } }, 'pepper.current'],
+    [{ pepper: { current: 'p'.repeat(16), accepted: ['q'.repeat(16), 'short'] } }, 'pepper.accepted[1]'],
+    [{ pepper: { current: 'p'.repeat(16), accepted: ['p'.repeat(16)] } }, 'pepper.accepted'],
+    [{ pepper: { current: 'p'.repeat(16) } as never }, 'pepper.accepted'],
+    [{ pepper: null as never }, 'pepper'],
     [{ tenant: undefined as never }, 'tenant'],
     [{ retention: { bodyMs: 2000, keyMs: 1000 } }, 'retention.bodyMs'],
     [{ encryption: { keyId: 'a', keys: { a: randomBytes(16) } } }, 'encryption.keys.a'],

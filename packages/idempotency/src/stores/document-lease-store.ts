@@ -12,6 +12,7 @@ import {
   toKeyRecord,
   toUnresolvedKey,
 } from './lease-document.ts'
+import { findPlace } from './lease-place.ts'
 import type { HeldKey, KeyName, LeaseStore, Retention } from './lease-store.ts'
 
 /** What a store without transactions must offer: read, and replace what was read. */
@@ -56,14 +57,14 @@ export function createDocumentLeaseStore(store: LeaseDocuments): LeaseStore {
     name: documents.name,
     claim: async (claim) => {
       for (;;) {
-        const { document, clock } = await documents.read(claim)
-        const decision = decideClaim(document, claim, clock)
+        const { keyHash, document, clock } = await findPlace(documents, claim)
+        const decision = decideClaim(document, { ...claim, keyHash }, clock)
         if (decision.kind === 'too-old') return decision
         if (decision.kind === 'known') return { kind: 'known', record: toKeyRecord(document as LeaseDocument, clock) }
-        if (!(await documents.write(claim, decision.next, document?.revision ?? null))) continue
+        if (!(await documents.write({ ...claim, keyHash }, decision.next, document?.revision ?? null))) continue
         if (decision.kind === 'give-up') return { kind: 'known', record: toKeyRecord(decision.next, clock) }
         const { fence, attempt, recovery } = decision.next
-        return { kind: 'claimed', fence, attempt, recovery, takenOver: decision.takenOver }
+        return { kind: 'claimed', keyHash, fence, attempt, recovery, takenOver: decision.takenOver }
       }
     },
     renew: (held, leaseMs) => changeHeld(held, (clock) => leaseFrom(clock, leaseMs)),

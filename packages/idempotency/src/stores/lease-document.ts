@@ -16,6 +16,11 @@ export interface LeaseDocument {
   readonly subjectHash: string
   /** Rises with every write: a write names the revision it has read. */
   readonly revision: number
+  /**
+   * Hexadecimal: the key is not here but under this other hash of it, and so is whoever looks for it here. What stands in
+   * the other fields of such a document means nothing, but for its end.
+   */
+  readonly movedTo?: string
   readonly fence: number
   readonly fingerprintVersion: number
   /** Hexadecimal. */
@@ -50,6 +55,8 @@ export function decideClaim(document: LeaseDocument | null, claim: LeaseClaim, c
     if (claim.keyTime !== null && claim.keyTime.getTime() < oldestMs) return { kind: 'too-old' }
     return { kind: 'take', next: firstDocument(document, claim, clock), takenOver: false }
   }
+  // The caller does not know the hash it has moved to. Nobody may run it from here.
+  if (document.movedTo !== undefined) return { kind: 'known' }
   const isSame =
     document.fingerprintVersion === claim.fingerprintVersion &&
     document.fingerprint === claim.fingerprint.toString('hex')
@@ -73,6 +80,21 @@ export function decideClaim(document: LeaseDocument | null, claim: LeaseClaim, c
     expiresAtMs: null,
   })
   return { kind: 'take', next, takenOver: ranOut }
+}
+
+/** Sends everybody who looks for a key here to another hash of it, for as long as the key can be remembered. */
+export function signpost(
+  here: { readonly keyHash: Buffer; readonly document: LeaseDocument | null; readonly clock: ClockReading },
+  movedTo: Buffer,
+  claim: LeaseClaim,
+): LeaseDocument {
+  return {
+    ...firstDocument(here.document, { ...claim, keyHash: here.keyHash }, here.clock),
+    movedTo: movedTo.toString('hex'),
+    state: 'retryable',
+    leaseUntilMs: null,
+    expiresAtMs: here.clock.latestMs + claim.keyRetentionMs,
+  }
 }
 
 function firstDocument(former: LeaseDocument | null, claim: LeaseClaim, clock: ClockReading): LeaseDocument {
@@ -133,7 +155,7 @@ function hasRunOut(document: LeaseDocument, clock: ClockReading): boolean {
   return document.leaseUntilMs !== null && document.leaseUntilMs < clock.earliestMs
 }
 
-function isExpired(document: LeaseDocument, clock: ClockReading): boolean {
+export function isExpired(document: LeaseDocument, clock: ClockReading): boolean {
   return document.expiresAtMs !== null && document.expiresAtMs < clock.earliestMs
 }
 
@@ -148,6 +170,7 @@ export function toKeyRecord(document: LeaseDocument, clock: ClockReading): KeyRe
   const { response } = document
   const hasBody = response !== null && (document.bodyExpiresAtMs ?? 0) >= clock.earliestMs
   return {
+    keyHash: Buffer.from(document.keyHash, 'hex'),
     fingerprintVersion: document.fingerprintVersion,
     fingerprint: Buffer.from(document.fingerprint, 'hex'),
     state: document.state,

@@ -22,18 +22,20 @@ export function leaseStatements(s: string): LeaseStatements {
     body_expires_at = clock_timestamp() + $10 * interval '1 millisecond',
     expires_at = clock_timestamp() + $11 * interval '1 millisecond'`
   return {
-    // $1 tenant, $2 key hash, $3 subject hash, $4 fingerprint version, $5 fingerprint, $6 operation, $7 lease ms, $8 key
-    // retention ms, $9 the key's own time or null. The primary key lets one of any number in.
+    // $1 tenant, $2 bytea[] key hashes, one for every pepper, $3 subject hash, $4 fingerprint version, $5 fingerprint, $6
+    // operation, $7 lease ms, $8 key retention ms, $9 the key's own time or null. The primary key lets one of any number in:
+    // to claim is to insert every hash, in one order for all. Those that are not the current one are removed again at once.
     claim: `
       with gate as materialized (
         select coalesce($9::timestamptz < clock_timestamp() - $8 * interval '1 millisecond', false) as too_old),
       claimed as (
         insert into ${keys} (tenant_id, key_hash, subject_hash, fingerprint_version, fingerprint, operation, state, lease_until, expires_at)
-        select $1, $2, $3, $4, $5, $6, 'in_progress', clock_timestamp() + $7 * interval '1 millisecond', 'infinity'
-        from gate where not gate.too_old
+        select $1, named.hash, $3, $4, $5, $6, 'in_progress', clock_timestamp() + $7 * interval '1 millisecond', 'infinity'
+        from gate, unnest($2::bytea[]) as named (hash) where not gate.too_old
+        order by named.hash
         on conflict do nothing
-        returning fence)
-      select gate.too_old, claimed.fence from gate left join claimed on true`,
+        returning key_hash)
+      select gate.too_old, claimed.key_hash from gate left join claimed on true`,
 
     // $3 fingerprint version, $4 fingerprint, $5 lease ms, $6 whether an expired lease may be taken over, $7 attempts at the
     // most. A holder that is committing keeps the row locked: skipped, so a slow commit is never taken over, and nobody
@@ -53,7 +55,7 @@ export function leaseStatements(s: string): LeaseStatements {
         fence = fence + 1, expires_at = 'infinity'
       from free
       where taken.tenant_id = free.tenant_id and taken.key_hash = free.key_hash
-      returning taken.state, taken.fence, taken.attempt, taken.recovery_point, taken.recovery_data, free.expired`,
+      returning taken.key_hash, taken.state, taken.fence, taken.attempt, taken.recovery_point, taken.recovery_data, free.expired`,
 
     renew: `update ${keys} set lease_until = clock_timestamp() + $4 * interval '1 millisecond' where ${held} returning 1`,
 

@@ -24,6 +24,11 @@ export interface Recovery {
 export type LeaseExpiryPolicy = 'hold' | 'resume' | 'retry'
 
 export interface LeaseClaim extends KeyName {
+  /**
+   * What the key may be known by besides `keyHash`: its hashes under other peppers, empty unless one is being replaced.
+   * Another process may claim the same key with the same hashes and another one of them as `keyHash`.
+   */
+  readonly otherHashes: readonly Buffer[]
   /** 32 bytes. */
   readonly subjectHash: Buffer
   readonly fingerprintVersion: number
@@ -42,6 +47,8 @@ export interface LeaseClaim extends KeyName {
 export type LeaseClaimResult =
   | {
       readonly kind: 'claimed'
+      /** Under which of its hashes the key is, and stays: name it by this one. */
+      readonly keyHash: Buffer
       readonly fence: number
       /** 1 on the first attempt. */
       readonly attempt: number
@@ -85,6 +92,10 @@ export interface LeaseStore {
    * (`attempt` + 1, `fence` + 1, recovery kept). Of any number of callers at once exactly one is given it. A key with another
    * fingerprint, or another fingerprint version, is never taken or changed. With `hold`, or when `maxAttempts` are used up,
    * a key whose lease has run out (or that is retryable with no attempts left) becomes indeterminate, and is answered as `known`.
+   *
+   * A key that is known under any of its hashes goes on under that one. One that is absent under all of them is created
+   * under `keyHash` (or where it was before, if the store still knows). All of this holds among callers that name the
+   * same hashes in different roles, too: together they have one key, and one of them is given it.
    */
   claim(claim: LeaseClaim): Promise<LeaseClaimResult>
 

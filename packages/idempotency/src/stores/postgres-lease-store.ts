@@ -1,6 +1,6 @@
 import { type Queryable, quoteIdentifier, schemaOption } from '@malote/outbox-core/postgres'
-import { type StoredResponse, toKeyRecord } from '../key-record.ts'
-import { keyStatements } from '../key-statements.ts'
+import { type KeyRecord, type StoredResponse, toKeyRecord } from '../key-record.ts'
+import { type KeyStatements, keyStatements } from '../key-statements.ts'
 import { type Database, databaseOption, type OpenTransaction, runTransaction } from '../transaction.ts'
 import type {
   HeldKey,
@@ -36,7 +36,7 @@ export function createPostgresLeaseStore<Db extends Database>(
   databaseOption(db)
   const s = quoteIdentifier(schemaOption(options.schema))
   const statements = leaseStatements(s)
-  const known = keyStatements(s)
+  const claimStatements = { ...keyStatements(s), ...statements }
 
   const inTransaction = <Result>(work: (sql: Queryable) => Promise<Result>): Promise<Result> =>
     runTransaction(db, 'read committed', ({ sql }) => work(sql))
@@ -45,7 +45,7 @@ export function createPostgresLeaseStore<Db extends Database>(
 
   return {
     name: 'postgres',
-    claim: (claim) => inTransaction((sql) => claimOn(sql, statements, known, claim)),
+    claim: (claim) => inTransaction((sql) => claimOn(sql, claimStatements, claim)),
     renew: (held, leaseMs) => changes(statements.renew, [...name(held), leaseMs]),
     saveRecovery: (held, { point, data }) =>
       changes(statements.saveRecovery, [...name(held), point, JSON.stringify(data ?? null)]),
@@ -68,52 +68,77 @@ export function createPostgresLeaseStore<Db extends Database>(
   }
 }
 
-interface KnownStatements {
-  readonly read: string
-  readonly removeExpired: string
-}
-
 async function claimOn(
   sql: Queryable,
-  statements: LeaseStatements,
-  { read, removeExpired }: KnownStatements,
+  statements: LeaseStatements & KeyStatements,
   claim: LeaseClaim,
 ): Promise<LeaseClaimResult> {
-  const { tenant, keyHash, fingerprintVersion, fingerprint, leaseMs } = claim
-  const identity = [fingerprintVersion, fingerprint]
+  const { read, removeExpired, removeRows } = statements
+  const { tenant, keyHash, otherHashes } = claim
+  const names = [tenant, [keyHash, ...otherHashes]]
   for (;;) {
-    const { rows: gates } = await sql.query(statements.claim, [
-      tenant,
-      keyHash,
-      claim.subjectHash,
-      ...identity,
-      claim.operation,
-      leaseMs,
-      claim.keyRetentionMs,
-      claim.keyTime,
-    ])
-    const gate = gates[0] as { too_old: boolean; fence: string | null }
-    if (gate.fence !== null)
-      return { kind: 'claimed', fence: Number(gate.fence), attempt: 1, recovery: null, takenOver: false }
-    const mayTakeOver = claim.onLeaseExpired !== 'hold'
-    const { rows: taken } = await sql.query(statements.takeOver, [
-      tenant,
-      keyHash,
-      ...identity,
-      leaseMs,
-      mayTakeOver,
-      claim.maxAttempts,
-    ])
-    if (taken[0]?.['state'] === 'in_progress') return toClaimed(taken[0])
-    const { rows: known } = await sql.query(read, [tenant, keyHash])
-    if (known[0] === undefined) {
-      if (gate.too_old) return { kind: 'too-old' }
-      continue // Purged between two statements: the key is free again.
-    }
-    const record = toKeyRecord(known[0])
-    if (!record.expired) return { kind: 'known', record }
-    await sql.query(removeExpired, [tenant, keyHash])
+    const { tooOld, claimed } = await insertHashes(sql, statements, claim)
+    const isClaimed = claimed.length === otherHashes.length + 1
+    // Of a key that is claimed the current hash stays, of one that is known nothing.
+    const surplus = claimed.filter((hash) => !isClaimed || !hash.equals(keyHash))
+    if (surplus.length > 0) await sql.query(removeRows, [tenant, surplus])
+    if (isClaimed) return { kind: 'claimed', keyHash, fence: 1, attempt: 1, recovery: null, takenOver: false }
+    const { rows } = await sql.query(read, names)
+    const record = rows.map(toKeyRecord).find(({ expired }) => !expired)
+    if (record !== undefined && !isFree(record)) return { kind: 'known', record }
+    if (record !== undefined) {
+      const taken = await takeOver(sql, statements, claim, record.keyHash)
+      if (taken !== undefined) return taken
+    } else if (rows.length > 0) await sql.query(removeExpired, names)
+    else if (tooOld) return { kind: 'too-old' }
+    // Else purged between two statements: the key is free again.
   }
+}
+
+/** Whether a claim may take it, if the row still says so when it is locked. */
+function isFree({ state, leaseMs }: KeyRecord): boolean {
+  return state === 'retryable' || (state === 'in_progress' && (leaseMs ?? 0) < 0)
+}
+
+async function insertHashes(
+  sql: Queryable,
+  statements: LeaseStatements,
+  claim: LeaseClaim,
+): Promise<{ readonly tooOld: boolean; readonly claimed: readonly Buffer[] }> {
+  const { rows } = await sql.query(statements.claim, [
+    claim.tenant,
+    [claim.keyHash, ...claim.otherHashes],
+    claim.subjectHash,
+    claim.fingerprintVersion,
+    claim.fingerprint,
+    claim.operation,
+    claim.leaseMs,
+    claim.keyRetentionMs,
+    claim.keyTime,
+  ])
+  const claimed = rows.map((row) => row['key_hash'] as Buffer | null).filter((hash) => hash !== null)
+  return { tooOld: rows[0]?.['too_old'] === true, claimed }
+}
+
+/** Takes a key that looked free. @returns what the claim answers; undefined when there is no such key any more */
+async function takeOver(
+  sql: Queryable,
+  statements: LeaseStatements & Pick<KeyStatements, 'read'>,
+  claim: LeaseClaim,
+  keyHash: Buffer,
+): Promise<LeaseClaimResult | undefined> {
+  const { rows: taken } = await sql.query(statements.takeOver, [
+    claim.tenant,
+    keyHash,
+    claim.fingerprintVersion,
+    claim.fingerprint,
+    claim.leaseMs,
+    claim.onLeaseExpired !== 'hold',
+    claim.maxAttempts,
+  ])
+  if (taken[0]?.['state'] === 'in_progress') return toClaimed(taken[0])
+  const { rows } = await sql.query(statements.read, [claim.tenant, [keyHash]])
+  return rows[0] === undefined ? undefined : { kind: 'known', record: toKeyRecord(rows[0]) }
 }
 
 /** What `resolve` writes for a key that may be tried again. */
@@ -147,6 +172,7 @@ function completion(held: HeldKey, response: StoredResponse | typeof undoneRespo
 function toClaimed(row: Record<string, unknown>): LeaseClaimResult {
   return {
     kind: 'claimed',
+    keyHash: row['key_hash'] as Buffer,
     fence: Number(row['fence']),
     attempt: Number(row['attempt']),
     recovery: toRecovery(row),

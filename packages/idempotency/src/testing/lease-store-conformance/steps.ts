@@ -31,6 +31,7 @@ export function aClaim(change: Partial<LeaseClaim> = {}): LeaseClaim {
   return {
     tenant: 'acme',
     keyHash: randomBytes(32),
+    otherHashes: [],
     subjectHash: randomBytes(32),
     fingerprintVersion: 1,
     fingerprint: randomBytes(32),
@@ -48,7 +49,7 @@ export function aClaim(change: Partial<LeaseClaim> = {}): LeaseClaim {
 export async function claimed(store: LeaseStore, claim: LeaseClaim): Promise<Claimed & HeldKey> {
   const result = await store.claim(claim)
   assert.equal(result.kind, 'claimed', `claim answered ${result.kind}`)
-  return { ...result, tenant: claim.tenant, keyHash: claim.keyHash }
+  return { ...result, tenant: claim.tenant }
 }
 
 /** @throws AssertionError when the store gave the key */

@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto'
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { createAtomicOperation } from '../src/atomic.ts'
+import { type FingerprintRules, releasedFingerprints } from '../src/fingerprint.ts'
+import { resolveOptions, type Settings } from '../src/idempotency-options.ts'
+import { migrateIdempotency, NoEffectError } from '../src/index.ts'
+import { createLeaseOperation } from '../src/lease.ts'
+import { type Caller, countOrders, createOrders, placeOrder, send } from './callers.ts'
+
+let database: TestDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  pool = database.pool()
+  await migrateIdempotency(pool)
+  await pool.query(createOrders)
+})
+beforeEach(() => pool.query('truncate orders, malote.idempotency_keys'))
+afterAll(() => database.drop())
+
+/** A release in which a version 2 is current that compares nothing but the bytes of the body. */
+const nextRelease: FingerprintRules = {
+  current: 2,
+  byVersion: new Map([
+    ...releasedFingerprints.byVersion,
+    [2, ({ body }) => createHash('sha256').update('version 2').update(body).digest()],
+  ]),
+}
+
+function settingsOf(fingerprints: FingerprintRules): Settings<pg.Pool, Caller> {
+  const { tenant, subject } = {
+    tenant: (caller: Caller) => caller.tenant,
+    subject: (caller: Caller) => caller.subject,
+  }
+  return { ...resolveOptions({ db: pool, tenant, subject, pepper: 'p'.repeat(16) }), fingerprints }
+}
+
+const operation = 'createOrder'
+const ordersOf = (rules: FingerprintRules) => createAtomicOperation(settingsOf(rules), { operation }, placeOrder)
+const versions = async () =>
+  (await pool.query('select fingerprint_version as version from malote.idempotency_keys')).rows.map(
+    ({ version }) => version as number,
+  )
+
+describe('42. after an upgrade to fingerprints of version 2', () => {
+  it('a response stored under version 1 is replayed by the rules of version 1', async () => {
+    const first = await send(ordersOf(releasedFingerprints), { body: '{"a":1,"b":2}' })
+
+    const retry = await send(ordersOf(nextRelease), { body: '{ "b": 2, "a": 1 }' })
+
+    expect([retry.text, retry.headers['idempotency-replayed']]).toEqual([first.text, 'true'])
+    expect([await versions(), await countOrders(pool)]).toEqual([[1], 1])
+  })
+
+  it('another request under a key of version 1 is refused, also one that version 1 could not read', async () => {
+    await send(ordersOf(releasedFingerprints), { body: '{"a":1}' })
+
+    for (const body of ['{"a":2}', '{"a":1,"a":1}'])
+      expect((await send(ordersOf(nextRelease), { body })).status).toBe(422)
+    expect(await countOrders(pool)).toBe(1)
+  })
+
+  it('new keys are of version 2, and a process of the release before does not take them for misuse', async () => {
+    await send(ordersOf(nextRelease))
+
+    const retry = await send(ordersOf(releasedFingerprints))
+
+    expect([retry.status, JSON.parse(retry.text).code, retry.headers['retry-after']]).toEqual([409, 'in-progress', '1'])
+    expect([await versions(), await countOrders(pool)]).toEqual([[2], 1])
+  })
+
+  it.each([
+    ['that had no effect', true],
+    ['whose lease ran out', false],
+  ])('a lease request of version 1 %s goes on, and another request does not', async (_, isReleased) => {
+    const attempts: number[] = []
+    const buyOf = (rules: FingerprintRules) =>
+      createLeaseOperation(settingsOf(rules), { operation, onLeaseExpired: 'resume' }, async ({ attempt }) => {
+        attempts.push(attempt)
+        if (attempt > 1) return { status: 200, body: 'bought' }
+        throw new NoEffectError('closed')
+      })
+    await send(buyOf(releasedFingerprints), { body: '{"a":1,"b":2}' })
+    if (!isReleased)
+      await pool.query(`
+        update malote.idempotency_keys
+        set state = 'in_progress', lease_until = now() - interval '1 second', expires_at = 'infinity'`)
+
+    expect((await send(buyOf(nextRelease), { body: '{"a":2}' })).status).toBe(422)
+    expect((await send(buyOf(nextRelease), { body: '{"b":2,"a":1}' })).text).toBe('bought')
+
+    expect([attempts, await versions()]).toEqual([[1, 2], [1]])
+  })
+})
