@@ -179,15 +179,16 @@ begin
   return ring_doorbell();
 end $$;
 
--- Adds any number of messages in the order of the JSON array; one statement whatever their number.
+-- Adds any number of messages in the order of the JSON array; one statement whatever their number. That order is the order
+-- of the ordinality: the planner knows that the rows arrive in it, and does not sort.
 create function add_messages(messages text) returns boolean
 language plpgsql set search_path from current as $$
 begin
   insert into messages (id, topic, type, ordering_key, payload, payload_binary, content_type, headers)
   select m.id, m.topic, m.type, m.ordering_key, m.payload, decode(m.payload_base64, 'base64'), m.content_type, m.headers
-  from json_to_recordset(add_messages.messages::json) as m (
-    n integer, id uuid, topic text, type text, ordering_key text, payload text, payload_base64 text, content_type text,
-    headers json)
+  from rows from (json_to_recordset(add_messages.messages::json) as (
+    id uuid, topic text, type text, ordering_key text, payload text, payload_base64 text, content_type text, headers json
+  )) with ordinality as m (id, topic, type, ordering_key, payload, payload_base64, content_type, headers, n)
   order by m.n;
   return ring_doorbell();
 end $$;
