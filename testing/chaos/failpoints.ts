@@ -76,7 +76,7 @@ export function poolWithFailpoints(pool: RelayPool, failpoints: Failpoints, hook
 
 function clientWithFailpoints(client: RelayClient, failpoints: Failpoints, hooks: PoolHooks): RelayClient {
   const query: RelayClient['query'] = async (text, values) => {
-    const statement = statementOf(text)
+    const statement = statementOf(typeof text === 'string' ? text : text.text)
     if (statement === 'settle') await failpoints.pass('acknowledged')
     const answer = client.query(text, values)
     if (statement === 'settle') await failpoints.pass('mid-settle')

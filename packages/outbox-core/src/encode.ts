@@ -4,7 +4,6 @@ import { isUuid, uuidv7 } from './uuid.ts'
 
 /** One element of the JSON array that the writer's statement turns into rows. */
 export interface MessageRow {
-  readonly n: number
   readonly id: MessageId
   readonly topic: string
   readonly type: string
@@ -25,16 +24,12 @@ const maxNameLength = 255
  *
  * @throws OutboxError `INVALID_MESSAGE` naming the field, `UNSERIALIZABLE_PAYLOAD`
  */
-export function encodeMessage(
-  message: NewMessage,
-  n: number,
-  traceHeaders: Readonly<Record<string, string>>,
-): MessageRow {
+export function encodeMessage(message: NewMessage, traceHeaders: Readonly<Record<string, string>>): MessageRow {
   const id = message.id ?? uuidv7()
-  if (!isUuid(id)) throw invalid('id', id, 'a lower-case UUID such as crypto.randomUUID() gives')
+  if (message.id !== undefined && !isUuid(id))
+    throw invalid('id', id, 'a lower-case UUID such as crypto.randomUUID() gives')
   const headers = { ...traceHeaders, ...checkedHeaders(message.headers, id) }
   return {
-    n,
     id,
     topic: checkedName('topic', message.topic),
     type: checkedName('type', message.type),

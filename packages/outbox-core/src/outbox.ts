@@ -64,7 +64,7 @@ export function createOutbox<const C extends Catalog = Catalog>(options: OutboxO
     const rows: MessageRow[] = []
     for (const message of messages) {
       const payload = catalog === undefined ? message.payload : await validatePayload(catalog, message)
-      rows.push(encodeMessage({ ...message, payload }, rows.length, trace))
+      rows.push(encodeMessage({ ...message, payload }, trace))
     }
     refuseDuplicateIds(rows)
     return rows

@@ -50,6 +50,21 @@ describe('the functions that add', () => {
     expect(await stored()).toEqual([{ topic: 'orders', payload: '{"a":1}', headers: { h: 'v' } }])
   })
 
+  it('keep the order of the array, and need no numbering by the caller', async () => {
+    const topics = Array.from({ length: 1_000 }, (_, n) => `topic-${String((n * 7) % 1_000)}`)
+    const messages = topics.map((topic) => ({
+      id: crypto.randomUUID(),
+      topic,
+      type: 't',
+      payload: '1',
+      content_type: 'application/json',
+    }))
+
+    await pool.query(`select "Odd ""schema""".add_messages($1)`, [JSON.stringify(messages)])
+
+    expect((await stored()).map((row) => row.topic)).toEqual(topics)
+  })
+
   it('leave a relay alone that is awake or whose lease has ended', async () => {
     await pool.query(`insert into "Odd ""schema""".relays (id, name, lease_until) values
       ('00000000-0000-7000-8000-000000000001', 'awake', now() + interval '1 minute'),

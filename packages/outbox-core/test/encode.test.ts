@@ -5,17 +5,20 @@ import { quoteIdentifier, schemaOption } from '../src/postgres/index.ts'
 
 describe('encoding', () => {
   it('a user header wins over the trace context of the same name', () => {
-    const row = encodeMessage({ topic: 't', type: 'x', payload: 1, headers: { traceparent: 'mine' } }, 0, {
-      traceparent: 'theirs',
-      tracestate: 's',
-    })
+    const row = encodeMessage(
+      { topic: 't', type: 'x', payload: 1, headers: { traceparent: 'mine' } },
+      {
+        traceparent: 'theirs',
+        tracestate: 's',
+      },
+    )
 
     expect(row.headers).toEqual({ traceparent: 'mine', tracestate: 's' })
   })
 
   it('a string payload is JSON unless the content type says otherwise', () => {
-    expect(encodeMessage({ topic: 't', type: 'x', payload: 'a' }, 0, {}).payload).toBe('"a"')
-    expect(encodeMessage({ topic: 't', type: 'x', payload: 'a', contentType: 'text/plain' }, 0, {}).payload).toBe('a')
+    expect(encodeMessage({ topic: 't', type: 'x', payload: 'a' }, {}).payload).toBe('"a"')
+    expect(encodeMessage({ topic: 't', type: 'x', payload: 'a', contentType: 'text/plain' }, {}).payload).toBe('a')
   })
 
   it.each([

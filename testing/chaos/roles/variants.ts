@@ -75,11 +75,13 @@ export function poolVariant(pool: RelayPool, variant: Variant): RelayPool {
   return {
     connect: async () => {
       const client = await pool.connect()
-      const query: RelayClient['query'] = async (text, values) => {
-        if (!isZombie || !isFailure(text)) return client.query(rewrite(text), values)
+      const query: RelayClient['query'] = async (statement, values) => {
+        if (typeof statement !== 'string')
+          return client.query({ name: statement.name, text: rewrite(statement.text) }, values)
+        if (!isZombie || !isFailure(statement)) return client.query(rewrite(statement), values)
         // As if it had been on its way when the relay lost its session: it reaches the server all the same.
         const late = await pool.connect()
-        return late.query(rewrite(text), values).finally(() => late.release())
+        return late.query(rewrite(statement), values).finally(() => late.release())
       }
       return new Proxy(client, {
         get: (target, name) => {

@@ -37,9 +37,11 @@ export function writerStatements(schema: string): WriterStatements {
       insert into ${s}.scheduled_messages (id, available_at, topic, type, ordering_key, payload, payload_binary, content_type, headers)
       select m.id, coalesce(m.available_at, clock_timestamp() + m.delay_ms * interval '1 millisecond'),
         m.topic, m.type, m.ordering_key, m.payload, decode(m.payload_base64, 'base64'), m.content_type, m.headers
-      from jsonb_to_recordset($1::text::jsonb) as m (
-        n integer, id uuid, topic text, type text, ordering_key text, payload text, payload_base64 text, content_type text, headers json,
-        available_at timestamptz, delay_ms double precision)
+      from rows from (json_to_recordset($1::text::json) as (
+        id uuid, topic text, type text, ordering_key text, payload text, payload_base64 text, content_type text, headers json,
+        available_at timestamptz, delay_ms double precision
+      )) with ordinality as m (
+        id, topic, type, ordering_key, payload, payload_base64, content_type, headers, available_at, delay_ms, n)
       order by m.n`,
 
     // $1 uuid. Walks the table: cancelling is rare and an index for it would tax every scheduled message.

@@ -10,6 +10,8 @@ interface Result {
 export interface Connection {
   readonly pid: number
   query(text: string, values?: unknown[]): Promise<Result>
+  /** As `query`, but parsed and planned once under this name. Needs a session connection. */
+  queryPrepared(name: string, text: string, values: unknown[]): Promise<Result>
   /** Runs a statement that must see the newest row versions, whatever isolation the role defaults to. */
   queryReadCommitted(text: string, values: unknown[]): Promise<Result>
   onNotification(listener: (channel: string, payload: string) => void): void
@@ -83,7 +85,7 @@ function createConnection(client: RelayClient, pid: number, clock: Clock, lost: 
     last = turn.catch(() => {}) // Whoever asked hears of it; the next one in line must not.
     return turn
   }
-  const bounded = async (text: string, values?: unknown[]): Promise<Result> => {
+  const bounded = async (text: Parameters<RelayClient['query']>[0], values?: unknown[]): Promise<Result> => {
     const cancel = clock.after(statementTimeoutMs, () =>
       lost(new Error(`the database did not answer for ${String(statementTimeoutMs)} ms`)),
     )
@@ -96,6 +98,7 @@ function createConnection(client: RelayClient, pid: number, clock: Clock, lost: 
   return {
     pid,
     query: (text, values) => inTurn(() => bounded(text, values)),
+    queryPrepared: (name, text, values) => inTurn(() => bounded({ name, text }, values)),
     queryReadCommitted: (text, values) => inTurn(() => readCommitted(bounded, text, values)),
     onNotification: (listener) => {
       client.on('notification', ({ channel, payload }) => listener(channel, payload ?? ''))

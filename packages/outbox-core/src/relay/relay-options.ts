@@ -12,7 +12,10 @@ export interface RelayPool {
 
 /** The part of a `pg` pool client that is used. */
 export interface RelayClient {
-  query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[]; rowCount?: number | null }>
+  query(
+    statement: string | { readonly name: string; readonly text: string },
+    values?: unknown[],
+  ): Promise<{ rows: Record<string, unknown>[]; rowCount?: number | null }>
   on(
     event: 'notification',
     listener: (message: { readonly channel: string; readonly payload?: string | undefined }) => void,
@@ -72,7 +75,7 @@ export interface RelayOptions {
   readonly afterDeadLetter?: 'hold' | 'skip' | ((topic: string) => 'hold' | 'skip')
   /** Wake by LISTEN/NOTIFY as well as by polling. Needs a session connection (no transaction-mode pooler). @defaultValue true */
   readonly doorbell?: boolean
-  /** Tell other relays at once when this process dies, by a session advisory lock. Needs a session connection. @defaultValue true */
+  /** Tell other relays at once when this process dies, by a session advisory lock. Needs a session connection, and with `doorbell` lets the relay prepare statements on it. @defaultValue true */
   readonly presence?: boolean
   /**
    * Wait for the server's disk on the relay's own commits. False loses, in a server crash, only the note that a message was

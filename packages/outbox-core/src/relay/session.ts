@@ -12,7 +12,7 @@ import { createFloor } from './floor.ts'
 import { Lanes } from './lanes.ts'
 import { Membership } from './membership.ts'
 import { ReadLoop } from './read-loop.ts'
-import { Reader, type ReaderParts } from './reader.ts'
+import { prepareReader, Reader, type ReaderParts } from './reader.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
 import { Schedule } from './schedule.ts'
 import { Settler } from './settle.ts'
@@ -20,6 +20,11 @@ import { createTrial } from './trial.ts'
 
 /** A session that lived this long without a failure was a good one, in milliseconds. */
 const provenAfterMs = 5_000
+
+/** Nobody who goes through a transaction-mode pooler may have either of them. */
+function isSession({ presence, doorbell }: ResolvedRelayOptions): boolean {
+  return presence && doorbell
+}
 
 /** Why a session ended before it was stopped. */
 export class SessionLost extends Error {
@@ -72,6 +77,7 @@ export class Session {
     try {
       const statements = relayStatements(options.schema, options.durableSettles)
       const sequence = await checkSchema(connections.reader, statements, options.schema)
+      if (isSession(options)) await prepareReader(connections.reader)
       session = new Session(options, connections, statements, sequence)
       if (formerId !== null) await session.#membership.remove(formerId)
       await session.#membership.join()
@@ -243,6 +249,7 @@ export class Session {
     return new Reader({
       ...this.#memory(),
       connection: reader,
+      isSession: isSession(this.#options),
       statements,
       barrierStatement: statements.barrier(sequence),
       ownPids: [reader.pid, settler.pid, control.pid],

@@ -59,10 +59,10 @@ describe('a sleeping relay', () => {
     await createOutbox().add(writer, aMessage()) // Nobody sleeps yet, so this transaction will not ring.
     const pool = bench.database.pool()
     pool.on('connect', (client) => {
-      const query = client.query.bind(client) as (text: string, values: unknown[]) => Promise<unknown>
-      client.query = (async (text: string, values: unknown[]) => {
+      const query = client.query.bind(client) as (text: unknown, values: unknown[]) => Promise<unknown>
+      client.query = (async (text: unknown, values: unknown[]) => {
         const answer = await query(text, values)
-        if (text.includes('.doorbell (relay, asleep)') && values[1] === true) await writer.query('commit')
+        if (String(text).includes('.doorbell (relay, asleep)') && values[1] === true) await writer.query('commit')
         return answer
       }) as never
     })
@@ -121,8 +121,8 @@ describe('a sleeping relay', () => {
     pool.on('connect', (client) => {
       const query = client.query.bind(client) as (...values: unknown[]) => unknown
       // As through a transaction-mode pooler: LISTEN is accepted and never heard of again.
-      client.query = ((text: string, values: unknown) =>
-        query(text.startsWith('listen') ? 'select 1' : text, values)) as never
+      client.query = ((text: unknown, values: unknown) =>
+        query(String(text).startsWith('listen') ? 'select 1' : text, values)) as never
     })
     const started = bench.relay({ pool, pollIntervalMs: 100 })
     started.relay.start()

@@ -1,0 +1,65 @@
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { createOutbox, createRelay, migrate, type RelayOptions } from '../src/index.ts'
+import { relayStatements } from '../src/postgres/relay-statements.ts'
+import { prepareReader } from '../src/relay/reader.ts'
+import { createMemoryBroker } from '../src/testing/index.ts'
+
+let database: TestDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  pool = database.pool()
+  await migrate(pool)
+})
+beforeEach(() => pool.query('truncate malote.messages'))
+afterAll(() => database.drop())
+
+/** The names of the prepared statements that a relay sends while it publishes one message. */
+async function namesSent(options: Partial<RelayOptions>): Promise<Set<string>> {
+  const names = new Set<string>()
+  const recording = database.pool()
+  recording.on('connect', (client) => {
+    const query = client.query.bind(client) as (...values: unknown[]) => unknown
+    client.query = ((...values: unknown[]) => {
+      if (typeof values[0] === 'object') names.add((values[0] as { name: string }).name)
+      return query(...values)
+    }) as never
+  })
+  const client = await pool.connect()
+  await client.query('begin')
+  await createOutbox().add(client, { topic: 'orders', type: 't', payload: 1 })
+  await client.query('commit')
+  client.release()
+  const report = await createRelay({ pool: recording, publisher: createMemoryBroker(), ...options }).runOnce()
+  expect(report.published).toBe(1)
+  return names
+}
+
+describe('the read that is planned once', () => {
+  it('uses the primary key although it was planned while the table was empty', async () => {
+    await pool.query('vacuum analyze malote.messages')
+    const client = await database.client()
+    await prepareReader({ query: (text: string) => client.query(text) } as never)
+    await client.query('set plan_cache_mode = force_generic_plan')
+    await client.query(`prepare read as ${relayStatements('malote', false).read}`)
+
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(
+      `explain (costs off) execute read ('{0,1}', '{0,0}', '{16,16}', '{1000,1000}', '{}', '{}')`,
+    )
+
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+    expect(plan).toContain('Index Scan using messages_pkey')
+    expect(plan).not.toContain('Seq Scan')
+  })
+
+  it('is prepared on a session connection', async () => {
+    expect([...(await namesSent({}))].sort()).toEqual(['malote barrier', 'malote read'])
+  })
+
+  it('is not prepared through a transaction-mode pooler', async () => {
+    expect(await namesSent({ doorbell: false, presence: false })).toEqual(new Set())
+  })
+})
