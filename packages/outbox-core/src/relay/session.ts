@@ -21,11 +21,6 @@ import { createTrial } from './trial.ts'
 /** A session that lived this long without a failure was a good one, in milliseconds. */
 const provenAfterMs = 5_000
 
-/** Nobody who goes through a transaction-mode pooler may have either of them. */
-function isSession({ presence, doorbell }: ResolvedRelayOptions): boolean {
-  return presence && doorbell
-}
-
 /** Why a session ended before it was stopped. */
 export class SessionLost extends Error {
   readonly reason: 'lease-expired' | 'fenced' | 'connection-lost'
@@ -60,6 +55,8 @@ export class Session {
   #isOver = false
   #hasFailed = false
   #hasSettled = false
+  /** The doorbell was heard on connections that may keep state: no pooler stands in between. */
+  #isSession = false
   readonly #openedAtMs: number
 
   /**
@@ -77,7 +74,6 @@ export class Session {
     try {
       const statements = relayStatements(options.schema, options.durableSettles)
       const sequence = await checkSchema(connections.reader, statements, options.schema)
-      if (isSession(options)) await prepareReader(connections.reader)
       session = new Session(options, connections, statements, sequence)
       if (formerId !== null) await session.#membership.remove(formerId)
       await session.#membership.join()
@@ -104,7 +100,7 @@ export class Session {
     const control = { ...common, connection: connections.control, statements: membershipStatements(schema) }
     const { name, leaseMs, presence, pollIntervalMs, rescanIntervalMs } = options
     this.#membership = new Membership({ ...control, name, leaseMs, presence })
-    this.#doorbell = new Doorbell({ ...control, onRing: (reason) => this.#rung(reason) })
+    this.#doorbell = new Doorbell({ ...control, other: connections.reader, onRing: (reason) => this.#rung(reason) })
     this.#settler = this.#createSettler(statements)
     this.#reader = this.#createReader(statements, sequence)
     this.#dispatcher = new Dispatcher({
@@ -215,7 +211,12 @@ export class Session {
   }
 
   async #listen(): Promise<void> {
-    if (await this.#doorbell.listen()) return
+    if (await this.#doorbell.listen()) {
+      if (!this.#options.presence) return
+      await prepareReader(this.#connections.reader)
+      this.#isSession = true
+      return
+    }
     const reason = 'LISTEN is accepted but nothing is heard: a transaction-mode pooler? Polling only'
     this.#options.report({ type: 'doorbell.unavailable', reason })
   }
@@ -249,7 +250,7 @@ export class Session {
     return new Reader({
       ...this.#memory(),
       connection: reader,
-      isSession: isSession(this.#options),
+      isSession: () => this.#isSession,
       statements,
       barrierStatement: statements.barrier(sequence),
       ownPids: [reader.pid, settler.pid, control.pid],

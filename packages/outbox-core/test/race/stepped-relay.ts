@@ -120,7 +120,7 @@ class Stepped implements SteppedRelay {
           return result
         },
       },
-      isSession: false,
+      isSession: () => false,
       statements: this.#statements,
       barrierStatement: this.#statements.barrier('malote.messages_seq_seq'),
       ownPids: [reader.pid, settler.pid, control.pid],
