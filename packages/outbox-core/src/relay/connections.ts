@@ -66,6 +66,21 @@ export async function openConnections(
   }
 }
 
+/**
+ * Whether each connection is a session of its own, as it is without a pooler in transaction mode. Such a pooler gives every
+ * statement whichever session is free: asked at the same time, and more than once, the three show it.
+ */
+export async function areSessions({ reader, settler, control }: Connections): Promise<boolean> {
+  const all = [reader, settler, control]
+  if (new Set(all.map(({ pid }) => pid)).size < all.length) return false
+  for (let round = 0; round < 3; round++) {
+    const asked = all.map((connection) => connection.query('select pg_backend_pid() as pid, pg_sleep(0.005)'))
+    const pids = (await Promise.all(asked)).map(({ rows }) => Number(rows[0]?.['pid']))
+    if (all.some(({ pid }, at) => pid !== pids[at])) return false
+  }
+  return true
+}
+
 const guarded = new WeakSet<RelayPool>()
 
 /**

@@ -10,11 +10,11 @@ import { companyOf } from './suspicion.ts'
 
 export interface ReaderParts {
   readonly connection: Connection
-  /** Whether the connection is known to be a session of our own: statements may be planned once. See `prepareReader`. */
-  readonly isSession: () => boolean
+  /** The connections are known to be sessions of our own: statements may be planned once. See `prepareReader`. */
+  readonly isSession: boolean
   readonly statements: RelayStatements
   readonly barrierStatement: string
-  /** The relay's own backends: their deletes take the writers' lock too. */
+  /** The relay's own backends, whose deletes take the writers' lock too. Counted as nobody's only while `isSession` says so. */
   readonly ownPids: readonly number[]
   readonly channel: string
   readonly floor: Floor
@@ -87,9 +87,10 @@ export class Reader {
   /** Looks who may still commit an older message. */
   async barrier(): Promise<void> {
     const { connection, isSession, barrierStatement, ownPids, floor } = this.#parts
-    const { rows } = isSession()
+    // Behind a pooler a backend that was ours may run a writer's transaction now: nobody is left out then.
+    const { rows } = isSession
       ? await connection.queryPrepared('malote barrier', barrierStatement, [ownPids])
-      : await connection.query(barrierStatement, [ownPids])
+      : await connection.query(barrierStatement, [[]])
     floor.noteBarrier({ drawn: Number(rows[0]?.['drawn']), holders: rows[0]?.['holders'] as string[] })
   }
 
@@ -166,7 +167,7 @@ export class Reader {
     ]
     // Planning takes twice as long as reading a few messages.
     const { rows } =
-      isSession() && buffer.count <= maxKnownPrepared && blocked.length === 0
+      isSession && buffer.count <= maxKnownPrepared && blocked.length === 0
         ? await connection.queryPrepared('malote read', statements.read, values)
         : await connection.query(statements.read, values)
     return rows

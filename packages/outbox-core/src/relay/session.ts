@@ -1,18 +1,18 @@
 import { membershipStatements } from '../postgres/membership-statements.ts'
-import { relayStatements, type RelayStatements } from '../postgres/relay-statements.ts'
+import type { RelayStatements } from '../postgres/relay-statements.ts'
 import { uuidv7 } from '../uuid.ts'
 import { Blocks } from './blocks.ts'
 import { type BufferedMessage, createBuffer } from './buffer.ts'
-import { checkSchema } from './check-schema.ts'
 import { type Connections, openConnections } from './connections.ts'
 import { ControlLoop } from './control-loop.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Doorbell } from './doorbell.ts'
+import { type DatabaseFacts, examine } from './examine.ts'
 import { createFloor } from './floor.ts'
 import { Lanes } from './lanes.ts'
 import { Membership } from './membership.ts'
 import { ReadLoop } from './read-loop.ts'
-import { prepareReader, Reader, type ReaderParts } from './reader.ts'
+import { Reader, type ReaderParts } from './reader.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
 import { Schedule } from './schedule.ts'
 import { Settler } from './settle.ts'
@@ -52,11 +52,10 @@ export class Session {
   readonly #readLoop: ReadLoop
   readonly #control: ControlLoop
   readonly #lost = Promise.withResolvers<never>()
+  readonly #isSession: boolean
   #isOver = false
   #hasFailed = false
   #hasSettled = false
-  /** The doorbell was heard on connections that may keep state: no pooler stands in between. */
-  #isSession = false
   readonly #openedAtMs: number
 
   /**
@@ -72,9 +71,7 @@ export class Session {
       session?.fail('connection-lost', error)
     })
     try {
-      const statements = relayStatements(options.schema, options.durableSettles)
-      const sequence = await checkSchema(connections.reader, statements, options.schema)
-      session = new Session(options, connections, statements, sequence)
+      session = new Session(options, connections, await examine(connections, options))
       if (formerId !== null) await session.#membership.remove(formerId)
       await session.#membership.join()
       if (early.length > 0) throw early[0]
@@ -85,12 +82,8 @@ export class Session {
     }
   }
 
-  private constructor(
-    options: ResolvedRelayOptions,
-    connections: Connections,
-    statements: RelayStatements,
-    sequence: string,
-  ) {
+  private constructor(options: ResolvedRelayOptions, connections: Connections, facts: DatabaseFacts) {
+    const { statements } = facts
     this.#options = options
     this.#connections = connections
     this.#openedAtMs = options.clock.monotonicMs()
@@ -98,11 +91,12 @@ export class Session {
     const { clock, report, schema } = options
     const common = { relayId: this.relayId, channel: schema, clock, lanes: this.#lanes }
     const control = { ...common, connection: connections.control, statements: membershipStatements(schema) }
-    const { name, leaseMs, presence, pollIntervalMs, rescanIntervalMs } = options
-    this.#membership = new Membership({ ...control, name, leaseMs, presence })
+    const { name, leaseMs, pollIntervalMs, rescanIntervalMs } = options
+    this.#isSession = facts.isSession
+    this.#membership = new Membership({ ...control, name, leaseMs, presence: options.presence && facts.isSession })
     this.#doorbell = new Doorbell({ ...control, other: connections.reader, onRing: (reason) => this.#rung(reason) })
     this.#settler = this.#createSettler(statements)
-    this.#reader = this.#createReader(statements, sequence)
+    this.#reader = this.#createReader(facts)
     this.#dispatcher = new Dispatcher({
       ...this.#memory(),
       options,
@@ -211,13 +205,10 @@ export class Session {
   }
 
   async #listen(): Promise<void> {
-    if (await this.#doorbell.listen()) {
-      if (!this.#options.presence) return
-      await prepareReader(this.#connections.reader)
-      this.#isSession = true
-      return
-    }
-    const reason = 'LISTEN is accepted but nothing is heard: a transaction-mode pooler? Polling only'
+    if (this.#isSession && (await this.#doorbell.listen())) return
+    const reason = this.#isSession
+      ? 'LISTEN is accepted but nothing is heard: polling only'
+      : 'the connections share backends with others, as through a transaction-mode pooler: polling only, and a dead relay is replaced after its lease'
     this.#options.report({ type: 'doorbell.unavailable', reason })
   }
 
@@ -245,12 +236,12 @@ export class Session {
     }
   }
 
-  #createReader(statements: RelayStatements, sequence: string): Reader {
+  #createReader({ statements, sequence, isSession }: DatabaseFacts): Reader {
     const { reader, settler, control } = this.#connections
     return new Reader({
       ...this.#memory(),
       connection: reader,
-      isSession: () => this.#isSession,
+      isSession,
       statements,
       barrierStatement: statements.barrier(sequence),
       ownPids: [reader.pid, settler.pid, control.pid],

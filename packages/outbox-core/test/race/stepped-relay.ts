@@ -4,7 +4,7 @@ import { membershipStatements } from '../../src/postgres/membership-statements.t
 import { relayStatements } from '../../src/postgres/relay-statements.ts'
 import { Blocks } from '../../src/relay/blocks.ts'
 import { type Buffer as MessageBuffer, createBuffer } from '../../src/relay/buffer.ts'
-import { type Connections, openConnections } from '../../src/relay/connections.ts'
+import { type Connection, type Connections, openConnections } from '../../src/relay/connections.ts'
 import { createFloor, type Floor } from '../../src/relay/floor.ts'
 import { Lanes } from '../../src/relay/lanes.ts'
 import { Membership } from '../../src/relay/membership.ts'
@@ -110,17 +110,15 @@ class Stepped implements SteppedRelay {
   #createReader({ maxMessages = 5_000 }: SteppedRelayOptions): Reader {
     const { reader, settler, control } = this.connections
     const { floor, lanes, blocks, buffer, schedule } = this
+    const gated: Connection['query'] = async (text, values) => {
+      await this.#gate('before', text)
+      const result = await reader.query(text, values)
+      await this.#gate('after', text)
+      return result
+    }
     return new Reader({
-      connection: {
-        ...reader,
-        query: async (text, values) => {
-          await this.#gate('before', text)
-          const result = await reader.query(text, values)
-          await this.#gate('after', text)
-          return result
-        },
-      },
-      isSession: () => false,
+      connection: { ...reader, query: gated, queryPrepared: (_name, text, values) => gated(text, values) },
+      isSession: true,
       statements: this.#statements,
       barrierStatement: this.#statements.barrier('malote.messages_seq_seq'),
       ownPids: [reader.pid, settler.pid, control.pid],

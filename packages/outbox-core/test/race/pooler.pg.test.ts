@@ -1,0 +1,143 @@
+import { type PooledUrl, startPgbouncer } from '@malote/testing/services/pgbouncer'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createOutbox } from '../../src/index.ts'
+import { createMemoryBroker, eventually } from '../../src/testing/index.ts'
+import { aMessage, createRelayBench, type RelayBench } from '../relay-bench.ts'
+
+/** Null where there is none and none can be installed: the tests are then listed as not run. */
+const pooler: PooledUrl | null = await startPgbouncer(inject('postgresUrl')).catch((error: unknown) => {
+  if (process.env['CI'] === 'true') throw error
+  console.warn(`tests through a pooler are not run: ${String(error)}`)
+  return null
+})
+let bench: RelayBench
+const pools: pg.Pool[] = []
+
+beforeAll(async () => {
+  bench = await createRelayBench(inject('postgresUrl'))
+})
+afterEach(async () => {
+  await bench.reset()
+  await Promise.all(pools.splice(0).map((pool) => pool.end()))
+})
+afterAll(async () => {
+  await pooler?.close()
+  await bench.database.drop()
+})
+
+function throughPooler(): pg.Pool {
+  const { port } = new URL((pooler as PooledUrl).url)
+  const pool = new pg.Pool({ connectionString: Object.assign(new URL(bench.database.url), { port }).toString() })
+  pool.on('error', () => {}) // The pooler ends sessions when it stops.
+  pools.push(pool)
+  return pool
+}
+
+/** Adds messages of five keys, each key numbered from 0, through the pooler as well. */
+async function addNumbered(count: number): Promise<void> {
+  const client = await throughPooler().connect()
+  for (let n = 0; n < count; n++) {
+    await client.query('begin')
+    await createOutbox().add(client, aMessage({ orderingKey: `k${String(n % 5)}`, payload: Math.floor(n / 5) }))
+    await client.query('commit')
+  }
+  client.release()
+}
+
+/** The backends that answered when connections of the pool asked for theirs. */
+function rememberBackends(pool: pg.Pool): ReadonlySet<number> {
+  const pids = new Set<number>()
+  pool.on('connect', (client) => {
+    const query = client.query.bind(client) as (...values: unknown[]) => Promise<pg.QueryResult>
+    client.query = (async (...values: unknown[]) => {
+      const result = await query(...values)
+      if (String(values[0]).includes('pg_backend_pid')) pids.add(Number(result.rows[0]?.pid))
+      return result
+    }) as never
+  })
+  return pids
+}
+
+/** Begins a transaction again and again until it is on one of the backends. */
+async function beginOn(client: pg.PoolClient, pids: ReadonlySet<number>): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    await client.query('begin')
+    const { rows } = await client.query('select pg_backend_pid() as pid')
+    if (pids.has(Number(rows[0].pid))) return
+    await client.query('rollback')
+  }
+  throw new Error('the pooler never gave a backend that the relay had')
+}
+
+describe.skipIf(pooler === null)('through a pooler in transaction mode', () => {
+  it('two relays without doorbell and presence publish everything once, each key in order', async () => {
+    const broker = createMemoryBroker()
+    const options = { doorbell: false, presence: false, pollIntervalMs: 20, leaseMs: 3_000, publisher: broker }
+    const relays = [1, 2].map(() => bench.relay({ ...options, pool: throughPooler() }))
+    for (const { relay } of relays) relay.start()
+    await Promise.all(relays.map(({ observer }) => observer.waitFor('lanes.acquired')))
+
+    await addNumbered(200)
+    await eventually(async () => expect(await bench.count('messages')).toBe(0), { patienceMs: 20_000 })
+
+    const numbersOf = (key: string): number[] =>
+      broker.accepted.filter(({ orderingKey }) => orderingKey === key).map(({ body }) => Number(body))
+    for (const key of ['k0', 'k1', 'k2', 'k3', 'k4'])
+      expect(numbersOf(key)).toEqual(Array.from({ length: 40 }, (_, n) => n))
+  })
+
+  it('the floor waits for a writer on a backend that the relay had before', async () => {
+    const pool = throughPooler()
+    const had = rememberBackends(pool)
+    const options = { doorbell: false, presence: false, pollIntervalMs: 20, rescanIntervalMs: 200 }
+    const { relay, broker, observer } = bench.relay({ ...options, pool })
+    relay.start()
+    await observer.waitFor('lanes.acquired')
+    const writer = await throughPooler().connect()
+    await beginOn(writer, had)
+    await createOutbox().add(writer, aMessage())
+    for (let received = 1; received <= 10; received++) {
+      await bench.add(aMessage())
+      await broker.received(received)
+    }
+
+    await writer.query('commit')
+    writer.release()
+
+    expect(await broker.received(11)).toHaveLength(11)
+    expect(observer.of('rescan.found-missed')).toEqual([]) // Not the net: the floor.
+  })
+
+  it('a relay that gave no notice is replaced when its lease runs out', async () => {
+    const options = { doorbell: false, presence: false, pollIntervalMs: 20, leaseMs: 1_000 }
+    await bench.pool.query(
+      `insert into malote.relays (id, name, lease_until) values (gen_random_uuid(), 'gone', clock_timestamp() + interval '1 s')`,
+    )
+    await bench.pool.query('update malote.lanes set owner = (select id from malote.relays)')
+    await bench.add(aMessage({ orderingKey: 'k' }))
+    const { relay, broker } = bench.relay({ ...options, pool: throughPooler() })
+    relay.start()
+
+    expect(await broker.received(1)).toHaveLength(1)
+    expect(await bench.count('relays')).toBe(1)
+  })
+
+  it('a relay that was not told finds the doorbell dead, polls, and leaves no setting behind', async () => {
+    const { relay, broker, observer } = bench.relay({ pool: throughPooler(), pollIntervalMs: 20 })
+    relay.start()
+    await observer.waitFor('doorbell.unavailable')
+
+    await addNumbered(10)
+    await broker.received(10)
+
+    const shared = throughPooler()
+    const settings = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const { rows } = await shared.query(`select current_setting('enable_seqscan') as seqscan, pg_sleep(0.05)`)
+        return rows[0].seqscan as string
+      }),
+    )
+    expect(new Set(settings)).toEqual(new Set(['on']))
+  })
+})

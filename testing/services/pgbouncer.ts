@@ -1,0 +1,68 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { canInstallDebianPackages, installDebianPackage } from './debian-package.ts'
+import { freePort } from './free-port.ts'
+import { serverUser } from './server-user.ts'
+
+export interface PooledUrl {
+  /** The same database by way of the pooler. */
+  readonly url: string
+  close(): Promise<void>
+}
+
+/**
+ * A PgBouncer in transaction mode before a PostgreSQL: an installed one, else Debian's (as root).
+ *
+ * @throws Error that says what to install when there is none
+ */
+export async function startPgbouncer(databaseUrl: string): Promise<PooledUrl> {
+  provideServer()
+  const target = new URL(databaseUrl)
+  const port = await freePort()
+  const folder = mkdtempSync(join(tmpdir(), 'malote-pgbouncer-'))
+  chmodSync(folder, 0o755) // As root, it runs as somebody else and must get through to its settings.
+  const file = join(folder, 'pgbouncer.ini')
+  writeFileSync(file, settings(target, port))
+  const server = spawn('pgbouncer', [file], { ...serverUser(), cwd: tmpdir(), stdio: ['ignore', 'ignore', 'pipe'] })
+  const exited = once(server, 'exit')
+  const ready = new Promise<'ready'>((resolve) => {
+    createInterface({ input: server.stderr }).on('line', (line) => {
+      if (line.includes('process up')) resolve('ready')
+    })
+  })
+  const first = await Promise.race([ready, exited, once(server, 'error')])
+  if (first !== 'ready') throw new Error(`pgbouncer ended before it was ready: ${String(first)}`)
+  return {
+    url: Object.assign(new URL(databaseUrl), { port: String(port) }).toString(),
+    close: async () => {
+      server.kill('SIGINT')
+      await exited
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Few server connections, so that clients really share them. */
+function settings(target: URL, port: number): string {
+  return `[databases]
+* = host=${target.hostname} port=${target.port} user=${target.username}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${String(port)}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 4
+ignore_startup_parameters = extra_float_digits
+`
+}
+
+function provideServer(): void {
+  if (spawnSync('pgbouncer', ['--version']).status === 0) return
+  if (!canInstallDebianPackages()) throw new Error('tests through a pooler cannot run: install pgbouncer')
+  installDebianPackage('pgbouncer')
+}
