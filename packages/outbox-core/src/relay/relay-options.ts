@@ -75,7 +75,7 @@ export interface RelayOptions {
   readonly afterDeadLetter?: 'hold' | 'skip' | ((topic: string) => 'hold' | 'skip')
   /** Wake by LISTEN/NOTIFY as well as by polling. Needs a session connection (no transaction-mode pooler). @defaultValue true */
   readonly doorbell?: boolean
-  /** Tell other relays at once when this process dies, by a session advisory lock. Needs a session connection, and with `doorbell` lets the relay prepare statements on it. @defaultValue true */
+  /** Tell other relays at once when this process dies, by a session advisory lock. Needs a session connection. Turn it off, and `doorbell` too, behind a transaction-mode pooler. @defaultValue true */
   readonly presence?: boolean
   /**
    * Wait for the server's disk on the relay's own commits. False loses, in a server crash, only the note that a message was
