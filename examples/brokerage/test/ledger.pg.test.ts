@@ -1,7 +1,13 @@
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { InsufficientBalance, type LedgerAccount, lockAccount, transfer } from '../src/balances/ledger.ts'
+import {
+  InsufficientBalance,
+  type LedgerAccount,
+  lockAccount,
+  type Transfer,
+  transfer,
+} from '../src/balances/ledger.ts'
 import { createDatabase, createPool, type Database, type Tx } from '../src/database/database.ts'
 import { migrateAll } from '../src/database/migrate.ts'
 import { openAccounts, seedAccounts } from '../src/demo/accounts.ts'
@@ -52,7 +58,7 @@ describe('the ledger', () => {
     const before = await balance('cash')
 
     await inTransaction((tx) =>
-      transfer(tx, { from: cash, to: reserved, amountCentavos: 150, reason: 'reservation', orderId: orderId(1) }),
+      transfer(tx, [{ from: cash, to: reserved, amountCentavos: 150, reason: 'reservation', orderId: orderId(1) }]),
     )
 
     expect([await balance('cash'), await balance('cash_reserved')]).toEqual([before - 150, 150])
@@ -60,7 +66,7 @@ describe('the ledger', () => {
 
   it('refuses to take more than there is, and posts nothing', async () => {
     const attempt = inTransaction((tx) =>
-      transfer(tx, { from: reserved, to: cash, amountCentavos: 151, reason: 'compensation', orderId: orderId(1) }),
+      transfer(tx, [{ from: reserved, to: cash, amountCentavos: 151, reason: 'compensation', orderId: orderId(1) }]),
     )
 
     await expect(attempt).rejects.toBeInstanceOf(InsufficientBalance)
@@ -69,7 +75,9 @@ describe('the ledger', () => {
 
   it('refuses to close an order twice, whatever the code above it does', async () => {
     const close = (reason: 'settlement' | 'compensation') =>
-      inTransaction((tx) => transfer(tx, { from: cash, to: reserved, amountCentavos: 1, reason, orderId: orderId(2) }))
+      inTransaction((tx) =>
+        transfer(tx, [{ from: cash, to: reserved, amountCentavos: 1, reason, orderId: orderId(2) }]),
+      )
     await close('settlement')
 
     await expect(close('settlement')).rejects.toMatchObject({ constraint: 'order_is_closed_once' })
@@ -114,13 +122,14 @@ describe('the ledger', () => {
     const spend = (n: number) =>
       inTransaction(async (tx) => {
         await lockAccount(tx, poor)
-        await transfer(tx, {
+        const spent: Transfer = {
           from: { accountId: poor, kind: 'cash', asset: 'BRL' },
           to: { accountId: poor, kind: 'cash_reserved', asset: 'BRL' },
           amountCentavos: 3_000,
           reason: 'reservation',
           orderId: orderId(100 + n),
-        })
+        }
+        await transfer(tx, [spent])
       })
 
     const results = await Promise.allSettled(Array.from({ length: 8 }, (_, n) => spend(n)))

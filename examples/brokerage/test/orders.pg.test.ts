@@ -8,7 +8,7 @@ import { closeOrder } from '../src/balances/close-order.ts'
 import { createDatabase, createPool, type Database } from '../src/database/database.ts'
 import { migrateAll } from '../src/database/migrate.ts'
 import { openAccounts } from '../src/demo/accounts.ts'
-import { createAppliedOnce } from '../src/messaging/applied-once.ts'
+import { createApplyOnce } from '../src/messaging/apply-once.ts'
 import { cancelOrder } from '../src/orders/cancel-order.ts'
 import { executeOrder } from '../src/orders/execute-order.ts'
 import { findOrder } from '../src/orders/order-store.ts'
@@ -87,8 +87,8 @@ const change = (before: Record<string, number>, after: Record<string, number>) =
 
 const answers = (execute: Exchange['execute'], withdraw: Exchange['withdraw'] = execute) => ({ execute, withdraw })
 const executing = (exchange: Exchange, giveUpAfter = 3) =>
-  executeOrder({ db, exchange, giveUpAfter, appliedOnce: createAppliedOnce(db, createInbox(), 'order-consumer') })
-const closing = () => closeOrder(createAppliedOnce(db, createInbox(), 'balance-consumer'))
+  executeOrder({ db, exchange, giveUpAfter, applyOnce: createApplyOnce(db, createInbox(), 'order-consumer') })
+const closing = () => closeOrder(createApplyOnce(db, createInbox(), 'balance-consumer'))
 
 async function execute(order: Order, exchange: Exchange): Promise<void> {
   await executing(exchange)(delivery(await messageOf(order, 'order-queue')))

@@ -9,6 +9,8 @@
 export { createInbox } from './inbox.ts'
 export type { BatchMessage, BatchResult, Inbox, InboxMessage, InboxOptions, InboxResult } from './inbox.ts'
 
+export { createBatchHandler } from './batch-handler.ts'
+export type { BatchHandlerOptions } from './batch-handler.ts'
 export { createVersionGuard } from './version-guard.ts'
 export type { EntityVersion, VersionGuard } from './version-guard.ts'
 export { createKafkaPositions } from './kafka-positions.ts'

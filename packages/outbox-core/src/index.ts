@@ -26,6 +26,9 @@ export type {
   ReceivedMessage,
 } from './consumer.ts'
 
+export { inBatches } from './in-batches.ts'
+export type { InBatchesOptions } from './in-batches.ts'
+
 // Relaying
 export { createRelay } from './relay/relay.ts'
 export type { Relay, RelayReport } from './relay/relay.ts'

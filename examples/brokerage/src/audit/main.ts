@@ -5,5 +5,5 @@ import { recordEvent } from './record-event.ts'
 await runConsumer({
   name: 'audit',
   topic: topics.audit,
-  createHandler: (_db, appliedOnce) => recordEvent(appliedOnce),
+  createHandler: (_db, applyOnce) => recordEvent(applyOnce),
 })

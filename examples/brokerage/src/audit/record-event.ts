@@ -1,16 +1,17 @@
-import type { Delivery } from '@malote/outbox-core'
-import type { AppliedOnce } from '../messaging/applied-once.ts'
+import type { DeliveryHandler } from '@malote/outbox-core'
+import type { Insertable } from 'kysely'
+import type { Tables } from '../database/database.ts'
+import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { orderEvent } from '../orders/order-events.ts'
 
 /** Keeps every event of every order, whatever its type: an auditor wants the ones nobody thought of too. */
-export function recordEvent(appliedOnce: AppliedOnce): (delivery: Delivery) => Promise<void> {
-  return async ({ message }) => {
+export function recordEvent(applyOnce: ApplyOnce): DeliveryHandler {
+  const record = applyOnce<Insertable<Tables['audit_entries']>>(async (tx, entries) => {
+    await tx.insertInto('audit_entries').values(entries).execute()
+  })
+  return async (delivery) => {
+    const { message } = delivery
     const { orderId } = orderEvent.parse(message.json())
-    await appliedOnce(message, async (tx) => {
-      await tx
-        .insertInto('audit_entries')
-        .values({ order_id: orderId, event: message.type, happened_at: message.createdAt })
-        .execute()
-    })
+    await record(delivery, { order_id: orderId, event: message.type, happened_at: message.createdAt })
   }
 }

@@ -1,27 +1,41 @@
-import { type Delivery, UnknownTypeError } from '@malote/outbox-core'
-import type { AppliedOnce } from '../messaging/applied-once.ts'
-import { announce, orderEvent } from '../orders/order-events.ts'
+import { type DeliveryHandler, UnknownTypeError } from '@malote/outbox-core'
+import type { ApplyOnce } from '../messaging/apply-once.ts'
+import { announce, orderEvent, type OrderEvent } from '../orders/order-events.ts'
 import { mustAdvance } from '../orders/order-store.ts'
-import { lockAccount } from './ledger.ts'
-import { compensate, settle } from './movements.ts'
+import { lockAccounts, transfer } from './ledger.ts'
+import { compensation, settlement } from './movements.ts'
+
+interface Ending {
+  readonly order: OrderEvent
+  readonly isFilled: boolean
+}
 
 /** Handles `order.filled` (settlement) and `order.rejected` (compensation): ledger, order, inbox and next messages in one commit. */
-export function closeOrder(appliedOnce: AppliedOnce): (delivery: Delivery) => Promise<void> {
-  return async ({ message }) => {
-    const { type } = message
+export function closeOrder(applyOnce: ApplyOnce): DeliveryHandler {
+  const close = applyOnce<Ending>(async (tx, endings) => {
+    await lockAccounts(
+      tx,
+      endings.map(({ order }) => order.accountId),
+    )
+    await transfer(
+      tx,
+      endings.map(({ order, isFilled }) => (isFilled ? settlement(order) : compensation(order))),
+    )
+    await mustAdvance(
+      tx,
+      endings.map(({ order, isFilled }) => ({ orderId: order.orderId, to: isFilled ? 'settled' : 'compensated' })),
+    )
+    await announce(
+      tx,
+      endings.map(({ order, isFilled }) =>
+        isFilled ? { type: 'order.settled', order } : { type: 'order.compensated', order, reason: order.reason },
+      ),
+    )
+  })
+  return async (delivery) => {
+    const { type } = delivery.message
     if (type !== 'order.filled' && type !== 'order.rejected') throw new UnknownTypeError(type)
-    const order = orderEvent.parse(message.json())
-    await appliedOnce(message, async (tx) => {
-      await lockAccount(tx, order.accountId)
-      if (type === 'order.filled') {
-        await settle(tx, order)
-        await mustAdvance(tx, order.orderId, 'settled')
-        await announce(tx, 'order.settled', order)
-      } else {
-        await compensate(tx, order)
-        await mustAdvance(tx, order.orderId, 'compensated')
-        await announce(tx, 'order.compensated', order, order.reason)
-      }
-    })
+    const order = orderEvent.parse(delivery.message.json())
+    await close(delivery, { order, isFilled: type === 'order.filled' })
   }
 }

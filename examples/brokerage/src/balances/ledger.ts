@@ -23,10 +23,17 @@ export class InsufficientBalance extends Error {
 }
 
 /**
- * Takes the account's row lock until the transaction ends. Everything that moves an account's money or adds messages under
+ * Takes the accounts' row locks until the transaction ends. Everything that moves an account's money or adds messages under
  * its key does this first: the outbox keeps the order in which messages of one key are added, and this lock makes
- * that the order of commits.
+ * that the order of commits. Always in one sequence, so that two batches cannot wait for each other.
  */
+export async function lockAccounts(tx: Tx, accountIds: readonly string[]): Promise<void> {
+  await sql`select from accounts where account_id = any(${accountIds}::text[]) order by account_id for no key update`.execute(
+    tx,
+  )
+}
+
+/** `lockAccounts` for one. @returns what the account is allowed */
 export async function lockAccount(tx: Tx, accountId: string): Promise<{ orderLimitCentavos: Centavos }> {
   const account = await tx
     .selectFrom('accounts')
@@ -38,43 +45,56 @@ export async function lockAccount(tx: Tx, accountId: string): Promise<{ orderLim
 }
 
 /**
- * Posts one transaction of two entries. The account must be locked (`lockAccount`).
+ * Posts transactions of two entries each, all or none. The accounts must be locked (`lockAccounts`).
  *
- * @throws InsufficientBalance when `from` would fall below zero
+ * One statement: an entry never exists without its counterpart, and a hundred transfers cost little more than one.
+ *
+ * @throws InsufficientBalance when one of the `from` would fall below zero
  */
-export async function transfer(tx: Tx, { from, to, amountCentavos, reason, orderId }: Transfer): Promise<void> {
-  if (from.kind !== 'opening' && (await balanceOf(tx, from)) < amountCentavos)
-    throw new InsufficientBalance(`account ${from.accountId} has too little ${from.kind} in ${from.asset}`)
-  await tx
-    .insertInto('ledger_accounts')
-    .values([ledgerRow(from), ledgerRow(to)])
-    .onConflict((conflict) => conflict.doNothing())
-    .execute()
-  // One statement, so that an entry never exists without its counterpart.
-  await sql`
-    with posted as (
-      insert into ledger_transactions (order_id, reason) values (${orderId}, ${reason}) returning transaction_id
+export async function transfer(tx: Tx, transfers: readonly Transfer[]): Promise<void> {
+  const column = <Value>(of: (transfer: Transfer) => Value): Value[] => transfers.map(of)
+  const { rows } = await sql<{ account_id: string; kind: LedgerKind; asset: string }>`
+    with moved as materialized (
+      select gen_random_uuid() as transaction_id, given.*
+      from unnest(
+        ${column(({ orderId }) => orderId)}::uuid[], ${column(({ reason }) => reason)}::text[],
+        ${column(({ amountCentavos }) => amountCentavos)}::bigint[],
+        ${column(({ from }) => from.accountId)}::text[], ${column(({ from }) => from.kind)}::text[],
+        ${column(({ from }) => from.asset)}::text[],
+        ${column(({ to }) => to.accountId)}::text[], ${column(({ to }) => to.kind)}::text[],
+        ${column(({ to }) => to.asset)}::text[]
+      ) as given (order_id, reason, amount, from_account, from_kind, from_asset, to_account, to_kind, to_asset)
+    ),
+    short as materialized (
+      select from_account as account_id, from_kind as kind, from_asset as asset
+      from moved
+      left join ledger_accounts on (account_id, kind, asset) = (from_account, from_kind, from_asset)
+      where from_kind <> 'opening'
+      group by from_account, from_kind, from_asset, balance_centavos
+      having coalesce(balance_centavos, 0) < sum(amount)
+    ),
+    entries as materialized (
+      select transaction_id, side.* from moved
+      cross join lateral (values
+        (from_account, from_kind, from_asset, -amount),
+        (to_account, to_kind, to_asset, amount)
+      ) as side (account_id, kind, asset, amount)
+      where not exists (select from short)
+    ),
+    opened as (
+      insert into ledger_accounts (account_id, kind, asset) select distinct account_id, kind, asset from entries
+      on conflict do nothing
+    ),
+    posted as (
+      insert into ledger_transactions (transaction_id, order_id, reason) select transaction_id, order_id, reason from moved
+      where not exists (select from short)
+    ),
+    written as (
+      insert into ledger_entries (transaction_id, account_id, kind, asset, amount_centavos)
+      select transaction_id, account_id, kind, asset, amount from entries
     )
-    insert into ledger_entries (transaction_id, account_id, kind, asset, amount_centavos)
-    select posted.transaction_id, entry.account_id, entry.kind, entry.asset, entry.amount
-    from posted
-    cross join (values
-      (${from.accountId}, ${from.kind}, ${from.asset}, ${-amountCentavos}::bigint),
-      (${to.accountId}, ${to.kind}, ${to.asset}, ${amountCentavos}::bigint)
-    ) as entry (account_id, kind, asset, amount)`.execute(tx)
-}
-
-async function balanceOf(tx: Tx, { accountId, kind, asset }: LedgerAccount): Promise<Centavos> {
-  const row = await tx
-    .selectFrom('ledger_accounts')
-    .select('balance_centavos')
-    .where('account_id', '=', accountId)
-    .where('kind', '=', kind)
-    .where('asset', '=', asset)
-    .executeTakeFirst()
-  return row?.balance_centavos ?? 0
-}
-
-function ledgerRow({ accountId, kind, asset }: LedgerAccount): { account_id: string; kind: LedgerKind; asset: string } {
-  return { account_id: accountId, kind, asset }
+    select account_id, kind, asset from short`.execute(tx)
+  const [first] = rows
+  if (first !== undefined)
+    throw new InsufficientBalance(`account ${first.account_id} has too little ${first.kind} in ${first.asset}`)
 }

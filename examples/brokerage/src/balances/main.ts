@@ -5,5 +5,5 @@ import { closeOrder } from './close-order.ts'
 await runConsumer({
   name: 'balance-consumer',
   topic: topics.balances,
-  createHandler: (_db, appliedOnce) => closeOrder(appliedOnce),
+  createHandler: (_db, applyOnce) => closeOrder(applyOnce),
 })

@@ -1,6 +1,5 @@
-import type { Tx } from '../database/database.ts'
 import type { Order } from '../orders/order.ts'
-import { type LedgerAccount, transfer } from './ledger.ts'
+import type { LedgerAccount, Transfer } from './ledger.ts'
 
 /** The three pockets an order moves its amount between. */
 interface Pockets {
@@ -21,22 +20,22 @@ function pocketsOf({ accountId, asset, side }: Order): Pockets {
     : { free: holding('holding'), reserved: holding('holding_reserved'), gained: cash('cash') }
 }
 
-/** Sets aside what the order may cost. @throws InsufficientBalance */
-export async function reserve(tx: Tx, order: Order): Promise<void> {
+/** Sets aside what the order may cost. */
+export function reservation(order: Order): Transfer {
   const { free, reserved } = pocketsOf(order)
-  await transfer(tx, { ...amountOf(order), from: free, to: reserved, reason: 'reservation' })
+  return { ...amountOf(order), from: free, to: reserved, reason: 'reservation' }
 }
 
 /** The exchange filled the order: what was reserved becomes what was bought (or sold for). */
-export async function settle(tx: Tx, order: Order): Promise<void> {
+export function settlement(order: Order): Transfer {
   const { reserved, gained } = pocketsOf(order)
-  await transfer(tx, { ...amountOf(order), from: reserved, to: gained, reason: 'settlement' })
+  return { ...amountOf(order), from: reserved, to: gained, reason: 'settlement' }
 }
 
 /** The order will never fill: what was reserved is free again. */
-export async function compensate(tx: Tx, order: Order): Promise<void> {
+export function compensation(order: Order): Transfer {
   const { free, reserved } = pocketsOf(order)
-  await transfer(tx, { ...amountOf(order), from: reserved, to: free, reason: 'compensation' })
+  return { ...amountOf(order), from: reserved, to: free, reason: 'compensation' }
 }
 
 function amountOf({ orderId, amountCentavos }: Order): { orderId: string; amountCentavos: number } {

@@ -1,6 +1,6 @@
 import { hashToken } from '../api/bearer.ts'
 import { listedAssets } from '../b3/behaviour.ts'
-import { transfer } from '../balances/ledger.ts'
+import { type Transfer, transfer } from '../balances/ledger.ts'
 import type { Database, Tx } from '../database/database.ts'
 import type { Centavos } from '../money.ts'
 
@@ -62,11 +62,12 @@ async function insertAccount(
 
 async function deposit(tx: Tx, accountId: string, asset: string, amountCentavos: Centavos): Promise<void> {
   if (amountCentavos === 0) return
-  await transfer(tx, {
+  const opening: Transfer = {
     from: { accountId: houseId, kind: 'opening', asset: 'BRL' },
     to: { accountId, kind: asset === 'BRL' ? 'cash' : 'holding', asset },
     amountCentavos,
     reason: 'opening',
     orderId: null,
-  })
+  }
+  await transfer(tx, [opening])
 }

@@ -4,14 +4,14 @@ import { createDatabase, createPool, type Database } from '../database/database.
 import type { Topic } from '../orders/order-events.ts'
 import { report, runRole } from '../process/run-role.ts'
 import { setting } from '../process/settings.ts'
-import { type AppliedOnce, createAppliedOnce } from './applied-once.ts'
+import { type ApplyOnce, createApplyOnce } from './apply-once.ts'
 import { connectBroker } from './broker.ts'
 
 export interface ConsumerRole {
   /** Name of the consumer, and its scope in the inbox. Never change it: the inbox would forget what was applied. */
   readonly name: string
   readonly topic: Topic
-  readonly createHandler: (db: Database, appliedOnce: AppliedOnce) => DeliveryHandler
+  readonly createHandler: (db: Database, applyOnce: ApplyOnce) => DeliveryHandler
 }
 
 /** Runs a process that consumes one topic into one handler. */
@@ -21,7 +21,9 @@ export function runConsumer({ name, topic, createHandler }: ConsumerRole): Promi
     const db = createDatabase(pool)
     const broker = await connectBroker()
     const consumer = broker.createConsumer(topic, {
-      handler: createHandler(db, createAppliedOnce(db, createInbox(), name)),
+      handler: createHandler(db, createApplyOnce(db, createInbox(), name)),
+      // What batches are made of. Messages of one account are never among them twice.
+      concurrency: 100,
       // An exchange may be away for hours; its orders wait for it and are not thrown away.
       maxAttempts: 1_000,
       backoff: exponentialBackoff({ baseMs: 100, maxMs: 2_000 }),

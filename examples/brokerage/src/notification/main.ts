@@ -5,5 +5,5 @@ import { notifyCustomer } from './notify-customer.ts'
 await runConsumer({
   name: 'notification',
   topic: topics.notifications,
-  createHandler: (_db, appliedOnce) => notifyCustomer(appliedOnce),
+  createHandler: (_db, applyOnce) => notifyCustomer(applyOnce),
 })

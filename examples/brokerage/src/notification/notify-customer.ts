@@ -1,5 +1,7 @@
-import { type Delivery, UnknownTypeError } from '@malote/outbox-core'
-import type { AppliedOnce } from '../messaging/applied-once.ts'
+import { type DeliveryHandler, UnknownTypeError } from '@malote/outbox-core'
+import type { Insertable } from 'kysely'
+import type { Tables } from '../database/database.ts'
+import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { formatBrl } from '../money.ts'
 import { orderEvent, type OrderEvent } from '../orders/order-events.ts'
 
@@ -10,17 +12,15 @@ const texts: Readonly<Record<string, (order: OrderEvent) => string>> = {
 }
 
 /** Tells the customer how an order ended. The "e-mail" is a row, so a message applied twice would be a second e-mail. */
-export function notifyCustomer(appliedOnce: AppliedOnce): (delivery: Delivery) => Promise<void> {
-  return async ({ message }) => {
-    const text = texts[message.type]
-    if (text === undefined) throw new UnknownTypeError(message.type)
-    const order = orderEvent.parse(message.json())
-    await appliedOnce(message, async (tx) => {
-      await tx
-        .insertInto('notifications')
-        .values({ account_id: order.accountId, order_id: order.orderId, text: text(order) })
-        .execute()
-    })
+export function notifyCustomer(applyOnce: ApplyOnce): DeliveryHandler {
+  const send = applyOnce<Insertable<Tables['notifications']>>(async (tx, notifications) => {
+    await tx.insertInto('notifications').values(notifications).execute()
+  })
+  return async (delivery) => {
+    const text = texts[delivery.message.type]
+    if (text === undefined) throw new UnknownTypeError(delivery.message.type)
+    const order = orderEvent.parse(delivery.message.json())
+    await send(delivery, { account_id: order.accountId, order_id: order.orderId, text: text(order) })
   }
 }
 

@@ -1,5 +1,5 @@
-import { lockAccount } from '../balances/ledger.ts'
-import { compensate } from '../balances/movements.ts'
+import { lockAccount, transfer } from '../balances/ledger.ts'
+import { compensation } from '../balances/movements.ts'
 import type { Tx } from '../database/database.ts'
 import { announce } from './order-events.ts'
 import { advance, findOrder, type StoredOrder } from './order-store.ts'
@@ -19,9 +19,10 @@ export async function cancelOrder(tx: Tx, accountId: string, orderId: string): P
   await lockAccount(tx, accountId)
   const found = await findOrder(tx, orderId)
   if (found === undefined || found.accountId !== accountId) return { outcome: 'not-found' }
-  if (await advance(tx, orderId, 'cancelled')) {
-    await compensate(tx, found)
-    await announce(tx, 'order.cancelled', found)
+  const moved = await advance(tx, [{ orderId, to: 'cancelled' }])
+  if (moved.has(orderId)) {
+    await transfer(tx, [compensation(found)])
+    await announce(tx, [{ type: 'order.cancelled', order: found }])
   }
   const order = (await findOrder(tx, orderId)) ?? found
   return { outcome: order.status === 'cancelled' ? 'cancelled' : 'too-late', order }

@@ -7,6 +7,6 @@ import { topics } from './order-events.ts'
 await runConsumer({
   name: 'order-consumer',
   topic: topics.orders,
-  createHandler: (db, appliedOnce) =>
-    executeOrder({ db, appliedOnce, exchange: createExchangeClient(setting('B3_URL')), giveUpAfter: 4 }),
+  createHandler: (db, applyOnce) =>
+    executeOrder({ db, applyOnce, exchange: createExchangeClient(setting('B3_URL')), giveUpAfter: 4 }),
 })

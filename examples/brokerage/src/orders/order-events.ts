@@ -68,26 +68,29 @@ export function isOrdered(topic: Topic): boolean {
 
 const outbox: Outbox<typeof catalog> = createOutbox({ catalog })
 
+/** Something that happened to an order. */
+export interface Announcement {
+  readonly type: OrderEventType
+  readonly order: Order
+  readonly reason?: string | null
+}
+
 /**
- * Adds the event's messages to the caller's transaction: they leave if it commits and never existed if it does not.
- * The account must be locked (`lockAccount`), which makes the order of its messages the order of its commits.
+ * Adds the events' messages to the caller's transaction: they leave if it commits and never existed if it does not.
+ * The accounts must be locked (`lockAccounts`), which makes the order of their messages the order of their commits.
  */
-export async function announce(
-  tx: Tx,
-  type: OrderEventType,
-  order: Order,
-  reason: string | null = null,
-): Promise<void> {
+export async function announce(tx: Tx, events: readonly Announcement[]): Promise<void> {
+  await outbox.addAll(tx, events.flatMap(messagesOf))
+}
+
+function messagesOf({ type, order, reason = null }: Announcement): MessageOf<typeof catalog>[] {
   const payload: OrderEvent = { ...orderFields(order), reason }
-  await outbox.addAll(
-    tx,
-    listeners[type].map((topic): MessageOf<typeof catalog> => ({
-      topic,
-      type,
-      payload,
-      ...(isOrdered(topic) ? { orderingKey: order.accountId } : {}),
-    })),
-  )
+  return listeners[type].map((topic) => ({
+    topic,
+    type,
+    payload,
+    ...(isOrdered(topic) ? { orderingKey: order.accountId } : {}),
+  }))
 }
 
 function orderFields({ orderId, accountId, asset, side, amountCentavos }: Order): Order {

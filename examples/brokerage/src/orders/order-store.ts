@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import type { Database, Tables, Tx } from '../database/database.ts'
 import { type Order, type OrderStatus, statesBefore } from './order.ts'
 
@@ -23,39 +23,52 @@ export async function insertOrder(tx: Tx, order: Order): Promise<void> {
     .execute()
 }
 
-/**
- * Moves an order to `to`, if it is in a state from which it may go there.
- *
- * @returns whether it moved; false leaves the row as it was
- */
-export async function advance(
-  db: Database | Tx,
-  orderId: string,
-  to: OrderStatus,
-  reason: string | null = null,
-): Promise<boolean> {
-  const result = await db
-    .updateTable('orders')
-    .set((expression) => ({
-      status: to,
-      updated_at: expression.fn<Date>('clock_timestamp'),
-      ...(reason === null ? {} : { reason }),
-    }))
-    .where('order_id', '=', orderId)
-    .where('status', 'in', statesBefore(to))
-    .executeTakeFirst()
-  return result.numUpdatedRows > 0n
+/** Where an order is to go, and why if it needs a reason. */
+export interface Step {
+  readonly orderId: string
+  readonly to: OrderStatus
+  readonly reason?: string | null
 }
 
-/** As `advance`, where anything else means that a promise was broken. @throws Error, so that the transaction is rolled back */
-export async function mustAdvance(
-  tx: Tx,
-  orderId: string,
-  to: OrderStatus,
-  reason: string | null = null,
-): Promise<void> {
-  if (!(await advance(tx, orderId, to, reason)))
-    throw new Error(`order ${orderId} cannot become ${to} from the state it is in`)
+/**
+ * Moves orders on, each if it is in a state from which it may go where it is to go.
+ *
+ * @returns the orders that moved; the rows of the others are as they were
+ */
+export async function advance(db: Database | Tx, steps: readonly Step[]): Promise<ReadonlySet<string>> {
+  const transitions = steps.flatMap(({ to }) => statesBefore(to).map((from) => ({ from, to })))
+  const { rows } = await sql<{ order_id: string }>`
+    with step as (
+      select * from unnest(
+        ${steps.map(({ orderId }) => orderId)}::uuid[], ${steps.map(({ to }) => to)}::text[],
+        ${steps.map(({ reason }) => reason ?? null)}::text[]
+      ) as given (order_id, status, reason)
+    ),
+    locked as materialized (
+      -- In one sequence, so that two batches cannot wait for each other.
+      select order_id from orders where order_id in (select order_id from step) order by order_id for no key update
+    )
+    update orders
+    set status = step.status, reason = coalesce(step.reason, orders.reason), updated_at = clock_timestamp()
+    from step, locked
+    where orders.order_id = step.order_id and orders.order_id = locked.order_id
+      and (orders.status, step.status) in (
+        select * from unnest(${transitions.map(({ from }) => from)}::text[], ${transitions.map(({ to }) => to)}::text[]))
+    returning orders.order_id`.execute(db)
+  return new Set(rows.map((row) => row.order_id))
+}
+
+/** As `advance`, where an order that stays where it is means that a promise was broken. @throws Error, so that the transaction is rolled back */
+export async function mustAdvance(tx: Tx, steps: readonly Step[]): Promise<void> {
+  const moved = await advance(tx, steps)
+  const stuck = steps.find(({ orderId }) => !moved.has(orderId))
+  if (stuck !== undefined) throw new Error(`order ${stuck.orderId} cannot become ${stuck.to} from the state it is in`)
+}
+
+/** @returns the status of each order that exists */
+export async function statusesOf(db: Database, orderIds: readonly string[]): Promise<ReadonlyMap<string, OrderStatus>> {
+  const rows = await db.selectFrom('orders').select(['order_id', 'status']).where('order_id', 'in', orderIds).execute()
+  return new Map(rows.map((row) => [row.order_id, row.status]))
 }
 
 export async function findOrder(db: Database | Tx, orderId: string): Promise<StoredOrder | undefined> {

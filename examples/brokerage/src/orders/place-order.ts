@@ -1,6 +1,6 @@
 import { uuidv7 } from '@malote/outbox-core'
-import { InsufficientBalance, lockAccount } from '../balances/ledger.ts'
-import { reserve } from '../balances/movements.ts'
+import { InsufficientBalance, lockAccount, transfer } from '../balances/ledger.ts'
+import { reservation } from '../balances/movements.ts'
 import type { Tx } from '../database/database.ts'
 import type { Centavos } from '../money.ts'
 import { antifraud } from './antifraud.ts'
@@ -31,13 +31,13 @@ export async function placeOrder(tx: Tx, accountId: string, request: OrderReques
     return { outcome: 'refused', code: 'ANTIFRAUD_REFUSED' }
   const order: Order = { orderId: uuidv7(), accountId, ...request }
   try {
-    await reserve(tx, order)
+    await transfer(tx, [reservation(order)])
   } catch (error) {
     // Thrown before anything was written, so the transaction is still good for the record of the refusal.
     if (error instanceof InsufficientBalance) return { outcome: 'refused', code: 'INSUFFICIENT_BALANCE' }
     throw error
   }
   await insertOrder(tx, order)
-  await announce(tx, 'order.accepted', order)
+  await announce(tx, [{ type: 'order.accepted', order }])
   return { outcome: 'accepted', order }
 }

@@ -1,37 +1,56 @@
-import { type Delivery, UnknownTypeError } from '@malote/outbox-core'
-import type { AppliedOnce } from '../messaging/applied-once.ts'
+import { type DeliveryHandler, UnknownTypeError } from '@malote/outbox-core'
+import type { Insertable } from 'kysely'
+import type { Tables } from '../database/database.ts'
+import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { orderEvent, type OrderEvent } from '../orders/order-events.ts'
 
-/** Adds a finished order to its asset's totals. Adding is not repeatable: without the inbox a redelivery would count twice. */
-export function countOrder(appliedOnce: AppliedOnce): (delivery: Delivery) => Promise<void> {
-  return async ({ message }) => {
-    const { type } = message
+type Counts = Insertable<Tables['asset_reports']>
+
+/** Adds finished orders to their assets' totals. Adding is not repeatable: without the inbox a redelivery would count twice. */
+export function countOrder(applyOnce: ApplyOnce): DeliveryHandler {
+  const add = applyOnce<Counts>(async (tx, counts) => {
+    await tx
+      .insertInto('asset_reports')
+      .values(totals(counts))
+      .onConflict((conflict) =>
+        conflict.column('asset').doUpdateSet((row) => ({
+          orders_settled: row('asset_reports.orders_settled', '+', row.ref('excluded.orders_settled')),
+          orders_undone: row('asset_reports.orders_undone', '+', row.ref('excluded.orders_undone')),
+          bought_centavos: row('asset_reports.bought_centavos', '+', row.ref('excluded.bought_centavos')),
+          sold_centavos: row('asset_reports.sold_centavos', '+', row.ref('excluded.sold_centavos')),
+        })),
+      )
+      .execute()
+  })
+  return async (delivery) => {
+    const { type } = delivery.message
     if (type !== 'order.settled' && type !== 'order.compensated' && type !== 'order.cancelled')
       throw new UnknownTypeError(type)
-    const order = orderEvent.parse(message.json())
-    await appliedOnce(message, async (tx) => {
-      const counted = countsOf(order, type === 'order.settled')
-      await tx
-        .insertInto('asset_reports')
-        .values({ asset: order.asset, ...counted })
-        .onConflict((conflict) =>
-          conflict.column('asset').doUpdateSet((row) => ({
-            orders_settled: row('asset_reports.orders_settled', '+', counted.orders_settled),
-            orders_undone: row('asset_reports.orders_undone', '+', counted.orders_undone),
-            bought_centavos: row('asset_reports.bought_centavos', '+', counted.bought_centavos),
-            sold_centavos: row('asset_reports.sold_centavos', '+', counted.sold_centavos),
-          })),
-        )
-        .execute()
-    })
+    await add(delivery, countsOf(orderEvent.parse(delivery.message.json()), type === 'order.settled'))
   }
 }
 
-function countsOf(order: OrderEvent, settled: boolean) {
+function countsOf({ asset, side, amountCentavos }: OrderEvent, settled: boolean): Counts {
   return {
+    asset,
     orders_settled: settled ? 1 : 0,
     orders_undone: settled ? 0 : 1,
-    bought_centavos: settled && order.side === 'BUY' ? order.amountCentavos : 0,
-    sold_centavos: settled && order.side === 'SELL' ? order.amountCentavos : 0,
+    bought_centavos: settled && side === 'BUY' ? amountCentavos : 0,
+    sold_centavos: settled && side === 'SELL' ? amountCentavos : 0,
   }
+}
+
+/** One row per asset, in one sequence for all, so that two batches cannot wait for each other. */
+function totals(counts: readonly Counts[]): Counts[] {
+  const sum = (all: readonly Counts[], of: (one: Counts) => number): number =>
+    all.reduce((total, one) => total + of(one), 0)
+  return [...Map.groupBy(counts, ({ asset }) => asset)]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([asset, all]) => ({
+      asset,
+      orders_settled: sum(all, (one) => one.orders_settled),
+      orders_undone: sum(all, (one) => one.orders_undone),
+      bought_centavos: sum(all, (one) => one.bought_centavos),
+      sold_centavos: sum(all, (one) => one.sold_centavos),
+    }))
 }

@@ -5,5 +5,5 @@ import { countOrder } from './count-order.ts'
 await runConsumer({
   name: 'reports',
   topic: topics.reports,
-  createHandler: (_db, appliedOnce) => countOrder(appliedOnce),
+  createHandler: (_db, applyOnce) => countOrder(applyOnce),
 })

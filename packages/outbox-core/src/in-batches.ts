@@ -1,0 +1,88 @@
+import { numberOption } from './options.ts'
+
+export interface InBatchesOptions {
+  /** Items in one call at the most. @defaultValue 100: a statement of that size is about as cheap per row as it gets */
+  readonly maxSize?: number
+  /** Calls under way at the same time. @defaultValue 1: what arrives meanwhile makes the next batch larger */
+  readonly concurrency?: number
+}
+
+interface Waiting<Item, Result> {
+  readonly item: Item
+  readonly resolve: (result: Result) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Turns work that is cheaper for many items at a time into a function of one item: calls made while `run` is busy are
+ * gathered, and the next `run` gets them together, in the order they came. Nobody waits for a batch to fill: with little to
+ * do each item runs at once and alone, under load batches grow by themselves.
+ *
+ * As a consumer's handler this gives batches on any broker. The consumer still counts attempts and acknowledges per message,
+ * and still has no two messages of one ordering key under way, so a batch holds at most one of each. Batches grow no larger than
+ * the consumer's `concurrency`.
+ *
+ * @param run - gets at least one item, and settles each of them: one outcome per item, in the order given, in the shape of
+ *   `Promise.allSettled`. When it throws, every item of the batch fails with that error.
+ * @returns resolves or rejects with the item's own outcome
+ * @throws OutboxError `INVALID_OPTION`
+ */
+export function inBatches<Item, Result = void>(
+  run: (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Result>[]>,
+  options: InBatchesOptions = {},
+): (item: Item) => Promise<Result> {
+  const maxSize = numberOption('maxSize', options.maxSize, 100, { min: 1 })
+  const concurrency = numberOption('concurrency', options.concurrency, 1, { min: 1 })
+  let waiting: Waiting<Item, Result>[] = []
+  let running = 0
+  let isStarting = false
+
+  async function runOne(batch: readonly Waiting<Item, Result>[]): Promise<void> {
+    running++
+    const outcomes = await outcomesOf(run, batch)
+    running-- // First: whoever is woken by an outcome may bring the next item.
+    batch.forEach(({ resolve, reject }, at) => {
+      const outcome = outcomes[at] as PromiseSettledResult<Result>
+      if (outcome.status === 'fulfilled') resolve(outcome.value)
+      else reject(outcome.reason)
+    })
+    startSoon()
+  }
+
+  function start(): void {
+    isStarting = false
+    while (waiting.length > 0 && running < concurrency) {
+      const batch = waiting.slice(0, maxSize)
+      waiting = waiting.slice(maxSize)
+      void runOne(batch)
+    }
+  }
+
+  /** At the end of this turn of the event loop: what arrived in the same turn belongs together. */
+  function startSoon(): void {
+    if (isStarting || waiting.length === 0 || running >= concurrency) return
+    isStarting = true
+    setImmediate(start)
+  }
+
+  return (item) =>
+    new Promise<Result>((resolve, reject) => {
+      waiting.push({ item, resolve, reject })
+      startSoon()
+    })
+}
+
+/** One outcome per item. Never rejects. */
+async function outcomesOf<Item, Result>(
+  run: (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Result>[]>,
+  batch: readonly Waiting<Item, Result>[],
+): Promise<readonly PromiseSettledResult<Result>[]> {
+  try {
+    const outcomes = await run(batch.map(({ item }) => item))
+    if (outcomes.length === batch.length) return outcomes
+    // Guessing whose is missing would acknowledge the wrong one.
+    throw new TypeError(`run gave ${String(outcomes.length)} outcomes for ${String(batch.length)} items`)
+  } catch (reason) {
+    return batch.map(() => ({ status: 'rejected', reason }))
+  }
+}
