@@ -6,7 +6,7 @@ import { createProcesses, type Processes } from '../../examples/brokerage/src/de
 import { createDatabase } from '../../examples/brokerage/src/database/database.ts'
 import { migrateAll } from '../../examples/brokerage/src/database/migrate.ts'
 import { prepareBroker } from '../../examples/brokerage/src/messaging/broker.ts'
-import type { Benchmark, Figure, Unit } from '../harness/benchmark.ts'
+import type { Benchmark, Figure, Row, Target, Unit } from '../harness/benchmark.ts'
 import { atLeast, atMost, figureRow, percentile, spreadOf } from '../harness/statistics.ts'
 
 const clients = 32
@@ -26,18 +26,50 @@ export const brokerage: Benchmark = {
   name: 'brokerage',
   question: 'How many orders a second does the whole brokerage accept and settle, everything on this machine?',
   run: async ({ scale, log }) => {
-    const processes = createProcesses()
-    try {
-      const { apiUrl, pool } = await start(processes)
-      const load = await sendOrders(apiUrl, Math.max(3_000, 10_000 * scale))
-      log(`${String(load.latenciesMs.length)} orders accepted, ${String(load.errors)} errors`)
-      const settledMs = await settlingTimes(pool)
-      await pool.end()
-      return answerOf(load, settledMs)
-    } finally {
-      await processes.stop()
+    const measuredMs = Math.max(3_000, 10_000 * scale)
+    const answers = []
+    for (const broker of brokers) {
+      const { load, settledMs } = await measure(broker.name, measuredMs)
+      log(`${broker.name}: ${String(load.latenciesMs.length)} orders accepted, ${String(load.errors)} errors`)
+      answers.push(answerOf(broker, load, settledMs))
+    }
+    return {
+      figures: Object.assign({}, ...answers.map(({ figures }) => figures)) as Record<string, Figure>,
+      rows: answers.flatMap(({ rows }) => rows),
+      runs: 1,
+      notes: [
+        `${String(clients)} clients, each with one request under way, ${String(accounts.length)} accounts. API, relay, exchange, five consumers, broker, database and this client share the cores. RabbitMQ is judged, being the broker people run on such a machine; the SQS emulator is the default of the demo.`,
+      ],
     }
   },
+}
+
+interface MeasuredBroker {
+  readonly name: string
+  /** What its figures are called after. */
+  readonly label: string
+  readonly isJudged: boolean
+}
+
+const brokers: readonly MeasuredBroker[] = [
+  { name: 'rabbitmq', label: '', isJudged: true },
+  { name: 'sqs', label: ', on SQS (emulated)', isJudged: false },
+]
+
+async function measure(
+  broker: string,
+  measuredMs: number,
+): Promise<{ readonly load: Load; readonly settledMs: readonly number[] }> {
+  const processes = createProcesses()
+  try {
+    const { apiUrl, pool } = await start(processes, broker)
+    const load = await sendOrders(apiUrl, measuredMs)
+    const settledMs = await settlingTimes(pool)
+    await pool.end()
+    return { load, settledMs }
+  } finally {
+    await processes.stop()
+  }
 }
 
 interface Load {
@@ -47,50 +79,44 @@ interface Load {
 }
 
 function answerOf(
+  { label, isJudged }: MeasuredBroker,
   { latenciesMs, seconds, errors }: Load,
   settledMs: readonly number[],
-): Awaited<ReturnType<Benchmark['run']>> {
+): { readonly figures: Readonly<Record<string, Figure>>; readonly rows: readonly Row[] } {
   const sorted = latenciesMs.toSorted((a, b) => a - b)
-  const one = (value: number, unit: Unit): Figure => ({ ...spreadOf([value]), unit })
-  const figures = {
-    'accepted orders': one(latenciesMs.length / seconds, 'orders/s'),
-    'answer p95': one(percentile(sorted, 0.95), 'ms'),
-    'answer p99': one(percentile(sorted, 0.99), 'ms'),
-    'commit to settled p50': one(percentile(settledMs, 0.5), 'ms'),
-    'commit to settled p99': one(percentile(settledMs, 0.99), 'ms'),
-    errors: one(errors, 'errors'),
-  }
+  const measured: readonly (readonly [id: string, what: string, value: number, unit: Unit, target: Target | null])[] = [
+    [
+      'accepted',
+      'accepted orders, all processes on this machine',
+      latenciesMs.length / seconds,
+      'orders/s',
+      atLeast(1_000, '/s'),
+    ],
+    ['p95', 'time to the answer, p95', percentile(sorted, 0.95), 'ms', atMost(500, ' ms')],
+    ['p99', 'time to the answer, p99', percentile(sorted, 0.99), 'ms', null],
+    ['settled-p50', 'commit of the order to its settlement, p50', percentile(settledMs, 0.5), 'ms', null],
+    ['settled', 'commit of the order to its settlement, p99', percentile(settledMs, 0.99), 'ms', atMost(2_000, ' ms')],
+    ['errors', 'answers other than 202', errors, 'errors', atMost(0, '')],
+  ]
+  const lines = measured.map(([id, what, value, unit, target]) => {
+    const figure: Figure = { ...spreadOf([value]), unit }
+    return {
+      what: `${what}${label}`,
+      figure,
+      row: figureRow(`${id}${isJudged ? '' : '-sqs'}`, `${what}${label}`, figure, isJudged ? target : null),
+    }
+  })
   return {
-    figures,
-    rows: [
-      figureRow(
-        'accepted',
-        'accepted orders, all processes on this machine',
-        figures['accepted orders'],
-        atLeast(1_000, '/s'),
-      ),
-      figureRow('p95', 'time to the answer, p95', figures['answer p95'], atMost(500, ' ms')),
-      figureRow('p99', 'time to the answer, p99', figures['answer p99'], null),
-      figureRow(
-        'settled',
-        'commit of the order to its settlement, p99',
-        figures['commit to settled p99'],
-        atMost(2_000, ' ms'),
-      ),
-      figureRow('errors', 'answers other than 202', figures.errors, atMost(0, '')),
-    ],
-    runs: 1,
-    notes: [
-      `${String(clients)} clients, each with one request under way, ${String(accounts.length)} accounts, broker: fauxqs (SQS). API, relay, exchange, five consumers, broker, database and this client share the cores.`,
-    ],
+    figures: Object.fromEntries(lines.map(({ what, figure }) => [what, figure])),
+    rows: lines.map(({ row }) => row),
   }
 }
 
-async function start(processes: Processes): Promise<{ apiUrl: string; pool: pg.Pool }> {
-  const services = await processes.startServices({ BROKER: 'sqs' })
+async function start(processes: Processes, broker: string): Promise<{ apiUrl: string; pool: pg.Pool }> {
+  const services = await processes.startServices({ BROKER: broker })
   const env = {
     DATABASE_URL: services.urls['database'] ?? '',
-    BROKER: 'sqs',
+    BROKER: broker,
     BROKER_URL: services.urls['broker'] ?? '',
     IDEMPOTENCY_PEPPER: 'a benchmark keeps no secrets',
   }

@@ -117,6 +117,32 @@ describe('the ledger', () => {
     await expect(pool.query('delete from ledger_entries')).rejects.toMatchObject({ code: '23001' })
   })
 
+  it('posts many transfers together, or none of them', async () => {
+    const rich = 'ACC-002'
+    const of = (accountId: string, amountCentavos: number, n: number): Transfer => ({
+      from: { accountId, kind: 'cash', asset: 'BRL' },
+      to: { accountId, kind: 'cash_reserved', asset: 'BRL' },
+      amountCentavos,
+      reason: 'reservation',
+      orderId: orderId(200 + n),
+    })
+    const before = await sumOf('balance_centavos', `ledger_accounts where account_id = '${rich}' and kind = 'cash'`)
+    const posted = await sumOf('1', 'ledger_transactions')
+
+    await inTransaction((tx) => transfer(tx, [of(rich, 100, 0), of(rich, 200, 1), of(accountId, 1, 2)]))
+    // Each alone is covered, both together are not.
+    const tooMuch = inTransaction((tx) =>
+      transfer(tx, [of(accountId, 1, 3), of(rich, before - 400, 4), of(rich, 200, 5)]),
+    )
+
+    await expect(tooMuch).rejects.toThrow('account ACC-002 has too little cash in BRL')
+    expect(await sumOf('1', 'ledger_transactions')).toBe(posted + 3)
+    expect(await sumOf('balance_centavos', `ledger_accounts where account_id = '${rich}' and kind = 'cash'`)).toBe(
+      before - 300,
+    )
+    expect(await sumOf('amount_centavos', 'ledger_entries')).toBe(0)
+  })
+
   it('takes each amount once when many spend at the same time', async () => {
     const poor = 'ACC-011'
     const spend = (n: number) =>

@@ -5,9 +5,10 @@ import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import type { Exchange } from '../src/b3/exchange-client.ts'
 import { closeOrder } from '../src/balances/close-order.ts'
+import { lockAccounts } from '../src/balances/ledger.ts'
 import { createDatabase, createPool, type Database } from '../src/database/database.ts'
 import { migrateAll } from '../src/database/migrate.ts'
-import { openAccounts } from '../src/demo/accounts.ts'
+import { openAccounts, type SeedAccount } from '../src/demo/accounts.ts'
 import { createApplyOnce } from '../src/messaging/apply-once.ts'
 import { cancelOrder } from '../src/orders/cancel-order.ts'
 import { executeOrder } from '../src/orders/execute-order.ts'
@@ -24,7 +25,7 @@ beforeAll(async () => {
   pool = createPool(server.url)
   db = createDatabase(pool)
   await migrateAll(pool)
-  await openAccounts(db)
+  await openAccounts(db, testAccounts)
 })
 afterAll(async () => {
   await pool.end()
@@ -32,8 +33,15 @@ afterAll(async () => {
 })
 
 /** Each test has an account of its own, so that none sees another's balance. */
-let accounts = 0
-const nextAccount = () => `ACC-${String(++accounts).padStart(3, '0')}`
+const testAccounts: readonly SeedAccount[] = Array.from({ length: 40 }, (_, n) => ({
+  accountId: `TEST-${String(n)}`,
+  token: `token-of-test-${String(n)}`,
+  cashCentavos: 1_000_000,
+  holdingCentavos: 100_000,
+  orderLimitCentavos: 100_000,
+}))
+let used = 0
+const nextAccount = () => (testAccounts[used++] as SeedAccount).accountId
 
 async function place(accountId: string, side: Side = 'BUY', amountCentavos = 1_000): Promise<Order> {
   const placement = await db
@@ -155,6 +163,55 @@ describe('an order', () => {
   })
 })
 
+describe('orders handled together', () => {
+  it('end each on its own: filled, rejected, cancelled before, and one the exchange does not answer', async () => {
+    const orders = await Promise.all(Array.from({ length: 4 }, () => place(nextAccount())))
+    const [filled, rejected, cancelled, unanswered] = orders as [Order, Order, Order, Order]
+    await cancel(cancelled)
+    const handle = executing({
+      execute: async ({ orderId }) => {
+        if (orderId === unanswered.orderId) throw new Error('no answer')
+        return orderId === filled.orderId ? { status: 'filled' } : { status: 'rejected', reason: 'DELISTED' }
+      },
+      withdraw: () => Promise.reject(new Error('not asked for')),
+    })
+    const messages = await Promise.all(orders.map((order) => messageOf(order, 'order-queue')))
+
+    const outcomes = await Promise.allSettled(messages.map((message) => handle(delivery(message))))
+    const closed = await Promise.all([filled, rejected].map((order) => messageOf(order, 'balance-queue')))
+    const close = closing()
+    await Promise.all(closed.map((message) => close(delivery(message))))
+
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected'])
+    expect(await Promise.all(orders.map(statusOf))).toEqual(['settled', 'compensated', 'cancelled', 'sent'])
+  })
+
+  it('one of them that cannot be closed fails alone', async () => {
+    const orders = await Promise.all(Array.from({ length: 3 }, () => place(nextAccount())))
+    const handle = executing(answers(async () => ({ status: 'filled' })))
+    for (const order of orders) await handle(delivery(await messageOf(order, 'order-queue')))
+    await pool.query(`update orders set status = 'rejected' where order_id = $1`, [orders[1]?.orderId])
+    const close = closing()
+    const messages = await Promise.all(orders.map((order) => messageOf(order, 'balance-queue')))
+
+    const outcomes = await Promise.allSettled(messages.map((message) => close(delivery(message))))
+
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    expect(await Promise.all(orders.map(statusOf))).toEqual(['settled', 'rejected', 'settled'])
+  })
+
+  it('of the same accounts in opposite order do not wait for each other for ever', async () => {
+    const accountsOf = [nextAccount(), nextAccount()]
+    const batch = (ids: readonly string[]) =>
+      db.transaction().execute(async (tx) => {
+        await lockAccounts(tx, ids)
+        await lockAccounts(tx, ids.toReversed())
+      })
+
+    await Promise.all(Array.from({ length: 30 }, (_, n) => batch(n % 2 === 0 ? accountsOf : accountsOf.toReversed())))
+  })
+})
+
 describe('an exchange without an answer', () => {
   const noAnswer = (): Promise<never> => Promise.reject(new Error('no answer'))
 
@@ -223,6 +280,6 @@ describe('a cancellation', () => {
   it("of somebody else's order finds nothing", async () => {
     const order = await place(nextAccount())
 
-    expect(await cancel({ ...order, accountId: 'ACC-011' })).toEqual({ outcome: 'not-found' })
+    expect(await cancel({ ...order, accountId: nextAccount() })).toEqual({ outcome: 'not-found' })
   })
 })

@@ -22,12 +22,15 @@ export interface ReceiverOptions {
 }
 
 export interface Receiver {
-  start(requests: number): void
+  /** @param maxRequests - requests under way at the same time, when the queue has that much to give */
+  start(maxRequests: number): void
   /** Gives up waiting for messages. Resolves when the last request ended. */
   stop(): Promise<void>
 }
 
 const maxMessages = 10
+/** An answer of this many says that there is more: one more request is worth its price. */
+const worthMore = 5
 /** An answer that is later than this after its waiting time will not come. */
 const overdueMs = 10_000
 
@@ -42,13 +45,16 @@ class SqsReceiver implements Receiver {
   readonly #backoff = exponentialBackoff({ baseMs: 200, maxMs: 10_000 })
   readonly #requests = new Set<Promise<unknown>>()
   #failures = 0
+  #maxLoops = 1
+  #loops = 0
 
   constructor(options: ReceiverOptions) {
     this.#options = options
   }
 
-  start(requests: number): void {
-    for (let index = 0; index < requests; index++) void this.#loop()
+  start(maxRequests: number): void {
+    this.#maxLoops = maxRequests
+    void this.#loop()
   }
 
   async stop(): Promise<void> {
@@ -56,11 +62,22 @@ class SqsReceiver implements Receiver {
     await within(1_000, Promise.allSettled(this.#requests))
   }
 
+  /**
+   * One request waits for messages; as many more as were allowed run while answers are well filled. More that wait side by
+   * side would each come back with a message or two, and be paid for as if they had brought ten.
+   */
   async #loop(): Promise<void> {
-    while (!this.#stopping.signal.aborted) await this.#once()
+    this.#loops++
+    while (!this.#stopping.signal.aborted) {
+      const isWorthMore = (await this.#once()) >= worthMore
+      if (isWorthMore && this.#loops < this.#maxLoops) void this.#loop()
+      if (!isWorthMore && this.#loops > 1) break
+    }
+    this.#loops--
   }
 
-  async #once(): Promise<void> {
+  /** @returns how many messages came */
+  async #once(): Promise<number> {
     const { clock, report } = this.#options
     const stopping = this.#stopping.signal
     const asked = Math.min(await this.#options.room(), maxMessages)
@@ -73,13 +90,14 @@ class SqsReceiver implements Receiver {
         report({ type: 'consumer.reconnected' })
       }
     } catch (error) {
-      if (stopping.aborted) return
+      if (stopping.aborted) return 0
       retryInMs = this.#backoff(++this.#failures)
       if (this.#failures === 1) report({ type: 'consumer.disconnected', error, retryInMs })
     } finally {
       this.#options.onMessages(messages, asked)
     }
     if (retryInMs > 0) await clock.sleep(retryInMs, stopping)
+    return messages.length
   }
 
   async #receive(asked: number): Promise<readonly Message[]> {

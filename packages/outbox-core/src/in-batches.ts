@@ -5,6 +5,13 @@ export interface InBatchesOptions {
   readonly maxSize?: number
   /** Calls under way at the same time. @defaultValue 1: what arrives meanwhile makes the next batch larger */
   readonly concurrency?: number
+  /**
+   * Longest wait of an item for company before a batch that is not full runs, in milliseconds. Trades latency for fewer and
+   * larger batches: worth it where work comes steadily and each call is dear.
+   *
+   * @defaultValue 0: nobody waits, batches grow while another runs
+   */
+  readonly lingerMs?: number
 }
 
 interface Waiting<Item, Result> {
@@ -33,9 +40,10 @@ export function inBatches<Item, Result = void>(
 ): (item: Item) => Promise<Result> {
   const maxSize = numberOption('maxSize', options.maxSize, 100, { min: 1 })
   const concurrency = numberOption('concurrency', options.concurrency, 1, { min: 1 })
+  const lingerMs = numberOption('lingerMs', options.lingerMs, 0, { min: 0, max: 60_000, integer: false })
   let waiting: Waiting<Item, Result>[] = []
   let running = 0
-  let isStarting = false
+  let cancelStart: (() => void) | null = null
 
   async function runOne(batch: readonly Waiting<Item, Result>[]): Promise<void> {
     running++
@@ -50,7 +58,7 @@ export function inBatches<Item, Result = void>(
   }
 
   function start(): void {
-    isStarting = false
+    cancelStart = null
     while (waiting.length > 0 && running < concurrency) {
       const batch = waiting.slice(0, maxSize)
       waiting = waiting.slice(maxSize)
@@ -58,11 +66,12 @@ export function inBatches<Item, Result = void>(
     }
   }
 
-  /** At the end of this turn of the event loop: what arrived in the same turn belongs together. */
   function startSoon(): void {
-    if (isStarting || waiting.length === 0 || running >= concurrency) return
-    isStarting = true
-    setImmediate(start)
+    if (waiting.length === 0 || running >= concurrency) return
+    const isFull = waiting.length >= maxSize
+    if (cancelStart !== null && !isFull) return
+    cancelStart?.()
+    cancelStart = isFull || lingerMs === 0 ? nextTurn(start) : after(lingerMs, start)
   }
 
   return (item) =>
@@ -70,6 +79,17 @@ export function inBatches<Item, Result = void>(
       waiting.push({ item, resolve, reject })
       startSoon()
     })
+}
+
+/** At the end of this turn of the event loop: what arrived in the same turn belongs together. */
+function nextTurn(work: () => void): () => void {
+  const immediate = setImmediate(work)
+  return () => clearImmediate(immediate)
+}
+
+function after(ms: number, work: () => void): () => void {
+  const timer = setTimeout(work, ms)
+  return () => clearTimeout(timer)
 }
 
 /** One outcome per item. Never rejects. */

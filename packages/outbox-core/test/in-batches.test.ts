@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { inBatches } from '../src/in-batches.ts'
 
 const fulfilled = <Value>(value: Value): PromiseFulfilledResult<Value> => ({ status: 'fulfilled', value })
@@ -75,6 +75,26 @@ describe('a function in batches', () => {
     expect(seen()).toEqual([[1, 2], [3, 4], [5]])
   })
 
+  it('with a linger waits for company, and no longer than it takes to be full', async () => {
+    const { batches, run, seen } = gate()
+    const apply = inBatches(run, { maxSize: 3, lingerMs: 20 })
+    const patient = inBatches(run, { maxSize: 2, lingerMs: 60_000 })
+
+    const together = [apply(1)]
+    await nextTurn()
+    together.push(apply(2))
+    await vi.waitUntil(() => batches.length === 1)
+    const full = [patient(3), patient(4)]
+    await vi.waitUntil(() => batches.length === 2)
+    for (const { end } of batches) end()
+
+    expect(await Promise.all([...together, ...full])).toEqual([10, 20, 30, 40])
+    expect(seen()).toEqual([
+      [1, 2],
+      [3, 4],
+    ])
+  })
+
   it('gives each item its own outcome', async () => {
     const apply = inBatches(async (items: readonly number[]) =>
       items.map((item): PromiseSettledResult<number> =>
@@ -115,7 +135,7 @@ describe('a function in batches', () => {
     ])
   })
 
-  it.each([{ maxSize: 0 }, { maxSize: 1.5 }, { concurrency: 0 }])('refuses %j', (options) => {
-    expect(() => inBatches(() => Promise.resolve([]), options)).toThrow(/option "(maxSize|concurrency)"/)
+  it.each([{ maxSize: 0 }, { maxSize: 1.5 }, { concurrency: 0 }, { lingerMs: -1 }])('refuses %j', (options) => {
+    expect(() => inBatches(() => Promise.resolve([]), options)).toThrow(/option "(maxSize|concurrency|lingerMs)"/)
   })
 })

@@ -2,6 +2,7 @@ import { type ColumnType, type Generated, Kysely, PostgresDialect, type Transact
 import pg from 'pg'
 import type { Centavos } from '../money.ts'
 import type { OrderStatus, Side } from '../orders/order.ts'
+import { PreparingClient } from './preparing-client.ts'
 
 /** The tables of `migrations/`, as Kysely sees them. */
 export interface Tables {
@@ -78,6 +79,7 @@ export function createPool(url: string, maxConnections = 10, schema: string = br
   const pool = new pg.Pool({
     connectionString: url,
     max: maxConnections,
+    Client: PreparingClient,
     types,
     options: `-c search_path=${schema}`,
   })

@@ -1,6 +1,7 @@
 import type { BatchResult, Inbox } from '@malote/idempotency'
 import { type Delivery, inBatches } from '@malote/outbox-core'
 import type { Database, Tx } from '../database/database.ts'
+import { batching } from './batching.ts'
 
 /**
  * Makes an effect on many messages into a function that applies one: in a transaction, unless this consumer has committed it
@@ -36,7 +37,7 @@ export function createApplyOnce(db: Database, inbox: Inbox, consumer: string): A
           .values(duplicates.map(({ messageId }) => ({ consumer, message_id: messageId })))
           .execute()
       return results.map(outcomeOf)
-    })
+    }, batching)
     return async ({ message, signal }, input) => {
       signal.throwIfAborted()
       await apply({ messageId: message.id, occurredAt: message.createdAt, input })

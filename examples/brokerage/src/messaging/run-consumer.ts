@@ -5,6 +5,7 @@ import type { Topic } from '../orders/order-events.ts'
 import { report, runRole } from '../process/run-role.ts'
 import { setting } from '../process/settings.ts'
 import { type ApplyOnce, createApplyOnce } from './apply-once.ts'
+import { consumerConcurrency } from './batching.ts'
 import { connectBroker } from './broker.ts'
 
 export interface ConsumerRole {
@@ -22,8 +23,7 @@ export function runConsumer({ name, topic, createHandler }: ConsumerRole): Promi
     const broker = await connectBroker()
     const consumer = broker.createConsumer(topic, {
       handler: createHandler(db, createApplyOnce(db, createInbox(), name)),
-      // What batches are made of. Messages of one account are never among them twice.
-      concurrency: 100,
+      concurrency: consumerConcurrency,
       // An exchange may be away for hours; its orders wait for it and are not thrown away.
       maxAttempts: 1_000,
       backoff: exponentialBackoff({ baseMs: 100, maxMs: 2_000 }),

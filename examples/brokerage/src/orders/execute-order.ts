@@ -3,6 +3,7 @@ import type { Exchange, ExchangeOutcome } from '../b3/exchange-client.ts'
 import { lockAccounts } from '../balances/ledger.ts'
 import type { Database } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
+import { batching } from '../messaging/batching.ts'
 import { announce, orderEvent } from './order-events.ts'
 import type { Order, OrderStatus } from './order.ts'
 import { advance, mustAdvance, statusesOf } from './order-store.ts'
@@ -32,7 +33,7 @@ interface Answer {
  * Orders of different accounts are at the exchange side by side; steps 1 and 3 take those that are ready together.
  */
 export function executeOrder(options: ExecuteOrderOptions): DeliveryHandler {
-  const markSent = inBatches((orderIds: readonly string[]) => markAllSent(options.db, orderIds))
+  const markSent = inBatches((orderIds: readonly string[]) => markAllSent(options.db, orderIds), batching)
   const record = options.applyOnce<Answer>(async (tx, answers) => {
     const answered = answers.flatMap(({ order, outcome }) => (outcome === null ? [] : [{ order, outcome }]))
     if (answered.length === 0) return
