@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { migrateIdempotency } from '@malote/idempotency'
 import { idempotentRoute } from '@malote/idempotency/fastify'
-import { migrate } from '@malote/outbox-core'
+import { migrate, type ReceivedMessage, uuidv7 } from '@malote/outbox-core'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import fastify from 'fastify'
 import type pg from 'pg'
@@ -11,6 +11,7 @@ import {
   createBuyNow,
   createOrderIdempotency,
   createOrderPath,
+  createReportHandler,
   mountOrders,
   pepperOf,
   placeOrder,
@@ -29,10 +30,22 @@ beforeAll(async () => {
   await pool.query(`
     create table accounts (id int primary key, balance int not null); insert into accounts values (1, 0);
     create table orders (id bigint generated always as identity primary key, asset text not null);
+    create table fills (asset text not null);
     create table trades (id text primary key, asset text not null)`)
 })
 afterAll(() => database.drop())
 
+const receivedMessage = (payload: unknown): ReceivedMessage => ({
+  id: uuidv7(),
+  topic: 'reports',
+  type: 'order.filled',
+  orderingKey: null,
+  headers: {},
+  body: new Uint8Array(),
+  contentType: 'application/json',
+  createdAt: new Date(),
+  json: () => payload,
+})
 const pepper = 'a pepper of at least 16 bytes'
 const count = async (what: string) => Number((await pool.query(`select count(*) from ${what}`)).rows[0].count)
 
@@ -45,6 +58,21 @@ describe('the snippets of the idempotency guide', () => {
 
     expect((await pool.query('select balance from accounts')).rows).toEqual([{ balance: 100 }])
     expect(await count(`malote.messages where topic = 'balances'`)).toBe(1)
+  })
+
+  it('apply messages that are delivered together in one transaction', async () => {
+    const handle = createReportHandler(pool)
+    const deliveries = ['PETR4', 'VALE3'].map((asset) => ({
+      message: receivedMessage({ asset }),
+      attempt: 1,
+      signal: new AbortController().signal,
+    }))
+
+    await Promise.all([...deliveries, ...deliveries].map(handle))
+
+    const { rows } = await pool.query('select asset, xmin from fills order by asset')
+    expect(rows.map(({ asset }) => asset as string)).toEqual(['PETR4', 'VALE3'])
+    expect(rows[0].xmin).toBe(rows[1].xmin)
   })
 
   it('accept an order once over two retries of the client', async () => {

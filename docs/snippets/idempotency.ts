@@ -1,4 +1,5 @@
 import {
+  createBatchHandler,
   createIdempotency,
   createInbox,
   type Idempotency,
@@ -11,7 +12,7 @@ import {
 } from '@malote/idempotency'
 import { createIdempotentClient } from '@malote/idempotency/client'
 import { idempotentRoute } from '@malote/idempotency/fastify'
-import { createOutbox } from '@malote/outbox-core'
+import { createOutbox, type DeliveryHandler } from '@malote/outbox-core'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Pool } from 'pg'
 
@@ -32,6 +33,15 @@ export async function applyDeposit(
     },
   )
   // Resolved: committed now, or by an earlier delivery. Acknowledge the message.
+}
+// #endregion
+
+// #region batch-handler
+export function createReportHandler(pool: Pool): DeliveryHandler {
+  return createBatchHandler({ inbox, db: pool, consumer: 'reports' }, async (tx, messages) => {
+    const assets = messages.map((message) => (message.json() as { asset: string }).asset)
+    await tx.query('insert into fills (asset) select unnest($1::text[])', [assets])
+  })
 }
 // #endregion
 
