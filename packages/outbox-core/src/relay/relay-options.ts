@@ -36,7 +36,11 @@ export interface RelayOptions {
   readonly batchSize?: number
   /** Publishes under way at the same time. @defaultValue 4 */
   readonly concurrency?: number
-  /** Most messages read ahead and not yet settled. @defaultValue 5_000 */
+  /**
+   * Most messages read ahead and not yet settled.
+   *
+   * @defaultValue 4_000: twice what the defaults publish at a time; less starves a slow broker, more is only memory
+   */
   readonly maxBufferedMessages?: number
   /** Most bytes of bodies read ahead, roughly. @defaultValue 16 MiB */
   readonly maxBufferedBytes?: number
