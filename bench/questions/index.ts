@@ -2,6 +2,7 @@ import type { Benchmark } from '../harness/benchmark.ts'
 import { addMany } from './add-many.ts'
 import { addOne } from './add-one.ts'
 import { backlog } from './backlog.ts'
+import { blockedKey } from './blocked-key.ts'
 import { brokerage } from './brokerage.ts'
 import { brokersQuestion } from './brokers.ts'
 import { commits } from './commits.ts'
@@ -28,6 +29,7 @@ export const questions: readonly Benchmark[] = [
   oldSnapshot,
   slowBroker,
   scheduled,
+  blockedKey,
   twoRelays,
   addOne,
   addMany,

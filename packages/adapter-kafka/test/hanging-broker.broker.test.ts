@@ -1,4 +1,5 @@
 import { eventually } from '@malote/outbox-core/testing'
+import { pauseProcess } from '@malote/testing/pause-process'
 import { type KafkaService, startKafka } from '@malote/testing/services/kafka'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createKafkaPublisher, producerDefaults } from '../src/index.ts'
@@ -29,9 +30,9 @@ describe('a broker that hangs', () => {
     const [first, late, next] = [aMessage({ topic }), aMessage({ topic }), aMessage({ topic })]
     await publisher.publish([first], never)
 
-    process.kill(service.pid as number, 'SIGSTOP')
+    const resume = await pauseProcess(service.pid as number)
     const results = await publisher.publish([late], AbortSignal.timeout(300))
-    process.kill(service.pid as number, 'SIGCONT')
+    resume()
     const after = await publisher.publish([next], never)
 
     expect(results).toMatchObject([{ failure: { kind: 'retryable', code: 'ABORTED' } }])
@@ -48,12 +49,12 @@ describe('a broker that hangs', () => {
     const publisher = createKafkaPublisher({ producer: () => kafka.producer(producerDefaults), source: '/tests' })
     await publisher.publish([aMessage({ topic })], never)
 
-    process.kill(service.pid as number, 'SIGSTOP')
+    const resume = await pauseProcess(service.pid as number)
     await publisher.publish([aMessage({ topic })], AbortSignal.timeout(100))
     const startedMs = performance.now()
     await publisher.close()
     const tookMs = performance.now() - startedMs
-    process.kill(service.pid as number, 'SIGCONT')
+    resume()
 
     expect(tookMs).toBeLessThan(3_000)
   })

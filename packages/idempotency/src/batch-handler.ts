@@ -1,14 +1,19 @@
-import { type Delivery, type DeliveryHandler, inBatches, type ReceivedMessage } from '@malote/outbox-core'
+import {
+  type Delivery,
+  type DeliveryHandler,
+  inBatches,
+  type InBatchesOptions,
+  type ReceivedMessage,
+} from '@malote/outbox-core'
 import type { BatchResult, Inbox } from './inbox.ts'
 import { type Database, databaseOption, type TransactionOf } from './transaction.ts'
 
-export interface BatchHandlerOptions<Db extends Database> {
+/** `maxSize` is messages in one transaction, `concurrency` transactions at a time, `lingerMs` how long a message waits for company. */
+export interface BatchHandlerOptions<Db extends Database> extends InBatchesOptions {
   readonly inbox: Inbox
   readonly db: Db
   /** Name of the consumer in the inbox. Never change it: the inbox would forget what was applied. */
   readonly consumer: string
-  /** Messages in one transaction at the most. @defaultValue 100: a commit of that size holds its locks for some milliseconds */
-  readonly maxSize?: number
 }
 
 /**
@@ -24,9 +29,10 @@ export interface BatchHandlerOptions<Db extends Database> {
  * @throws IdempotencyError `INVALID_OPTION`; OutboxError `INVALID_OPTION`
  */
 export function createBatchHandler<Db extends Database>(
-  { inbox, db, consumer, maxSize }: BatchHandlerOptions<Db>,
+  options: BatchHandlerOptions<Db>,
   fn: (tx: TransactionOf<Db>, messages: readonly ReceivedMessage[]) => Promise<void>,
 ): DeliveryHandler {
+  const { inbox, db, consumer } = options
   databaseOption(db)
 
   async function apply(deliveries: readonly Delivery[]): Promise<readonly PromiseSettledResult<void>[]> {
@@ -44,7 +50,7 @@ export function createBatchHandler<Db extends Database>(
     return deliveries.map((delivery) => outcomeOf(applied.get(delivery) ?? { failed: delivery.signal.reason }))
   }
 
-  return inBatches(apply, maxSize === undefined ? {} : { maxSize })
+  return inBatches(apply, options)
 }
 
 const batchMessage = (delivery: Delivery) => ({

@@ -9,7 +9,9 @@ const names = new Map<string, string>()
  * A client that prepares every statement with parameters, once for each session: PostgreSQL parses and plans it the first
  * times and then only runs it, which saves a quarter of what a short statement costs. Kysely itself has no such option.
  *
- * Needs sessions: behind a pooler in transaction mode, one that knows prepared statements (PgBouncer from 1.21).
+ * Needs sessions: behind a pooler in transaction mode, one that knows prepared statements (PgBouncer from 1.21). A session that
+ * was open while a migration changed the columns of a `select *` fails once for each such statement; here nothing migrates a
+ * running brokerage.
  */
 export class PreparingClient extends pg.Client {
   override query = ((statement: unknown, values: unknown, ...rest: unknown[]): unknown => {
