@@ -82,10 +82,10 @@ async function drainWhileRunning({ admin }: BenchDatabase, relay: Drainer, count
   return (done * 1000) / elapsedMs
 }
 
-async function holdKey({ admin }: BenchDatabase, { start }: Drainer, count: number): Promise<void> {
+async function holdKey({ admin }: BenchDatabase, relay: Drainer, count: number): Promise<void> {
   const insert = `insert into malote.messages (topic, type, ordering_key, payload) select $1, $2, $3, $4 from generate_series(1, $5)`
   await admin.query(insert, [topic, type, blocked, payloadText, 1])
-  const worker = await start(() => {})
+  const worker = await relay.start(() => {})
   const isHeld = async (): Promise<boolean> =>
     (await admin.query('select from malote.held_keys where ordering_key = $1', [blocked])).rowCount === 1
   while (!(await isHeld())) await new Promise((resolve) => setTimeout(resolve, 10))
