@@ -27,13 +27,12 @@ const lengthBytes = 5
  */
 export function encodeRecord(message: OutboxMessage, source: string, kafkaTopic: string): KafkaRecord {
   const { body, topic } = message
+  const headers = encodeEnvelope(message, { prefix: attributePrefix, source })
+  if (topic !== kafkaTopic) headers[topicHeader] = topic
   return {
     key: message.orderingKey ?? message.id,
     value: typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength),
-    headers: {
-      ...encodeEnvelope(message, { prefix: attributePrefix, source }),
-      ...(topic === kafkaTopic ? {} : { [topicHeader]: topic }),
-    },
+    headers,
   }
 }
 

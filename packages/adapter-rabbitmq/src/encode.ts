@@ -1,5 +1,5 @@
 import type { OutboxMessage, PublishFailure } from '@malote/outbox-core'
-import { encodeEnvelope } from '@malote/outbox-core/adapter'
+import { encodeAttributes } from '@malote/outbox-core/adapter'
 import type { Options } from 'amqplib'
 import type { ResolvedPublisherOptions, Route } from './options.ts'
 
@@ -32,20 +32,16 @@ export function encode(
   const content = typeof message.body === 'string' ? Buffer.from(message.body) : bytes(message.body)
   const problem = problemOf(message, routingKey, content.length, options.maxMessageBytes)
   if (problem !== null) return problem
-  const { 'content-type': contentType, ...headers } = encodeEnvelope(message, {
-    prefix: attributePrefix,
-    source: options.source,
-  })
   const properties: Options.Publish = {
     mandatory: true,
     persistent: true,
     messageId: message.id,
-    contentType: contentType ?? message.contentType,
+    contentType: message.contentType,
     timestamp: Math.floor(message.createdAt.getTime() / 1000),
-    headers,
-    // The headers carry the type in any case; the native field is for people and other languages.
-    ...(Buffer.byteLength(message.type) <= maxShortBytes ? { type: message.type } : {}),
+    headers: encodeAttributes(message, { prefix: attributePrefix, source: options.source }),
   }
+  // The headers carry the type in any case; the native field is for people and other languages.
+  if (isShort(message.type)) properties.type = message.type
   return { id: message.id, exchange, routingKey, content, properties }
 }
 
@@ -70,15 +66,19 @@ function problemOf(
   }
   const reserved = reservedHeaders.find((name) => name in message.headers)
   if (reserved !== undefined) return unencodable(`header "${reserved}" is an instruction to RabbitMQ: rename it`)
-  const long = Object.keys(message.headers).find((name) => Buffer.byteLength(name) > maxShortBytes)
+  const long = Object.keys(message.headers).find((name) => !isShort(name))
   if (long !== undefined) return unencodable(`header name "${long.slice(0, 40)}…" is longer than 255 bytes`)
-  if (Buffer.byteLength(message.contentType) > maxShortBytes)
-    return unencodable('the content type is longer than 255 bytes')
-  if (Buffer.byteLength(routingKey) > maxShortBytes) {
+  if (!isShort(message.contentType)) return unencodable('the content type is longer than 255 bytes')
+  if (!isShort(routingKey)) {
     // Retryable: another "route" can map the topic to a shorter key.
     return { kind: 'retryable', code: 'INVALID_ROUTE', message: 'the routing key is longer than 255 bytes' }
   }
   return null
+}
+
+/** UTF-8 needs at most three bytes for a UTF-16 unit: most names need not be counted. */
+function isShort(text: string): boolean {
+  return text.length * 3 <= maxShortBytes || Buffer.byteLength(text) <= maxShortBytes
 }
 
 /** A failure that no broker could mend. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeEnvelope, encodeEnvelope } from '../src/adapter/index.ts'
+import { decodeEnvelope, encodeAttributes, encodeEnvelope } from '../src/adapter/index.ts'
 import type { OutboxMessage } from '../src/index.ts'
 
 const stored: OutboxMessage = {
@@ -30,6 +30,13 @@ describe('the envelope', () => {
     const spoofed = { ...stored, headers: { ce_id: 'spoofed', 'content-type': 'spoofed' } }
 
     expect(encodeEnvelope(spoofed, options)).toMatchObject({ ce_id: stored.id, 'content-type': 'application/json' })
+  })
+
+  it('leaves the content type out where the broker has a place of its own, and with it a header of that name', () => {
+    const spoofed = { ...stored, headers: { ...stored.headers, 'content-type': 'spoofed' } }
+    const { 'content-type': _, ...attributes } = encodeEnvelope(stored, options)
+
+    expect(encodeAttributes(spoofed, options)).toEqual(attributes)
   })
 
   it.each(['ce_id', 'ce_type', 'ce_time'])('refuses a delivery without %s', (name) => {

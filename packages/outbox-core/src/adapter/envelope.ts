@@ -16,17 +16,52 @@ export interface EnvelopeOptions {
  * the user's headers, trace context among them. A user header of the same name as one of ours loses.
  */
 export function encodeEnvelope(message: OutboxMessage, options: EnvelopeOptions): Record<string, string> {
-  const { prefix } = options
-  return {
-    ...message.headers,
-    'content-type': message.contentType,
-    [`${prefix}specversion`]: '1.0',
-    [`${prefix}id`]: message.id,
-    [`${prefix}source`]: options.source,
-    [`${prefix}type`]: message.type,
-    [`${prefix}time`]: message.createdAt.toISOString(),
-    ...(message.orderingKey === null ? {} : { [`${prefix}partitionkey`]: message.orderingKey }),
+  const headers = encodeAttributes(message, options)
+  headers[contentTypeHeader] = message.contentType
+  return headers
+}
+
+/** As `encodeEnvelope`, without `content-type`: for brokers that have a place of their own for it. */
+export function encodeAttributes(message: OutboxMessage, { prefix, source }: EnvelopeOptions): Record<string, string> {
+  const names = attributeNames(prefix)
+  const headers: Record<string, string> = { ...message.headers }
+  if (contentTypeHeader in headers) delete headers[contentTypeHeader]
+  headers[names.specversion] = '1.0'
+  headers[names.id] = message.id
+  headers[names.source] = source
+  headers[names.type] = message.type
+  headers[names.time] = message.createdAt.toISOString()
+  if (message.orderingKey !== null) headers[names.partitionkey] = message.orderingKey
+  return headers
+}
+
+const contentTypeHeader = 'content-type'
+
+interface AttributeNames {
+  readonly specversion: string
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly time: string
+  readonly partitionkey: string
+}
+
+const namesByPrefix = new Map<string, AttributeNames>()
+
+/** Put together once: a name made anew for every message costs more than all else here. */
+function attributeNames(prefix: string): AttributeNames {
+  const known = namesByPrefix.get(prefix)
+  if (known !== undefined) return known
+  const names: AttributeNames = {
+    specversion: `${prefix}specversion`,
+    id: `${prefix}id`,
+    source: `${prefix}source`,
+    type: `${prefix}type`,
+    time: `${prefix}time`,
+    partitionkey: `${prefix}partitionkey`,
   }
+  namesByPrefix.set(prefix, names)
+  return names
 }
 
 /**

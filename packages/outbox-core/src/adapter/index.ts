@@ -6,7 +6,7 @@
  */
 export { deliver, outcomeOf, resolveConsumerOptions } from './deliver.ts'
 export type { DeliveryOutcome, ResolvedConsumerOptions } from './deliver.ts'
-export { decodeEnvelope, encodeEnvelope } from './envelope.ts'
+export { decodeEnvelope, encodeAttributes, encodeEnvelope } from './envelope.ts'
 export type { EnvelopeOptions } from './envelope.ts'
 export { createKeyedQueue } from './keyed-queue.ts'
 export type { KeyedQueue } from './keyed-queue.ts'

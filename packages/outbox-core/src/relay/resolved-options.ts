@@ -43,7 +43,7 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     name: options.name ?? `${hostname()}:${String(process.pid)}`,
     batchSize: numberOption('batchSize', options.batchSize, 500, { min: 1, max: 10_000 }),
     concurrency: numberOption('concurrency', options.concurrency, 4, { min: 1, max: 1_000 }),
-    maxBufferedMessages: numberOption('maxBufferedMessages', options.maxBufferedMessages, 4000, {
+    maxBufferedMessages: numberOption('maxBufferedMessages', options.maxBufferedMessages, 4_000, {
       min: 64,
       max: 1_000_000,
     }),
