@@ -42,15 +42,24 @@ function encodeBody(body: Uint8Array | string): { text: string; isBase64: boolea
 
 /** Gives each header an attribute of its own while there is room; what is left, or cannot be one, is packed. */
 function encodeHeaders(headers: Readonly<Record<string, string>>): Record<string, MessageAttributeValue> {
-  const names = Object.keys(headers).sort((a, b) => rank(a) - rank(b))
-  const possible = names.filter((name) => isAttributeName(name) && headers[name] !== '' && isCarried(headers[name]!))
-  const fitsAll = possible.length === names.length && names.length <= maxAttributes
-  const native = fitsAll ? names : possible.slice(0, maxAttributes - 1)
+  const names = Object.keys(headers)
+  const canBeNative = (name: string): boolean =>
+    isAttributeName(name) && headers[name] !== '' && isCarried(headers[name]!)
+  const fitsAll = names.length <= maxAttributes && names.every(canBeNative)
+  if (fitsAll) return nativeAttributes(headers, names)
+  const native = names
+    .filter(canBeNative)
+    .sort((a, b) => rank(a) - rank(b))
+    .slice(0, maxAttributes - 1)
   const packed = names.filter((name) => !native.includes(name))
-  const attributes = Object.fromEntries(native.map((name) => [name, textAttribute(headers[name]!)]))
-  if (packed.length > 0) attributes[packedHeadersAttribute] = textAttribute(pack(headers, packed))
-  return attributes
+  return { ...nativeAttributes(headers, native), [packedHeadersAttribute]: textAttribute(pack(headers, packed)) }
 }
+
+const nativeAttributes = (
+  headers: Readonly<Record<string, string>>,
+  names: readonly string[],
+): Record<string, MessageAttributeValue> =>
+  Object.fromEntries(names.map((name) => [name, textAttribute(headers[name]!)]))
 
 function rank(name: string): number {
   if (name.startsWith(attributePrefix) || name === 'content-type' || name === bodyEncodingAttribute) return 0
@@ -95,6 +104,16 @@ function isCarried(text: string): boolean {
   return /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd]*$/.test(text)
 }
 
+/** Of our own attributes it is known: they are on every message. */
 function isAttributeName(name: string): boolean {
+  return ownAttributes.has(name) || isForeignAttributeName(name)
+}
+
+const ownAttributes: ReadonlySet<string> = new Set([
+  'content-type',
+  ...['specversion', 'id', 'source', 'type', 'time', 'partitionkey'].map((name) => `${attributePrefix}${name}`),
+])
+
+function isForeignAttributeName(name: string): boolean {
   return /^(?!aws\.|amazon\.|\.)(?!.*\.\.)[\w.-]{1,256}(?<!\.)$/iu.test(name)
 }
