@@ -28,17 +28,17 @@ export function encodeMessage(message: NewMessage, traceHeaders: Readonly<Record
   const id = message.id ?? uuidv7()
   if (message.id !== undefined && !isUuid(id))
     throw invalid('id', id, 'a lower-case UUID such as crypto.randomUUID() gives')
-  const headers = { ...traceHeaders, ...checkedHeaders(message.headers, id) }
-  return {
-    id,
-    topic: checkedName('topic', message.topic),
-    type: checkedName('type', message.type),
-    ...(message.orderingKey === undefined ? {} : { ordering_key: checkedName('orderingKey', message.orderingKey) }),
-    ...encodePayload(message, id),
-    ...(Object.keys(headers).length === 0 ? {} : { headers }),
-    ...encodeSchedule(message),
-  }
+  const topic = checkedName('topic', message.topic)
+  const type = checkedName('type', message.type)
+  const row: Writable<MessageRow> = { id, topic, type, ...encodePayload(message, id) }
+  if (message.orderingKey !== undefined) row.ordering_key = checkedName('orderingKey', message.orderingKey)
+  const headers = encodeHeaders(message.headers, traceHeaders, id)
+  if (headers !== null) row.headers = headers
+  encodeSchedule(message, row)
+  return row
 }
+
+type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] }
 
 export function isScheduled(row: MessageRow): boolean {
   return row.available_at !== undefined || row.delay_ms !== undefined
@@ -81,18 +81,17 @@ function stringify(message: NewMessage, id: MessageId): string {
   return text
 }
 
-function encodeSchedule(message: NewMessage): Pick<MessageRow, 'available_at' | 'delay_ms'> {
-  const { availableAt, delayMs } = message
+function encodeSchedule({ availableAt, delayMs }: NewMessage, row: Writable<MessageRow>): void {
   if (availableAt !== undefined && delayMs !== undefined)
     throw invalid('delayMs', delayMs, 'absent when availableAt is given')
   if (availableAt !== undefined) {
     if (!(availableAt instanceof Date) || Number.isNaN(availableAt.getTime()))
       throw invalid('availableAt', availableAt, 'a valid Date')
-    return { available_at: availableAt.toISOString() }
+    row.available_at = availableAt.toISOString()
+  } else if (delayMs !== undefined && delayMs !== 0) {
+    if (!Number.isFinite(delayMs) || delayMs < 0) throw invalid('delayMs', delayMs, 'a number of milliseconds from 0')
+    row.delay_ms = delayMs
   }
-  if (delayMs === undefined || delayMs === 0) return {}
-  if (!Number.isFinite(delayMs) || delayMs < 0) throw invalid('delayMs', delayMs, 'a number of milliseconds from 0')
-  return { delay_ms: delayMs }
 }
 
 function checkedName(field: string, value: string): string {
@@ -102,8 +101,19 @@ function checkedName(field: string, value: string): string {
   return value
 }
 
-function checkedHeaders(headers: NewMessage['headers'], id: MessageId): Readonly<Record<string, string>> {
-  for (const [name, value] of Object.entries(headers ?? {})) {
+/** The caller's headers over those of the trace; null when there are none. */
+function encodeHeaders(
+  headers: NewMessage['headers'],
+  traceHeaders: Readonly<Record<string, string>>,
+  id: MessageId,
+): Readonly<Record<string, string>> | null {
+  checkHeaders(headers ?? {}, id)
+  const all = { ...traceHeaders, ...headers }
+  return Object.keys(all).length === 0 ? null : all
+}
+
+function checkHeaders(headers: Readonly<Record<string, string>>, id: MessageId): void {
+  for (const [name, value] of Object.entries(headers)) {
     if (
       name === '' ||
       typeof value !== 'string' ||
@@ -116,7 +126,6 @@ function checkedHeaders(headers: NewMessage['headers'], id: MessageId): Readonly
       )
     }
   }
-  return headers ?? {}
 }
 
 function invalid(field: string, value: unknown, allowed: string): OutboxError {

@@ -63,8 +63,8 @@ export function createOutbox<const C extends Catalog = Catalog>(options: OutboxO
     const catalog = options.catalog
     const rows: MessageRow[] = []
     for (const message of messages) {
-      const payload = catalog === undefined ? message.payload : await validatePayload(catalog, message)
-      rows.push(encodeMessage({ ...message, payload }, trace))
+      const valid = catalog === undefined ? message : { ...message, payload: await validatePayload(catalog, message) }
+      rows.push(encodeMessage(valid, trace))
     }
     refuseDuplicateIds(rows)
     return rows

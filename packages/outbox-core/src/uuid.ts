@@ -1,10 +1,14 @@
 import { randomFillSync } from 'node:crypto'
 import type { MessageId } from './message.ts'
 
-const pool = new Uint8Array(4096)
-let used = pool.length
+const pool = Buffer.alloc(4_000)
+/** The pool in hexadecimal: 20 digits of it go into an id. */
+let digits = ''
+let used = 0
 let lastMs = 0
 let counter = 0
+/** What ids of `lastMs` begin with: up to the version digit. */
+let start = ''
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
@@ -17,25 +21,33 @@ export function isUuid(value: string): boolean {
  * within this process, 62 random bits. The time is this machine's clock: good for locality, never for deciding order.
  */
 export function uuidv7(nowMs: number = Date.now()): MessageId {
-  const random = tenRandomBytes()
+  const at = freshDigits()
   if (nowMs > lastMs) {
-    lastMs = nowMs
-    counter = random.readUInt16BE(0) & 0x7ff
+    begin(nowMs)
+    counter = Number.parseInt(digits.slice(at, at + 4), 16) & 0x7ff
   } else if (++counter > 0xfff) {
-    lastMs++
+    begin(lastMs + 1)
     counter = 0
   }
-  const time = lastMs.toString(16).padStart(12, '0')
-  const low = random.toString('hex', 2, 10)
-  const variant = ((random[2] ?? 0) & 0x3f) | 0x80
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${counter.toString(16).padStart(3, '0')}-${variant.toString(16)}${low.slice(2, 4)}-${low.slice(4)}`
+  const variant = variants[Number.parseInt(digits[at + 4] as string, 16)] as string
+  return `${start}${counter.toString(16).padStart(3, '0')}-${variant}${digits.slice(at + 5, at + 8)}-${digits.slice(at + 8, at + 20)}`
 }
 
-function tenRandomBytes(): Buffer {
-  if (used + 10 > pool.length) {
-    randomFillSync(pool)
+/** The two variant bits 10, then the last two bits of a random digit. */
+const variants = '89ab89ab89ab89ab'
+
+function begin(ms: number): void {
+  lastMs = ms
+  const time = ms.toString(16).padStart(12, '0')
+  start = `${time.slice(0, 8)}-${time.slice(8)}-7`
+}
+
+/** @returns where the next 20 random digits are */
+function freshDigits(): number {
+  if (used + 20 > digits.length) {
+    digits = randomFillSync(pool).toString('hex')
     used = 0
   }
-  used += 10
-  return Buffer.from(pool.buffer, used - 10, 10)
+  used += 20
+  return used - 20
 }
