@@ -4,7 +4,7 @@ import type { InBatchesOptions } from '@malote/outbox-core'
 export const consumerConcurrency = 100
 
 /**
- * Every step of an order waits this long for others to share its transaction with. Measured on two cores: 50 ms bring a third
+ * Every step of an order waits this long for others to share its transaction with. Measured on two cores: 50 ms bring a quarter
  * more orders through than no wait, and an order that has five steps is done in half a second all the same.
  */
 export const batching: InBatchesOptions = { maxSize: consumerConcurrency, lingerMs: 50 }
