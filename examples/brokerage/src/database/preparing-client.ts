@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto'
 import pg from 'pg'
 
-/** Texts that keep a name. Statements built anew for every number of rows would fill the server's memory with plans. */
-const maxNames = 200
+/** Statements with more are written for some number of rows, and the next one is for another: not worth a plan in every session. */
+const maxParameters = 16
+
+/** By text. What this program can write with few parameters is a small number of texts. */
 const names = new Map<string, string>()
 
 /**
- * A client that prepares every statement with parameters, once for each session: PostgreSQL parses and plans it the first
+ * A client that prepares its statements with parameters, once for each session: PostgreSQL parses and plans it the first
  * times and then only runs it, which saves a quarter of what a short statement costs. Kysely itself has no such option.
  *
  * Needs sessions: behind a pooler in transaction mode, one that knows prepared statements (PgBouncer from 1.21). A session that
@@ -16,16 +18,15 @@ const names = new Map<string, string>()
 export class PreparingClient extends pg.Client {
   override query = ((statement: unknown, values: unknown, ...rest: unknown[]): unknown => {
     const query = super.query.bind(this) as (...args: unknown[]) => unknown
-    const name = typeof statement === 'string' && Array.isArray(values) && values.length > 0 ? nameOf(statement) : null
-    return name === null ? query(statement, values, ...rest) : query({ name, text: statement, values }, ...rest)
+    const isPrepared =
+      typeof statement === 'string' && Array.isArray(values) && values.length > 0 && values.length <= maxParameters
+    if (!isPrepared) return query(statement, values, ...rest)
+    return query({ name: nameOf(statement), text: statement, values }, ...rest)
   }) as pg.Client['query']
 }
 
-function nameOf(text: string): string | null {
-  const known = names.get(text)
-  if (known !== undefined) return known
-  if (names.size >= maxNames) return null
-  const name = createHash('sha256').update(text).digest('base64url')
-  names.set(text, name)
+function nameOf(text: string): string {
+  let name = names.get(text)
+  if (name === undefined) names.set(text, (name = createHash('sha256').update(text).digest('base64url')))
   return name
 }
