@@ -208,7 +208,9 @@ describe('orders handled together', () => {
         await lockAccounts(tx, ids.toReversed())
       })
 
-    await Promise.all(Array.from({ length: 30 }, (_, n) => batch(n % 2 === 0 ? accountsOf : accountsOf.toReversed())))
+    const batches = Array.from({ length: 30 }, (_, n) => batch(n % 2 === 0 ? accountsOf : accountsOf.toReversed()))
+
+    await expect(Promise.all(batches)).resolves.toHaveLength(30)
   })
 })
 

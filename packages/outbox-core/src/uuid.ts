@@ -8,7 +8,7 @@ let used = 0
 let lastMs = 0
 let counter = 0
 /** What ids of `lastMs` begin with: up to the version digit. */
-let start = ''
+let start = '00000000-0000-7'
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 

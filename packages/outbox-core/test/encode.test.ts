@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { encodeMessage, isJson } from '../src/encode.ts'
 import { exponentialBackoff, isUuid, uuidv7 } from '../src/index.ts'
 import { quoteIdentifier, schemaOption } from '../src/postgres/index.ts'
@@ -33,6 +33,13 @@ describe('encoding', () => {
 })
 
 describe('ids', () => {
+  it('are well formed from the first one on, also at the beginning of time', async () => {
+    vi.resetModules()
+    const fresh = await import('../src/uuid.ts')
+
+    expect(fresh.uuidv7(0)).toMatch(/^00000000-0000-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  })
+
   it('are UUIDv7 in rising order, also within a millisecond and when the clock goes back', () => {
     const ids = [...Array.from({ length: 5_000 }, () => uuidv7(1_000_000)), uuidv7(999_999), uuidv7()]
 

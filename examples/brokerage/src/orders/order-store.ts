@@ -36,7 +36,8 @@ export interface Step {
  * @returns the orders that moved; the rows of the others are as they were
  */
 export async function advance(db: Database | Tx, steps: readonly Step[]): Promise<ReadonlySet<string>> {
-  const transitions = steps.flatMap(({ to }) => statesBefore(to).map((from) => ({ from, to })))
+  const targets = [...new Set(steps.map(({ to }) => to))]
+  const transitions = targets.flatMap((to) => statesBefore(to).map((from) => ({ from, to })))
   const { rows } = await sql<{ order_id: string }>`
     with step as (
       select * from unnest(
