@@ -26,7 +26,7 @@ export interface KyselyDatabase {
 }
 
 interface KyselyTransactionLike {
-  readonly isTransaction: boolean
+  readonly isTransaction: true
   withoutPlugins(): unknown
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { OutboxError } from '../errors.ts'
 
-/** The one method Malote needs of a database client. Any driver or ORM fits in five lines: see docs/other-clients.md. */
+/** The one method Malote needs of a transaction. Every known client has an entry point that makes one: see docs/other-clients.md. */
 export interface Queryable {
   query(text: string, values: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
 }
@@ -10,16 +10,18 @@ export interface Queryable {
 export interface PgClient {
   query(text: string, values: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
   getTransactionStatus?(): 'I' | 'T' | 'E' | null
+  /** Only a pool has it: the compiler refuses a pool where a transaction is meant. */
+  readonly totalCount?: never
 }
 
-/** The part of a Kysely `Transaction` that is used. A plain `Kysely` is refused. */
+/** The part of a Kysely `Transaction` that is used. A plain `Kysely` is refused, by the compiler too. */
 export interface KyselyTransaction {
-  readonly isTransaction: boolean
+  readonly isTransaction: true
   withoutPlugins(): unknown
 }
 
 /** A transaction the caller opened and will end. */
-export type OutboxTransaction = KyselyTransaction | PgClient | Queryable
+export type OutboxTransaction = KyselyTransaction | PgClient | (Queryable & { readonly totalCount?: never })
 
 /** The part of a Kysely executor that runs compiled SQL; spelled here so that kysely stays an optional peer. */
 interface KyselyExecutor {
@@ -56,7 +58,8 @@ export async function transactionQueryable(tx: OutboxTransaction, lockTable: str
 
 async function assertInTransaction(tx: Queryable, lockTable: string): Promise<void> {
   try {
-    await tx.query(`lock table ${lockTable} in row exclusive mode`, [])
+    const result: unknown = await tx.query(`lock table ${lockTable} in row exclusive mode`, [])
+    if (!Array.isArray((result as { rows?: unknown } | null | undefined)?.rows)) throw notAQueryable(result)
   } catch (error) {
     if (sqlStateOf(error) === '25P01') {
       throw notATransaction('a client outside a transaction', 'begin a transaction on it first', error)
@@ -65,20 +68,37 @@ async function assertInTransaction(tx: Queryable, lockTable: string): Promise<vo
   }
 }
 
-/** PostgreSQL's five-character error code, wherever the driver put it; undefined when there is none. */
+/** A wrapped client that answers with bare rows (or nothing) would have each of our results read as empty. */
+function notAQueryable(result: unknown): OutboxError {
+  const what = Array.isArray(result) ? 'an array' : result === null ? 'null' : typeof result
+  return new OutboxError(
+    'NOT_A_TRANSACTION',
+    `query() of the given Queryable resolved with ${what} instead of { rows }: return { rows: [...] }, or use the entry point of your client (see docs/other-clients.md)`,
+  )
+}
+
+/** PostgreSQL's five-character error code, wherever the client put it; undefined when there is none. */
 export function sqlStateOf(error: unknown): string | undefined {
-  for (
-    let current: unknown = error;
-    typeof current === 'object' && current !== null;
-    current = (current as Error).cause
-  ) {
-    const code = (current as { code?: unknown }).code
-    if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return code
+  for (let current: unknown = error; typeof current === 'object' && current !== null; current = causeOf(current)) {
+    const { code, originalCode } = current as { code?: unknown; originalCode?: unknown }
+    if (isSqlState(code)) return code
+    if (isSqlState(originalCode)) return originalCode
   }
   return undefined
 }
 
-function isKysely(tx: OutboxTransaction): tx is KyselyTransaction {
+/** Prisma keeps the database's error beside the cause of its own. */
+function causeOf(error: object): unknown {
+  const { cause, meta } = error as { cause?: unknown; meta?: { driverAdapterError?: unknown } | null }
+  return meta?.driverAdapterError ?? cause
+}
+
+/** Five digits and capitals, one digit at least: `EPIPE` is the network's code. `P1001` to `P6999` are Prisma's own. */
+function isSqlState(code: unknown): code is string {
+  return typeof code === 'string' && /^(?=.*\d)[0-9A-Z]{5}$/.test(code) && !/^P[1-6]\d{3}$/.test(code)
+}
+
+function isKysely(tx: object): tx is KyselyTransaction {
   return typeof tx === 'object' && tx !== null && 'isTransaction' in tx && 'withoutPlugins' in tx
 }
 
@@ -87,9 +107,10 @@ function isPool(tx: object): boolean {
 }
 
 /** @throws OutboxError `NOT_A_TRANSACTION` for a plain Kysely */
-function kyselyQueryable(tx: KyselyTransaction): Queryable {
-  if (!tx.isTransaction)
-    throw notATransaction('a Kysely that is no transaction', 'use db.transaction().execute((trx) => …) and pass trx')
+export function kyselyQueryable(tx: KyselyTransaction): Queryable {
+  const { isTransaction }: { isTransaction: boolean } = tx
+  if (!isTransaction)
+    throw notATransaction('a Kysely that is not a transaction', 'use db.transaction().execute((trx) => …) and pass trx')
   // Without plugins: CamelCasePlugin and its like would rename the columns of our own rows.
   const executor = tx.withoutPlugins() as KyselyExecutor
   return { query: (text, values) => executor.executeQuery(rawQuery(text, values)) }

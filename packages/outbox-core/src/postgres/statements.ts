@@ -19,9 +19,10 @@ export function writerStatements(schema: string): WriterStatements {
   return {
     messagesTable: `${s}.messages`,
 
-    // $1 JSON array of text: orders ("topic\nkey") in a fixed sequence, so that two writers cannot deadlock. Held to the end of the transaction.
+    // $1 JSON array of text: orders ("topic\nkey") in a fixed sequence, so that two writers cannot deadlock. Held to the
+    // end of the transaction. As text: Prisma cannot read a column of type void.
     lockKeys: `
-      select pg_advisory_xact_lock(hashtextextended('malote ' || ordered.key, 0))
+      select pg_advisory_xact_lock(hashtextextended('malote ' || ordered.key, 0))::text
       from jsonb_array_elements_text($1::text::jsonb) with ordinality as ordered (key, position)
       order by ordered.position`,
 

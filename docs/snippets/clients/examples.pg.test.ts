@@ -1,0 +1,80 @@
+import { migrate } from '@malote/outbox-core'
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import { MikroORM } from '@mikro-orm/postgresql'
+import { drizzle } from 'drizzle-orm/node-postgres'
+import knex from 'knex'
+import { Kysely, PostgresDialect } from 'kysely'
+import postgres from 'postgres'
+import { DataSource } from 'typeorm'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { accept as acceptOnDrizzle } from './drizzle.ts'
+import { accept as acceptOnKnex } from './knex.ts'
+import { accept as acceptOnKysely } from './kysely.ts'
+import { accept as acceptOnMikroOrm } from './mikro-orm.ts'
+import { accept as acceptOnPg } from './pg.ts'
+import { accept as acceptOnPostgresJs } from './postgres-js.ts'
+import { createPrismaClient } from './prisma-client.ts'
+import { accept as acceptOnPrisma } from './prisma.ts'
+import { accept as acceptOnTypeorm } from './typeorm.ts'
+
+let database: TestDatabase
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  await migrate(database.pool())
+  await database.pool().query('create table orders (id text primary key, cents integer not null)')
+})
+afterAll(() => database.drop())
+
+type Accept = (id: string, cents: number) => Promise<void>
+
+const examples: Record<string, (use: (accept: Accept) => Promise<void>) => Promise<unknown>> = {
+  pg: (use) => use((id, cents) => acceptOnPg(database.pool(), id, cents)),
+  kysely: (use) => {
+    const db = new Kysely<never>({ dialect: new PostgresDialect({ pool: database.pool() }) })
+    return use((id, cents) => acceptOnKysely(db as never, id, cents))
+  },
+  drizzle: (use) => use((id, cents) => acceptOnDrizzle(drizzle(database.pool()), id, cents)),
+  'postgres-js': async (use) => {
+    const sql = postgres(database.url, { max: 1 })
+    await use((id, cents) => acceptOnPostgresJs(sql, id, cents))
+    await sql.end()
+  },
+  knex: async (use) => {
+    const db = knex({ client: 'pg', connection: database.url })
+    await use((id, cents) => acceptOnKnex(db, id, cents))
+    await db.destroy()
+  },
+  typeorm: async (use) => {
+    const source = await new DataSource({ type: 'postgres', url: database.url }).initialize()
+    await use((id, cents) => acceptOnTypeorm(source, id, cents))
+    await source.destroy()
+  },
+  'mikro-orm': async (use) => {
+    const orm = await MikroORM.init({ clientUrl: database.url, entities: [], discovery: { warnWhenNoEntities: false } })
+    await use((id, cents) => acceptOnMikroOrm(orm, id, cents))
+    await orm.close()
+  },
+  prisma: async (use) => {
+    const prisma = createPrismaClient(database.url)
+    await use((id, cents) => acceptOnPrisma(prisma, id, cents))
+    await prisma.$disconnect()
+  },
+}
+
+describe('the example of each client', () => {
+  it.each(Object.keys(examples))('%s: the order and its message commit together, or neither does', async (client) => {
+    const orders = async () => (await database.pool().query('select id from orders where id = $1', [client])).rowCount
+    const messages = async () =>
+      (await database.pool().query('select payload from malote.messages where ordering_key = $1', [client])).rows
+
+    await examples[client]?.(async (accept) => {
+      await accept(client, 100)
+      // The same order again: its row is refused, so its message must go too.
+      await expect(accept(client, 200)).rejects.toThrow(/orders/)
+    })
+
+    expect(await orders()).toBe(1)
+    expect((await messages()).map(({ payload }) => JSON.parse(payload))).toEqual([{ id: client, cents: 100 }])
+  })
+})
