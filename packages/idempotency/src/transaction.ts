@@ -1,4 +1,4 @@
-import { type Queryable, sqlStateOf, transactionQueryable } from '@malote/outbox-core/postgres'
+import { guardPool, type Queryable, sqlStateOf, transactionQueryable } from '@malote/outbox-core/postgres'
 import { IdempotencyError, invalidOption } from './errors.ts'
 
 /** The part of a `pg` pool that is used. */
@@ -72,7 +72,10 @@ export function databaseOption<Db extends Database>(db: Db): Db {
   const given: unknown = db
   if (typeof given === 'object' && given !== null) {
     if ('isTransaction' in given && given.isTransaction === false) return db
-    if ('connect' in given && 'totalCount' in given) return db
+    if ('connect' in given && 'totalCount' in given) {
+      guardPool(given)
+      return db
+    }
   }
   throw invalidOption('db', 'a pg Pool or a Kysely that is no transaction')
 }
@@ -82,10 +85,9 @@ async function runOnPool<Result>(
   isolation: IsolationLevel,
   work: (open: { tx: unknown; sql: Queryable }) => Promise<Result>,
 ): Promise<Result> {
+  guardPool(pool)
   const client = await pool.connect()
   let broken = true
-  // While a client is checked out nobody else listens: a lost connection would end the process. The query that follows fails.
-  client.on?.('error', ignoreLostConnection)
   try {
     await client.query(`begin isolation level ${isolation}`)
     const result = await work({ tx: client, sql: client })
@@ -101,12 +103,9 @@ async function runOnPool<Result>(
     )
     throw error
   } finally {
-    client.off?.('error', ignoreLostConnection)
     client.release(broken)
   }
 }
-
-function ignoreLostConnection(): void {}
 
 /** Whether `runTransaction` notices a COMMIT that PostgreSQL turned into a ROLLBACK: Kysely does not say. */
 export function commitTells(db: Database): boolean {

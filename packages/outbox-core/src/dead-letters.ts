@@ -1,6 +1,7 @@
 import { OutboxError } from './errors.ts'
 import type { MessageId } from './message.ts'
 import { numberOption } from './options.ts'
+import { guardPool } from './postgres/guard-pool.ts'
 import { schemaOption } from './postgres/identifiers.ts'
 import { operatorStatements } from './postgres/operator-statements.ts'
 import type { Queryable } from './postgres/queryable.ts'
@@ -72,6 +73,7 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
   const schema = schemaOption(options.schema)
   const statements = operatorStatements(schema)
   const { db } = options
+  guardPool(db)
   const change = async (statement: string, value: unknown): Promise<number> => {
     const { rows } = await db.query(statement, [value, schema])
     return Number(rows[0]?.['done'])

@@ -1,5 +1,6 @@
 import type { DeadLettersOptions } from './dead-letters.ts'
 import { numberOption } from './options.ts'
+import { guardPool } from './postgres/guard-pool.ts'
 import { schemaOption } from './postgres/identifiers.ts'
 import { operatorStatements } from './postgres/operator-statements.ts'
 
@@ -26,6 +27,7 @@ export interface HeldKeys {
 export function createHeldKeys(options: DeadLettersOptions): HeldKeys {
   const schema = schemaOption(options.schema)
   const statements = operatorStatements(schema)
+  guardPool(options.db)
   return {
     list: async ({ limit } = {}) => {
       const values = [numberOption('limit', limit, 100, { min: 1, max: 10_000 })]

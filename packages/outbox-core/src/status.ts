@@ -1,3 +1,4 @@
+import { guardPool } from './postgres/guard-pool.ts'
 import { quoteIdentifier, schemaOption } from './postgres/identifiers.ts'
 import type { Queryable } from './postgres/queryable.ts'
 
@@ -28,6 +29,7 @@ export interface RelayStatus {
 
 /** Reads the status in one snapshot. Counts rows: on a backlog of millions it takes its time. */
 export async function outboxStatus(db: Queryable, options: { readonly schema?: string } = {}): Promise<OutboxStatus> {
+  guardPool(db)
   const s = quoteIdentifier(schemaOption(options.schema))
   const { rows } = await db.query(
     `select

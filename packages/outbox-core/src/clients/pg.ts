@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+import { guardPool } from '../postgres/guard-pool.ts'
 import type { Queryable } from '../postgres/queryable.ts'
 import { type DatabaseClient, hasMethods, notATransactionOf } from './database-client.ts'
 
@@ -42,6 +43,7 @@ export function pgTransaction(client: PgTransaction): Queryable {
 
 /** A pg pool as a `DatabaseClient`, for code that takes any client. */
 export function pgDatabase<Pool extends PgDatabase>(pool: Pool): DatabaseClient<ClientOf<Pool>> {
+  guardPool(pool)
   return {
     client: 'pg',
     begin: (isolation, work) => inTransaction(pool, isolation, work as never),

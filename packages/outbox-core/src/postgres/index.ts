@@ -1,8 +1,10 @@
 /**
- * What other Malote packages share: how to recognise a caller's transaction, quote a name, and run numbered migrations.
+ * What other Malote packages share: how to recognise a caller's transaction, keep a pool's lost connections from ending the
+ * process, quote a name, and run numbered migrations.
  *
  * @packageDocumentation
  */
+export { guardPool } from './guard-pool.ts'
 export { defaultSchema, quoteIdentifier, schemaOption } from './identifiers.ts'
 export { readMigrations, runMigrations } from './migrate.ts'
 export type { MigrateOptions, Migration, MigrationClient, MigrationPool, MigrationSet } from './migrate.ts'

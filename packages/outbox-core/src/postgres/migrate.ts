@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { OutboxError } from '../errors.ts'
+import { guardPool } from './guard-pool.ts'
 import { quoteIdentifier, schemaOption } from './identifiers.ts'
 import { sqlStateOf } from './queryable.ts'
 
@@ -65,6 +66,7 @@ export async function runMigrations(
   const migrations = await readMigrations(set)
   if (!('connect' in db) || 'getTransactionStatus' in db)
     return applyAll(db as MigrationClient, schema, set, migrations, options)
+  guardPool(db)
   const client = await db.connect()
   try {
     return await applyAll(client, schema, set, migrations, options)

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import { guardPool } from '../postgres/guard-pool.ts'
 import type { RelayClient, RelayPool } from './relay-options.ts'
 
 interface Result {
@@ -38,7 +39,7 @@ export async function openConnections(
   clock: Clock,
   onLost: (error: unknown) => void,
 ): Promise<Connections> {
-  guard(pool)
+  guardPool(pool)
   const clients: RelayClient[] = []
   let isOver = false
   const destroy = (): void => {
@@ -79,18 +80,6 @@ export async function areSessions({ reader, settler, control }: Connections): Pr
     if (all.some(({ pid }, at) => pid !== pids[at])) return false
   }
   return true
-}
-
-const guarded = new WeakSet<RelayPool>()
-
-/**
- * A pool takes its own error listener off a client before our `await` goes on. A server that ends the session in that very
- * moment would end this process with an unhandled error.
- */
-function guard(pool: RelayPool): void {
-  if (guarded.has(pool)) return
-  guarded.add(pool)
-  pool.on?.('connect', (client) => client.on('error', () => {})) // The connection's own listener, added next, hears of it as well.
 }
 
 function createConnection(client: RelayClient, pid: number, clock: Clock, lost: (error: unknown) => void): Connection {

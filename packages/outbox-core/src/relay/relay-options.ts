@@ -6,8 +6,8 @@ import type { Publisher } from '../publisher.ts'
 /** The part of a `pg` pool that is used. The relay keeps a few connections for as long as it runs: give it a pool of its own. */
 export interface RelayPool {
   connect(): Promise<RelayClient>
-  /** Used where it exists, to listen for errors on a client before its `connect` resolves. */
-  on?(event: 'connect', listener: (client: Pick<RelayClient, 'on'>) => void): unknown
+  /** Used where it exists, so that a lost connection cannot end the process: the relay listens for the errors of the pool and of its clients. */
+  on?(event: 'error' | 'connect' | 'acquire', listener: () => void): unknown
 }
 
 /** The part of a `pg` pool client that is used. */
