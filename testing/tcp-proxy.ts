@@ -9,6 +9,11 @@ export interface TcpProxy {
   cut(): void
   /** Goes silent as a dead network does: connections stay and nothing passes on them any more. */
   silence(): void
+  /**
+   * A black hole until `accept()`: passes this many more answers of the server, then nothing on any connection. New connections
+   * are accepted and get no answer either. What is silent by then stays silent.
+   */
+  swallow(afterAnswers?: number): void
   /** Cuts every connection and refuses new ones until `accept()`. */
   refuse(): void
   accept(): void
@@ -20,6 +25,15 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const clients = new Set<Socket>()
   const targets = new Set<Socket>()
   let refusing = false
+  let answersLeft = Number.POSITIVE_INFINITY
+  const isSilent = new WeakSet<Socket>()
+  const silence = (): void => {
+    for (const socket of [...clients, ...targets]) {
+      isSilent.add(socket)
+      socket.unpipe()
+      socket.resume()
+    }
+  }
   const server = createServer((client) => {
     if (refusing) {
       client.resetAndDestroy()
@@ -28,7 +42,17 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     clients.add(client)
     const target = connect(targetPort, '127.0.0.1')
     targets.add(target)
-    client.pipe(target).pipe(client)
+    client.pipe(target)
+    target.on('data', (answer) => {
+      if (answersLeft <= 0) silence()
+      if (isSilent.has(target)) return
+      answersLeft--
+      if (!client.write(answer)) target.pause()
+    })
+    client.on('drain', () => target.resume())
+    target.on('end', () => {
+      if (!isSilent.has(target)) client.end()
+    })
     client.on('error', () => {}) // A cut connection is what this proxy is for; `close` follows and cleans up.
     target.on('error', () => client.resetAndDestroy())
     target.on('close', () => {
@@ -49,12 +73,17 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       return clients.size
     },
     cut,
-    silence: () => [...clients, ...targets].forEach((socket) => socket.unpipe()),
+    silence,
+    swallow: (afterAnswers = 0) => {
+      answersLeft = afterAnswers
+    },
     refuse: () => {
       refusing = true
       cut()
     },
     accept: () => {
+      if (answersLeft !== Number.POSITIVE_INFINITY) silence()
+      answersLeft = Number.POSITIVE_INFINITY
       refusing = false
     },
     close: async () => {

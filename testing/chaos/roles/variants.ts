@@ -76,15 +76,15 @@ export function poolVariant(pool: RelayPool, variant: Variant): RelayPool {
     connect: async () => {
       const client = await pool.connect()
       const query: RelayClient['query'] = async (statement, values) => {
-        if (typeof statement !== 'string')
-          return client.query({ name: statement.name, text: rewrite(statement.text) }, values)
-        if (!isZombie || !isFailure(statement)) return client.query(rewrite(statement), values)
+        const { text, ...how } = typeof statement === 'string' ? { text: statement } : statement
+        const rewritten = { ...how, text: rewrite(text) }
+        if (!isZombie || !isFailure(text)) return client.query(rewritten, values)
         const late = await pool.connect()
         try {
           // An owner may bury, and a busy machine makes it as slow as a pause does: then nothing is written, and it starts over.
           if (await isOwner(late, values)) return { rows: [{ fenced: -1 }], rowCount: 1 }
           // As if it had been on its way when the relay lost its session: it reaches the server all the same.
-          return await late.query(rewrite(statement), values)
+          return await late.query(rewritten, values)
         } finally {
           late.release()
         }

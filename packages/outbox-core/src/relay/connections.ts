@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { guardPool } from '../postgres/guard-pool.ts'
+import { ownTypes } from './own-types.ts'
 import type { RelayClient, RelayPool } from './relay-options.ts'
 
 interface Result {
@@ -7,7 +8,7 @@ interface Result {
   readonly rowCount?: number | null
 }
 
-/** One of the relay's database connections. Statements wait for each other. */
+/** One of the relay's database connections. Statements wait for each other; none waits longer for its answer than the timeout. */
 export interface Connection {
   readonly pid: number
   query(text: string, values?: unknown[]): Promise<Result>
@@ -22,15 +23,28 @@ export interface Connections {
   readonly reader: Connection
   readonly settler: Connection
   readonly control: Connection
-  /** Closes all three for good. */
+  /** Closes all three for good. Whatever still waits for an answer fails at once. */
   destroy(): void
 }
 
-/** Longest a statement may take before its connection counts as dead, in milliseconds: a half-open socket never answers. */
-const statementTimeoutMs = 60_000
+export interface ConnectionLimits {
+  /** Longest wait for a connection, and for the answer to a statement, in milliseconds. */
+  readonly timeoutMs?: number
+  /** Gives up connecting when it aborts. */
+  readonly signal?: AbortSignal
+}
+
+/** How many connections a relay takes. */
+export const neededConnections = 3
+
+/** @see RelayOptions.databaseTimeoutMs */
+export const defaultTimeoutMs = 30_000
 
 /**
  * Takes three connections from the pool: one statement at a time runs on each, and a heartbeat never waits behind a read.
+ *
+ * Nothing in here waits for ever. A network that swallows packets answers neither the connecting nor the first query, so
+ * each wait has the same limit. The first sign of a lost connection ends all other waits too.
  *
  * @param onLost - called at most once, with the first sign that one of them is gone
  */
@@ -38,33 +52,92 @@ export async function openConnections(
   pool: RelayPool,
   clock: Clock,
   onLost: (error: unknown) => void,
+  { timeoutMs = defaultTimeoutMs, signal }: ConnectionLimits = {},
 ): Promise<Connections> {
   guardPool(pool)
   const clients: RelayClient[] = []
+  const over = Promise.withResolvers<never>()
+  over.promise.catch(() => {}) // Whoever waits races with it; between two waits nobody does.
   let isOver = false
+  let isLost = false
   const destroy = (): void => {
     isOver = true
-    for (const client of clients.splice(0)) client.release(true)
+    over.reject(new Error('the relay closed its connections'))
+    for (const client of clients.splice(0)) close(client, isLost)
   }
   const lost = (error: unknown): void => {
     if (isOver) return
     isOver = true
+    isLost = true
+    over.reject(error)
     onLost(error)
   }
+  const within: Within = async (what, waited) => {
+    const cancel = clock.after(timeoutMs, () => lost(new Error(`${what} within ${String(timeoutMs)} ms`)))
+    try {
+      return await Promise.race([waited, over.promise])
+    } finally {
+      cancel()
+    }
+  }
   const open = async (): Promise<Connection> => {
-    const client = await pool.connect()
-    clients.push(client)
+    const connecting = connectBefore(pool, timeoutMs)
+    connecting.then(
+      (client) => (isOver ? close(client, true) : clients.push(client)), // Too late: nobody waits for it any more.
+      () => {}, // Reported below.
+    )
+    const client = await within('the database gave no connection', connecting)
     client.on('error', lost)
     client.on('end', () => lost(new Error('the database closed the connection')))
-    const { rows } = await client.query('select pg_backend_pid() as pid')
-    return createConnection(client, Number(rows[0]?.['pid']), clock, lost)
+    speakText(client)
+    const asked = client.query({ text: 'select pg_backend_pid() as pid', types: ownTypes })
+    const { rows } = await within('the database did not answer', asked)
+    return createConnection(client, Number(rows[0]?.['pid']), within)
   }
+  const give = (): void => lost(new Error('the relay was stopped while it connected'))
+  if (signal?.aborted === true) give()
+  signal?.addEventListener('abort', give, { once: true })
   try {
     return { reader: await open(), settler: await open(), control: await open(), destroy }
   } catch (error) {
+    isLost = true
     destroy()
     throw error
+  } finally {
+    signal?.removeEventListener('abort', give)
   }
+}
+
+/** Waits no longer than allowed. */
+type Within = <Value>(what: string, waited: Promise<Value>) => Promise<Value>
+
+/**
+ * A pool without a limit of its own keeps the slot of an attempt to connect that never ends, until it has none left. pg-pool
+ * looks at the limit as `connect` is called, so others who use the pool do not get ours.
+ */
+function connectBefore(pool: RelayPool, timeoutMs: number): Promise<RelayClient> {
+  const { options } = pool as { options?: { connectionTimeoutMillis?: number | undefined } }
+  if (options === undefined || (options.connectionTimeoutMillis ?? 0) > 0) return pool.connect()
+  const before = options.connectionTimeoutMillis
+  options.connectionTimeoutMillis = timeoutMs
+  try {
+    return pool.connect()
+  } finally {
+    options.connectionTimeoutMillis = before
+  }
+}
+
+/** A connection that is lost is not asked to say goodbye: it would wait for an answer that does not come. */
+function close(client: RelayClient, isLost: boolean): void {
+  client.release(true)
+  const { connection } = client as { connection?: { stream?: { destroy?(): void } } }
+  if (isLost) connection?.stream?.destroy?.()
+}
+
+/** A client told to fetch everything in binary form would do so for our statements too. It is ours alone until it is closed. */
+function speakText(client: RelayClient): void {
+  const its = client as { binary?: boolean }
+  if (its.binary === true) its.binary = false
 }
 
 /**
@@ -82,27 +155,23 @@ export async function areSessions({ reader, settler, control }: Connections): Pr
   return true
 }
 
-function createConnection(client: RelayClient, pid: number, clock: Clock, lost: (error: unknown) => void): Connection {
+function createConnection(client: RelayClient, pid: number, within: Within): Connection {
   let last: Promise<unknown> = Promise.resolve()
   const inTurn = (work: () => Promise<Result>): Promise<Result> => {
     const turn = last.then(work, work)
     last = turn.catch(() => {}) // Whoever asked hears of it; the next one in line must not.
     return turn
   }
-  const bounded = async (text: Parameters<RelayClient['query']>[0], values?: unknown[]): Promise<Result> => {
-    const cancel = clock.after(statementTimeoutMs, () =>
-      lost(new Error(`the database did not answer for ${String(statementTimeoutMs)} ms`)),
-    )
-    try {
-      return await client.query(text, values)
-    } finally {
-      cancel()
-    }
+  const bounded = (text: string, values: unknown[] = [], name?: string): Promise<Result> => {
+    const statement = { text, types: ownTypes, ...(name === undefined ? {} : { name }) }
+    const asked = client.query(statement, values)
+    asked.catch(() => {}) // When the wait ends first, nobody else hears of it.
+    return within('the database did not answer', asked)
   }
   return {
     pid,
     query: (text, values) => inTurn(() => bounded(text, values)),
-    queryPrepared: (name, text, values) => inTurn(() => bounded({ name, text }, values)),
+    queryPrepared: (name, text, values) => inTurn(() => bounded(text, values, name)),
     queryReadCommitted: (text, values) => inTurn(() => readCommitted(bounded, text, values)),
     onNotification: (listener) => {
       client.on('notification', ({ channel, payload }) => listener(channel, payload ?? ''))

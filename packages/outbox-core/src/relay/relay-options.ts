@@ -2,6 +2,7 @@ import type { Backoff } from '../backoff.ts'
 import type { Clock } from '../clock.ts'
 import type { RelayEvent } from '../events.ts'
 import type { Publisher } from '../publisher.ts'
+import type { OwnTypes } from './own-types.ts'
 
 /** The part of a `pg` pool that is used. The relay keeps a few connections for as long as it runs: give it a pool of its own. */
 export interface RelayPool {
@@ -13,7 +14,9 @@ export interface RelayPool {
 /** The part of a `pg` pool client that is used. */
 export interface RelayClient {
   query(
-    statement: string | { readonly name: string; readonly text: string },
+    statement:
+      | string
+      | { readonly name?: string | undefined; readonly text: string; readonly types?: OwnTypes | undefined },
     values?: unknown[],
   ): Promise<{ rows: Record<string, unknown>[]; rowCount?: number | null }>
   on(
@@ -55,6 +58,14 @@ export interface RelayOptions {
    * @defaultValue 30_000: three publish timeouts
    */
   readonly leaseMs?: number
+  /**
+   * Longest the relay waits for the database, in milliseconds: for a connection, and for the answer to a statement. Then the
+   * connection counts as dead and the relay connects again. On a session connection the server ends a statement of the relay a
+   * little earlier, whatever `statement_timeout` the role has.
+   *
+   * @defaultValue 30_000: no statement of the relay takes a second on a healthy server
+   */
+  readonly databaseTimeoutMs?: number
   /** Pause between looks at the table when nothing rings, in milliseconds: the backstop under the doorbell. @defaultValue 1_000 */
   readonly pollIntervalMs?: number
   /**

@@ -36,7 +36,8 @@ export interface Relay {
   runOnce(): Promise<RelayReport>
   /**
    * Reads no more, waits for what is in flight, settles it and frees the lanes at once. After `graceMs` publishes are
-   * aborted; their messages come again later. Resolves when all is quiet; calling it twice is harmless.
+   * aborted; their messages come again later. Resolves when all is quiet, and within `graceMs` and two seconds whatever the
+   * database or the publisher do. A `runOnce` under way ends early and reports what it did. Calling it twice is harmless.
    *
    * @param options.graceMs - default: the publish timeout
    */
@@ -62,8 +63,12 @@ class PostgresRelay implements Relay {
   #state: 'idle' | 'running' | 'stopped' = 'idle'
   #graceMs: number
   #session: Session | null = null
-  #formerId: string | null = null
-  #work: Promise<void> = Promise.resolve()
+  /** Identities of this process that may still hold lanes. */
+  readonly #formerIds = new Set<string>()
+  #lastId = ''
+  #work: Promise<unknown> = Promise.resolve()
+  /** Gives up connecting. */
+  readonly #opening = new AbortController()
 
   constructor(options: ResolvedRelayOptions) {
     this.#options = options
@@ -76,22 +81,33 @@ class PostgresRelay implements Relay {
     this.#work = this.#run()
   }
 
-  async runOnce(): Promise<RelayReport> {
-    this.#begin()
+  runOnce(): Promise<RelayReport> {
+    try {
+      this.#begin()
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    const work = this.#once()
+    this.#work = work.catch(() => {}) // Its caller hears of it; `stop` only waits.
+    return work
+  }
+
+  async #once(): Promise<RelayReport> {
     const counter = createCounter(this.#options)
     try {
-      const session = await Session.open(counter.options, this.#formerId)
+      const session = await Session.open(counter.options, this.#formerIds, this.#opening.signal)
+      this.#session = session
       let isBrokerOut = false
       try {
         isBrokerOut = !(await session.drain())
         await session.stop(this.#graceMs)
       } catch (error) {
         await session.abandon()
-        this.#formerId = session.relayId
         throw error instanceof SessionLost ? error.cause : error
       }
       return { ...counter.counts, isBrokerOut }
     } finally {
+      this.#session = null
       if (this.#state === 'running') this.#state = 'idle'
     }
   }
@@ -102,6 +118,7 @@ class PostgresRelay implements Relay {
     const wasRunning = this.#state === 'running'
     this.#state = 'stopped'
     this.#wake.now()
+    if (session === null) this.#opening.abort()
     // A session lost at this very moment ends the loop by itself.
     if (wasRunning) await session?.stop(this.#graceMs).catch(() => {})
     await this.#work
@@ -119,9 +136,9 @@ class PostgresRelay implements Relay {
     const { report } = this.#options
     for (let failures = 0; this.#state === 'running';) {
       try {
-        const session = await Session.open(this.#options, this.#formerId)
+        const session = await Session.open(this.#options, this.#formerIds, this.#opening.signal)
         this.#session = session
-        this.#formerId = session.relayId
+        this.#lastId = session.relayId
         if (failures > 0) report({ type: 'database.reconnected' })
         if (this.#isStopped()) await session.stop(0)
         else await session.run()
@@ -131,7 +148,7 @@ class PostgresRelay implements Relay {
         await this.#lost(error, ++failures)
       }
     }
-    report({ type: 'relay.stopped', relayId: this.#formerId ?? '' })
+    report({ type: 'relay.stopped', relayId: this.#lastId })
   }
 
   async #lost(error: unknown, failures: number): Promise<void> {

@@ -6,6 +6,7 @@ import type { RelayEvent } from '../events.ts'
 import { numberOption } from '../options.ts'
 import { schemaOption } from '../postgres/identifiers.ts'
 import type { Publisher } from '../publisher.ts'
+import { defaultTimeoutMs } from './connections.ts'
 import type { RelayOptions, RelayPool } from './relay-options.ts'
 
 /** The relay's options with defaults filled in and checked. */
@@ -20,6 +21,7 @@ export interface ResolvedRelayOptions {
   readonly maxBufferedBytes: number
   readonly publishTimeoutMs: number
   readonly leaseMs: number
+  readonly databaseTimeoutMs: number
   readonly pollIntervalMs: number
   readonly rescanIntervalMs: number
   readonly maxAttempts: number
@@ -50,6 +52,7 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     maxBufferedBytes: numberOption('maxBufferedBytes', options.maxBufferedBytes, 16 * 1024 * 1024, { min: 65_536 }),
     publishTimeoutMs: numberOption('publishTimeoutMs', options.publishTimeoutMs, 10_000, { min: 1 }),
     leaseMs: numberOption('leaseMs', options.leaseMs, 30_000, { min: 100 }),
+    databaseTimeoutMs: numberOption('databaseTimeoutMs', options.databaseTimeoutMs, defaultTimeoutMs, { min: 10 }),
     pollIntervalMs: numberOption('pollIntervalMs', options.pollIntervalMs, 1_000, { min: 1 }),
     rescanIntervalMs: numberOption('rescanIntervalMs', options.rescanIntervalMs, 60_000, { min: 4 }),
     maxAttempts: numberOption('maxAttempts', options.maxAttempts, 10, { min: 1 }),

@@ -21,6 +21,12 @@ import { createTrial } from './trial.ts'
 /** A session that lived this long without a failure was a good one, in milliseconds. */
 const provenAfterMs = 5_000
 
+/**
+ * After the grace of `stop` a publisher has a second to say what it knows, and what it said is settled. A database that is
+ * silent then is not waited for, in milliseconds.
+ */
+const settleGraceMs = 1_500
+
 /** Why a session ended before it was stopped. */
 export class SessionLost extends Error {
   readonly reason: 'lease-expired' | 'fenced' | 'connection-lost'
@@ -54,31 +60,44 @@ export class Session {
   readonly #lost = Promise.withResolvers<never>()
   readonly #isSession: boolean
   #isOver = false
+  #stopping: Promise<void> | null = null
   #hasFailed = false
   #hasSettled = false
   readonly #openedAtMs: number
 
   /**
-   * Connects and joins the other relays. The relay `formerId` of this process is taken off the list: nothing of it is in flight.
+   * Connects and joins the other relays. The relays `formerIds` of this process are taken off the list, because nothing of
+   * them is in flight any more. The new one is noted there before it joins: its answer may be lost on the way.
    *
    * @throws OutboxError `SCHEMA_MISSING`, `SCHEMA_UNSUPPORTED`
    */
-  static async open(options: ResolvedRelayOptions, formerId: string | null): Promise<Session> {
+  static async open(options: ResolvedRelayOptions, formerIds: Set<string>, signal: AbortSignal): Promise<Session> {
     const early: unknown[] = []
     let session: Session | undefined
-    const connections = await openConnections(options.pool, options.clock, (error) => {
+    const onLost = (error: unknown): void => {
       early.push(error)
       session?.fail('connection-lost', error)
-    })
+    }
+    const limits = { timeoutMs: options.databaseTimeoutMs, signal }
+    const connections = await openConnections(options.pool, options.clock, onLost, limits)
+    const destroy = (): void => connections.destroy()
+    signal.addEventListener('abort', destroy)
     try {
+      signal.throwIfAborted()
       session = new Session(options, connections, await examine(connections, options))
-      if (formerId !== null) await session.#membership.remove(formerId)
+      for (const id of formerIds) {
+        await session.#membership.remove(id)
+        formerIds.delete(id)
+      }
+      formerIds.add(session.relayId)
       await session.#membership.join()
       if (early.length > 0) throw early[0]
       return session
     } catch (error) {
       connections.destroy()
       throw error
+    } finally {
+      signal.removeEventListener('abort', destroy)
     }
   }
 
@@ -149,17 +168,29 @@ export class Session {
   }
 
   /** Finishes what is in flight within `graceMs`, aborts the rest, settles, and frees the lanes at once. */
-  async stop(graceMs: number): Promise<void> {
-    this.#readLoop.stop()
-    const published = this.#dispatcher.stop()
-    const cancel = this.#options.clock.after(graceMs, () => this.#dispatcher.abort())
-    await published
-    cancel()
-    await Promise.race([this.#control.stop(), this.#lost.promise])
-    await Promise.race([this.#settler.idle(), this.#lost.promise])
-    await Promise.race([this.#membership.leave(), this.#lost.promise])
-    this.#isOver = true
-    this.#connections.destroy()
+  stop(graceMs: number): Promise<void> {
+    return (this.#stopping ??= this.#stop(graceMs))
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    const { clock } = this.#options
+    const timers = [
+      clock.after(graceMs, () => this.#dispatcher.abort()),
+      clock.after(graceMs + settleGraceMs, () =>
+        this.fail('connection-lost', new Error('the database did not answer while the relay stopped')),
+      ),
+    ]
+    try {
+      this.#readLoop.stop()
+      await Promise.race([this.#dispatcher.stop(), this.#lost.promise])
+      await Promise.race([this.#control.stop(), this.#lost.promise])
+      await Promise.race([this.#settler.idle(), this.#lost.promise])
+      await Promise.race([this.#membership.leave(), this.#lost.promise])
+      this.#isOver = true
+      this.#connections.destroy()
+    } finally {
+      for (const cancel of timers) cancel()
+    }
   }
 
   /** Ends the session: nothing more is published, everything in memory is void. */
@@ -196,7 +227,7 @@ export class Session {
   }
 
   async #drained(): Promise<void> {
-    while (!this.#dispatcher.isOut) {
+    while (!this.#dispatcher.isOut && this.#stopping === null) {
       const isBusy = await this.#readLoop.round()
       if (isBusy) continue
       if (this.#buffer.count === 0) return
