@@ -18,7 +18,7 @@ const accounts: readonly SeedAccount[] = Array.from({ length: 200 }, (_, n) => (
   accountId: `BENCH-${String(n)}`,
   token: `bench-token-${String(n)}`,
   cashCentavos: 2_000_000_000,
-  holdingCentavos: 0,
+  holding: 0,
   orderLimitCentavos: 5_000_000,
 }))
 

@@ -21,7 +21,8 @@ export function centavosFromBrl(amount: number): Centavos | null {
 
 /** The amount as a JSON number in BRL. Exact for every amount the brokerage can hold. */
 export function brlFromCentavos(centavos: Centavos): number {
-  return Number(`${String(Math.trunc(centavos / 100))}.${String(Math.abs(centavos % 100)).padStart(2, '0')}`)
+  const [whole, rest] = [Math.trunc(Math.abs(centavos) / 100), Math.abs(centavos) % 100]
+  return Number(`${centavos < 0 ? '-' : ''}${String(whole)}.${String(rest).padStart(2, '0')}`)
 }
 
 /** For people: `R$ 1,234.50`. */
@@ -29,4 +30,38 @@ export function formatBrl(centavos: Centavos): string {
   const sign = centavos < 0 ? '-' : ''
   const whole = Math.trunc(Math.abs(centavos) / 100).toLocaleString('en-US')
   return `${sign}R$ ${whole}.${String(Math.abs(centavos) % 100).padStart(2, '0')}`
+}
+
+/** A number of shares in millionths: an order is placed by amount, so it is seldom for whole shares. Always a safe integer. */
+export type Quantity = number
+
+/** One share. */
+export const oneShare: Quantity = 1_000_000
+
+/** Shares that the amount pays for at this price, rounded down: their cost never exceeds the amount. */
+export function quantityFor(amountCentavos: Centavos, priceCentavos: Centavos): Quantity {
+  return Math.floor((amountCentavos * oneShare) / priceCentavos)
+}
+
+/** What a purchase costs, rounded up: a buyer never owes a fraction of a centavo. */
+export function costOf(quantity: Quantity, priceCentavos: Centavos): Centavos {
+  return Math.ceil((quantity * priceCentavos) / oneShare)
+}
+
+/** What a sale brings, rounded down. */
+export function proceedsOf(quantity: Quantity, priceCentavos: Centavos): Centavos {
+  return Math.floor((quantity * priceCentavos) / oneShare)
+}
+
+/** Turns a number of shares out of JSON into millionths. @returns null unless it is positive with at most six decimals */
+export function quantityFromShares(shares: number): Quantity | null {
+  const match = /^(\d{1,7})(?:\.(\d{1,6}))?$/.exec(String(shares))
+  if (match === null) return null
+  const quantity = Number(match[1]) * oneShare + Number((match[2] ?? '').padEnd(6, '0'))
+  return quantity > 0 ? quantity : null
+}
+
+/** The number of shares as a JSON number. */
+export function sharesFromQuantity(quantity: Quantity): number {
+  return Number(`${String(Math.trunc(quantity / oneShare))}.${String(quantity % oneShare).padStart(6, '0')}`)
 }

@@ -3,21 +3,34 @@ import type { FastifyInstance } from 'fastify'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createApi } from '../src/api/app.ts'
-import { createDatabase, createPool } from '../src/database/database.ts'
+import { createDatabase, createPool, type Database } from '../src/database/database.ts'
 import { migrateAll } from '../src/database/migrate.ts'
-import { openAccounts } from '../src/demo/accounts.ts'
+import { createCpfCipher } from '../src/accounts/cpf.ts'
+import { createTokens } from '../src/api/tokens.ts'
+import { demoSecret, openAccounts } from '../src/demo/accounts.ts'
+import { rebuildViews } from '../src/listeners/project-order.ts'
 
 let server: TestDatabase
 let pool: pg.Pool
 let api: FastifyInstance
+let db: Database
 
 beforeAll(async () => {
   server = await createTestDatabase(inject('postgresUrl'))
   pool = createPool(server.url)
-  const db = createDatabase(pool)
+  db = createDatabase(pool)
   await migrateAll(pool)
   await openAccounts(db)
-  api = createApi({ db, pepper: 'sixteen bytes or more' })
+  api = await createApi({
+    db,
+    tokens: await createTokens({ secret: 'sixteen bytes or more' }),
+    cpf: createCpfCipher(demoSecret),
+    pepper: 'sixteen bytes or more',
+    orderTimeoutMs: 300_000,
+    demo: true,
+    requestsPerMinute: null,
+    controlUrl: null,
+  })
 })
 afterAll(async () => {
   await api.close()
@@ -43,7 +56,7 @@ const call = (method: 'GET' | 'DELETE', url: string, account = 'acc-001') =>
 const count = async (table: string) => (await pool.query(`select count(*) from ${table}`)).rows[0].count
 const everything = async () => [
   await count('orders'),
-  await count('ledger_entries'),
+  await count('ledger_movements'),
   await count('malote.messages'),
   await count('malote.idempotency_keys'),
 ]
@@ -62,7 +75,7 @@ describe('retries', () => {
     expect(afterwards.headers['idempotency-replayed']).toBe('true')
     const accepted = [...responses, afterwards].filter((response) => response.statusCode === 202)
     expect(new Set(accepted.map((response) => response.json().id)).size).toBe(1)
-    expect((await everything()).map((now, index) => now - (before[index] ?? 0))).toEqual([1, 2, 2, 1])
+    expect((await everything()).map((now, index) => now - (before[index] ?? 0))).toEqual([1, 1, 1, 1])
   })
 })
 
@@ -73,9 +86,9 @@ describe('placing an order', () => {
     const response = await post(order)
 
     expect(response.statusCode).toBe(202)
-    expect(response.json()).toMatchObject({ status: 'accepted', ...order })
+    expect(response.json()).toMatchObject({ status: 'BALANCE_RESERVED', ...order })
     expect(response.headers.location).toBe(`/api/orders/${response.json().id}`)
-    expect((await everything()).map((now, index) => now - (before[index] ?? 0))).toEqual([1, 2, 2, 1])
+    expect((await everything()).map((now, index) => now - (before[index] ?? 0))).toEqual([1, 1, 1, 1])
   })
 
   it('again under the same key places nothing more and says the same', async () => {
@@ -174,7 +187,7 @@ describe('an order', () => {
 
     expect((await call('GET', `/api/orders/${id}`)).json()).toMatchObject({
       id,
-      status: 'accepted',
+      status: 'BALANCE_RESERVED',
       reason: null,
       ...order,
     })
@@ -187,6 +200,7 @@ describe('an order', () => {
     const ids: string[] = []
     for (let n = 0; n < 3; n++) ids.unshift((await post(order, {}, 'acc-003')).json().id)
 
+    await rebuildViews(db)
     const first = (await call('GET', '/api/orders?limit=2', 'acc-003')).json().orders
     const second = (await call('GET', `/api/orders?limit=2&before=${first[1].id}`, 'acc-003')).json().orders
 
@@ -203,11 +217,11 @@ describe('an order', () => {
     const cancelled = await call('DELETE', `/api/orders/${id}`, 'acc-004')
     const after = await balance()
     const sent = (await post(order, {}, 'acc-004')).json()
-    await pool.query(`update orders set status = 'sent' where order_id = $1`, [sent.id])
+    await pool.query(`update orders set state = 'SENT_TO_B3' where order_id = $1`, [sent.id])
     const tooLate = await call('DELETE', `/api/orders/${sent.id}`, 'acc-004')
 
     expect(reserved.cash).toEqual({ available: before.cash.available - 1000, reserved: 1000 })
-    expect(cancelled.json()).toMatchObject({ id, status: 'cancelled' })
+    expect(cancelled.json()).toMatchObject({ id, status: 'CANCELLED' })
     expect(after.cash).toEqual(before.cash)
     expect([tooLate.statusCode, tooLate.json().code]).toEqual([409, 'TOO_LATE_TO_CANCEL'])
   })

@@ -10,6 +10,7 @@ const measured: Measurement = {
   settled: 2,
   compensated: 1,
   cancelled: 0,
+  undecided: 0,
   messagesAdded: 21,
   messagesWaiting: 0,
   deadLetters: 0,
@@ -19,9 +20,11 @@ const measured: Measurement = {
 }
 const verified: Verification = {
   ledgerSum: 0,
-  unbalancedTransactions: 0,
   wrongBalances: 0,
-  reservedCentavos: 0,
+  reserved: 0,
+  wrongPositions: 0,
+  wrongHistories: 0,
+  wrongViews: 0,
   keyOrderViolations: 0,
   repeatedEffects: 0,
   ordersReported: 3,
@@ -62,6 +65,7 @@ describe('the invariants', () => {
     ['messagesWaiting', 1],
     ['deadLetters', 1],
     ['settled', 1],
+    ['undecided', 1],
     ['duplicateDeliveries', 0],
   ] as const)('a run with %s %i breaks one', (figure, value) => {
     expect(broken({ ...good, measured: { ...measured, [figure]: value } })).toHaveLength(1)

@@ -37,7 +37,7 @@ describe('an order request', () => {
   it('of exactly the three fields is accepted', () => {
     expect(parseOrderRequest(good)).toEqual({
       valid: true,
-      request: { amountCentavos: 100_000, asset: 'PETR4', side: 'BUY' },
+      request: { amountCentavos: 100_000, quantity: null, asset: 'PETR4', side: 'BUY' },
     })
   })
 

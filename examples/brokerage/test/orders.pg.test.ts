@@ -1,287 +1,352 @@
-import { createInbox } from '@malote/idempotency'
-import type { Delivery, ReceivedMessage } from '@malote/outbox-core'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
-import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import type { Exchange } from '../src/b3/exchange-client.ts'
-import { closeOrder } from '../src/balances/close-order.ts'
 import { lockAccounts } from '../src/balances/ledger.ts'
-import { createDatabase, createPool, type Database } from '../src/database/database.ts'
-import { migrateAll } from '../src/database/migrate.ts'
-import { openAccounts, type SeedAccount } from '../src/demo/accounts.ts'
-import { createApplyOnce } from '../src/messaging/apply-once.ts'
-import { cancelOrder } from '../src/orders/cancel-order.ts'
-import { executeOrder } from '../src/orders/execute-order.ts'
+import { decideOrder, listTasks } from '../src/orders/manual-tasks.ts'
+import { historyOf, rebuildOrder } from '../src/orders/order-history.ts'
 import { findOrder } from '../src/orders/order-store.ts'
-import type { Order, Side } from '../src/orders/order.ts'
-import { placeOrder } from '../src/orders/place-order.ts'
+import {
+  anExchange,
+  change,
+  closing,
+  createWorkbench,
+  delivery,
+  fill,
+  fillingExchange,
+  pursuing,
+  type Workbench,
+} from './workbench.ts'
 
-let server: TestDatabase
-let pool: pg.Pool
-let db: Database
-
+let bench: Workbench
 beforeAll(async () => {
-  server = await createTestDatabase(inject('postgresUrl'))
-  pool = createPool(server.url)
-  db = createDatabase(pool)
-  await migrateAll(pool)
-  await openAccounts(db, testAccounts)
+  bench = await createWorkbench(inject('postgresUrl'))
 })
-afterAll(async () => {
-  await pool.end()
-  await server.drop()
-})
+afterAll(() => bench.dispose())
 
-/** Each test has an account of its own, so that none sees another's balance. */
-const testAccounts: readonly SeedAccount[] = Array.from({ length: 40 }, (_, n) => ({
-  accountId: `TEST-${String(n)}`,
-  token: `token-of-test-${String(n)}`,
-  cashCentavos: 1_000_000,
-  holdingCentavos: 100_000,
-  orderLimitCentavos: 100_000,
-}))
-let used = 0
-const nextAccount = () => (testAccounts[used++] as SeedAccount).accountId
-
-async function place(accountId: string, side: Side = 'BUY', amountCentavos = 1_000): Promise<Order> {
-  const placement = await db
-    .transaction()
-    .execute((tx) => placeOrder(tx, accountId, { amountCentavos, asset: 'PETR4', side }))
-  if (placement.outcome !== 'accepted') throw new Error(`refused: ${placement.code}`)
-  return placement.order
-}
-const cancel = (order: Order) => db.transaction().execute((tx) => cancelOrder(tx, order.accountId, order.orderId))
-const statusOf = async (order: Order) => (await findOrder(db, order.orderId))?.status
-
-/** The messages of an order as consumers get them, from the witness and the outbox. */
-async function messageOf(order: Order, topic: string): Promise<ReceivedMessage> {
-  const { rows } = await pool.query(
-    `select id, topic, type, ordering_key, payload, created_at from malote.messages
-     where topic = $1 and payload::json ->> 'orderId' = $2 order by seq desc limit 1`,
-    [topic, order.orderId],
-  )
-  const row = rows[0]
-  return {
-    id: row.id,
-    topic,
-    type: row.type,
-    orderingKey: row.ordering_key,
-    headers: {},
-    body: Buffer.from(row.payload),
-    contentType: 'application/json',
-    createdAt: row.created_at,
-    json: () => JSON.parse(row.payload),
-  }
-}
-const delivery = (message: ReceivedMessage, attempt = 1): Delivery => ({
-  message,
-  attempt,
-  signal: new AbortController().signal,
-})
-
-async function balances(accountId: string): Promise<Record<string, number>> {
-  const { rows } = await pool.query(
-    `select kind, balance_centavos from ledger_accounts where account_id = $1 and asset in ('BRL', 'PETR4')`,
-    [accountId],
-  )
-  return Object.fromEntries(rows.map((row) => [row.kind, row.balance_centavos]))
-}
-const change = (before: Record<string, number>, after: Record<string, number>) =>
-  Object.fromEntries(
-    Object.entries(after)
-      .map(([kind, centavos]) => [kind, centavos - (before[kind] ?? 0)] as const)
-      .filter(([, difference]) => difference !== 0),
-  )
-
-const answers = (execute: Exchange['execute'], withdraw: Exchange['withdraw'] = execute) => ({ execute, withdraw })
-const executing = (exchange: Exchange, giveUpAfter = 3) =>
-  executeOrder({ db, exchange, giveUpAfter, applyOnce: createApplyOnce(db, createInbox(), 'order-consumer') })
-const closing = () => closeOrder(createApplyOnce(db, createInbox(), 'balance-consumer'))
-
-async function execute(order: Order, exchange: Exchange): Promise<void> {
-  await executing(exchange)(delivery(await messageOf(order, 'order-queue')))
-}
+const rejecting = anExchange({ execute: async () => ({ status: 'rejected', reason: 'DELISTED' }) })
+const due = async (order: { orderId: string }) =>
+  (
+    await bench.pool.query(
+      `select type, round(extract(epoch from available_at - clock_timestamp())) as seconds from malote.scheduled_messages
+       where payload::json ->> 'orderId' = $1 order by available_at`,
+      [order.orderId],
+    )
+  ).rows.map(({ type, seconds }) => `${type} in ${String(Math.round(Number(seconds)))} s`)
 
 describe('an order', () => {
-  it.each([
-    ['BUY', { cash: -1_000, cash_reserved: 1_000 }, { cash: -1_000, cash_reserved: 0, holding: 1_000 }],
-    ['SELL', { holding: -1_000, holding_reserved: 1_000 }, { holding: -1_000, holding_reserved: 0, cash: 1_000 }],
-  ] as const)('%s reserves when placed and settles when filled', async (side, placed, settled) => {
-    const accountId = nextAccount()
-    const before = await balances(accountId)
+  it('to buy reserves its amount, and settles to shares and what was not needed', async () => {
+    const accountId = bench.nextAccount()
+    const before = await bench.balances(accountId)
+    const order = await bench.place(accountId)
+    const reserved = change(before, await bench.balances(accountId))
 
-    const order = await place(accountId, side)
-    const reserved = change(before, await balances(accountId))
-    await execute(
-      order,
-      answers(async () => ({ status: 'filled' })),
-    )
-    await closing()(delivery(await messageOf(order, 'balance-queue')))
+    await bench.pursue(order, anExchange({ execute: async () => fill(10_000_000, 3_700) }))
+    await bench.close(order)
 
-    expect(reserved).toEqual(placed)
-    expect(change(before, await balances(accountId))).toEqual(
-      Object.fromEntries(Object.entries(settled).filter(([, centavos]) => centavos !== 0)),
-    )
-    expect(await statusOf(order)).toBe('settled')
+    expect(reserved).toEqual({ cash: -100_000, cash_reserved: 100_000 })
+    expect(change(before, await bench.balances(accountId))).toEqual({ cash: -37_000, holding: 10_000_000 })
+    expect(await bench.stateOf(order)).toBe('SETTLED')
+    expect(await due(order)).toEqual([])
+  })
+
+  it('to sell reserves its shares, and settles to what they brought', async () => {
+    const accountId = bench.nextAccount()
+    const before = await bench.balances(accountId)
+    const order = await bench.place(accountId, 'SELL')
+
+    await bench.pursue(order, anExchange({ execute: async ({ quantity }) => fill(quantity, 3_800) }))
+    await bench.close(order)
+
+    expect(change(before, await bench.balances(accountId))).toEqual({ cash: 101_549, holding: -order.quantity })
   })
 
   it('that the exchange rejects gives its reservation back', async () => {
-    const accountId = nextAccount()
-    const before = await balances(accountId)
-    const order = await place(accountId)
+    const accountId = bench.nextAccount()
+    const before = await bench.balances(accountId)
+    const order = await bench.place(accountId)
 
-    await execute(
-      order,
-      answers(async () => ({ status: 'rejected', reason: 'DELISTED' })),
-    )
-    await closing()(delivery(await messageOf(order, 'balance-queue')))
+    await bench.pursue(order, rejecting)
+    const between = await bench.stateOf(order)
+    await bench.close(order)
 
-    expect(change(before, await balances(accountId))).toEqual({})
-    expect(await findOrder(db, order.orderId)).toMatchObject({ status: 'compensated', reason: 'DELISTED' })
+    expect(between).toBe('COMPENSATING')
+    expect(change(before, await bench.balances(accountId))).toEqual({})
+    expect(await findOrder(bench.db, order.orderId)).toMatchObject({ state: 'COMPENSATED', reason: 'DELISTED' })
   })
 
   it('delivered twice is executed and settled once, and its messages are added once', async () => {
-    const accountId = nextAccount()
-    const order = await place(accountId)
-    const message = await messageOf(order, 'order-queue')
-    const handle = executing(answers(async () => ({ status: 'filled' })))
+    const accountId = bench.nextAccount()
+    const before = await bench.balances(accountId)
+    const order = await bench.place(accountId)
+    const handle = pursuing(bench.db, { ...fillingExchange, lookUp: async ({ quantity }) => fill(quantity, 3_742) })
+    const message = await bench.messageOf(order, 'order-requests')
 
     await Promise.all([handle(delivery(message)), handle(delivery(message, 2))])
-    const filled = await messageOf(order, 'balance-queue')
-    await Promise.all([closing()(delivery(filled)), closing()(delivery(filled, 2))])
+    const filled = await bench.messageOf(order, 'order-outcomes')
+    const close = closing(bench.db)
+    await Promise.all([close(delivery(filled)), close(delivery(filled, 2))])
 
-    const { rows } = await pool.query(
-      `select type, count(*)::int from malote.messages where payload::json ->> 'orderId' = $1 group by type order by type`,
+    expect(await bench.stateOf(order)).toBe('SETTLED')
+    expect(change(before, await bench.balances(accountId)).holding).toBe(order.quantity)
+    const { rows } = await bench.pool.query(
+      `select type, count(*)::int as count from malote.messages where payload::json ->> 'orderId' = $1 group by 1 order by 1`,
       [order.orderId],
     )
     expect(rows).toEqual([
-      { type: 'order.accepted', count: 2 },
-      { type: 'order.filled', count: 2 },
-      { type: 'order.settled', count: 3 },
+      { type: 'order.accepted', count: 1 },
+      { type: 'order.filled', count: 1 },
+      { type: 'order.settled', count: 1 },
     ])
-    expect((await pool.query('select from duplicate_deliveries where message_id = $1', [message.id])).rowCount).toBe(1)
+  })
+
+  it('is rebuilt from its history, and every transition says who and why', async () => {
+    const order = await bench.place(bench.nextAccount())
+    await bench.pursue(order, anExchange({ execute: async () => fill(5_000_000, 3_700) }))
+    await bench.close(order)
+    const {
+      createdAt: _c,
+      updatedAt: _u,
+      isLate: _l,
+      ...stored
+    } = (await findOrder(bench.db, order.orderId)) as never as {
+      createdAt: Date
+      updatedAt: Date
+      isLate: boolean
+    }
+
+    const history = await historyOf(bench.db, order.orderId)
+
+    expect(rebuildOrder(history)).toEqual(stored)
+    expect(history.map(({ version, state, actor }) => [version, state, actor])).toEqual([
+      [1, 'STARTED', order.accountId],
+      [2, 'BALANCE_RESERVED', order.accountId],
+      [3, 'SENT_TO_B3', 'orders'],
+      [4, 'FILLED', 'orders'],
+      [5, 'SETTLED', 'balances'],
+    ])
+    expect(new Set(history.map(({ correlationId }) => correlationId))).toEqual(new Set(['corr']))
   })
 })
 
-describe('orders handled together', () => {
-  it('end each on its own: filled, rejected, cancelled before, and one the exchange does not answer', async () => {
-    const orders = await Promise.all(Array.from({ length: 4 }, () => place(nextAccount())))
-    const [filled, rejected, cancelled, unanswered] = orders as [Order, Order, Order, Order]
-    await cancel(cancelled)
-    const handle = executing({
-      execute: async ({ orderId }) => {
-        if (orderId === unanswered.orderId) throw new Error('no answer')
-        return orderId === filled.orderId ? { status: 'filled' } : { status: 'rejected', reason: 'DELISTED' }
-      },
-      withdraw: () => Promise.reject(new Error('not asked for')),
-    })
-    const messages = await Promise.all(orders.map((order) => messageOf(order, 'order-queue')))
+describe('an exchange without an answer', () => {
+  it('costs the message nothing: the order stays as it is and is asked about in 2 seconds', async () => {
+    const order = await bench.place(bench.nextAccount())
 
-    const outcomes = await Promise.allSettled(messages.map((message) => handle(delivery(message))))
-    const closed = await Promise.all([filled, rejected].map((order) => messageOf(order, 'balance-queue')))
-    const close = closing()
-    await Promise.all(closed.map((message) => close(delivery(message))))
+    await bench.pursue(order, anExchange())
 
-    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected'])
-    expect(await Promise.all(orders.map(statusOf))).toEqual(['settled', 'compensated', 'cancelled', 'sent'])
+    expect(await bench.stateOf(order)).toBe('SENT_TO_B3')
+    expect(await due(order)).toEqual(['order.check in 2 s', 'order.timeout in 300 s'])
   })
 
-  it('one of them that cannot be closed fails alone', async () => {
-    const orders = await Promise.all(Array.from({ length: 3 }, () => place(nextAccount())))
-    const handle = executing(answers(async () => ({ status: 'filled' })))
-    for (const order of orders) await handle(delivery(await messageOf(order, 'order-queue')))
-    await pool.query(`update orders set status = 'rejected' where order_id = $1`, [orders[1]?.orderId])
-    const close = closing()
-    const messages = await Promise.all(orders.map((order) => messageOf(order, 'balance-queue')))
+  it('behind an open breaker is not even sent the order, which can still be cancelled', async () => {
+    const order = await bench.place(bench.nextAccount())
 
-    const outcomes = await Promise.allSettled(messages.map((message) => close(delivery(message))))
+    await bench.pursue(order, anExchange({ isReachable: () => false }))
+    const state = await bench.stateOf(order)
 
-    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
-    expect(await Promise.all(orders.map(statusOf))).toEqual(['settled', 'rejected', 'settled'])
+    expect([state, (await bench.cancel(order)).outcome]).toEqual(['BALANCE_RESERVED', 'cancelled'])
+  })
+
+  it('is asked what became of the order, and never sent it again before it says that it does not know it', async () => {
+    const order = await bench.place(bench.nextAccount())
+    await bench.pursue(order, anExchange())
+
+    await bench.pursue(order, anExchange({ lookUp: async ({ quantity }) => fill(quantity, 3_742) }), 'order-checks')
+
+    expect(await bench.stateOf(order)).toBe('FILLED')
+  })
+
+  it('that has never heard of the order gets it again', async () => {
+    const order = await bench.place(bench.nextAccount())
+    await bench.pursue(order, anExchange())
+
+    await bench.pursue(order, { ...fillingExchange, lookUp: async () => null }, 'order-checks')
+
+    expect(await bench.stateOf(order)).toBe('FILLED')
+  })
+
+  it('until the time is up puts the order before a person, and is asked all the same', async () => {
+    const order = await bench.place(bench.nextAccount())
+    await bench.pursue(order, anExchange())
+    await bench.age(order)
+    const timeout = { ...(await bench.messageOf(order, 'order-checks')), type: 'order.timeout', id: order.orderId }
+
+    await pursuing(bench.db, anExchange())(delivery(timeout))
+
+    expect(await bench.stateOf(order)).toBe('FAILED')
+    expect((await listTasks(bench.db)).map(({ orderId }) => orderId)).toContain(order.orderId)
+    expect((await due(order)).filter((line) => line.startsWith('order.timeout in 2 s'))).toHaveLength(1)
+  })
+
+  it('that comes back after the time was up decides the order after all, and nobody needs to', async () => {
+    const accountId = bench.nextAccount()
+    const before = await bench.balances(accountId)
+    const order = await bench.place(accountId)
+    await bench.pursue(order, anExchange())
+    await bench.age(order)
+    const timeout = (id: string) =>
+      bench.messageOf(order, 'order-checks').then((message) => ({ ...message, type: 'order.timeout', id }))
+    await pursuing(bench.db, anExchange())(delivery(await timeout(order.orderId)))
+
+    const back = anExchange({
+      lookUp: async () => null,
+      withdraw: async () => ({ status: 'rejected', reason: 'WITHDRAWN' }),
+    })
+    await pursuing(bench.db, back)(delivery(await timeout('00000000-0000-7000-8000-00000000000a')))
+    await bench.close(order)
+
+    expect(await bench.stateOf(order)).toBe('COMPENSATED')
+    expect(change(before, await bench.balances(accountId))).toEqual({})
+    expect((await listTasks(bench.db)).map(({ orderId }) => orderId)).not.toContain(order.orderId)
+  })
+})
+
+describe('an order whose messages do not come through', () => {
+  const timedOut = async (order: { orderId: string }) => ({
+    ...(await bench.messageOf(order as never, 'order-checks')),
+    type: 'order.timeout',
+    id: order.orderId,
+  })
+
+  it('before it was sent is given back when its time is up', async () => {
+    const accountId = bench.nextAccount()
+    const before = await bench.balances(accountId)
+    const order = await bench.place(accountId)
+    await bench.age(order)
+
+    await pursuing(bench.db, fillingExchange)(delivery(await timedOut(order)))
+    await bench.close(order)
+
+    expect(await findOrder(bench.db, order.orderId)).toMatchObject({ state: 'COMPENSATED', reason: 'NOT_SENT_IN_TIME' })
+    expect(change(before, await bench.balances(accountId))).toEqual({})
+  })
+
+  it('after it was filled is settled by its timeout', async () => {
+    const order = await bench.place(bench.nextAccount())
+    await bench.pursue(order, fillingExchange)
+    await bench.age(order)
+
+    await pursuing(bench.db, fillingExchange)(delivery(await timedOut(order)))
+
+    expect(await bench.stateOf(order)).toBe('SETTLED')
+  })
+})
+
+describe('a person', () => {
+  async function failed() {
+    const order = await bench.place(bench.nextAccount())
+    await bench.pursue(order, anExchange())
+    await bench.age(order)
+    const timeout = { ...(await bench.messageOf(order, 'order-checks')), type: 'order.timeout', id: order.orderId }
+    await pursuing(bench.db, anExchange())(delivery(timeout))
+    return order
+  }
+  const decide = (order: { orderId: string }, verdict: Parameters<typeof decideOrder>[2]) =>
+    bench.db
+      .transaction()
+      .execute((tx) => decideOrder(tx, order.orderId, verdict, 'by phone', { actor: 'ADMIN', causationId: 'r' }))
+
+  it.each([
+    ['settles', { quantity: 10_000_000, priceCentavos: 3_700 }, 'SETTLED'],
+    ['gives back', null, 'COMPENSATED'],
+  ])('%s an order that has failed, once', async (_what, verdict, state) => {
+    const order = await failed()
+
+    const first = await decide(order, verdict)
+    const second = await decide(order, verdict)
+    await bench.close(order)
+
+    expect([first.outcome, second.outcome]).toEqual(['decided', 'not-open'])
+    expect(await bench.stateOf(order)).toBe(state)
+    const manual = (await historyOf(bench.db, order.orderId)).filter(({ actor }) => actor === 'ADMIN')
+    expect(manual.map(({ data }) => data['reason'])).toEqual(['MANUAL: by phone'])
+  })
+
+  it('cannot settle more than was reserved, nor an order that is on its way', async () => {
+    const [late, young] = [await failed(), await bench.place(bench.nextAccount())]
+
+    expect((await decide(late, { quantity: late.quantity + 1, priceCentavos: 1 })).outcome).toBe('fill-too-large')
+    expect((await decide(young, null)).outcome).toBe('not-open')
+  })
+})
+
+describe('many orders at once', () => {
+  it('of which one is cancelled, one rejected, and one not answered', async () => {
+    const orders = await Promise.all(Array.from({ length: 4 }, () => bench.place(bench.nextAccount())))
+    const [filled, rejected, cancelled, unanswered] = orders as [never, never, never, (typeof orders)[0]]
+    await bench.cancel(cancelled)
+    const handle = pursuing(
+      bench.db,
+      anExchange({
+        execute: async ({ orderId, quantity }) => {
+          if (orderId === unanswered.orderId) throw new Error('no answer')
+          return orderId === (filled as { orderId: string }).orderId
+            ? fill(quantity, 3_742)
+            : { status: 'rejected', reason: 'DELISTED' }
+        },
+      }),
+    )
+    const messages = await Promise.all(orders.map((order) => bench.messageOf(order, 'order-requests')))
+
+    await Promise.all(messages.map((message) => handle(delivery(message))))
+    const close = closing(bench.db)
+    const decided = await Promise.all([filled, rejected].map((order) => bench.messageOf(order, 'order-outcomes')))
+    await Promise.all(decided.map((message) => close(delivery(message))))
+
+    expect(await Promise.all(orders.map((order) => bench.stateOf(order)))).toEqual([
+      'SETTLED',
+      'COMPENSATED',
+      'CANCELLED',
+      'SENT_TO_B3',
+    ])
   })
 
   it('of the same accounts in opposite order do not wait for each other for ever', async () => {
-    const accountsOf = [nextAccount(), nextAccount()]
+    const accounts = [bench.nextAccount(), bench.nextAccount()]
     const batch = (ids: readonly string[]) =>
-      db.transaction().execute(async (tx) => {
+      bench.db.transaction().execute(async (tx) => {
         await lockAccounts(tx, ids)
         await lockAccounts(tx, ids.toReversed())
       })
 
-    const batches = Array.from({ length: 30 }, (_, n) => batch(n % 2 === 0 ? accountsOf : accountsOf.toReversed()))
+    const batches = Array.from({ length: 30 }, (_, n) => batch(n % 2 === 0 ? accounts : accounts.toReversed()))
 
     await expect(Promise.all(batches)).resolves.toHaveLength(30)
   })
 })
 
-describe('an exchange without an answer', () => {
-  const noAnswer = (): Promise<never> => Promise.reject(new Error('no answer'))
-
-  it('leaves the order as sent and changes nothing else', async () => {
-    const order = await place(nextAccount())
-    const message = await messageOf(order, 'order-queue')
-
-    await expect(executing(answers(noAnswer))(delivery(message))).rejects.toThrow('no answer')
-
-    expect(await statusOf(order)).toBe('sent')
-  })
-
-  it('is given up on only when it confirms that the order is withdrawn', async () => {
-    const order = await place(nextAccount())
-    const message = await messageOf(order, 'order-queue')
-
-    await expect(executing(answers(noAnswer))(delivery(message, 3))).rejects.toThrow('no answer')
-    await executing(answers(noAnswer, async () => ({ status: 'rejected', reason: 'WITHDRAWN' })))(delivery(message, 4))
-
-    expect(await findOrder(db, order.orderId)).toMatchObject({ status: 'rejected', reason: 'WITHDRAWN' })
-  })
-
-  it('that had filled the order after all settles it', async () => {
-    const order = await place(nextAccount())
-    const message = await messageOf(order, 'order-queue')
-
-    await executing(answers(noAnswer, async () => ({ status: 'filled' })))(delivery(message, 3))
-
-    expect(await statusOf(order)).toBe('filled')
-  })
-})
-
 describe('a cancellation', () => {
   it('in time gives the reservation back at once, and the exchange never hears of the order', async () => {
-    const accountId = nextAccount()
-    const before = await balances(accountId)
-    const order = await place(accountId)
+    const accountId = bench.nextAccount()
+    const before = await bench.balances(accountId)
+    const order = await bench.place(accountId)
 
-    const { outcome } = await cancel(order)
-    const again = await cancel(order)
-    await execute(
-      order,
-      answers(() => Promise.reject(new Error('the exchange was called'))),
-    )
+    const outcomes = [(await bench.cancel(order)).outcome, (await bench.cancel(order)).outcome]
+    await bench.pursue(order, fillingExchange)
 
-    expect([outcome, again.outcome]).toEqual(['cancelled', 'cancelled'])
-    expect(change(before, await balances(accountId))).toEqual({})
+    expect(outcomes).toEqual(['cancelled', 'cancelled'])
+    expect(await bench.stateOf(order)).toBe('CANCELLED')
+    expect(change(before, await bench.balances(accountId))).toEqual({})
   })
 
   it('after the order was sent comes too late', async () => {
-    const order = await place(nextAccount())
+    const order = await bench.place(bench.nextAccount())
     let outcome = ''
 
-    await execute(
+    await bench.pursue(
       order,
-      answers(async () => {
-        outcome = (await cancel(order)).outcome
-        return { status: 'filled' }
+      anExchange({
+        execute: async ({ quantity }) => {
+          outcome = (await bench.cancel(order)).outcome
+          return fill(quantity, 3_742)
+        },
       }),
     )
 
-    expect(outcome).toBe('too-late')
-    expect(await statusOf(order)).toBe('filled')
+    expect([outcome, await bench.stateOf(order)]).toEqual(['too-late', 'FILLED'])
   })
 
   it("of somebody else's order finds nothing", async () => {
-    const order = await place(nextAccount())
+    const order = await bench.place(bench.nextAccount())
 
-    expect(await cancel({ ...order, accountId: nextAccount() })).toEqual({ outcome: 'not-found' })
+    expect(await bench.cancel({ ...order, accountId: bench.nextAccount() })).toEqual({ outcome: 'not-found' })
   })
 })

@@ -7,7 +7,6 @@ import {
   producerDefaults,
 } from '../../../packages/adapter-kafka/src/index.ts'
 import { startKafka } from '../../services/kafka.ts'
-import { createKafkaTopics } from '../../services/kafka-topics.ts'
 import type { BrokerKind, BrokerSettings } from './broker.ts'
 
 const topic = 'chaos'
@@ -32,7 +31,7 @@ export const kafka: BrokerKind = {
       { topic, numPartitions: 6 },
       { topic: `${topic}.dead`, numPartitions: 1 },
     ]
-    await createKafkaTopics(admin, topics)
+    await admin.createTopics({ topics, waitForLeaders: true })
     await admin.disconnect()
     return {
       settings,

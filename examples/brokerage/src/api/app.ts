@@ -1,29 +1,83 @@
-import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
+import { randomUUID } from 'node:crypto'
+import rateLimit from '@fastify/rate-limit'
+import Fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance } from 'fastify'
+import type { CpfCipher } from '../accounts/cpf.ts'
 import type { Database } from '../database/database.ts'
-import { balanceRoutes } from './balance-routes.ts'
-import { authenticate } from './bearer.ts'
+import { log } from '../process/log.ts'
+import { accountRoutes } from './account-routes.ts'
+import { authenticate, nobody } from './bearer.ts'
+import { consoleRoutes } from './console-routes.ts'
+import { healthRoutes } from './health-routes.ts'
+import { marketRoutes } from './market-routes.ts'
+import { measureRequests } from './metrics.ts'
+import { describeApi } from './openapi.ts'
+import { operatorRoutes } from './operator-routes.ts'
 import { orderRoutes } from './order-routes.ts'
 import { parseJsonExactly } from './order-request.ts'
-import { problemOfError, sendProblem } from './problem.ts'
+import { problem, problemOfError, sendProblem } from './problem.ts'
+import { queryRoutes } from './query-routes.ts'
+import { traceRequests } from './request-context.ts'
+import type { Tokens } from './tokens.ts'
 
 export interface ApiOptions {
   readonly db: Database
+  readonly tokens: Tokens
+  readonly cpf: CpfCipher
   /** Secret that idempotency keys are hashed with, at least 16 bytes. */
   readonly pepper: string
+  /** Age at which an order that is not decided goes before a person. */
+  readonly orderTimeoutMs: number
+  /** Accept the tokens of demo accounts, and let everybody break things. */
+  readonly demo: boolean
+  /** Requests of one client in a minute. Null: no limit. */
+  readonly requestsPerMinute: number | null
+  /** Where whoever runs the roles takes faults and kills. Null: nobody does. */
+  readonly controlUrl: string | null
+  /** Longest time a request may take to arrive, body included. @defaultValue 10_000 */
+  readonly requestTimeoutMs?: number
 }
 
-/**
- * The customers' HTTP API:
- *
- * - `POST /api/orders` `{ amount, asset, type }` with `Idempotency-Key`: 202
- * - `GET /api/orders`, `GET /api/orders/:id`, `DELETE /api/orders/:id` (cancel)
- * - `GET /api/balance`
- *
- * All need `Authorization: Bearer …`, and every refusal is problem+json.
- */
-export function createApi({ db, pepper }: ApiOptions): FastifyInstance {
-  const app = Fastify({ logger: false, bodyLimit: 16_384, forceCloseConnections: true })
-  app.decorateRequest('accountId', '')
+/** The brokerage's HTTP API. Every refusal is problem+json; `/swagger` tells the rest. */
+export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
+  const logger: FastifyBaseLogger = log
+  const app: FastifyInstance = Fastify({
+    loggerInstance: logger,
+    disableRequestLogging: true,
+    bodyLimit: 16_384,
+    forceCloseConnections: true,
+    requestTimeout: options.requestTimeoutMs ?? 10_000,
+    http: { connectionsCheckingInterval: 1_000 },
+    genReqId: (request) => {
+      const given = request.headers['x-correlation-id']
+      return typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given) ? given : randomUUID()
+    },
+  })
+  // Checked by the schemas' own code, which says what is wrong in our words; Fastify's copies are for the description.
+  app.setValidatorCompiler(() => () => true)
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data))
+  app.decorateRequest('principal', null as never)
+  app.addHook('onRequest', async (request, reply) => {
+    request.principal = nobody
+    reply.header('x-correlation-id', request.id)
+  })
+  readJsonExactly(app)
+  measureRequests(app)
+  traceRequests(app)
+  app.addHook('onRequest', authenticate({ db: options.db, tokens: options.tokens, demoTokens: options.demo }))
+  answerErrors(app)
+  if (options.requestsPerMinute !== null) await limitRequests(app, options.requestsPerMinute)
+  await describeApi(app)
+  orderRoutes(app, options)
+  queryRoutes(app, options.db)
+  accountRoutes(app, options)
+  marketRoutes(app, options.db)
+  operatorRoutes(app, options)
+  healthRoutes(app, options.db)
+  consoleRoutes(app)
+  return app
+}
+
+function readJsonExactly(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
     try {
@@ -32,15 +86,31 @@ export function createApi({ db, pepper }: ApiOptions): FastifyInstance {
       done(Object.assign(error as Error, { statusCode: 400 }))
     }
   })
-  app.addHook('onRequest', authenticate(db))
-  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'NOT_FOUND'))
-  app.setErrorHandler<FastifyError>((error, _request, reply) => {
+}
+
+function answerErrors(app: FastifyInstance): void {
+  app.setNotFoundHandler({}, (_request, reply) => sendProblem(reply, 'NOT_FOUND'))
+  app.setErrorHandler<FastifyError>((error, request, reply) => {
     const code = problemOfError(error)
     // The client hears nothing of our insides; the operator hears all but the request.
-    if (code === 'INTERNAL_ERROR') console.error(error)
+    if (code === 'INTERNAL_ERROR') request.log.error({ err: error }, 'request failed')
     return sendProblem(reply, code, code === 'INVALID_REQUEST' ? 'the body is not the JSON it should be' : undefined)
   })
-  orderRoutes(app, db, pepper)
-  balanceRoutes(app, db)
-  return app
+}
+
+/** Counted by account, or by address for those who have not signed in. */
+async function limitRequests(app: FastifyInstance, perMinute: number): Promise<void> {
+  await app.register(rateLimit, {
+    max: perMinute,
+    timeWindow: '1 minute',
+    hook: 'preHandler',
+    enableDraftSpec: true,
+    keyGenerator: ({ principal, ip }) => (principal.accountId === '' ? ip : principal.accountId),
+    allowList: (request) => request.routeOptions.config.permission === null,
+    errorResponseBuilder: (_request, { after }) =>
+      Object.assign(new Error('too many requests'), {
+        statusCode: 429,
+        ...problem('TOO_MANY_REQUESTS', `try again in ${after}`),
+      }),
+  })
 }

@@ -4,35 +4,72 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sql } from 'kysely'
 import type { Database } from '../database/database.ts'
 import { sendProblem } from './problem.ts'
+import { permissionsOf, type Principal, type Role, type Tokens } from './tokens.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The account of the bearer token. Empty until `authenticate` ran. */
-    accountId: string
+    /** Who sent it. Nobody until `authenticate` ran. */
+    principal: Principal
+  }
+  interface FastifyContextConfig {
+    /** Needed for this route; a string, or null for everybody. Left out: any signed-in account. */
+    permission?: string | null
   }
 }
+
+export const nobody: Principal = { accountId: '', role: 'USER', permissions: [] }
 
 export function hashToken(token: string): Buffer {
   return createHash('sha256').update(token).digest()
 }
 
-/** Requests that come at the same time are looked up together: the one statement of a request that needs no transaction. */
-function accountLookup(db: Database): (tokenHash: Buffer) => Promise<string | undefined> {
+/** Looks up the long-lived tokens of demo accounts; requests that come at the same time are looked up together. */
+function accountLookup(db: Database): (tokenHash: Buffer) => Promise<Principal | null> {
   return inBatches(async (hashes: readonly Buffer[]) => {
-    const { rows } = await sql<{ account_id: string; token_hash: Buffer }>`
-      select account_id, token_hash from accounts where token_hash = any(${hashes}::bytea[])`.execute(db)
-    const accountOf = new Map(rows.map((row) => [row.token_hash.toString('hex'), row.account_id]))
-    return hashes.map((hash) => ({ status: 'fulfilled', value: accountOf.get(hash.toString('hex')) }))
+    const { rows } = await sql<{ account_id: string; role: Role; token_hash: Buffer }>`
+      select account_id, role, token_hash from accounts where token_hash = any(${hashes}::bytea[])`.execute(db)
+    const found = new Map(rows.map((row) => [row.token_hash.toString('hex'), row]))
+    return hashes.map((hash) => {
+      const row = found.get(hash.toString('hex'))
+      const value =
+        row === undefined ? null : { accountId: row.account_id, role: row.role, permissions: permissionsOf[row.role] }
+      return { status: 'fulfilled', value }
+    })
   })
 }
 
-/** A Fastify hook that puts the token's account on the request, or answers 401. Runs before the body is read. */
-export function authenticate(db: Database): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
-  const accountOf = accountLookup(db)
+export interface AuthenticationOptions {
+  readonly db: Database
+  readonly tokens: Tokens
+  /** Accept the long-lived tokens of the demo's accounts, `fake-token` among them. Never outside a demo. */
+  readonly demoTokens: boolean
+}
+
+/**
+ * A Fastify hook that puts who sent the request on it, or answers 401, or 403 when the route's permission is missing. Runs
+ * before the body is read.
+ */
+export function authenticate(
+  options: AuthenticationOptions,
+): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
+  const lookUp = accountLookup(options.db)
   return async (request, reply) => {
-    const token = /^Bearer ([\w.~+/-]+=*)$/i.exec(request.headers.authorization ?? '')?.[1]
-    const accountId = token === undefined ? undefined : await accountOf(hashToken(token))
-    if (accountId === undefined) await sendProblem(reply.header('www-authenticate', 'Bearer'), 'UNAUTHENTICATED')
-    else request.accountId = accountId
+    const { permission } = request.routeOptions.config
+    if (permission === null) return
+    const token = tokenOf(request)
+    const principal = token === undefined ? null : await principalOf(token)
+    if (principal === null) await sendProblem(reply.header('www-authenticate', 'Bearer'), 'UNAUTHENTICATED')
+    else if (permission !== undefined && !principal.permissions.includes(permission))
+      await sendProblem(reply, 'FORBIDDEN')
+    else request.principal = principal
   }
+
+  function principalOf(token: string): Promise<Principal | null> | null {
+    if (token.split('.').length === 3) return options.tokens.verify(token, 'access')
+    return options.demoTokens ? lookUp(hashToken(token)) : null
+  }
+}
+
+function tokenOf(request: FastifyRequest): string | undefined {
+  return /^Bearer ([\w.~+/-]+=*)$/i.exec(request.headers.authorization ?? '')?.[1]
 }

@@ -1,29 +1,63 @@
 import { z } from 'zod'
-import { centavosFromBrl } from '../money.ts'
-import type { OrderRequest } from '../orders/place-order.ts'
+import { centavosFromBrl, type Centavos, type Quantity, quantityFromShares } from '../money.ts'
+import type { Side } from '../orders/order.ts'
 
-/** Exactly the three fields, nothing coerced: `"1000"` is no amount. */
-const orderRequest = z.strictObject({
-  amount: z
-    .number()
-    .refine((amount) => centavosFromBrl(amount) !== null, 'must be positive, in BRL, with at most two decimals'),
-  asset: z.string().regex(/^[A-Z][A-Z0-9]{3}\d{1,2}$/, 'must be a B3 ticker, for example PETR4'),
-  type: z.enum(['BUY', 'SELL']),
-})
+/** Exactly these fields, nothing coerced: `"1000"` is no amount. An order is for an amount of money or for a number of shares. */
+export const orderBody: z.ZodType<{
+  amount?: number | undefined
+  quantity?: number | undefined
+  asset: string
+  type: Side
+}> = z
+  .strictObject({
+    amount: z
+      .number()
+      .refine((amount) => centavosFromBrl(amount) !== null, 'must be positive, in BRL, with at most two decimals')
+      .meta({ description: 'BRL to spend, or to sell for. Instead of `quantity`.' })
+      .optional(),
+    quantity: z
+      .number()
+      .refine((shares) => quantityFromShares(shares) !== null, 'must be positive, with at most six decimals')
+      .meta({ description: 'Shares to buy or sell. Instead of `amount`.' })
+      .optional(),
+    asset: z.string().regex(/^[A-Z][A-Z0-9]{3}\d{1,2}$/, 'must be a B3 ticker, for example PETR4'),
+    type: z.enum(['BUY', 'SELL']),
+  })
+  .refine(({ amount, quantity }) => (amount === undefined) !== (quantity === undefined), {
+    error: 'needs either amount or quantity',
+  })
+
+/** What a customer asks for. */
+export interface WantedOrder {
+  readonly amountCentavos: Centavos | null
+  readonly quantity: Quantity | null
+  readonly asset: string
+  readonly side: Side
+}
 
 export type ParsedOrderRequest =
-  | { readonly valid: true; readonly request: OrderRequest }
+  | { readonly valid: true; readonly request: WantedOrder }
   /** Names the fields and rules, never the values. */
   | { readonly valid: false; readonly detail: string }
 
 export function parseOrderRequest(body: unknown): ParsedOrderRequest {
-  const parsed = orderRequest.safeParse(body)
-  if (!parsed.success) {
-    const detail = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'body'}: ${message}`).join('; ')
-    return { valid: false, detail }
+  const parsed = orderBody.safeParse(body)
+  if (!parsed.success) return { valid: false, detail: detailOf(parsed.error) }
+  const { amount, quantity, asset, type } = parsed.data
+  return {
+    valid: true,
+    request: {
+      amountCentavos: amount === undefined ? null : centavosFromBrl(amount),
+      quantity: quantity === undefined ? null : quantityFromShares(quantity),
+      asset,
+      side: type,
+    },
   }
-  const { amount, asset, type } = parsed.data
-  return { valid: true, request: { amountCentavos: centavosFromBrl(amount) as number, asset, side: type } }
+}
+
+/** What is wrong with which field, without the values. */
+export function detailOf(error: z.ZodError): string {
+  return error.issues.map(({ path, message }) => `${path.join('.') || 'body'}: ${message}`).join('; ')
 }
 
 /**

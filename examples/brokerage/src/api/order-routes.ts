@@ -3,108 +3,206 @@ import { idempotentRoute } from '@malote/idempotency/fastify'
 import type { FastifyInstance, FastifyRequest, preHandlerHookHandler } from 'fastify'
 import { z } from 'zod'
 import type { Database, Tx } from '../database/database.ts'
-import { brlFromCentavos } from '../money.ts'
+import { brlFromCentavos, centavosFromBrl, quantityFromShares, sharesFromQuantity } from '../money.ts'
 import { cancelOrder } from '../orders/cancel-order.ts'
-import { findOrder, listOrders, type StoredOrder } from '../orders/order-store.ts'
-import type { Order } from '../orders/order.ts'
-import { type OrderRequest, placeOrder } from '../orders/place-order.ts'
-import { parseOrderRequest } from './order-request.ts'
+import { decideOrder, type Verdict } from '../orders/manual-tasks.ts'
+import { historyOf } from '../orders/order-history.ts'
+import { findOrder, type StoredOrder } from '../orders/order-store.ts'
+import { placeOrders } from '../orders/place-orders.ts'
+import type { ApiOptions } from './app.ts'
+import { noteOrder } from './metrics.ts'
+import { idParams, operation } from './openapi.ts'
+import { detailOf, orderBody, parseOrderRequest, type WantedOrder } from './order-request.ts'
 import { problem, sendProblem } from './problem.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The validated body of a new order. */
-    orderRequest: OrderRequest | null
+    wantedOrder: WantedOrder | null
   }
-}
-
-export function orderRoutes(app: FastifyInstance, db: Database, pepper: string): void {
-  const idempotency = createIdempotency<Database, FastifyRequest>({
-    db,
-    pepper,
-    tenant: () => 'brokerage',
-    subject: (request) => request.accountId,
-  })
-  const createOrder = idempotency.atomic({ operation: 'createOrder' }, async ({ tx, request }) =>
-    placeOrderResponse(tx, request.accountId, request.orderRequest as OrderRequest),
-  )
-  app.decorateRequest('orderRequest', null)
-  app.post('/api/orders', { preHandler: validateOrderRequest, ...idempotentRoute(createOrder) })
-
-  app.get('/api/orders', async (request, reply) => {
-    const page = pageQuery.safeParse(request.query)
-    if (!page.success) return sendProblem(reply, 'INVALID_REQUEST', 'limit must be 1 to 200, before an order id')
-    const orders = await listOrders(db, request.accountId, page.data)
-    return { orders: orders.map(orderResource) }
-  })
-
-  app.get<IdParams>('/api/orders/:id', async (request, reply) => {
-    const order = isOrderId(request.params.id) ? await findOrder(db, request.params.id) : undefined
-    if (order?.accountId !== request.accountId) return sendProblem(reply, 'NOT_FOUND')
-    return orderResource(order)
-  })
-
-  // Needs no idempotency key: cancelling a cancelled order changes nothing and answers the same.
-  app.delete<IdParams>('/api/orders/:id', async (request, reply) => {
-    const { id } = request.params
-    if (!isOrderId(id)) return sendProblem(reply, 'NOT_FOUND')
-    const cancellation = await db.transaction().execute((tx) => cancelOrder(tx, request.accountId, id))
-    if (cancellation.outcome === 'not-found') return sendProblem(reply, 'NOT_FOUND')
-    if (cancellation.outcome === 'too-late')
-      return sendProblem(reply, 'TOO_LATE_TO_CANCEL', `the order is ${cancellation.order.status}`)
-    return orderResource(cancellation.order)
-  })
 }
 
 interface IdParams {
   Params: { id: string }
 }
 
-const pageQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(200).default(50),
-  before: z.uuid().optional(),
+/** Placing, looking at, cancelling and deciding one order. */
+export function orderRoutes(app: FastifyInstance, { db, pepper, orderTimeoutMs }: ApiOptions): void {
+  const idempotency = createIdempotency<Database, FastifyRequest>({
+    db,
+    pepper,
+    tenant: () => 'brokerage',
+    subject: (request) => request.principal.accountId,
+  })
+  const createOrder = idempotency.atomic({ operation: 'createOrder' }, ({ tx, request }) =>
+    place(tx, request, orderTimeoutMs),
+  )
+  app.decorateRequest('wantedOrder', null)
+  app.post('/api/orders', {
+    config: { permission: 'orders:place' },
+    ...operation('orders', 'Place an order', {
+      description:
+        'Answers 202 when the money or the shares are set aside. Send it again under the same key as often as you like.',
+      body: orderBody,
+      example: { amount: 1000, asset: 'PETR4', type: 'BUY' },
+      idempotent: true,
+    }),
+    preHandler: validateOrder,
+    onResponse: (_request, reply, done) => {
+      const replayed = reply.getHeader('idempotency-replayed') === 'true'
+      noteOrder(replayed ? 'replayed' : reply.statusCode === 202 ? 'accepted' : 'refused')
+      done()
+    },
+    ...idempotentRoute(createOrder),
+  })
+
+  const one = operation('orders', 'Look at one order', { params: idParams })
+  app.get<IdParams>('/api/orders/:id', { config: { permission: 'orders:read' }, ...one }, async (request, reply) => {
+    const order = await visibleOrder(db, request)
+    return order === undefined ? sendProblem(reply, 'NOT_FOUND') : orderResource(order)
+  })
+
+  const history = operation('orders', 'How it came to be: every transition of its saga', { params: idParams })
+  app.get<IdParams>(
+    '/api/orders/:id/history',
+    { config: { permission: 'orders:read' }, ...history },
+    async (request, reply) => {
+      const order = await visibleOrder(db, request)
+      return order === undefined ? sendProblem(reply, 'NOT_FOUND') : { history: await historyOf(db, order.orderId) }
+    },
+  )
+
+  // Needs no idempotency key: cancelling a cancelled order changes nothing and answers the same.
+  const cancelling = operation('orders', 'Cancel an order that has not been sent', { params: idParams })
+  app.delete<IdParams>(
+    '/api/orders/:id',
+    { config: { permission: 'orders:cancel' }, ...cancelling },
+    async (request, reply) => {
+      const { id } = request.params
+      if (!isOrderId(id)) return sendProblem(reply, 'NOT_FOUND')
+      const { accountId } = request.principal
+      const cause = { actor: accountId, causationId: request.id }
+      const cancellation = await db.transaction().execute((tx) => cancelOrder(tx, accountId, id, cause))
+      if (cancellation.outcome === 'not-found') return sendProblem(reply, 'NOT_FOUND')
+      if (cancellation.outcome === 'too-late')
+        return sendProblem(reply, 'TOO_LATE_TO_CANCEL', `the order is ${cancellation.order.state}`)
+      return orderResource(cancellation.order)
+    },
+  )
+
+  decisionRoute(app, db)
+}
+
+const decisionBody = z.strictObject({
+  status: z.enum(['SETTLED', 'COMPENSATED']).meta({ description: 'Settle what the exchange filled, or give back.' }),
+  quantity: z.number().positive().optional().meta({ description: 'Shares that were filled. Default: all.' }),
+  price: z.number().positive().optional().meta({ description: 'BRL a share. Default: the limit price.' }),
+  note: z.string().min(3).max(200).meta({ description: 'Why; kept in the history.' }),
 })
 
+/** `PUT /api/orders/:id/status`: a person decides what the exchange does not. */
+function decisionRoute(app: FastifyInstance, db: Database): void {
+  const described = operation('operations', 'Decide an order that has failed', {
+    params: idParams,
+    body: decisionBody,
+    example: { status: 'COMPENSATED', note: 'B3 confirmed by phone that it was never filled' },
+  })
+  app.put<IdParams>(
+    '/api/orders/:id/status',
+    { config: { permission: 'orders:decide' }, ...described },
+    async (request, reply) => {
+      const { id } = request.params
+      const body = decisionBody.safeParse(request.body)
+      if (!body.success) return sendProblem(reply, 'INVALID_REQUEST', detailOf(body.error))
+      const order = isOrderId(id) ? await findOrder(db, id) : undefined
+      if (order === undefined) return sendProblem(reply, 'NOT_FOUND')
+      const verdict = verdictOf(body.data, order)
+      if (verdict === undefined) return sendProblem(reply, 'INVALID_REQUEST', 'quantity or price has too many decimals')
+      const cause = { actor: request.principal.accountId, causationId: request.id }
+      const decision = await db.transaction().execute((tx) => decideOrder(tx, id, verdict, body.data.note, cause))
+      switch (decision.outcome) {
+        case 'not-found':
+          return sendProblem(reply, 'NOT_FOUND')
+        case 'not-open':
+          return sendProblem(reply, 'NOT_UNDECIDED', `the order is ${decision.order.state}`)
+        case 'fill-too-large':
+          return sendProblem(reply, 'FILL_TOO_LARGE')
+        default:
+          return orderResource(decision.order)
+      }
+    },
+  )
+}
+
+/** @returns undefined when a number is not one of ours */
+function verdictOf(body: z.infer<typeof decisionBody>, order: StoredOrder): Verdict | undefined {
+  if (body.status === 'COMPENSATED') return null
+  const quantity = body.quantity === undefined ? order.quantity : quantityFromShares(body.quantity)
+  const priceCentavos = body.price === undefined ? order.limitPriceCentavos : centavosFromBrl(body.price)
+  return quantity === null || priceCentavos === null ? undefined : { quantity, priceCentavos }
+}
+
+/** A customer's own, or anybody's for those who may. */
+async function visibleOrder(db: Database, request: FastifyRequest<IdParams>): Promise<StoredOrder | undefined> {
+  const { accountId, permissions } = request.principal
+  const order = isOrderId(request.params.id) ? await findOrder(db, request.params.id) : undefined
+  return order?.accountId === accountId || permissions.includes('orders:read-all') ? order : undefined
+}
+
 /** Runs before the idempotency key is looked at: a request that makes no sense is not worth remembering. */
-const validateOrderRequest: preHandlerHookHandler = (request, reply, done) => {
+const validateOrder: preHandlerHookHandler = (request, reply, done) => {
   const parsed = parseOrderRequest(request.body)
   if (!parsed.valid) {
     void sendProblem(reply, 'INVALID_REQUEST', parsed.detail)
     return
   }
-  request.orderRequest = parsed.request
+  request.wantedOrder = parsed.request
   done()
 }
 
 /** A refusal is stored like an acceptance: the retry of a refused order is refused again, whatever the balance is by then. */
-async function placeOrderResponse(tx: Tx, accountId: string, order: OrderRequest): Promise<HandlerResponse> {
-  const placement = await placeOrder(tx, accountId, order)
+async function place(tx: Tx, request: FastifyRequest, timeoutMs: number): Promise<HandlerResponse> {
+  const wanted = request.wantedOrder as WantedOrder
+  const { accountId } = request.principal
+  const [placement] = await placeOrders(
+    tx,
+    [{ ...wanted, accountId, correlationId: request.id, requestId: request.id }],
+    timeoutMs,
+  )
+  if (placement === undefined) throw new Error('an order was neither accepted nor refused')
   if (placement.outcome === 'refused') {
-    const body = problem(placement.code)
+    const body = problem(placement.code, placement.rule === undefined ? undefined : `rule: ${placement.rule}`)
     return { status: body.status, headers: { 'content-type': 'application/problem+json' }, body: JSON.stringify(body) }
   }
   const { orderId } = placement.order
   return {
     status: 202,
     headers: { location: `/api/orders/${orderId}` },
-    body: { id: orderId, status: 'accepted', ...orderFields(placement.order) },
+    body: orderResource(placement.order),
     resourceRef: orderId,
   }
 }
 
-function orderResource(order: StoredOrder): Record<string, unknown> {
+/** An order as the API shows it. */
+export function orderResource(
+  order: Omit<StoredOrder, 'correlationId' | 'limitPriceCentavos'> & { limitPriceCentavos?: number },
+): Record<string, unknown> {
   return {
     id: order.orderId,
-    status: order.status,
+    status: order.state,
     reason: order.reason,
-    ...orderFields(order),
+    account: order.accountId,
+    amount: brlFromCentavos(order.amountCentavos),
+    asset: order.asset,
+    type: order.side,
+    quantity: sharesFromQuantity(order.quantity),
+    limitPrice: order.limitPriceCentavos === undefined ? undefined : brlFromCentavos(order.limitPriceCentavos),
+    filledQuantity: order.filledQuantity === null ? null : sharesFromQuantity(order.filledQuantity),
+    fillPrice: order.fillPriceCentavos === null ? null : brlFromCentavos(order.fillPriceCentavos),
+    version: order.version,
     createdAt: order.createdAt,
     updatedAt: order.updatedAt,
   }
-}
-
-function orderFields({ amountCentavos, asset, side }: Order): Record<string, unknown> {
-  return { amount: brlFromCentavos(amountCentavos), asset, type: side }
 }
 
 function isOrderId(id: string): boolean {

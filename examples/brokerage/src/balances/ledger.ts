@@ -1,25 +1,22 @@
 import { sql } from 'kysely'
-import type { LedgerKind, LedgerReason, Tx } from '../database/database.ts'
-import type { Centavos } from '../money.ts'
+import type { Tx } from '../database/database.ts'
 
-/** One pocket of an account: its free cash, its reserved PETR4, and so on. */
-export interface LedgerAccount {
-  readonly accountId: string
-  readonly kind: LedgerKind
-  readonly asset: string
-}
+export type PocketKind = 'cash' | 'cash_reserved' | 'holding' | 'holding_reserved'
 
-export interface Transfer {
-  readonly from: LedgerAccount
-  readonly to: LedgerAccount
-  readonly amountCentavos: Centavos
-  readonly reason: LedgerReason
+/** One pocket of an account: its free cash, its reserved PETR4, and so on. Or the market: the other side of every trade. */
+export type Pocket = { readonly accountId: string; readonly kind: PocketKind } | 'market'
+
+export type MovementReason = 'opening' | 'reservation' | 'payment' | 'delivery' | 'release'
+
+/** What one pocket gives and another gets. */
+export interface Movement {
   readonly orderId: string | null
-}
-
-/** The account has less than the transfer takes. Nothing was posted. */
-export class InsufficientBalance extends Error {
-  override readonly name = 'InsufficientBalance'
+  readonly reason: MovementReason
+  /** `BRL`, in centavos, or a ticker, in millionths of a share. */
+  readonly asset: string
+  readonly amount: number
+  readonly from: Pocket
+  readonly to: Pocket
 }
 
 /**
@@ -33,68 +30,27 @@ export async function lockAccounts(tx: Tx, accountIds: readonly string[]): Promi
   )
 }
 
-/** `lockAccounts` for one. @returns what the account is allowed */
-export async function lockAccount(tx: Tx, accountId: string): Promise<{ orderLimitCentavos: Centavos }> {
-  const account = await tx
-    .selectFrom('accounts')
-    .select('order_limit_centavos')
-    .where('account_id', '=', accountId)
-    .forNoKeyUpdate()
-    .executeTakeFirstOrThrow()
-  return { orderLimitCentavos: account.order_limit_centavos }
-}
-
 /**
- * Posts transactions of two entries each, all or none. The accounts must be locked (`lockAccounts`).
+ * Posts movements, all or none. The accounts must be locked (`lockAccounts`). A trigger moves the balances.
  *
- * One statement: an entry never exists without its counterpart, and a hundred transfers cost little more than one.
- *
- * @throws InsufficientBalance when one of the `from` would fall below zero
+ * @throws DatabaseError 23514 when a pocket would fall below zero, 23505 when an order's movement was made before
  */
-export async function transfer(tx: Tx, transfers: readonly Transfer[]): Promise<void> {
-  const column = <Value>(of: (transfer: Transfer) => Value): Value[] => transfers.map(of)
-  const { rows } = await sql<{ account_id: string; kind: LedgerKind; asset: string }>`
-    with moved as materialized (
-      select gen_random_uuid() as transaction_id, given.*
-      from unnest(
-        ${column(({ orderId }) => orderId)}::uuid[], ${column(({ reason }) => reason)}::text[],
-        ${column(({ amountCentavos }) => amountCentavos)}::bigint[],
-        ${column(({ from }) => from.accountId)}::text[], ${column(({ from }) => from.kind)}::text[],
-        ${column(({ from }) => from.asset)}::text[],
-        ${column(({ to }) => to.accountId)}::text[], ${column(({ to }) => to.kind)}::text[],
-        ${column(({ to }) => to.asset)}::text[]
-      ) as given (order_id, reason, amount, from_account, from_kind, from_asset, to_account, to_kind, to_asset)
-    ),
-    short as materialized (
-      select from_account as account_id, from_kind as kind, from_asset as asset
-      from moved
-      left join ledger_accounts on (account_id, kind, asset) = (from_account, from_kind, from_asset)
-      where from_kind <> 'opening'
-      group by from_account, from_kind, from_asset, balance_centavos
-      having coalesce(balance_centavos, 0) < sum(amount)
-    ),
-    entries as materialized (
-      select transaction_id, side.* from moved
-      cross join lateral (values
-        (from_account, from_kind, from_asset, -amount),
-        (to_account, to_kind, to_asset, amount)
-      ) as side (account_id, kind, asset, amount)
-      where not exists (select from short)
-    ),
-    opened as (
-      insert into ledger_accounts (account_id, kind, asset) select distinct account_id, kind, asset from entries
-      on conflict do nothing
-    ),
-    posted as (
-      insert into ledger_transactions (transaction_id, order_id, reason) select transaction_id, order_id, reason from moved
-      where not exists (select from short)
-    ),
-    written as (
-      insert into ledger_entries (transaction_id, account_id, kind, asset, amount_centavos)
-      select transaction_id, account_id, kind, asset, amount from entries
-    )
-    select account_id, kind, asset from short`.execute(tx)
-  const [first] = rows
-  if (first !== undefined)
-    throw new InsufficientBalance(`account ${first.account_id} has too little ${first.kind} in ${first.asset}`)
+export async function post(tx: Tx, movements: readonly Movement[]): Promise<void> {
+  if (movements.length === 0) return
+  const rows = movements.map(({ orderId, reason, asset, amount, from, to }) => ({
+    order_id: orderId,
+    reason,
+    asset,
+    amount,
+    from_account: from === 'market' ? null : from.accountId,
+    from_kind: from === 'market' ? from : from.kind,
+    to_account: to === 'market' ? null : to.accountId,
+    to_kind: to === 'market' ? to : to.kind,
+  }))
+  await sql`
+    insert into ledger_movements (order_id, reason, asset, amount, from_account, from_kind, to_account, to_kind)
+    select * from json_to_recordset(${JSON.stringify(rows)}::json) as given (
+      order_id uuid, reason text, asset text, amount bigint, from_account text, from_kind text, to_account text, to_kind text)`.execute(
+    tx,
+  )
 }

@@ -1,9 +1,4 @@
-import { runConsumer } from '../messaging/run-consumer.ts'
-import { topics } from '../orders/order-events.ts'
-import { closeOrder } from './close-order.ts'
+import { runConsumers } from '../messaging/run-consumers.ts'
+import { closeOrder } from './close-orders.ts'
 
-await runConsumer({
-  name: 'balance-consumer',
-  topic: topics.balances,
-  createHandler: (_db, applyOnce) => closeOrder(applyOnce),
-})
+await runConsumers([{ name: 'balances', createHandler: (_db, applyOnce) => closeOrder(applyOnce, 'balances') }])

@@ -1,43 +1,72 @@
-import type { Order } from '../orders/order.ts'
-import type { LedgerAccount, Transfer } from './ledger.ts'
+import { type Centavos, costOf, proceedsOf } from '../money.ts'
+import type { Fill, Order } from '../orders/order.ts'
+import type { Movement, Pocket } from './ledger.ts'
 
-/** The three pockets an order moves its amount between. */
-interface Pockets {
-  readonly free: LedgerAccount
-  readonly reserved: LedgerAccount
-  readonly gained: LedgerAccount
+/** The pockets an order moves things between, and what it sets aside. */
+interface Reserve {
+  readonly free: Pocket
+  readonly reserved: Pocket
+  readonly asset: string
+  readonly amount: number
 }
 
-/**
- * A purchase spends cash and gains a holding; a sale spends a holding and gains cash. Orders are placed by amount and not by
- * quantity, so a holding is kept at the amount paid and the same two-entry transfers serve both sides.
- */
-function pocketsOf({ accountId, asset, side }: Order): Pockets {
-  const cash = (kind: 'cash' | 'cash_reserved'): LedgerAccount => ({ accountId, kind, asset: 'BRL' })
-  const holding = (kind: 'holding' | 'holding_reserved'): LedgerAccount => ({ accountId, kind, asset })
+/** A purchase sets aside cash; a sale sets aside shares. */
+function reserveOf({ accountId, asset, side, amountCentavos, quantity }: Order): Reserve {
   return side === 'BUY'
-    ? { free: cash('cash'), reserved: cash('cash_reserved'), gained: holding('holding') }
-    : { free: holding('holding'), reserved: holding('holding_reserved'), gained: cash('cash') }
+    ? {
+        free: { accountId, kind: 'cash' },
+        reserved: { accountId, kind: 'cash_reserved' },
+        asset: 'BRL',
+        amount: amountCentavos,
+      }
+    : {
+        free: { accountId, kind: 'holding' },
+        reserved: { accountId, kind: 'holding_reserved' },
+        asset,
+        amount: quantity,
+      }
 }
 
 /** Sets aside what the order may cost. */
-export function reservation(order: Order): Transfer {
-  const { free, reserved } = pocketsOf(order)
-  return { ...amountOf(order), from: free, to: reserved, reason: 'reservation' }
+export function reservation(order: Order): Movement {
+  const { free, reserved, asset, amount } = reserveOf(order)
+  return { orderId: order.orderId, reason: 'reservation', asset, amount, from: free, to: reserved }
 }
 
-/** The exchange filled the order: what was reserved becomes what was bought (or sold for). */
-export function settlement(order: Order): Transfer {
-  const { reserved, gained } = pocketsOf(order)
-  return { ...amountOf(order), from: reserved, to: gained, reason: 'settlement' }
+/** The order will never fill: all that was reserved is free again. */
+export function compensation(order: Order): readonly Movement[] {
+  return release(order, reserveOf(order).amount)
 }
 
-/** The order will never fill: what was reserved is free again. */
-export function compensation(order: Order): Transfer {
-  const { free, reserved } = pocketsOf(order)
-  return { ...amountOf(order), from: reserved, to: free, reason: 'compensation' }
+/** The exchange filled the order, or a part of it: paid, delivered, and what was not needed is free again. */
+export function settlement(order: Order, fill: Fill): readonly Movement[] {
+  const { orderId, accountId, asset, side } = order
+  const { reserved, amount } = reserveOf(order)
+  const money = moneyOf(order, fill)
+  const gained: Pocket = { accountId, kind: side === 'BUY' ? 'holding' : 'cash' }
+  const cash = { orderId, reason: 'payment', asset: 'BRL', amount: money } as const
+  const shares = { orderId, reason: 'delivery', asset, amount: fill.quantity } as const
+  const legs: readonly Movement[] =
+    side === 'BUY'
+      ? [
+          { ...cash, from: reserved, to: 'market' },
+          { ...shares, from: 'market', to: gained },
+        ]
+      : [
+          { ...shares, from: reserved, to: 'market' },
+          { ...cash, from: 'market', to: gained },
+        ]
+  const unused = amount - (side === 'BUY' ? money : fill.quantity)
+  // A sale of a few millionths may bring less than a centavo.
+  return [...legs.filter((leg) => leg.amount > 0), ...release(order, unused)]
 }
 
-function amountOf({ orderId, amountCentavos }: Order): { orderId: string; amountCentavos: number } {
-  return { orderId, amountCentavos }
+/** What a fill costs or brings. */
+export function moneyOf({ side }: Pick<Order, 'side'>, { quantity, priceCentavos }: Fill): Centavos {
+  return side === 'BUY' ? costOf(quantity, priceCentavos) : proceedsOf(quantity, priceCentavos)
+}
+
+function release(order: Order, amount: number): readonly Movement[] {
+  const { free, reserved, asset } = reserveOf(order)
+  return amount === 0 ? [] : [{ orderId: order.orderId, reason: 'release', asset, amount, from: reserved, to: free }]
 }

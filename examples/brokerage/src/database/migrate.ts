@@ -16,10 +16,20 @@ const exchange: MigrationSet = {
   folders: [new URL('../b3/migrations/', import.meta.url)],
 }
 
+const witness: MigrationSet = {
+  component: 'brokerage-witness',
+  folders: [new URL('../witness/migrations/', import.meta.url)],
+}
+
 /** Brings all schemas up to date. May run any number of times, also in several processes at once. */
 export async function migrateAll(pool: pg.Pool): Promise<void> {
   await migrate(pool)
   await migrateIdempotency(pool)
   await runMigrations(pool, brokerage, { schema: brokerageSchema })
   await runMigrations(pool, exchange, { schema: exchangeSchema })
+}
+
+/** The tables and the trigger of the witness, after `migrateAll`. The roles write to them when `WITNESS` is 1. */
+export async function migrateWitness(pool: pg.Pool): Promise<void> {
+  await runMigrations(pool, witness, { schema: brokerageSchema })
 }

@@ -1,17 +1,7 @@
 import { listedAssets } from '../b3/behaviour.ts'
-import { seedAccounts } from './accounts.ts'
+import { seededRandom } from '../process/random.ts'
+import { customerIds, poorCustomerId } from './accounts.ts'
 import type { OrderLine } from './order-line.ts'
-
-/** Uniform numbers in [0, 1), the same for the same seed (mulberry32, public domain). */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 type Kind = 'good' | 'retry' | 'other-body' | 'invalid' | 'no-balance' | 'antifraud' | 'rejected' | 'halted'
 
@@ -47,8 +37,6 @@ const invalidBodies: readonly unknown[] = [
 export function generateOrders(count: number, seed: number): readonly OrderLine[] {
   const random = seededRandom(seed)
   const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item
-  const customers = seedAccounts.slice(0, -1).map(({ accountId }) => accountId)
-  const poor = seedAccounts.at(-1)?.accountId as string
   const sent: OrderLine[] = []
   const key = (): string =>
     `${seed.toString(16).padStart(8, '0')}-${sent.length.toString(16).padStart(8, '0')}-${Math.floor(random() * 2 ** 32)
@@ -59,7 +47,7 @@ export function generateOrders(count: number, seed: number): readonly OrderLine[
     asset,
     type: random() < 0.7 ? 'BUY' : 'SELL',
   })
-  const line = (body: unknown, account: string = pick(customers)): OrderLine => ({
+  const line = (body: unknown, account: string = pick(customerIds)): OrderLine => ({
     account,
     idempotencyKey: key(),
     body,
@@ -77,7 +65,7 @@ export function generateOrders(count: number, seed: number): readonly OrderLine[
       return before === undefined ? make.good() : { ...before, body: order(pick(listedAssets), 7.77) }
     },
     invalid: () => line(pick(invalidBodies)),
-    'no-balance': () => line({ amount: 20_000, asset: pick(listedAssets), type: 'BUY' }, poor),
+    'no-balance': () => line({ amount: 20_000, asset: pick(listedAssets), type: 'BUY' }, poorCustomerId),
     antifraud: () => line(order(pick(listedAssets), 60_000)),
     rejected: () =>
       line({ amount: Math.ceil(random() * 50_000) / 100, asset: pick(['OIBR3', 'GOLL4', 'XPTO3']), type: 'BUY' }),
@@ -98,7 +86,7 @@ function pickKind(drawn: number): Kind {
 
 /** An order that was accepted when it was sent, so that its key may come again. */
 function isGoodOrder({ account, body }: OrderLine): boolean {
-  if (account === seedAccounts.at(-1)?.accountId || typeof body !== 'object' || body === null) return false
+  if (account === poorCustomerId || typeof body !== 'object' || body === null) return false
   const { amount, asset } = body as { amount?: unknown; asset?: unknown }
   return (
     typeof amount === 'number' &&

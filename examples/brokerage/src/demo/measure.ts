@@ -1,4 +1,6 @@
 import type pg from 'pg'
+import { listenersOf } from '../messaging/subscriptions.ts'
+import { allTopics } from '../orders/order-events.ts'
 
 /** What the database says at one moment, over all runs on this data. */
 export interface Measurement {
@@ -10,37 +12,53 @@ export interface Measurement {
   readonly settled: number
   readonly compensated: number
   readonly cancelled: number
+  /** Waiting for a person. */
+  readonly undecided: number
   /** Distinct messages ever committed. */
   readonly messagesAdded: number
   /** Messages still in the outbox. */
   readonly messagesWaiting: number
   readonly deadLetters: number
-  /** Effects ever committed, duplicates included if there were any. */
+  /** Messages that every one of their consumers has applied, and none twice. */
   readonly effectsApplied: number
-  /** Committed messages without an effect. */
+  /** Committed messages that a consumer has not applied. */
   readonly lost: number
   readonly duplicateDeliveries: number
 }
 
+/** How many consumers get each topic's messages: $1, one row for each topic. */
+const expected = `unnest($1::text[], $2::int[]) as expected (topic, listeners)`
+
 /** One statement, one snapshot: figures that belong together. */
 const measurement = `
+  with effects as (
+    select message_id, count(distinct consumer) as consumers, count(*) as effects from applied_messages group by message_id
+  ),
+  complete as (
+    select count(*) filter (where coalesce(consumers, 0) < listeners) as lost,
+      count(*) filter (where consumers = listeners and effects = listeners) as applied
+    from added_messages join ${expected} using (topic) left join effects using (message_id)
+  )
   select
     (select count(*) from orders) as accepted,
     (select count(*) from b3.executions where outcome = 'filled') as filled,
     (select count(*) from b3.executions where outcome <> 'filled') as rejected,
-    (select count(*) from orders where status = 'settled') as settled,
-    (select count(*) from orders where status = 'compensated') as compensated,
-    (select count(*) from orders where status = 'cancelled') as cancelled,
+    (select count(*) from orders where state = 'SETTLED') as settled,
+    (select count(*) from orders where state = 'COMPENSATED') as compensated,
+    (select count(*) from orders where state = 'CANCELLED') as cancelled,
+    (select count(*) from manual_tasks where resolved_at is null) as undecided,
     (select count(*) from added_messages) as "messagesAdded",
     (select count(*) from malote.messages) + (select count(*) from malote.scheduled_messages) as "messagesWaiting",
     (select count(*) from malote.dead_letters) as "deadLetters",
-    (select count(*) from applied_messages) as "effectsApplied",
-    (select count(*) from added_messages as added
-      where not exists (select from applied_messages as applied where applied.message_id = added.message_id)) as lost,
-    (select count(*) from duplicate_deliveries) as "duplicateDeliveries"`
+    complete.applied as "effectsApplied",
+    complete.lost,
+    (select count(*) from duplicate_deliveries) as "duplicateDeliveries"
+  from complete`
+
+const listeners: readonly unknown[] = [allTopics, allTopics.map(listenersOf)]
 
 export async function measure(pool: pg.Pool): Promise<Measurement> {
-  const { rows } = await pool.query<Measurement & pg.QueryResultRow>(measurement)
+  const { rows } = await pool.query<Measurement & pg.QueryResultRow>(measurement, [...listeners])
   return rows[0] as Measurement
 }
 
@@ -52,13 +70,18 @@ export function isQuiet(now: Measurement): boolean {
 
 /** The books and the order of keys, looked at once, when all is quiet. */
 export interface Verification {
+  /** Of all balances and of the market, which is the other side: money and shares together. */
   readonly ledgerSum: number
-  /** Transactions whose entries do not sum to zero. */
-  readonly unbalancedTransactions: number
-  /** Accounts whose balance is not the sum of their entries. */
+  /** Balances that are not the sum of their movements. */
   readonly wrongBalances: number
-  /** Centavos still set aside. */
-  readonly reservedCentavos: number
+  /** Centavos and shares still set aside. */
+  readonly reserved: number
+  /** Positions that are not what the ledger says is held. */
+  readonly wrongPositions: number
+  /** Orders whose history does not make the row. */
+  readonly wrongHistories: number
+  /** Rows of the query side that differ from the order. */
+  readonly wrongViews: number
   /** Effects committed out of the order in which the messages of their topic and key were added. */
   readonly keyOrderViolations: number
   /** Effects beyond the first of a message. */
@@ -74,29 +97,49 @@ export interface Verification {
 
 const verification = `
   select
-    (select coalesce(sum(amount_centavos), 0)::bigint from ledger_entries) as "ledgerSum",
+    (select (select coalesce(sum(amount), 0) from balances)
+      + (select coalesce(sum(case when from_kind = 'market' then -amount else 0 end
+          + case when to_kind = 'market' then amount else 0 end), 0) from ledger_movements))::bigint as "ledgerSum",
     (select count(*) from (
-      select from ledger_entries group by transaction_id having sum(amount_centavos) <> 0) as unbalanced) as "unbalancedTransactions",
-    (select count(*) from ledger_accounts as account
-      where balance_centavos <> (
-        select coalesce(sum(amount_centavos), 0) from ledger_entries as entry
-        where (entry.account_id, entry.kind, entry.asset) = (account.account_id, account.kind, account.asset))) as "wrongBalances",
-    (select coalesce(sum(balance_centavos), 0)::bigint from ledger_accounts where kind like '%reserved') as "reservedCentavos",
+      select account_id, kind, asset, sum(side.amount) as amount from ledger_movements as moved
+      cross join lateral (values (from_account, from_kind, -moved.amount), (to_account, to_kind, moved.amount))
+        as side (account_id, kind, amount)
+      where account_id is not null group by 1, 2, 3) as told
+      full join balances as balance using (account_id, kind, asset)
+      where told.amount is distinct from balance.amount) as "wrongBalances",
+    (select coalesce(sum(amount), 0)::bigint from balances where kind like '%reserved') as reserved,
+    (select count(*) from positions
+      where quantity <> (select coalesce(sum(amount), 0) from balances as balance
+        where balance.account_id = positions.account_id and balance.asset = positions.asset)) as "wrongPositions",
+    (select count(*) from orders where version <> (
+      select count(*) from order_history as history where history.order_id = orders.order_id)
+      or state <> (select state from order_history as history where history.order_id = orders.order_id
+        order by version desc limit 1)) as "wrongHistories",
+    (select count(*) from orders full join order_views as view using (order_id)
+      where (orders.state, orders.version, orders.filled_quantity, orders.reason)
+        is distinct from (view.state, view.version, view.filled_quantity, view.reason)) as "wrongViews",
     -- Only first effects count: a second one is counted as a repeated effect.
     (select count(*) from (
-      select added.position < lag(added.position) over (partition by added.topic, added.ordering_key order by first.position) as backwards
-      from (select message_id, min(position) as position from applied_messages group by message_id) as first
+      select added.position < lag(added.position) over (
+        partition by first.consumer, added.topic, added.ordering_key order by first.position) as backwards
+      from (select consumer, message_id, min(position) as position from applied_messages group by 1, 2) as first
       join added_messages as added using (message_id)
-      where added.ordering_key is not null) as steps where backwards) as "keyOrderViolations",
+      where added.ordering_key is not null and first.consumer in ('orders', 'balances')) as steps where backwards) as "keyOrderViolations",
     (select count(*) - count(distinct (consumer, message_id)) from applied_messages) as "repeatedEffects",
     (select coalesce(sum(orders_settled + orders_undone), 0)::bigint from asset_reports) as "ordersReported",
-    (select count(*) from notifications) as notifications,
+    (select count(distinct order_id) from notifications) as notifications,
     (select count(*) from orders
       left join b3.executions as execution on client_order_id = order_id
-      left join ledger_transactions as closing on closing.order_id = orders.order_id and closing.reason <> 'reservation'
-      where (status, coalesce(outcome, 'none'), coalesce(closing.reason, 'none')) not in (
-        ('settled', 'filled', 'settlement'), ('compensated', 'rejected', 'compensation'),
-        ('compensated', 'cancelled', 'compensation'), ('cancelled', 'none', 'compensation'))) as disagreements,
+      left join lateral (
+        select coalesce(sum(amount) filter (where reason = 'reservation'), 0) as reserved,
+          coalesce(sum(amount) filter (where reason <> 'reservation' and from_kind like '%reserved'), 0) as spent,
+          bool_or(reason = 'delivery') as traded
+        from ledger_movements as moved where moved.order_id = orders.order_id) as books on true
+      where reserved <> spent or reserved = 0
+        or coalesce(orders.filled_quantity, 0) <> coalesce(execution.filled_quantity, 0)
+        or (state, coalesce(outcome, 'none'), traded) not in (
+          ('SETTLED', 'filled', true), ('COMPENSATED', 'rejected', false),
+          ('COMPENSATED', 'cancelled', false), ('COMPENSATED', 'none', false), ('CANCELLED', 'none', false))) as disagreements,
     (select count(*) from unnest($1::uuid[]) as promised (order_id)
       where not exists (select from orders where orders.order_id = promised.order_id)) as "missingOrders"`
 

@@ -2,7 +2,7 @@ import type { HoldPoint } from '../process/run-role.ts'
 import { type Child, startChild } from './child.ts'
 
 /** The roles that consume; each is the `main.ts` of its folder. */
-const consumerFolders = ['orders', 'balances', 'notification', 'audit', 'reports'] as const
+const consumerFolders = ['orders', 'balances', 'listeners'] as const
 
 export interface Tally {
   /** Messages consumers have given up on. The relay's own dead letters are in the database. */
@@ -56,6 +56,7 @@ class DemoProcesses implements Processes {
     const withExchange = { ...env, B3_URL: exchange.urls['b3'] ?? '' }
     const [api] = await Promise.all([
       this.#startRole('api/main.ts', withExchange),
+      this.#startRole('market/main.ts', withExchange),
       ...consumerFolders.map((folder) => this.#startRole(`${folder}/main.ts`, withExchange)),
     ])
     return { api, exchange }

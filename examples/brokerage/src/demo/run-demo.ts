@@ -1,15 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
 import { createDatabase, createPool } from '../database/database.ts'
-import { migrateAll } from '../database/migrate.ts'
+import { migrateAll, migrateWitness } from '../database/migrate.ts'
 import { prepareBroker } from '../messaging/broker.ts'
-import { openAccounts } from './accounts.ts'
+import { demoSecret, openAccounts } from './accounts.ts'
 import type { DemoOptions } from './arguments.ts'
 import type { Child } from './child.ts'
 import { openDataFolder } from './data-folder.ts'
 import { createFeedProgress, type FeedProgress } from './feed-progress.ts'
 import { feedOrders, type FeedResult } from './feed-orders.ts'
-import { seededRandom } from './generate-orders.ts'
+import { seededRandom } from '../process/random.ts'
 import type { Evidence } from './invariants.ts'
 import { isQuiet, measure, type Measurement, verify } from './measure.ts'
 import type { OrderLine } from './order-line.ts'
@@ -64,7 +64,17 @@ export async function runDemo(
     BROKER: options.broker,
     BROKER_URL: services.urls['broker'] ?? '',
     // Kept with the data: a new secret would forget every key of the run that is to be finished.
-    IDEMPOTENCY_PEPPER: 'the demo keeps no secrets',
+    IDEMPOTENCY_PEPPER: demoSecret,
+    JWT_SECRET: demoSecret,
+    CPF_SECRET: demoSecret,
+    DEMO: '1',
+    WITNESS: '1',
+    LOG_LEVEL: 'error',
+    REQUESTS_PER_MINUTE: 'none',
+    // A demo is short: its minutes are seconds.
+    ORDER_TIMEOUT_MS: '6000',
+    B3_RETRY_MS: '250',
+    B3_BREAKER_OPEN_MS: '500',
   }
   const pool = createPool(env.DATABASE_URL, 4)
   try {
@@ -80,6 +90,7 @@ export async function runDemo(
 
 async function prepare(pool: pg.Pool, env: Readonly<Record<string, string>>): Promise<void> {
   await migrateAll(pool)
+  await migrateWitness(pool)
   await openAccounts(createDatabase(pool))
   await prepareBroker(env)
 }

@@ -1,6 +1,7 @@
 import type { BatchResult, Inbox } from '@malote/idempotency'
 import { type Delivery, inBatches } from '@malote/outbox-core'
 import type { Database, Tx } from '../database/database.ts'
+import type { Witness } from '../witness/witness.ts'
 import { batching } from './batching.ts'
 
 /**
@@ -13,11 +14,14 @@ export type Apply<Input> = (delivery: Delivery, input: Input) => Promise<void>
 
 /**
  * What every consumer of the brokerage wraps its effect in: the inbox's rows, the effects, and the messages they add
- * are one commit. Beside it the demo's witnesses note what was applied and what was absorbed (migration 0002).
- *
- * `createBatchHandler` of `@malote/idempotency` is this without the witnesses.
+ * are one commit. `createBatchHandler` of `@malote/idempotency` is this without the witness.
  */
-export function createApplyOnce(db: Database, inbox: Inbox, consumer: string): ApplyOnce {
+export function createApplyOnce(
+  db: Database,
+  inbox: Inbox,
+  consumer: string,
+  witness: Witness | null = null,
+): ApplyOnce {
   return <Input>(effect: Effect<Input>): Apply<Input> => {
     const apply = inBatches(async (items: readonly Item<Input>[]) => {
       const results = await inbox.transactBatch(db, consumer, items, async (tx, fresh) => {
@@ -25,17 +29,10 @@ export function createApplyOnce(db: Database, inbox: Inbox, consumer: string): A
           tx,
           fresh.map(({ input }) => input),
         )
-        await tx
-          .insertInto('applied_messages')
-          .values(fresh.map(({ messageId }) => ({ consumer, message_id: messageId })))
-          .execute()
+        await witness?.applied(tx, consumer, fresh.map(idOf))
       })
       const duplicates = items.filter((_, at) => results[at] === 'duplicate')
-      if (duplicates.length > 0)
-        await db
-          .insertInto('duplicate_deliveries')
-          .values(duplicates.map(({ messageId }) => ({ consumer, message_id: messageId })))
-          .execute()
+      if (duplicates.length > 0) await witness?.absorbed(db, consumer, duplicates.map(idOf))
       return results.map(outcomeOf)
     }, batching)
     return async ({ message, signal }, input) => {
@@ -50,6 +47,8 @@ interface Item<Input> {
   readonly occurredAt: Date
   readonly input: Input
 }
+
+const idOf = ({ messageId }: Item<unknown>): string => messageId
 
 const outcomeOf = (result: BatchResult): PromiseSettledResult<void> =>
   typeof result === 'string' ? { status: 'fulfilled', value: undefined } : { status: 'rejected', reason: result.failed }

@@ -1,11 +1,11 @@
 import type { Consumer, ConsumerOptions, Publisher } from '@malote/outbox-core'
-import type { Topic } from '../orders/order-events.ts'
+import type { Subscription } from './subscriptions.ts'
 
 /** What the brokerage needs of a broker. The roles know nothing else about it, so they run on any. */
 export interface Broker {
   createPublisher(): Publisher
   /** @param options - the handler and the shared options; queue, group and names are the broker's business */
-  createConsumer(topic: Topic, options: ConsumerOptions): Consumer
+  createConsumer(subscription: Subscription, options: ConsumerOptions): Consumer
   close(): Promise<void>
 }
 
@@ -21,7 +21,7 @@ export async function connectBroker(env: Environment = process.env): Promise<Bro
   return createBroker(url)
 }
 
-/** Makes the queues, exchanges or topics the roles expect. May run any number of times, also on what is in use. */
+/** Makes the exchanges, topics, queues and subscriptions the roles expect. May run any number of times, also on what is in use. */
 export async function prepareBroker(env: Environment): Promise<void> {
   const { prepare, url } = await loadBroker(env)
   await prepare(url)

@@ -28,12 +28,13 @@ export function createKafkaBroker(brokers: string): Promise<Broker> {
   const producer = () => kafka.producer(producerDefaults)
   return Promise.resolve({
     createPublisher: () => createKafkaPublisher({ producer, source: '/brokerage' }),
-    createConsumer: (topic, options) =>
+    // A group of its own for each subscription: every group gets every message of its topics.
+    createConsumer: ({ queue, topics }, options) =>
       createKafkaConsumer({
         ...options,
-        consumer: kafka.consumer({ ...consumerDefaults, groupId: `brokerage-${topic}` }),
+        consumer: kafka.consumer({ ...consumerDefaults, groupId: `brokerage-${queue}` }),
         producer,
-        topics: [topic],
+        topics: [...topics],
       }),
     close: () => Promise.resolve(), // Publishers and consumers close the connections they opened.
   })

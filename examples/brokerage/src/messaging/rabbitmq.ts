@@ -1,9 +1,9 @@
 import { assertTopology, createRabbitmqConsumer, createRabbitmqPublisher } from '@malote/adapter-rabbitmq'
 import { type ChannelModel, connect } from 'amqplib'
-import { allTopics } from '../orders/order-events.ts'
 import type { Broker } from './broker.ts'
+import { keepsOrder, subscriptions } from './subscriptions.ts'
 
-/** One exchange for the brokerage; a topic is its routing key, and a queue of the same name gets it. */
+/** One topic exchange for the brokerage: a topic is the routing key, and each subscription's queue is bound to its topics. */
 const exchange = 'brokerage'
 
 /** Makes the exchange and the queues that do not exist yet. */
@@ -11,7 +11,13 @@ export async function prepareRabbitmq(url: string): Promise<void> {
   const connection: ChannelModel = await connect(url)
   try {
     const channel = await connection.createChannel()
-    for (const topic of allTopics) await assertTopology(channel, { exchange, queue: topic, topics: [topic] })
+    for (const subscription of subscriptions)
+      await assertTopology(channel, {
+        exchange,
+        queue: subscription.queue,
+        topics: subscription.topics,
+        singleActiveConsumer: keepsOrder(subscription),
+      })
   } finally {
     await connection.close()
   }
@@ -21,7 +27,7 @@ export function createRabbitmqBroker(url: string): Promise<Broker> {
   const open = (): Promise<ChannelModel> => connect(url)
   return Promise.resolve({
     createPublisher: () => createRabbitmqPublisher({ connect: open, source: '/brokerage', exchange }),
-    createConsumer: (topic, options) => createRabbitmqConsumer({ ...options, connect: open, queue: topic }),
+    createConsumer: ({ queue }, options) => createRabbitmqConsumer({ ...options, connect: open, queue }),
     close: () => Promise.resolve(), // Publishers and consumers close the connections they opened.
   })
 }

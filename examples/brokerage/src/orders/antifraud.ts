@@ -1,8 +1,21 @@
 import type { Centavos } from '../money.ts'
 
-export type AntifraudVerdict = { readonly passed: true } | { readonly passed: false; readonly rule: string }
+/** What an account may do, and what it has done so far. */
+export interface AccountUse {
+  readonly orderLimitCentavos: Centavos
+  readonly dailyLimitCentavos: Centavos
+  readonly ordersPerMinute: number
+  /** Placed since midnight, and in the minute that began with the account's last first order. */
+  readonly dayCentavos: Centavos
+  readonly minuteOrders: number
+}
 
-/** The one rule of this example: no single order above what the account is allowed. */
-export function antifraud(amountCentavos: Centavos, orderLimitCentavos: Centavos): AntifraudVerdict {
-  return amountCentavos <= orderLimitCentavos ? { passed: true } : { passed: false, rule: 'order-limit' }
+export type AntifraudRule = 'order-limit' | 'daily-limit' | 'velocity'
+
+/** @returns the rule that an order of this amount would break, or null */
+export function antifraud(amountCentavos: Centavos, use: AccountUse): AntifraudRule | null {
+  if (amountCentavos > use.orderLimitCentavos) return 'order-limit'
+  if (use.dayCentavos + amountCentavos > use.dailyLimitCentavos) return 'daily-limit'
+  if (use.minuteOrders >= use.ordersPerMinute) return 'velocity'
+  return null
 }

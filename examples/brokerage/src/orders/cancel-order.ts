@@ -1,8 +1,8 @@
-import { lockAccount, transfer } from '../balances/ledger.ts'
+import { lockAccounts, post } from '../balances/ledger.ts'
 import { compensation } from '../balances/movements.ts'
 import type { Tx } from '../database/database.ts'
-import { announce } from './order-events.ts'
-import { advance, findOrder, type StoredOrder } from './order-store.ts'
+import { announce, cancelTimeouts } from './order-events.ts'
+import { advance, type Cause, findOrder, type StoredOrder } from './order-store.ts'
 
 export type Cancellation =
   | { readonly outcome: 'cancelled'; readonly order: StoredOrder }
@@ -11,19 +11,21 @@ export type Cancellation =
 
 /**
  * Cancels an order that has not been sent to the exchange, and gives its reservation back in the same transaction.
- * The order consumer and this function move the same row out of `accepted`: exactly one of them succeeds.
+ * The order consumer and this function move the same row out of `BALANCE_RESERVED`: exactly one of them succeeds.
  *
  * Cancelling a cancelled order again is harmless and says so.
  */
-export async function cancelOrder(tx: Tx, accountId: string, orderId: string): Promise<Cancellation> {
-  await lockAccount(tx, accountId)
+export async function cancelOrder(tx: Tx, accountId: string, orderId: string, cause: Cause): Promise<Cancellation> {
+  await lockAccounts(tx, [accountId])
   const found = await findOrder(tx, orderId)
   if (found === undefined || found.accountId !== accountId) return { outcome: 'not-found' }
-  const moved = await advance(tx, [{ orderId, to: 'cancelled' }])
-  if (moved.has(orderId)) {
-    await transfer(tx, [compensation(found)])
-    await announce(tx, [{ type: 'order.cancelled', order: found }])
+  const cancelled = (await advance(tx, [{ orderId, to: 'CANCELLED', ...cause }])).get(orderId)
+  if (cancelled !== undefined) {
+    await post(tx, compensation(cancelled))
+    await cancelTimeouts(tx, [orderId])
+    await announce(tx, [{ type: 'order.cancelled', order: cancelled }])
+    return { outcome: 'cancelled', order: cancelled }
   }
   const order = (await findOrder(tx, orderId)) ?? found
-  return { outcome: order.status === 'cancelled' ? 'cancelled' : 'too-late', order }
+  return { outcome: order.state === 'CANCELLED' ? 'cancelled' : 'too-late', order }
 }

@@ -1,12 +1,27 @@
 import { createExchangeClient } from '../b3/exchange-client.ts'
-import { runConsumer } from '../messaging/run-consumer.ts'
-import { setting } from '../process/settings.ts'
-import { executeOrder } from './execute-order.ts'
-import { topics } from './order-events.ts'
+import { runConsumers } from '../messaging/run-consumers.ts'
+import { log } from '../process/log.ts'
+import { report } from '../process/run-role.ts'
+import { milliseconds, setting } from '../process/settings.ts'
+import { pursueOrder } from './pursue-order.ts'
+import { defaultOrderTimeoutMs, retryDelays } from './timing.ts'
 
-await runConsumer({
-  name: 'order-consumer',
-  topic: topics.orders,
-  createHandler: (db, applyOnce) =>
-    executeOrder({ db, applyOnce, exchange: createExchangeClient(setting('B3_URL')), giveUpAfter: 4 }),
+const exchange = createExchangeClient(setting('B3_URL'), {
+  openMs: milliseconds('B3_BREAKER_OPEN_MS', 5_000),
+  onBreaker: (state) => {
+    log.warn({ state }, 'the breaker before the exchange has changed')
+    report({ type: 'event', name: 'breaker', detail: { state } })
+  },
 })
+const timing = {
+  timeoutMs: milliseconds('ORDER_TIMEOUT_MS', defaultOrderTimeoutMs),
+  retryDelayMs: retryDelays(milliseconds('B3_RETRY_MS', 2_000)),
+}
+
+await runConsumers(
+  (['orders', 'checks'] as const).map((name) => ({
+    name,
+    createHandler: (db, applyOnce) => pursueOrder({ db, exchange, ...timing }, applyOnce, name),
+  })),
+  () => exchange.close(),
+)

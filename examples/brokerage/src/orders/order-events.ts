@@ -1,30 +1,49 @@
 import { createOutbox, type MessageOf, type Outbox } from '@malote/outbox-core'
+import { currentTraceContext } from '@malote/outbox-core/otel'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
-import type { Order } from './order.ts'
+import type { Centavos, Quantity } from '../money.ts'
+import type { StoredOrder } from './order-store.ts'
+import { type Order, type OrderState, orderStates } from './order.ts'
 
-/** What every order event carries: enough for a consumer to act without asking back. */
+/** What every order event carries: the order as it stands after the commit that announces it, enough to act without asking back. */
 export interface OrderEvent extends Order {
-  /** Why it did not fill, for the events that need a reason. */
+  readonly state: OrderState
+  readonly version: number
   readonly reason: string | null
+  readonly filledQuantity: Quantity | null
+  readonly fillPriceCentavos: Centavos | null
+  readonly correlationId: string
+  /** When the order was placed, and when it came to this state. */
+  readonly createdAt: string
+  readonly updatedAt: string
 }
 
-export const orderEvent: z.ZodType<OrderEvent> = z.strictObject({
+export const orderEvent: z.ZodType<OrderEvent> = z.object({
   orderId: z.uuid(),
   accountId: z.string(),
   asset: z.string(),
   side: z.enum(['BUY', 'SELL']),
   amountCentavos: z.int().positive(),
+  quantity: z.int().positive(),
+  limitPriceCentavos: z.int().positive(),
+  state: z.enum(orderStates as [OrderState, ...OrderState[]]),
+  version: z.int().positive(),
   reason: z.string().nullable(),
+  filledQuantity: z.int().nullable(),
+  fillPriceCentavos: z.int().nullable(),
+  correlationId: z.string(),
+  createdAt: z.string(),
+  updatedAt: z.string(),
 })
 
-export type OrderEventType =
-  | 'order.accepted'
-  | 'order.filled'
-  | 'order.rejected'
-  | 'order.settled'
-  | 'order.compensated'
-  | 'order.cancelled'
+/** Asks for another look at an order. `tries` looks have been made. */
+export interface OrderCheck {
+  readonly orderId: string
+  readonly tries: number
+}
+
+export const orderCheck: z.ZodType<OrderCheck> = z.object({ orderId: z.uuid(), tries: z.int().nonnegative() })
 
 const catalog = {
   'order.accepted': orderEvent,
@@ -33,66 +52,96 @@ const catalog = {
   'order.settled': orderEvent,
   'order.compensated': orderEvent,
   'order.cancelled': orderEvent,
-} satisfies Record<OrderEventType, unknown>
+  'order.undecided': orderEvent,
+  'order.check': orderCheck,
+  'order.timeout': orderCheck,
+} satisfies Record<OrderEventType | Reminder['type'], unknown>
 
+export type OrderEventType =
+  | 'order.accepted'
+  | 'order.filled'
+  | 'order.rejected'
+  | 'order.settled'
+  | 'order.compensated'
+  | 'order.cancelled'
+  | 'order.undecided'
+
+/**
+ * One message for each event; the broker makes the copies (`messaging/subscriptions.ts` says who gets which topic).
+ *
+ * Requests and outcomes are ordered by account: an account's orders must reach the exchange, and its balance, in the sequence
+ * in which its customer placed them, and one account's trouble stops no other. Results and checks need no order and wait
+ * for nobody; the version in the event tells a late one.
+ */
 export const topics = {
-  orders: 'order-queue',
-  balances: 'balance-queue',
-  notifications: 'notification-queue',
-  audit: 'audit-queue',
-  reports: 'report-queue',
+  requests: 'order-requests',
+  outcomes: 'order-outcomes',
+  results: 'order-results',
+  checks: 'order-checks',
 } as const
 export type Topic = (typeof topics)[keyof typeof topics]
 export const allTopics: readonly Topic[] = Object.values(topics)
 
-/**
- * Topics whose messages are ordered by account. The account is the key, not the order: an account's orders must reach the
- * exchange, and its balance, in the sequence in which its customer placed them, and one account's trouble stops no other.
- * The audit trail and the reports need no order, so theirs go without a key and wait for nobody.
- */
-const ordered: ReadonlySet<Topic> = new Set<Topic>([topics.orders, topics.balances, topics.notifications])
-
-/** Who is told what. One message for each listener: each has its own queue, its own retries, and its own place in the inbox. */
-const listeners: Readonly<Record<OrderEventType, readonly Topic[]>> = {
-  'order.accepted': [topics.orders, topics.audit],
-  'order.filled': [topics.balances, topics.audit],
-  'order.rejected': [topics.balances, topics.audit],
-  'order.settled': [topics.notifications, topics.audit, topics.reports],
-  'order.compensated': [topics.notifications, topics.audit, topics.reports],
-  'order.cancelled': [topics.notifications, topics.audit, topics.reports],
+const topicOf: Readonly<Record<OrderEventType, Topic>> = {
+  'order.accepted': topics.requests,
+  'order.filled': topics.outcomes,
+  'order.rejected': topics.outcomes,
+  'order.settled': topics.results,
+  'order.compensated': topics.results,
+  'order.cancelled': topics.results,
+  'order.undecided': topics.results,
 }
 
 export function isOrdered(topic: Topic): boolean {
-  return ordered.has(topic)
+  return topic === topics.requests || topic === topics.outcomes
 }
 
-const outbox: Outbox<typeof catalog> = createOutbox({ catalog })
+const outbox: Outbox<typeof catalog> = createOutbox({ catalog, traceContext: currentTraceContext })
 
-/** Something that happened to an order. */
+/** Something that happened to an order, which stands as given. */
 export interface Announcement {
   readonly type: OrderEventType
-  readonly order: Order
-  readonly reason?: string | null
+  readonly order: StoredOrder
+}
+
+/** Another look at an order after so long. A timeout has the order's own id, so that it can be cancelled without being noted. */
+export interface Reminder {
+  readonly type: 'order.check' | 'order.timeout'
+  readonly orderId: string
+  readonly tries: number
+  readonly delayMs: number
 }
 
 /**
- * Adds the events' messages to the caller's transaction: they leave if it commits and never existed if it does not.
- * The accounts must be locked (`lockAccounts`), which makes the order of their messages the order of their commits.
+ * Adds messages to the caller's transaction: they leave if it commits and never existed if it does not.
+ * The accounts of announced orders must be locked (`lockAccounts`), which makes the order of their messages that of commits.
  */
-export async function announce(tx: Tx, events: readonly Announcement[]): Promise<void> {
-  await outbox.addAll(tx, events.flatMap(messagesOf))
+export async function announce(
+  tx: Tx,
+  events: readonly Announcement[],
+  reminders: readonly Reminder[] = [],
+): Promise<void> {
+  const messages = [...events.map(messageOf), ...reminders.map(reminderMessage)]
+  if (messages.length > 0) await outbox.addAll(tx, messages)
 }
 
-function messagesOf({ type, order, reason = null }: Announcement): MessageOf<typeof catalog>[] {
-  const payload: OrderEvent = { ...orderFields(order), reason }
-  return listeners[type].map((topic) => ({
-    topic,
-    type,
-    payload,
-    ...(isOrdered(topic) ? { orderingKey: order.accountId } : {}),
-  }))
+/** Takes back the timeouts of orders that are final. One that is already on its way finds a final order and does nothing. */
+export async function cancelTimeouts(tx: Tx, orderIds: readonly string[]): Promise<void> {
+  for (const orderId of orderIds) await outbox.cancelScheduled(tx, orderId)
 }
 
-function orderFields({ orderId, accountId, asset, side, amountCentavos }: Order): Order {
-  return { orderId, accountId, asset, side, amountCentavos }
+function messageOf({ type, order }: Announcement): MessageOf<typeof catalog> {
+  const topic = topicOf[type]
+  const payload: OrderEvent = {
+    ...order,
+    createdAt: order.createdAt.toISOString(),
+    updatedAt: order.updatedAt.toISOString(),
+  }
+  const headers = { 'correlation-id': order.correlationId }
+  return { topic, type, payload, headers, ...(isOrdered(topic) ? { orderingKey: order.accountId } : {}) }
+}
+
+function reminderMessage({ type, orderId, tries, delayMs }: Reminder): MessageOf<typeof catalog> {
+  const id = type === 'order.timeout' && tries === 0 ? { id: orderId } : {}
+  return { topic: topics.checks, type, payload: { orderId, tries }, delayMs, ...id }
 }

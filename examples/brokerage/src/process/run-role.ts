@@ -1,3 +1,5 @@
+import { log } from './log.ts'
+
 /** What a role tells the process that started it (over the IPC channel). */
 export type RoleReport =
   | { readonly type: 'ready'; readonly urls: Readonly<Record<string, string>> }
@@ -8,6 +10,10 @@ export type RoleCommand =
   | { readonly type: 'stop' }
   | { readonly type: 'hold-next-publish'; readonly at: HoldPoint }
   | { readonly type: 'broker-outage'; readonly begins: boolean }
+  /** Consumers: fail each message before this attempt; null: fail always; 0: stop failing. */
+  | { readonly type: 'fail-before-attempt'; readonly attempt: number | null }
+  /** Relays: publish everything twice. */
+  | { readonly type: 'publish-twice'; readonly on: boolean }
 
 /** Where a relay is stopped to be killed: see `relay/announced-publisher.ts`. */
 export type HoldPoint = 'publish-started' | 'publish-accepted'
@@ -47,7 +53,7 @@ export async function runRole(start: () => Promise<RunningRole>, forceAfterMs = 
   try {
     const { urls = {} } = await role
     report({ type: 'ready', urls })
-    if (!hasParent) console.log('ready', ...Object.values(urls))
+    log.info({ urls }, 'ready')
   } catch (error) {
     fail(error)
   }
@@ -60,6 +66,6 @@ export function report(message: RoleReport): void {
 }
 
 function fail(error: unknown): void {
-  console.error(error)
+  log.fatal({ err: error }, 'the role ended')
   process.exit(1)
 }

@@ -3,16 +3,20 @@ import pg from 'pg'
 import { connectBroker } from '../messaging/broker.ts'
 import { report, type RoleCommand, runRole } from '../process/run-role.ts'
 import { setting } from '../process/settings.ts'
+import { log } from '../process/log.ts'
 import { announcePublishes } from './announced-publisher.ts'
+import { publishTwice } from './publish-twice.ts'
 
 await runRole(async () => {
   const broker = await connectBroker()
-  const publisher = announcePublishes(broker.createPublisher(), (at) => report({ type: 'event', name: at }))
+  const sender = publishTwice(broker.createPublisher())
+  const publisher = announcePublishes(sender, (at) => report({ type: 'event', name: at }))
   // A relay that is to be killed at its first publish is told before it starts, not after.
   const holdAt = process.env['HOLD_FIRST_PUBLISH']
   if (holdAt === 'publish-started' || holdAt === 'publish-accepted') publisher.holdNext(holdAt)
   process.on('message', (command: RoleCommand) => {
     if (command.type === 'hold-next-publish') publisher.holdNext(command.at)
+    if (command.type === 'publish-twice') sender.sendTwice(command.on)
   })
   const pool = new pg.Pool({ connectionString: setting('DATABASE_URL'), max: 6 })
   pool.on('error', () => {}) // The relay hears of lost connections itself and opens new ones.
@@ -22,8 +26,13 @@ await runRole(async () => {
     // One publish at a time: what is added meanwhile makes the next batch larger, and a request for many is as dear as for one.
     concurrency: 1,
     // A demo should not wait long for a broker that is back; a production relay is well served by the default.
+    // A new look comes due within a second or two: a reminder should not be much later than it is meant to be.
+    pollIntervalMs: 500,
     outageBackoff: exponentialBackoff({ baseMs: 200, maxMs: 2_000 }),
-    onEvent: (event) => report({ type: 'event', name: event.type }),
+    onEvent: (event) => {
+      if (event.type === 'message.dead-lettered') log.error(event, 'message dead-lettered')
+      report({ type: 'event', name: event.type })
+    },
   })
   relay.start()
   return {

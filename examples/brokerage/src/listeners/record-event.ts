@@ -4,14 +4,22 @@ import type { Tables } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { orderEvent } from '../orders/order-events.ts'
 
-/** Keeps every event of every order, whatever its type: an auditor wants the ones nobody thought of too. */
+/**
+ * What was announced, as somebody outside heard it. Keeps every event of every order, whatever its type: an auditor wants the ones nobody
+ * thought of too, and can hold them against the history, which says who did it.
+ */
 export function recordEvent(applyOnce: ApplyOnce): DeliveryHandler {
   const record = applyOnce<Insertable<Tables['audit_entries']>>(async (tx, entries) => {
     await tx.insertInto('audit_entries').values(entries).execute()
   })
   return async (delivery) => {
     const { message } = delivery
-    const { orderId } = orderEvent.parse(message.json())
-    await record(delivery, { order_id: orderId, event: message.type, happened_at: message.createdAt })
+    const { orderId, accountId } = orderEvent.parse(message.json())
+    await record(delivery, {
+      order_id: orderId,
+      account_id: accountId,
+      event: message.type,
+      happened_at: message.createdAt,
+    })
   }
 }

@@ -2,6 +2,7 @@ import { type DeliveryHandler, UnknownTypeError } from '@malote/outbox-core'
 import type { Insertable } from 'kysely'
 import type { Tables } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
+import { moneyOf } from '../balances/movements.ts'
 import { orderEvent, type OrderEvent } from '../orders/order-events.ts'
 
 type Counts = Insertable<Tables['asset_reports']>
@@ -24,19 +25,25 @@ export function countOrder(applyOnce: ApplyOnce): DeliveryHandler {
   })
   return async (delivery) => {
     const { type } = delivery.message
-    if (type !== 'order.settled' && type !== 'order.compensated' && type !== 'order.cancelled')
+    if (!['order.settled', 'order.compensated', 'order.cancelled', 'order.undecided'].includes(type))
       throw new UnknownTypeError(type)
-    await add(delivery, countsOf(orderEvent.parse(delivery.message.json()), type === 'order.settled'))
+    await add(delivery, countsOf(orderEvent.parse(delivery.message.json()), type))
   }
 }
 
-function countsOf({ asset, side, amountCentavos }: OrderEvent, settled: boolean): Counts {
+function countsOf(order: OrderEvent, type: string): Counts {
+  const { asset, side, filledQuantity, fillPriceCentavos } = order
+  const settled = type === 'order.settled'
+  const traded =
+    settled && filledQuantity !== null && fillPriceCentavos !== null
+      ? moneyOf(order, { quantity: filledQuantity, priceCentavos: fillPriceCentavos })
+      : 0
   return {
     asset,
     orders_settled: settled ? 1 : 0,
-    orders_undone: settled ? 0 : 1,
-    bought_centavos: settled && side === 'BUY' ? amountCentavos : 0,
-    sold_centavos: settled && side === 'SELL' ? amountCentavos : 0,
+    orders_undone: ['order.compensated', 'order.cancelled'].includes(type) ? 1 : 0,
+    bought_centavos: side === 'BUY' ? traded : 0,
+    sold_centavos: side === 'SELL' ? traded : 0,
   }
 }
 

@@ -9,6 +9,7 @@ const texts: Readonly<Record<string, (order: OrderEvent) => string>> = {
   'order.settled': (order) => `Your ${describe(order)} was filled.`,
   'order.compensated': (order) => `Your ${describe(order)} was not filled (${order.reason ?? 'no reason given'}).`,
   'order.cancelled': (order) => `Your ${describe(order)} was cancelled.`,
+  'order.undecided': (order) => `Your ${describe(order)} takes longer than usual. Somebody is looking after it.`,
 }
 
 /** Tells the customer how an order ended. The "e-mail" is a row, so a message applied twice would be a second e-mail. */

@@ -1,0 +1,15 @@
+import { runConsumers } from '../messaging/run-consumers.ts'
+import { recordEvent } from './record-event.ts'
+import { countOrder } from './count-order.ts'
+import { notifyCustomer } from './notify-customer.ts'
+import { projectOrder } from './project-order.ts'
+import { raiseAlert } from './raise-alert.ts'
+
+// Who looks on: each with its own queue, its own retries and its own place in the inbox; one process is enough for all.
+await runConsumers([
+  { name: 'notification', createHandler: (_db, applyOnce) => notifyCustomer(applyOnce) },
+  { name: 'audit', createHandler: (_db, applyOnce) => recordEvent(applyOnce) },
+  { name: 'reports', createHandler: (_db, applyOnce) => countOrder(applyOnce) },
+  { name: 'compliance', createHandler: (_db, applyOnce) => raiseAlert(applyOnce) },
+  { name: 'projection', createHandler: (_db, applyOnce) => projectOrder(applyOnce) },
+])

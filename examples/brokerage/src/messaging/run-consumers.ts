@@ -1,0 +1,68 @@
+import { createInbox } from '@malote/idempotency'
+import { type DeliveryHandler, exponentialBackoff } from '@malote/outbox-core'
+import { tracedHandler } from '@malote/outbox-core/otel'
+import { createDatabase, createPool, type Database } from '../database/database.ts'
+import { log } from '../process/log.ts'
+import { report, type RoleCommand, runRole } from '../process/run-role.ts'
+import { setting } from '../process/settings.ts'
+import { type ApplyOnce, createApplyOnce } from './apply-once.ts'
+import { connectBroker } from './broker.ts'
+import { consumerConcurrency } from './batching.ts'
+import { type ConsumerName, subscriptionOf } from './subscriptions.ts'
+
+export interface ConsumerRole {
+  readonly name: ConsumerName
+  readonly createHandler: (db: Database, applyOnce: ApplyOnce) => DeliveryHandler
+}
+
+/** Runs a process with some consumers, each with its own queue and its own place in the inbox. */
+export function runConsumers(
+  roles: readonly ConsumerRole[],
+  stop: () => Promise<void> = async () => {},
+): Promise<void> {
+  return runRole(async () => {
+    const pool = createPool(setting('DATABASE_URL'))
+    const db = createDatabase(pool)
+    const broker = await connectBroker()
+    const inbox = createInbox()
+    const witness = process.env['WITNESS'] === '1' ? (await import('../witness/witness.ts')).witness : null
+    const fault = consumerFault()
+    const consumers = roles.map(({ name, createHandler }) =>
+      broker.createConsumer(subscriptionOf(name), {
+        handler: tracedHandler(fault(createHandler(db, createApplyOnce(db, inbox, name, witness))), {
+          system: setting('BROKER'),
+        }),
+        concurrency: consumerConcurrency,
+        // A database may be away for hours; messages wait for it and are not thrown away.
+        maxAttempts: 1_000_000,
+        backoff: exponentialBackoff({ baseMs: 100, maxMs: 2_000 }),
+        onEvent: (event) => {
+          if (event.type !== 'message.dead-lettered') return
+          log.error({ consumer: name, messageId: event.id, reason: event.reason }, 'message dead-lettered')
+          report({ type: 'event', name: event.type, detail: { consumer: name, reason: event.reason } })
+        },
+      }),
+    )
+    await Promise.all(consumers.map((consumer) => consumer.start()))
+    return {
+      stop: async () => {
+        await Promise.all(consumers.map((consumer) => consumer.stop()))
+        await stop()
+        await broker.close()
+        await pool.end()
+      },
+    }
+  })
+}
+
+/** Lets whoever runs this process make its handlers fail: all of them, or each message until its n-th attempt. */
+function consumerFault(): (handler: DeliveryHandler) => DeliveryHandler {
+  let failBeforeAttempt = 0
+  process.on('message', (command: RoleCommand) => {
+    if (command.type === 'fail-before-attempt') failBeforeAttempt = command.attempt ?? Number.POSITIVE_INFINITY
+  })
+  return (handler) => async (delivery) => {
+    if (delivery.attempt < failBeforeAttempt) throw new Error('the consumer was told to fail')
+    await handler(delivery)
+  }
+}

@@ -1,0 +1,180 @@
+import { type DeliveryHandler, inBatches, UnknownTypeError } from '@malote/outbox-core'
+import type { Answer, Exchange } from '../b3/exchange-client.ts'
+import { closeOrders } from '../balances/close-orders.ts'
+import { lockAccounts } from '../balances/ledger.ts'
+import type { Database, Tx } from '../database/database.ts'
+import type { ApplyOnce } from '../messaging/apply-once.ts'
+import { batching } from '../messaging/batching.ts'
+import { openTasks, resolveTasks } from './manual-tasks.ts'
+import { announce, type Announcement, orderCheck, type Reminder } from './order-events.ts'
+import { advance, findOrders, type Step, type StoredOrder, type TimedOrder } from './order-store.ts'
+import { isFinal } from './order.ts'
+
+export interface PursueOptions {
+  readonly db: Database
+  readonly exchange: Exchange
+  /** Age at which an order that is not decided goes before a person. */
+  readonly timeoutMs: number
+  /** Pause before the exchange is asked again, after so many looks. */
+  readonly retryDelayMs: (tries: number) => number
+}
+
+/** What a look at an order has found out, to be written down in one commit with the inbox's row. */
+interface Finding {
+  readonly order: TimedOrder
+  readonly messageId: string
+  readonly isTimeout: boolean
+  readonly tries: number
+  /** Null: nothing to decide here. */
+  readonly answer:
+    | Answer
+    | { readonly status: 'no-answer'; readonly isLate: boolean }
+    | { readonly status: 'never-sent' }
+    | null
+  /** Settle or compensate here and now: the message that should have done it did not come through. */
+  readonly close: boolean
+}
+
+/**
+ * Takes an order towards its end, whatever brought it here: that it was accepted, that it is time to ask again, or that its time
+ * is up. Each step is safe to repeat:
+ *
+ * 1. A small commit marks the order as sent, which ends the customer's chance to cancel.
+ * 2. The exchange is called, outside any transaction, with the order's id as its client order id: however often this
+ *    message is delivered, the exchange knows the order and answers the same.
+ * 3. The answer, the inbox's row and the next messages are one commit.
+ *
+ * No answer is written down too: the order stays as it is and the same commit schedules the next look. So an outage costs no
+ * message an attempt, holds up no other order, and leaves no order without a next step, however long it takes.
+ * When the time is up, an order that the exchange has not decided goes before a person, and is asked about all the same.
+ */
+export function pursueOrder(options: PursueOptions, applyOnce: ApplyOnce, actor: string): DeliveryHandler {
+  const { db, exchange, timeoutMs } = options
+  const look = inBatches((ids: readonly string[]) => findAll(db, ids, timeoutMs), batching)
+  const send = inBatches((steps: readonly Step[]) => markSent(db, steps), batching)
+  const record = applyOnce<Finding>((tx, findings) => writeDown(tx, findings, options, actor))
+
+  async function ask(order: TimedOrder, messageId: string, signal: AbortSignal): Promise<Finding['answer']> {
+    const late = { status: 'no-answer', isLate: order.isLate } as const
+    try {
+      if (order.state === 'BALANCE_RESERVED') {
+        if (order.isLate) return { status: 'never-sent' }
+        if (!exchange.isReachable()) return late
+        const sent = await send({ orderId: order.orderId, to: 'SENT_TO_B3', causationId: messageId, actor })
+        return sent ? await exchange.execute(order, signal) : null
+      }
+      const known = await exchange.lookUp(order, signal)
+      if (known !== null) return known
+      // The exchange has never heard of it, so it may be sent again; too late for that, it must not be filled any more.
+      return await (order.isLate ? exchange.withdraw(order, signal) : exchange.execute(order, signal))
+    } catch (error) {
+      if (signal.aborted) throw error
+      return late
+    }
+  }
+
+  return async (delivery) => {
+    const { message, signal } = delivery
+    if (!['order.accepted', 'order.check', 'order.timeout'].includes(message.type))
+      throw new UnknownTypeError(message.type)
+    const { orderId, tries } =
+      message.type === 'order.accepted' ? accepted(message.json()) : orderCheck.parse(message.json())
+    const order = await look(orderId)
+    const asks = ['BALANCE_RESERVED', 'SENT_TO_B3', 'FAILED'].includes(order.state)
+    const answer = asks ? await ask(order, message.id, signal) : null
+    const isTimeout = message.type === 'order.timeout'
+    const close = isTimeout && !asks && !isFinal(order.state)
+    await record(delivery, { order, messageId: message.id, isTimeout, tries, answer, close })
+  }
+}
+
+function accepted(json: unknown): { orderId: string; tries: number } {
+  return { orderId: (json as { orderId: string }).orderId, tries: 0 }
+}
+
+async function findAll(
+  db: Database,
+  orderIds: readonly string[],
+  timeoutMs: number,
+): Promise<readonly PromiseSettledResult<TimedOrder>[]> {
+  const orders = await findOrders(db, orderIds, timeoutMs)
+  return orderIds.map((orderId) => {
+    const value = orders.get(orderId)
+    return value === undefined
+      ? { status: 'rejected', reason: new Error(`order ${orderId} has a message but no row`) }
+      : { status: 'fulfilled', value }
+  })
+}
+
+/** @returns whether each order was sent just now; false when it was cancelled meanwhile, or another copy of the message was faster */
+async function markSent(db: Database, steps: readonly Step[]): Promise<readonly PromiseSettledResult<boolean>[]> {
+  const moved = await advance(db, steps)
+  return steps.map(({ orderId }) => ({ status: 'fulfilled', value: moved.has(orderId) }))
+}
+
+async function writeDown(tx: Tx, findings: readonly Finding[], options: PursueOptions, actor: string): Promise<void> {
+  await lockAccounts(tx, [...new Set(findings.map(({ order }) => order.accountId))])
+  const moved = [
+    ...(
+      await advance(
+        tx,
+        findings.flatMap((finding) => stepOf(finding, actor)),
+      )
+    ).values(),
+  ]
+  await openTasks(
+    tx,
+    moved.filter(({ state }) => state === 'FAILED').map(({ orderId }) => ({ orderId, reason: undecided })),
+  )
+  // A decision ends the wait for a person; most orders never waited for one.
+  const failed = new Set(findings.filter(({ order }) => order.state === 'FAILED').map(({ order }) => order.orderId))
+  await resolveTasks(
+    tx,
+    moved
+      .filter(({ orderId, state }) => state !== 'FAILED' && failed.has(orderId))
+      .map(({ orderId }) => ({ orderId, by: 'b3', resolution: 'the exchange has answered' })),
+  )
+  await announce(
+    tx,
+    moved.map(announcementOf),
+    findings.flatMap((finding) => reminderOf(finding, options)),
+  )
+  await closeOrders(
+    tx,
+    findings.filter(({ close }) => close).map(({ order, messageId }) => ({ order, causationId: messageId, actor })),
+  )
+}
+
+const undecided = 'the exchange has not said what became of the order'
+
+function stepOf({ order, messageId, answer }: Finding, actor: string): readonly Step[] {
+  const cause = { orderId: order.orderId, causationId: messageId, actor }
+  switch (answer?.status) {
+    case 'filled':
+      return [{ ...cause, to: 'FILLED', fill: answer.fill }]
+    case 'rejected':
+      return [{ ...cause, to: 'COMPENSATING', reason: answer.reason }]
+    case 'never-sent':
+      return [{ ...cause, to: 'COMPENSATING', reason: 'NOT_SENT_IN_TIME' }]
+    case 'no-answer':
+      return answer.isLate ? [{ ...cause, to: 'FAILED', reason: 'UNDECIDED' }] : []
+    default:
+      return []
+  }
+}
+
+const announcements = { FILLED: 'order.filled', COMPENSATING: 'order.rejected', FAILED: 'order.undecided' } as const
+
+function announcementOf(order: StoredOrder): Announcement {
+  return { type: announcements[order.state as keyof typeof announcements], order }
+}
+
+/**
+ * Who looks next. Checks ask again after a call in vain, and end when the order's time is up: from then on its timeout does.
+ * A timeout comes back until it finds the order in a final state.
+ */
+function reminderOf({ order, isTimeout, tries, answer, close }: Finding, options: PursueOptions): readonly Reminder[] {
+  const next = { orderId: order.orderId, tries: tries + 1, delayMs: options.retryDelayMs(tries) }
+  if (isTimeout) return isFinal(order.state) || close ? [] : [{ ...next, type: 'order.timeout' }]
+  return answer?.status === 'no-answer' && !answer.isLate ? [{ ...next, type: 'order.check' }] : []
+}
