@@ -23,19 +23,23 @@ export function exponentialBackoff(options: ExponentialBackoffOptions = {}): Bac
   return (attempt) => Math.floor(random() * Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 40)))
 }
 
+/** What a timer can count, in milliseconds: a longer one would fire at once. */
+const longestMs = 2 ** 31 - 1
+
 /** Gives the pause a caller's backoff asks for, or the default's when it throws or gives no pause at all: its mistake must not stop messages. */
 export function soundBackoff(backoff: Backoff | undefined, fallback: Backoff = exponentialBackoff()): Backoff {
   if (backoff === undefined) return fallback
   let warned = false
   return (attempt) => {
     try {
-      const ms = backoff(attempt)
-      if (Number.isFinite(ms) && ms >= 0) return ms
-      throw new RangeError(`it returned ${String(ms)}`)
+      const ms: unknown = backoff(attempt)
+      if (typeof ms === 'number' && ms >= 0) return Math.min(ms, longestMs)
+      if (ms instanceof Promise) ms.catch(() => {}) // Reported below as what it is: no number.
+      throw new RangeError(`it returned ${typeof ms === 'number' ? String(ms) : typeof ms}`)
     } catch (error) {
       if (!warned)
         process.emitWarning(
-          `a backoff function failed and the default is used (reported once): ${String(error)}`,
+          `a backoff function failed and the default is used (reported once): ${error instanceof Error ? error.message : typeof error}`,
           'MaloteWarning',
         )
       warned = true

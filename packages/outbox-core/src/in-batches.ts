@@ -92,16 +92,26 @@ function after(ms: number, work: () => void): () => void {
   return () => clearTimeout(timer)
 }
 
+/** Only exactly `fulfilled` is success: of anything else the item fails, and comes again. */
+function outcomeOf<Result>(given: unknown): PromiseSettledResult<Result> {
+  const { status, reason } = (given ?? {}) as { status?: unknown; reason?: unknown }
+  if (status === 'fulfilled') return given as PromiseFulfilledResult<Result>
+  if (status === 'rejected') return { status, reason }
+  return { status: 'rejected', reason: new TypeError('run gave an outcome that is neither fulfilled nor rejected') }
+}
+
 /** One outcome per item. Never rejects. */
 async function outcomesOf<Item, Result>(
   run: (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Result>[]>,
   batch: readonly Waiting<Item, Result>[],
 ): Promise<readonly PromiseSettledResult<Result>[]> {
   try {
-    const outcomes = await run(batch.map(({ item }) => item))
-    if (outcomes.length === batch.length) return outcomes
+    const outcomes: unknown = await run(batch.map(({ item }) => item))
+    if (!Array.isArray(outcomes)) throw new TypeError('run must resolve with an array of outcomes, one for each item')
     // Guessing whose is missing would acknowledge the wrong one.
-    throw new TypeError(`run gave ${String(outcomes.length)} outcomes for ${String(batch.length)} items`)
+    if (outcomes.length !== batch.length)
+      throw new TypeError(`run gave ${String(outcomes.length)} outcomes for ${String(batch.length)} items`)
+    return outcomes.map(outcomeOf<Result>)
   } catch (reason) {
     return batch.map(() => ({ status: 'rejected', reason }))
   }

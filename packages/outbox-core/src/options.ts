@@ -1,6 +1,9 @@
 import { OutboxError } from './errors.ts'
 
-/** Checks one numeric option. @throws OutboxError `INVALID_OPTION` naming the option, the value and the range. */
+/** What a timer can count, in milliseconds: a longer one would fire at once. */
+const longestMs = 2 ** 31 - 1
+
+/** Checks one numeric option; a name that ends in `Ms` is a time. @throws OutboxError `INVALID_OPTION` naming the option, the value and the range. */
 export function numberOption(
   name: string,
   value: number | undefined,
@@ -8,7 +11,8 @@ export function numberOption(
   range: { readonly min?: number; readonly max?: number; readonly integer?: boolean } = {},
 ): number {
   if (value === undefined) return fallback
-  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY, integer = true } = range
+  const { min = Number.NEGATIVE_INFINITY, max = name.endsWith('Ms') ? longestMs : Number.POSITIVE_INFINITY } = range
+  const { integer = true } = range
   if (
     typeof value !== 'number' ||
     Number.isNaN(value) ||

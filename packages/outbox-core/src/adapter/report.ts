@@ -2,16 +2,21 @@
 export function reportTo<Event>(onEvent: ((event: Event) => void) | undefined): (event: Event) => void {
   if (onEvent === undefined) return () => {}
   let warned = false
+  const failed = (error: unknown): void => {
+    if (warned) return
+    warned = true
+    process.emitWarning(
+      `an onEvent callback failed and was ignored (reported once): ${error instanceof Error ? error.message : typeof error}`,
+      'MaloteWarning',
+    )
+  }
   return (event) => {
     try {
-      onEvent(event)
+      const returned: unknown = onEvent(event)
+      // An async callback: nobody waits for it, but its rejection would end the process.
+      if (returned instanceof Promise) returned.catch(failed)
     } catch (error) {
-      if (warned) return
-      warned = true
-      process.emitWarning(
-        `an onEvent callback threw and was ignored (reported once): ${String(error)}`,
-        'MaloteWarning',
-      )
+      failed(error)
     }
   }
 }

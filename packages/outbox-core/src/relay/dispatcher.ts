@@ -2,6 +2,7 @@ import { relayDied } from '../postgres/relay-statements.ts'
 import type { PublishFailure, PublishResult } from '../publisher.ts'
 import type { Blocks } from './blocks.ts'
 import type { Buffer as MessageBuffer, BufferedMessage } from './buffer.ts'
+import { wordsOf } from './foreign-input.ts'
 import type { Lanes } from './lanes.ts'
 import { type FailedMessage, judge, type Outcome } from './outcome.ts'
 import { Outage, type Piece } from './outage.ts'
@@ -68,7 +69,9 @@ export class Dispatcher {
   pump(): void {
     const { options, schedule, isTrusted } = this.#parts
     while (!this.#isStopped && !this.#isTrying && this.#inFlight.size < options.concurrency && isTrusted()) {
-      const piece = this.#outage.next(options.clock.monotonicMs(), () => schedule.take(options.batchSize))
+      const piece = this.#outage.next(options.clock.monotonicMs(), () =>
+        schedule.take(options.batchSize, options.maxBatchBytes),
+      )
       if (piece === null) break
       void this.#publish(piece)
     }
@@ -263,8 +266,4 @@ export class Dispatcher {
     const { clock } = this.#parts.options
     this.#cancelTimer = clock.after(Math.max(1, this.#outage.retryAtMs - clock.monotonicMs()), () => this.pump())
   }
-}
-
-export function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,5 +1,6 @@
 import type { PublishFailure, PublishResult } from '../publisher.ts'
 import type { BufferedMessage } from './buffer.ts'
+import { resultsOf } from './foreign-input.ts'
 
 export interface FailedMessage {
   readonly message: BufferedMessage
@@ -25,10 +26,13 @@ const noResult: PublishFailure = {
  * Matches results to messages. Pure, and forgiving with a publisher that breaks its contract: a missing result is a
  * retryable failure, of contradicting ones the failure counts, an unknown id is ignored, and an acceptance behind a failure
  * of the same order is believed (the broker has it: sending it again would be the only other choice).
+ *
+ * @param answer - what the publisher resolved with, whatever it is
+ * @throws TypeError when it is no array of results: nothing is known of any message
  */
-export function judge(batch: readonly BufferedMessage[], results: readonly PublishResult[]): Outcome {
-  if (isAllAcceptedInOrder(batch, results)) return { accepted: batch, failed: [], behind: [] }
-  const failures = failuresById(results)
+export function judge(batch: readonly BufferedMessage[], answer: unknown): Outcome {
+  if (isAllAcceptedInOrder(batch, answer)) return { accepted: batch, failed: [], behind: [] }
+  const failures = failuresById(resultsOf(answer))
   const accepted: BufferedMessage[] = []
   const failed: FailedMessage[] = []
   const behind: BufferedMessage[] = []
@@ -45,10 +49,10 @@ export function judge(batch: readonly BufferedMessage[], results: readonly Publi
   return { accepted, failed, behind }
 }
 
-function isAllAcceptedInOrder(batch: readonly BufferedMessage[], results: readonly PublishResult[]): boolean {
-  if (batch.length !== results.length) return false
+function isAllAcceptedInOrder(batch: readonly BufferedMessage[], answer: unknown): boolean {
+  if (!Array.isArray(answer) || batch.length !== answer.length) return false
   for (let at = 0; at < batch.length; at++) {
-    const result = results[at]
+    const result = answer[at] as PublishResult | null | undefined
     if (result?.status !== 'accepted' || result.id !== batch[at]?.message.id) return false
   }
   return true

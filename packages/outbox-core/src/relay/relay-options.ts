@@ -47,6 +47,12 @@ export interface RelayOptions {
   readonly maxBufferedMessages?: number
   /** Most bytes of bodies read ahead, roughly. @defaultValue 16 MiB */
   readonly maxBufferedBytes?: number
+  /**
+   * Most bytes of bodies in one publish, unless one message alone has more.
+   *
+   * @defaultValue 8 MiB: half of what is read ahead, so that the next batch is there when one has been sent
+   */
+  readonly maxBatchBytes?: number
   /** Longest one publish may take before it is aborted and counted as an outage, in milliseconds. @defaultValue 10_000 */
   readonly publishTimeoutMs?: number
   /**

@@ -3,10 +3,11 @@ import { reportTo } from '../adapter/report.ts'
 import { type Backoff, exponentialBackoff, soundBackoff } from '../backoff.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { RelayEvent } from '../events.ts'
-import { numberOption } from '../options.ts'
+import { invalidOption, numberOption } from '../options.ts'
 import { schemaOption } from '../postgres/identifiers.ts'
 import type { Publisher } from '../publisher.ts'
 import { defaultTimeoutMs } from './connections.ts'
+import { wordsOf } from './foreign-input.ts'
 import type { RelayOptions, RelayPool } from './relay-options.ts'
 
 /** The relay's options with defaults filled in and checked. */
@@ -19,6 +20,7 @@ export interface ResolvedRelayOptions {
   readonly concurrency: number
   readonly maxBufferedMessages: number
   readonly maxBufferedBytes: number
+  readonly maxBatchBytes: number
   readonly publishTimeoutMs: number
   readonly leaseMs: number
   readonly databaseTimeoutMs: number
@@ -37,7 +39,6 @@ export interface ResolvedRelayOptions {
 
 /** @throws OutboxError `INVALID_OPTION` */
 export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions {
-  const after = options.afterDeadLetter ?? 'hold'
   return {
     pool: options.pool,
     publisher: options.publisher,
@@ -50,6 +51,7 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
       max: 1_000_000,
     }),
     maxBufferedBytes: numberOption('maxBufferedBytes', options.maxBufferedBytes, 16 * 1024 * 1024, { min: 65_536 }),
+    maxBatchBytes: numberOption('maxBatchBytes', options.maxBatchBytes, 8 * 1024 * 1024, { min: 1 }),
     publishTimeoutMs: numberOption('publishTimeoutMs', options.publishTimeoutMs, 10_000, { min: 1 }),
     leaseMs: numberOption('leaseMs', options.leaseMs, 30_000, { min: 100 }),
     databaseTimeoutMs: numberOption('databaseTimeoutMs', options.databaseTimeoutMs, defaultTimeoutMs, { min: 10 }),
@@ -58,11 +60,37 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     maxAttempts: numberOption('maxAttempts', options.maxAttempts, 10, { min: 1 }),
     backoff: soundBackoff(options.backoff),
     outageBackoff: soundBackoff(options.outageBackoff, exponentialBackoff({ baseMs: 200, maxMs: 30_000 })),
-    afterDeadLetter: typeof after === 'function' ? after : () => after,
+    afterDeadLetter: choiceAfterDeadLetter(options.afterDeadLetter),
     doorbell: options.doorbell ?? true,
     presence: options.presence ?? true,
     durableSettles: options.durableSettles ?? false,
     report: reportTo(options.onEvent),
     clock: options.clock ?? systemClock,
+  }
+}
+
+/** Whatever is not exactly `skip` holds: order was promised, and a key that waits can be released. */
+function choiceAfterDeadLetter(given: RelayOptions['afterDeadLetter'] = 'hold'): (topic: string) => 'hold' | 'skip' {
+  if (given === 'hold' || given === 'skip') return () => given
+  if (typeof given !== 'function')
+    throw invalidOption('afterDeadLetter', given, '"hold", "skip", or a function of the topic')
+  let warned = false
+  return (topic) => {
+    let problem: unknown
+    try {
+      const choice: unknown = given(topic)
+      if (choice === 'hold' || choice === 'skip') return choice
+      if (choice instanceof Promise) choice.catch(() => {}) // Reported below as what it is: no choice.
+      problem = `it returned ${wordsOf(choice)}`
+    } catch (error) {
+      problem = wordsOf(error)
+    }
+    if (!warned)
+      process.emitWarning(
+        `afterDeadLetter gave neither "hold" nor "skip", so the key is held (reported once): ${String(problem)}`,
+        'MaloteWarning',
+      )
+    warned = true
+    return 'hold'
   }
 }

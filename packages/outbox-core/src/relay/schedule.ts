@@ -39,6 +39,35 @@ class Fifo<Item> {
   }
 }
 
+/** What one publish may hold. The first message always fits: alone, if it must be. */
+class Batch {
+  readonly messages: BufferedMessage[] = []
+  readonly #ids = new Set<string>()
+  readonly #maxMessages: number
+  #bytesLeft: number
+
+  constructor(maxMessages: number, maxBytes: number) {
+    this.#maxMessages = maxMessages
+    this.#bytesLeft = maxBytes
+  }
+
+  get length(): number {
+    return this.messages.length
+  }
+
+  /** Results are matched by id: of two messages with one id (to two topics, say) nobody could tell whose result it is. */
+  fits({ bytes, message }: BufferedMessage, maxMessages = this.#maxMessages): boolean {
+    if (this.messages.length >= maxMessages) return false
+    return this.messages.length === 0 || (bytes <= this.#bytesLeft && !this.#ids.has(message.id))
+  }
+
+  push(message: BufferedMessage): void {
+    this.messages.push(message)
+    this.#ids.add(message.message.id)
+    this.#bytesLeft -= message.bytes
+  }
+}
+
 interface Order {
   readonly name: string
   readonly lane: number
@@ -83,30 +112,36 @@ export class Schedule {
     insert(order, message)
   }
 
-  /** At most `limit` messages to send now, each order's in order. They stay the order's only batch until `release`. */
-  take(limit: number): readonly BufferedMessage[] {
+  /**
+   * Messages to send now, each order's in order and no id twice. They stay the order's only batch until `release`.
+   *
+   * @param limit - the most messages
+   * @param maxBytes - the most bytes of bodies, unless one message alone has more
+   */
+  take(limit: number, maxBytes: number = Number.POSITIVE_INFINITY): readonly BufferedMessage[] {
     this.#isSuspectsTurn = !this.#isSuspectsTurn
     let batch: readonly BufferedMessage[] = []
     // Either may find heads of the other kind and pass them on, so the first is asked again at the end.
     for (const isSuspects of [this.#isSuspectsTurn, !this.#isSuspectsTurn, this.#isSuspectsTurn]) {
-      batch = isSuspects ? this.#takeSuspects(limit) : this.#takeOthers(limit)
+      const taken = new Batch(limit, maxBytes)
+      if (isSuspects) this.#takeSuspects(taken)
+      else this.#takeOthers(taken, limit)
+      batch = taken.messages
       if (batch.length > 0) break
     }
     this.#length -= batch.length
     return batch
   }
 
-  #takeOthers(limit: number): BufferedMessage[] {
-    const batch: BufferedMessage[] = []
+  #takeOthers(batch: Batch, limit: number): void {
     // Half for each kind while both wait, so that neither starves; then whatever fills the batch.
     this.#takeOrdered(batch, this.#loose.length > 0 ? Math.max(1, limit >> 1) : limit)
-    this.#takeLoose(batch, limit)
+    this.#takeLoose(batch)
     this.#takeOrdered(batch, limit)
-    return batch
   }
 
-  #takeSuspects(limit: number): BufferedMessage[] {
-    const group = new Group(limit)
+  #takeSuspects(batch: Batch): void {
+    const group = new Group(batch)
     while (group.takes(this.#looseSuspects.peek())) this.#looseSuspects.shift()
     for (let order = this.#readySuspects.peek(); order !== undefined; order = this.#readySuspects.peek()) {
       let end = order.next
@@ -121,7 +156,6 @@ export class Schedule {
         advance(order, end)
       }
     }
-    return group.messages
   }
 
   /** The batch's messages are acknowledged, dropped or blocked: what follows in their orders may be taken. */
@@ -157,58 +191,51 @@ export class Schedule {
     return dropped
   }
 
-  #takeLoose(batch: BufferedMessage[], limit: number): void {
-    while (batch.length < limit) {
-      const message = this.#loose.shift()
-      if (message === undefined) return
-      batch.push(message)
+  #takeLoose(batch: Batch): void {
+    for (let next = this.#loose.peek(); next !== undefined && batch.fits(next); next = this.#loose.peek()) {
+      batch.push(next)
+      this.#loose.shift()
     }
   }
 
-  #takeOrdered(batch: BufferedMessage[], limit: number): void {
-    while (batch.length < limit) {
-      const order = this.#ready.shift()
-      if (order === undefined) return
-      let end = Math.min(order.items.length, order.next + limit - batch.length)
-      if (order.next === end) {
-        this.#orders.delete(order.name) // Dropped while it waited for its turn.
-        continue
+  #takeOrdered(batch: Batch, limit: number): void {
+    for (let order = this.#ready.peek(); order !== undefined; order = this.#ready.peek()) {
+      const head = order.items[order.next]
+      if (head !== undefined && !isSuspect(head) && !batch.fits(head, limit)) return
+      this.#ready.shift()
+      if (head === undefined) this.#orders.delete(order.name) // Dropped while it waited for its turn.
+      else if (isSuspect(head)) this.#readySuspects.push(order)
+      else {
+        let end = order.next
+        for (let next = order.items[end]; next !== undefined; next = order.items[++end]) {
+          if (isSuspect(next) || !batch.fits(next, limit)) break
+          batch.push(next)
+        }
+        order.isBusy = true
+        advance(order, end)
       }
-      end = untilSuspect(order, end)
-      if (end === order.next) {
-        this.#readySuspects.push(order)
-        continue
-      }
-      for (let at = order.next; at < end; at++) batch.push(order.items[at] as BufferedMessage)
-      order.isBusy = true
-      advance(order, end)
     }
   }
 }
 
 /** Suspects that are published together. */
 class Group {
-  readonly messages: BufferedMessage[] = []
-  #limit: number
+  readonly #batch: Batch
+  #limit = Number.POSITIVE_INFINITY
 
-  constructor(limit: number) {
-    this.#limit = limit
+  constructor(batch: Batch) {
+    this.#batch = batch
   }
 
   /** Takes the next in line in, unless it is no suspect or the group would become larger than one of its members allows. */
   takes(message: BufferedMessage | undefined): boolean {
     if (message === undefined || !isSuspect(message)) return false
-    if (this.messages.length >= Math.min(this.#limit, message.company)) return false
-    this.#limit = Math.min(this.#limit, message.company)
-    this.messages.push(message)
+    const limit = Math.min(this.#limit, message.company)
+    if (this.#batch.length >= limit || !this.#batch.fits(message)) return false
+    this.#limit = limit
+    this.#batch.push(message)
     return true
   }
-}
-
-/** The first suspect of the order before `end`, or `end`. */
-function untilSuspect(order: Order, end: number): number {
-  for (let at = order.next; at < end; at++) if (isSuspect(order.items[at] as BufferedMessage)) return at
-  return end
 }
 
 function advance(order: Order, next: number): void {

@@ -31,6 +31,52 @@ describe('the schedule', () => {
     expect(schedule.length).toBe(1)
   })
 
+  it('never puts two messages of one id into a batch: their results could not be told apart', () => {
+    const twice = (seq: number, order: string | null, id: string): BufferedMessage => {
+      const message = aBuffered(seq, order)
+      return { ...message, message: { ...message.message, id } }
+    }
+    const schedule = new Schedule()
+    for (const message of [
+      twice(1, null, 'x'),
+      twice(2, null, 'x'),
+      twice(3, 'a', 'y'),
+      twice(4, 'b', 'y'),
+      twice(5, 'a', 'y'),
+    ])
+      schedule.add(message)
+
+    const taken: number[] = []
+    for (let batch = schedule.take(10); batch.length > 0; batch = schedule.take(10)) {
+      const ids = batch.map(({ message }) => message.id)
+      expect(new Set(ids).size).toBe(ids.length)
+      taken.push(...seqsOf(batch))
+      schedule.release(batch)
+    }
+
+    expect(taken.sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5])
+  })
+
+  it.each(['a', null])('keeps a batch of order %j within the bytes, and sends alone what has more', (order) => {
+    const schedule = new Schedule()
+    for (const [seq, bytes] of [
+      [1, 40],
+      [2, 60],
+      [3, 1],
+      [4, 500],
+      [5, 10],
+    ] as const)
+      schedule.add(aBuffered(seq, order, { bytes }))
+
+    const batches: number[][] = []
+    for (let batch = schedule.take(10, 100); batch.length > 0; batch = schedule.take(10, 100)) {
+      batches.push(seqsOf(batch))
+      schedule.release(batch)
+    }
+
+    expect(batches).toEqual([[1, 2], [3], [4], [5]])
+  })
+
   it('shares a batch between keyed and unkeyed messages, so that neither starves', () => {
     const schedule = new Schedule()
     for (let seq = 0; seq < 100; seq++) schedule.add(aBuffered(seq, seq % 2 === 0 ? 'hot' : null))
