@@ -6,6 +6,7 @@ export class AmbiguousJson extends Error {
 const maxDepth = 200
 const quote = 0x22
 const backslash = 0x5c
+const zero = 0x30
 const escapes: Readonly<Record<string, string>> = {
   b: '\b',
   f: '\f',
@@ -92,13 +93,20 @@ class JsonText {
     })
     // JavaScript compares strings by UTF-16 code units, which is the order RFC 8785 asks for.
     const names = [...members.keys()].sort((a, b) => (a < b ? -1 : 1))
-    return `{${names.map((name) => `${JSON.stringify(name)}:${members.get(name) as string}`).join(',')}}`
+    let text = ''
+    for (const name of names) text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${members.get(name) as string}`
+    return `{${text}}`
   }
 
   #array(depth: number): string {
-    const items: string[] = []
-    this.#list('[', ']', () => items.push(this.#value(depth + 1)))
-    return `[${items.join(',')}]`
+    // Put together by `+`, which copies nothing: `join` would copy the innermost value once for each level around it.
+    let text = ''
+    let comma = ''
+    this.#list('[', ']', () => {
+      text += comma + this.#value(depth + 1)
+      comma = ','
+    })
+    return `[${text}]`
   }
 
   #list(open: string, close: string, item: () => void): void {
@@ -148,9 +156,14 @@ function isExact(literal: string, number: number, canonical: string): boolean {
 function decimal(literal: string): string {
   const [mantissa = '', exponent = '0'] = literal.toLowerCase().split('e')
   const [whole = '', fraction = ''] = mantissa.replace(/^-/, '').split('.')
-  const digits = (whole + fraction).replace(/^0+/, '')
-  const significant = digits.replace(/0+$/, '')
+  const digits = whole + fraction
+  // By hand: the pattern /0+$/ looks again from every zero of a run, which takes a time that grows with its square.
+  let start = 0
+  while (digits.charCodeAt(start) === zero) start++
+  let end = digits.length
+  while (end > start && digits.charCodeAt(end - 1) === zero) end--
+  const significant = digits.slice(start, end)
   if (significant === '') return '0'
-  const power = Number(exponent) - fraction.length + (digits.length - significant.length)
+  const power = Number(exponent) - fraction.length + (digits.length - end)
   return `${mantissa.startsWith('-') ? '-' : ''}${significant}e${String(power)}`
 }

@@ -19,7 +19,7 @@ export type ParsedKey =
 export function parseKey(values: readonly string[], format: KeyFormat): ParsedKey {
   if (values.length === 0) return { kind: 'missing' }
   if (values.length > 1) return malformed('it was sent more than once')
-  const value = (values[0] as string).replaceAll(/^[ \t]+|[ \t]+$/g, '')
+  const value = (values[0] as string).trim()
   const key = value.startsWith('"') ? unquote(value) : format.syntax === 'lenient' ? bare(value) : undefined
   if (key === undefined) {
     return malformed(
