@@ -4,7 +4,7 @@ import type { PublishFailure } from '@malote/outbox-core'
  * What a failed request means for the records in it.
  *
  * - `broker`: nobody answers, for any topic. An outage.
- * - `topic`: all records of this topic fail alike; smaller requests would too.
+ * - `topic`: the topic, or a partition of it, takes nothing now: its records wait until somebody has mended it.
  * - `records`: one record or one partition may be to blame: smaller requests find out which.
  */
 export interface RequestFailure {
@@ -33,8 +33,11 @@ const brokerCodes = new Set([8, 13, 14, 15, 31, 33, 34, 41, 58])
 /** librdkafka's own codes for the same: resolve, transport, all brokers down, timed out, authentication, message timed out. */
 const librdkafkaBrokerCodes = new Set([-193, -195, -187, -185, -169, -192])
 
-/** Unknown topic or id, invalid name, not authorized, policy, unsupported compression or version. */
-const topicCodes = new Set([3, 17, 29, 35, 44, 76, 100, -188])
+/**
+ * Unknown topic or id, no leader or one that moves, too few replicas in time, invalid name, not authorized, log directory
+ * failed, policy, unsupported compression or version, quota; of librdkafka: unknown topic, unknown partition.
+ */
+const topicCodes = new Set([3, 5, 6, 7, 9, 17, 19, 20, 29, 35, 44, 56, 74, 75, 76, 89, 100, -188, -190])
 
 /** Message or record list too large: with one record in the request, no broker of this configuration takes it. */
 const tooLargeCodes = new Set([10, 18])
@@ -44,8 +47,10 @@ const tooLargeCodes = new Set([10, 18])
  *
  * An error missing from the tables is retryable and looked for in smaller requests: a wrong "permanent" kills a good message, a
  * wrong "retryable" only delays it.
+ *
+ * @param topic - the topic of the request, by its name in Kafka
  */
-export function classifyError(error: unknown): RequestFailure {
+export function classifyError(error: unknown, topic: string): RequestFailure {
   const { name, code, type, message } = rootOf(error)
   if (code !== null && tooLargeCodes.has(code))
     return { scope: 'records', failure: { kind: 'permanent', code: 'TOO_LARGE', message, cause: error } }
@@ -53,7 +58,9 @@ export function classifyError(error: unknown): RequestFailure {
   if (unreachable.has(name)) return { scope: 'broker', failure }
   if (code === null) return { scope: isNotConnected(message) ? 'broker' : 'records', failure }
   if (brokerCodes.has(code) || librdkafkaBrokerCodes.has(code)) return { scope: 'broker', failure }
-  return { scope: topicCodes.has(code) ? 'topic' : 'records', failure }
+  return topicCodes.has(code)
+    ? { scope: 'topic', failure: { ...failure, kind: 'unavailable', destination: `topic ${topic}` } }
+    : { scope: 'records', failure }
 }
 
 interface ErrorShape {

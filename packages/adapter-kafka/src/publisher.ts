@@ -86,7 +86,7 @@ async function send(topic: string, request: readonly Outgoing[], publication: Pu
   try {
     await pool.use((producer) => producer.send({ topic, messages: open.map((item) => item.record) }), signal)
   } catch (error) {
-    const { scope, failure } = signal.aborted ? aborted(error) : classifyError(error)
+    const { scope, failure } = signal.aborted ? aborted(error) : classifyError(error, topic)
     if (scope === 'broker') publication.outage ??= failure.code === 'ABORTED' ? failure : connectionLost(failure)
     if (scope === 'broker') return failAll(open, publication.outage ?? failure, tally)
     if (scope === 'topic' || open.length === 1) return failAll(open, failure, tally)

@@ -65,6 +65,11 @@ const publisherHarness: PublisherHarness = {
     topic: await broker.topic({ partitions: 1, config: { 'max.message.bytes': '20000' } }),
     change: { body: 'x'.repeat(30_000) },
   }),
+  // With one broker nothing else troubles a topic: it needs no more replicas in sync than it can have.
+  troubledTopic: () => {
+    const topic = `missing-${randomUUID()}`
+    return Promise.resolve({ topic, mend: async () => void (await broker.topic({ name: topic })) })
+  },
   keepsOrder: true,
   ordersByBrokerKey: true,
   cutConnections: () => Promise.resolve(publisherSockets.cut()),

@@ -115,7 +115,7 @@ describe.skipIf(brokers === '')('publishing to Kafka', () => {
     const results = byId(await broker.publisher().publish([lost, fine], never))
 
     expect(results.get(lost.id)).toMatchObject({
-      failure: { kind: 'retryable', code: 'UNKNOWN_TOPIC_OR_PARTITION' },
+      failure: { kind: 'unavailable', code: 'UNKNOWN_TOPIC_OR_PARTITION' },
     })
     expect(results.get(fine.id)?.status).toBe('accepted')
   })

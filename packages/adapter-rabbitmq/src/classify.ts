@@ -1,5 +1,6 @@
 import type { PublishFailure } from '@malote/outbox-core'
 import type { ChannelError, Confirm } from './confirm-port.ts'
+import type { Route } from './options.ts'
 
 /** AMQP reply codes that close a channel, by the names RabbitMQ prints. */
 const channelCodes: Readonly<Record<number, string>> = {
@@ -9,22 +10,34 @@ const channelCodes: Readonly<Record<number, string>> = {
   406: 'PRECONDITION_FAILED',
 }
 
-/** Turns what the broker said of one message into our vocabulary. Everything is retryable: an operator can mend queues, bindings, rights and limits. */
-export function classifyConfirm(confirm: Exclude<Confirm, { kind: 'accepted' | 'unknown' }>): PublishFailure {
+/** Where a message was sent, for operators. */
+export function destinationOf({ exchange, routingKey }: Route): string {
+  return `exchange "${exchange}" with routing key "${routingKey}"`
+}
+
+/** Turns what the broker said of one message into our vocabulary. Never a fault of the message: an operator can mend queues, bindings and limits. */
+export function classifyConfirm(
+  confirm: Exclude<Confirm, { kind: 'accepted' | 'unknown' }>,
+  route: Route,
+): PublishFailure {
+  const unavailable = { kind: 'unavailable', destination: destinationOf(route) } as const
   if (confirm.kind === 'returned') {
     return {
-      kind: 'retryable',
+      ...unavailable,
       code: 'UNROUTABLE',
       message: `returned by the broker (${String(confirm.code)} ${confirm.text}): no queue is bound for its exchange and routing key`,
     }
   }
-  return { kind: 'retryable', code: 'NACKED', message: 'refused by a queue: it is full or could not store the message' }
+  return { ...unavailable, code: 'NACKED', message: 'refused by a queue: it is full or could not store the message' }
 }
 
 /** Why the broker closed the channel under a message that was alone on it. */
-export function classifyChannelError(error: ChannelError): PublishFailure {
+export function classifyChannelError(error: ChannelError, route: Route): PublishFailure {
   const code = channelCodes[error.code ?? 0] ?? 'CHANNEL_CLOSED'
-  return { kind: 'retryable', code, message: error.message, cause: error }
+  const words = { code, message: error.message, cause: error }
+  return concernsExchange(error)
+    ? { kind: 'unavailable', destination: destinationOf(route), ...words }
+    : { kind: 'retryable', ...words }
 }
 
 /** Whether the error speaks of the message's exchange, so that no other message can pass through it either. */

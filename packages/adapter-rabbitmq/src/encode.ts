@@ -50,7 +50,8 @@ function routeOf(topic: string, route: ResolvedPublisherOptions['route']): Route
     return route(topic)
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    return { kind: 'retryable', code: 'INVALID_ROUTE', message: `option "route" threw: ${why}`, cause: error }
+    const message = `option "route" threw: ${why}`
+    return { kind: 'unavailable', destination: `topic "${topic}"`, code: 'INVALID_ROUTE', message, cause: error }
   }
 }
 
@@ -70,8 +71,14 @@ function problemOf(
   if (long !== undefined) return unencodable(`header name "${long.slice(0, 40)}…" is longer than 255 bytes`)
   if (!isShort(message.contentType)) return unencodable('the content type is longer than 255 bytes')
   if (!isShort(routingKey)) {
-    // Retryable: another "route" can map the topic to a shorter key.
-    return { kind: 'retryable', code: 'INVALID_ROUTE', message: 'the routing key is longer than 255 bytes' }
+    // Another "route" can map the topic to a shorter key.
+    const destination = `topic "${message.topic}"`
+    return {
+      kind: 'unavailable',
+      destination,
+      code: 'INVALID_ROUTE',
+      message: 'the routing key is longer than 255 bytes',
+    }
   }
   return null
 }

@@ -23,20 +23,21 @@ export async function sendBatch(
   options: ResolvedPublisherOptions,
   signal: AbortSignal,
 ): Promise<readonly PublishResult[]> {
-  const refusedExchanges = new Map<string, PublishFailure>()
+  const refusedExchanges = new Map<string, ChannelError>()
   let suspects: readonly number[] = []
   let idleCloses = 0
 
   function encodeAt(index: number): EncodedMessage | PublishFailure {
     const encoded = encode(batch[index] as OutboxMessage, options)
-    return 'kind' in encoded ? encoded : (refusedExchanges.get(encoded.exchange) ?? encoded)
+    const refusal = 'kind' in encoded ? undefined : refusedExchanges.get(encoded.exchange)
+    return 'kind' in encoded || refusal === undefined ? encoded : classifyChannelError(refusal, encoded)
   }
 
   function blame(index: number, error: ChannelError): void {
-    const failure = classifyChannelError(error)
     const encoded = encodeAt(index)
-    if (concernsExchange(error) && !('kind' in encoded)) refusedExchanges.set(encoded.exchange, failure)
-    order.failed(index, failure)
+    if ('kind' in encoded) return order.failed(index, encoded)
+    if (concernsExchange(error)) refusedExchanges.set(encoded.exchange, error)
+    order.failed(index, classifyChannelError(error, encoded))
   }
 
   async function round(port: ConfirmPort): Promise<void> {

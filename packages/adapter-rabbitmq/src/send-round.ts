@@ -2,6 +2,7 @@ import { type BatchOrder } from './batch-order.ts'
 import { classifyConfirm } from './classify.ts'
 import type { Confirm, ConfirmPort } from './confirm-port.ts'
 import { type EncodedMessage, unencodable } from './encode.ts'
+import type { Route } from './options.ts'
 import type { PublishFailure } from '@malote/outbox-core'
 
 export interface RoundEnd {
@@ -58,13 +59,13 @@ class Sending {
     this.#resolve({ how, unanswered })
   }
 
-  #settle(index: number, confirm: Confirm): void {
+  #settle(index: number, route: Route, confirm: Confirm): void {
     const { order } = this.#round
     if (this.#ended) return
     if (confirm.kind === 'unknown') return this.#end('closed')
     this.#inFlight.delete(index)
     if (confirm.kind === 'accepted') order.accepted(index)
-    else order.failed(index, classifyConfirm(confirm))
+    else order.failed(index, classifyConfirm(confirm, route))
     this.#pump()
   }
 
@@ -90,7 +91,7 @@ class Sending {
     if ('kind' in encoded) return order.failed(index, encoded)
     try {
       this.#inFlight.add(index)
-      port.send(encoded, (confirm) => this.#settle(index, confirm))
+      port.send(encoded, (confirm) => this.#settle(index, encoded, confirm))
     } catch (error) {
       // The channel or its connection began to close under us; anything else is amqplib's encoder, before it wrote a byte.
       if (error instanceof Error && error.name === 'IllegalOperationError') return this.#end('closed')

@@ -41,7 +41,7 @@ describe('encoding', () => {
     [{ headers: { CC: 'elsewhere' } }, 'permanent', 'UNENCODABLE'],
     [{ headers: { ['h'.repeat(256)]: '' } }, 'permanent', 'UNENCODABLE'],
     [{ contentType: 'c'.repeat(256) }, 'permanent', 'UNENCODABLE'],
-    [{ topic: 'ação'.repeat(50) }, 'retryable', 'INVALID_ROUTE'],
+    [{ topic: 'ação'.repeat(50) }, 'unavailable', 'INVALID_ROUTE'],
   ] as const)('refuses %o as %s %s', (change, kind, code) => {
     expect(encode(anOutboxMessage(change), options)).toMatchObject({ kind, code })
   })
@@ -51,7 +51,10 @@ describe('encoding', () => {
       throw new Error('no such topic')
     }
 
-    expect(encode(anOutboxMessage(), { ...options, route })).toMatchObject({ kind: 'retryable', code: 'INVALID_ROUTE' })
+    expect(encode(anOutboxMessage(), { ...options, route })).toMatchObject({
+      kind: 'unavailable',
+      code: 'INVALID_ROUTE',
+    })
   })
 })
 

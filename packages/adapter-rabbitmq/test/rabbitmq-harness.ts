@@ -66,6 +66,21 @@ export async function createPublisherHarness(broker: RabbitmqService): Promise<R
       })
       return { topic, change: { type: 'order.refused' } }
     },
+    troubledTopic: async () => {
+      const topic = uniqueName('full')
+      await withChannel(url, async (channel) => {
+        await channel.assertExchange(exchange, 'topic')
+        await channel.assertQueue(topic, { maxLength: 1, arguments: { 'x-overflow': 'reject-publish' } })
+        await channel.bindQueue(topic, exchange, topic)
+        channel.sendToQueue(topic, Buffer.from('the only one it takes'))
+        await channel.checkQueue(topic)
+      })
+      const mend = async (): Promise<void> => {
+        await withChannel(url, (channel) => channel.deleteQueue(topic))
+        await makeQueue(url, topic)
+      }
+      return { topic, mend }
+    },
     stopBroker: () => crashBroker(broker),
     startBroker: () => broker.start(),
     cutConnections: () => Promise.resolve(proxy.cut()),

@@ -1,9 +1,9 @@
 import { OutboxError, type OutboxMessage, orderOf } from '@malote/outbox-core'
-import type { PublishOutageError, Publisher, PublishResult } from '@malote/outbox-core'
+import type { PublishFailure, PublishOutageError, Publisher, PublishResult } from '@malote/outbox-core'
 import { createKeyedQueue } from '@malote/outbox-core/adapter'
-import { classifyEntry, classifyRequest, type EntryError, failureOfSingle } from './classify.ts'
+import { classifyEntry, classifyRequest, type EntryError, failureOfSingle, type RequestVerdict } from './classify.ts'
 import { encodeMessage } from './encode.ts'
-import { aborted, cutOff, noDestination, outageOf, predecessorFailed, tooLarge } from './failures.ts'
+import { aborted, noDestination, outageOf, predecessorFailed, tooLarge, unanswered } from './failures.ts'
 import { isFifo, type ResolvedBatchOptions } from './options.ts'
 import { createSendPlan, type Outgoing, type SendPlan } from './send-plan.ts'
 import { createTally, type Tally } from './tally.ts'
@@ -60,10 +60,9 @@ async function publishBatch(
     maxBatchBytes,
     isStrict: (destination) => ordering === 'strict' && isFifo(destination),
   })
-  const outage = await sendAll(parts, plan, tally, signal)
-  if (outage === null) return tally.results(batch, aborted)
-  if (!tally.anyAccepted) throw outage
-  return tally.results(batch, cutOff(outage))
+  const away = await sendAll(parts, plan, tally, signal)
+  if (away !== null && !tally.anyAccepted && !signal.aborted) throw away
+  return tally.results(batch, aborted)
 }
 
 /** Encodes what can go out; what cannot fails at once, and so does everything behind it in its key. */
@@ -83,7 +82,12 @@ function prepare(parts: BatchPublisherParts, batch: readonly OutboxMessage[], ta
   })
 }
 
-/** Sends what the plan allows until nothing is left, the signal aborts or the service is away, which is returned. */
+/**
+ * Sends what the plan allows until nothing is left or the signal aborts. A destination that refused a whole request, or gave no
+ * answer, is not asked again; the others are.
+ *
+ * @returns why the first one that gave no answer gave none, or null
+ */
 async function sendAll(
   parts: BatchPublisherParts,
   plan: SendPlan,
@@ -92,23 +96,38 @@ async function sendAll(
 ): Promise<PublishOutageError | null> {
   const running = new Set<Promise<void>>()
   const abort = whenAborted(signal)
+  const unavailable = new Map<string, PublishFailure>()
   let outage: PublishOutageError | null = null
 
-  async function send(request: readonly Outgoing[]): Promise<void> {
+  function refused(request: readonly Outgoing[], destination: string, error: unknown): void {
+    const verdict = classifyRequest(error, destination)
+    if (verdict.kind === 'split' && request.length > 1) return plan.separate(request)
+    const failure = failureOfRequest(verdict, destination, error, parts.name)
+    if (verdict.kind === 'outage') outage ??= outageOf(parts.name, error)
+    if (failure.kind === 'unavailable') unavailable.set(destination, failure)
+    failAll(plan, tally, request, failure)
+  }
+
+  async function send(request: readonly Outgoing[], destination: string): Promise<void> {
     try {
       const answer = await parts.sendBatch(request, signal)
       if (!signal.aborted) settleAnswer(plan, tally, request, answer)
     } catch (error) {
-      if (signal.aborted) return
-      if (!settleRejection(plan, tally, request, error)) outage ??= outageOf(parts.name, error)
+      if (!signal.aborted) refused(request, destination, error)
     }
   }
 
   while (!signal.aborted) {
-    while (outage === null && running.size < parts.options.concurrency) {
+    while (running.size < parts.options.concurrency) {
       const request = plan.take()
-      if (request.length === 0) break
-      const sending: Promise<void> = send(request).finally(() => running.delete(sending))
+      const [first] = request
+      if (first === undefined) break
+      const known = unavailable.get(first.destination)
+      if (known !== undefined) {
+        failAll(plan, tally, request, known)
+        continue
+      }
+      const sending: Promise<void> = send(request, first.destination).finally(() => running.delete(sending))
       running.add(sending)
     }
     if (running.size === 0) break
@@ -116,6 +135,11 @@ async function sendAll(
   }
   abort.dispose()
   return outage
+}
+
+function failureOfRequest(verdict: RequestVerdict, destination: string, error: unknown, name: string): PublishFailure {
+  if (verdict.kind === 'outage') return unanswered(destination, outageOf(name, error))
+  return verdict.kind === 'failure' ? verdict.failure : failureOfSingle(error)
 }
 
 /** A message counts as accepted only when the answer names it among the successful ones. */
@@ -127,26 +151,17 @@ function settleAnswer(plan: SendPlan, tally: Tally, request: readonly Outgoing[]
     const { accepted, behind } = plan.settle(one, successful.has(id))
     if (accepted) tally.accept(one.message)
     else if (successful.has(id)) tally.fail(one.message, predecessorFailed)
-    else tally.fail(one.message, classifyEntry(failed.get(id) ?? {}))
+    else tally.fail(one.message, classifyEntry(failed.get(id) ?? {}, one.destination))
     for (const { message } of behind) tally.fail(message, predecessorFailed)
   })
 }
 
-/** @returns false when the service is away and nothing is known of the request */
-function settleRejection(plan: SendPlan, tally: Tally, request: readonly Outgoing[], error: unknown): boolean {
-  const verdict = classifyRequest(error)
-  if (verdict.kind === 'outage') return false
-  if (verdict.kind === 'split' && request.length > 1) {
-    plan.separate(request)
-    return true
-  }
-  const failure = verdict.kind === 'failure' ? verdict.failure : failureOfSingle(error)
+function failAll(plan: SendPlan, tally: Tally, request: readonly Outgoing[], failure: PublishFailure): void {
   for (const one of request) {
     const { behind } = plan.settle(one, false)
     tally.fail(one.message, failure)
     for (const { message } of behind) tally.fail(message, predecessorFailed)
   }
-  return true
 }
 
 function whenAborted(signal: AbortSignal): { readonly promise: Promise<void>; dispose(): void } {

@@ -41,38 +41,34 @@ const accessCodes = new Set([
   'OptInRequired',
 ])
 
-/** The destination, not the message: missing, forbidden, or its key is. */
+/** The destination, not the message: missing, forbidden, full, broken, or its key is. */
 const destinationCodes =
-  /^(QueueDoesNotExist|AWS\.SimpleQueueService\.NonExistentQueue|QueueDeletedRecently|NotFound|InvalidAddress|AccessDenied|AuthorizationError|Kms|KMS|InvalidKms|UnsupportedOperation|OverLimit)/u
+  /^(QueueDoesNotExist|AWS\.SimpleQueueService\.NonExistentQueue|QueueDeletedRecently|NotFound|InvalidAddress|AccessDenied|AuthorizationError|Kms|KMS|InvalidKms|UnsupportedOperation|OverLimit|Internal|ServiceUnavailable)/u
 
 /**
  * Turns a refused batch entry into our vocabulary.
  *
- * SQS and SNS answer 200 even when entries failed, so this is the only place a rejected message becomes visible.
+ * SQS and SNS answer 200 even when entries failed, so this is the only place a rejected message becomes visible. What they
+ * call their own fault, and what concerns the destination, is no fault of the message.
  */
-export function classifyEntry(error: EntryError): PublishFailure {
+export function classifyEntry(error: EntryError, destination: string): PublishFailure {
   const code = error.Code ?? 'UNKNOWN'
   const fault = error.SenderFault === true ? 'a fault of the message or its settings' : 'a fault of the service'
-  return {
-    kind: permanentCodes.has(code) ? 'permanent' : 'retryable',
-    code,
-    message: `${error.Message ?? 'no reason given'} (${fault})`,
-  }
+  const words = { code, message: `${error.Message ?? 'no reason given'} (${fault})` }
+  if (permanentCodes.has(code)) return { kind: 'permanent', ...words }
+  const isTheirs = error.SenderFault === false || throttlingCodes.has(code) || destinationCodes.test(code)
+  return isTheirs ? { kind: 'unavailable', destination, ...words } : { kind: 'retryable', ...words }
 }
 
 /** Turns the rejection of a whole request into what it means for the messages in it. */
-export function classifyRequest(error: unknown): RequestVerdict {
+export function classifyRequest(error: unknown, destination: string): RequestVerdict {
   const { name, status, message } = describeError(error)
-  if (status === undefined || status >= 500 || status === 429) return { kind: 'outage' }
-  if (throttlingCodes.has(name) || accessCodes.has(name)) return { kind: 'outage' }
-  const failure: PublishFailure = {
-    kind: permanentCodes.has(name) ? 'permanent' : 'retryable',
-    code: name,
-    message,
-    cause: error,
-  }
+  const unavailable: PublishFailure = { kind: 'unavailable', destination, code: name, message, cause: error }
+  // Throttling is counted for each destination: a slow FIFO queue says nothing of its neighbours.
+  if (throttlingCodes.has(name) || status === 429) return { kind: 'failure', failure: unavailable }
+  if (status === undefined || status >= 500 || accessCodes.has(name)) return { kind: 'outage' }
   return destinationCodes.test(name) || status === 403 || status === 404
-    ? { kind: 'failure', failure }
+    ? { kind: 'failure', failure: unavailable }
     : { kind: 'split' }
 }
 

@@ -13,7 +13,8 @@ export const predecessorFailed: PublishFailure = {
 
 export function noDestination(message: OutboxMessage): PublishFailure {
   return {
-    kind: 'retryable',
+    kind: 'unavailable',
+    destination: `topic "${message.topic}"`,
     code: 'NO_DESTINATION',
     message: `no destination is configured for topic "${message.topic}"`,
   }
@@ -34,7 +35,7 @@ export function outageOf(name: string, error: unknown): PublishOutageError {
   return new PublishOutageError(`${name} is out of reach: ${code}: ${message}`, { cause: error })
 }
 
-/** For what is left of a batch of which something was accepted before the service went away; otherwise `publish` rejects. */
-export function cutOff(outage: PublishOutageError): PublishFailure {
-  return { kind: 'retryable', code: 'CONNECTION_LOST', message: outage.message, cause: outage.cause }
+/** For messages to a destination that gave no answer while others took theirs. */
+export function unanswered(destination: string, outage: PublishOutageError): PublishFailure {
+  return { kind: 'unavailable', destination, code: 'NO_ANSWER', message: outage.message, cause: outage.cause }
 }

@@ -90,7 +90,7 @@ describe('a service that goes away', () => {
     await expect(publisher.publish(messages(30), signal)).rejects.toMatchObject({ code: 'PUBLISH_OUTAGE' })
   })
 
-  it('in the middle keeps what was accepted and says of the rest that the connection was lost', async () => {
+  it('in the middle keeps what was accepted, names the destination, and asks it no more', async () => {
     let requests = 0
     const publisher = publisherOn((request) =>
       requests++ === 0 ? accept(request) : Promise.reject(refusal('ThrottlingException', 400)),
@@ -101,7 +101,7 @@ describe('a service that goes away', () => {
     expect(requests).toBe(2)
     expect(codes(results)).toEqual([
       ...Array<string>(10).fill('accepted'),
-      ...Array<string>(20).fill('CONNECTION_LOST'),
+      ...Array<string>(20).fill('ThrottlingException'),
     ])
   })
 })

@@ -8,16 +8,24 @@ describe('a refused entry', () => {
   it.each([
     ['InvalidMessageContents', true, 'permanent'],
     ['InvalidParameterValue', true, 'retryable'],
-    ['InternalFailure', false, 'retryable'],
-    ['ThrottlingException', false, 'retryable'],
+    ['InternalFailure', false, 'unavailable'],
+    ['ThrottlingException', false, 'unavailable'],
+    ['ThrottlingException', true, 'unavailable'],
+    ['AccessDenied', true, 'unavailable'],
+    ['KMS.DisabledException', true, 'unavailable'],
+    ['SomethingTheirs', false, 'unavailable'],
     ['SomethingNew', true, 'retryable'],
   ] as const)('%s (sender fault %s) is %s', (Code, SenderFault, kind) => {
-    expect(classifyEntry({ Code, SenderFault, Message: 'no' })).toMatchObject({ kind, code: Code })
+    expect(classifyEntry({ Code, SenderFault, Message: 'no' }, 'queue')).toMatchObject({
+      ...(kind === 'unavailable' ? { destination: 'queue' } : {}),
+      kind,
+      code: Code,
+    })
   })
 
   it('says whose fault it is', () => {
-    expect(classifyEntry({ Code: 'X', SenderFault: true }).message).toContain('fault of the message')
-    expect(classifyEntry({ Code: 'X', SenderFault: false }).message).toContain('fault of the service')
+    expect(classifyEntry({ Code: 'X', SenderFault: true }, 'queue').message).toContain('fault of the message')
+    expect(classifyEntry({ Code: 'X', SenderFault: false }, 'queue').message).toContain('fault of the service')
   })
 })
 
@@ -26,8 +34,8 @@ describe('a refused request', () => {
     ['no answer', Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }), 'outage'],
     ['no credentials', Object.assign(new Error('none'), { name: 'CredentialsProviderError' }), 'outage'],
     ['a server error', answered('InternalFailure', 500), 'outage'],
-    ['throttling', answered('ThrottlingException', 400), 'outage'],
-    ['too many requests', answered('TooManyRequests', 429), 'outage'],
+    ['throttling', answered('ThrottlingException', 400), 'failure'],
+    ['too many requests', answered('TooManyRequests', 429), 'failure'],
     ['expired credentials', answered('ExpiredToken', 403), 'outage'],
     ['a missing queue', answered('QueueDoesNotExist', 400), 'failure'],
     ['a missing topic', answered('NotFoundException', 404), 'failure'],
@@ -37,11 +45,13 @@ describe('a refused request', () => {
     ['bad characters', answered('InvalidMessageContents', 400), 'split'],
     ['something new', answered('SomethingNew', 400), 'split'],
   ])('%s is %s', (_, error, kind) => {
-    expect(classifyRequest(error).kind).toBe(kind)
+    expect(classifyRequest(error, 'queue').kind).toBe(kind)
   })
 
-  it('is never permanent because of the destination', () => {
+  it('blames the destination, by its name, and no message', () => {
     for (const name of ['QueueDoesNotExist', 'AccessDenied', 'KmsDisabled'])
-      expect(classifyRequest(answered(name, 400))).toMatchObject({ failure: { kind: 'retryable', code: name } })
+      expect(classifyRequest(answered(name, 400), 'queue')).toMatchObject({
+        failure: { kind: 'unavailable', destination: 'queue', code: name },
+      })
   })
 })

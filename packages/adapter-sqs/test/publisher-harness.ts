@@ -47,6 +47,10 @@ export async function openPublisherHarness(flavour: Flavour): Promise<SqsPublish
       topic: await queues.make({ MaximumMessageSize: '1024' }),
       change: { body: 'x'.repeat(2_000) },
     }),
+    troubledTopic: async () => {
+      const topic = queues.unusedName()
+      return { topic, mend: async () => void (await queues.make({}, topic)) }
+    },
     ...(flavour === 'fifo' ? { ordersByBrokerKey: true, keepsOrder: true } : {}),
     ...(ours === null ? {} : { stopBroker: () => ours.stop(), startBroker: () => ours.start() }),
     cutConnections: async () => proxy.cut(),

@@ -77,7 +77,7 @@ it('a message above the limit of SNS is refused for good with advice, and its ne
   expect(await queues.drain(names[0] ?? '', 2, 10_000)).toHaveLength(2)
 })
 
-it('a missing topic is retryable', async () => {
+it('a missing topic is unavailable', async () => {
   const publisher = createSnsPublisher({
     client: sns,
     topicArn: () => 'arn:aws:sns:us-east-1:000000000000:missing.fifo',
@@ -85,7 +85,10 @@ it('a missing topic is retryable', async () => {
 
   const [result] = await publisher.publish([anOutboxMessage()], signal)
 
-  expect(result).toMatchObject({ status: 'failed', failure: { kind: 'retryable' } })
+  expect(result).toMatchObject({
+    status: 'failed',
+    failure: { kind: 'unavailable', destination: expect.stringContaining('missing') as string },
+  })
 })
 
 it('a subscription without raw delivery shows as dead letters that name the missing setting', async () => {

@@ -15,7 +15,7 @@ export type { MessageId, NewMessage, OutboxMessage } from './message.ts'
 export { isUuid, uuidv7 } from './uuid.ts'
 
 // Publishing and consuming: the contracts adapters fulfil
-export type { PublishFailure, PublishResult, Publisher } from './publisher.ts'
+export type { DestinationFailure, MessageFailure, PublishFailure, PublishResult, Publisher } from './publisher.ts'
 export type {
   Consumer,
   ConsumerEvent,

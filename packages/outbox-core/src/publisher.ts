@@ -18,6 +18,9 @@ export interface Publisher {
    *   none after it is sent (or it is reported as failed although the broker may have it: at least once, never out of order).
    * - Messages without a key, and different keys, do not wait for each other.
    *
+   * When one destination takes nothing, for whatever reason that is not the message's, its messages are `failed` with
+   * `kind: 'unavailable'` and the destination's name, and those to other destinations are sent as ever.
+   *
    * When the broker goes away in the middle, after some were accepted, the rest is `failed` with `kind: 'retryable'` and
    * `code: 'CONNECTION_LOST'`: the relay counts an outage and no attempt.
    *
@@ -37,9 +40,30 @@ export type PublishResult =
   | { readonly id: MessageId; readonly status: 'accepted' }
   | { readonly id: MessageId; readonly status: 'failed'; readonly failure: PublishFailure }
 
-export interface PublishFailure {
-  /** `permanent`: no correctly configured broker would ever accept this message. When in doubt: `retryable`. */
+/** Why one message was not accepted. The kind decides who pays for it. */
+export type PublishFailure = MessageFailure | DestinationFailure
+
+/** The message is at fault, now or for good. */
+export interface MessageFailure extends FailureWords {
+  /**
+   * - `permanent`: no correctly configured broker would ever accept this message. It becomes a dead letter at once.
+   * - `retryable`: this message, this time. It pays an attempt. When in doubt, this one.
+   */
   readonly kind: 'retryable' | 'permanent'
+}
+
+/**
+ * The destination is at fault: it is missing, forbidden, full, throttled or broken, and somebody can mend it. No message pays,
+ * however long it lasts: the relay stops sending there, tries again now and then, and goes on with other destinations.
+ */
+export interface DestinationFailure extends FailureWords {
+  readonly kind: 'unavailable'
+  /** Names the destination for operators, the same text each time: a queue, an exchange with its routing key, a topic of the broker. */
+  readonly destination: string
+}
+
+/** What every failure says. */
+export interface FailureWords {
   /** Short and stable, for operators and metrics: the broker's own code or one of ours (`TOO_LARGE`, `ABORTED`, …). */
   readonly code: string
   /** The broker's words. Never the payload, never a secret. */

@@ -25,7 +25,8 @@ function createHarness(): PublisherHarness {
   let isUp = true
 
   function refusal(message: OutboxMessage): PublishFailure | null {
-    if (missing.has(message.topic)) return { kind: 'retryable', code: 'NO_TOPIC', message: 'there is no such topic' }
+    if (missing.has(message.topic))
+      return { kind: 'unavailable', destination: message.topic, code: 'NO_TOPIC', message: 'there is no such topic' }
     if (bytesOf(message) > maxMessageBytes) return { kind: 'permanent', code: 'TOO_LARGE', message: 'over the limit' }
     return message.headers['refuse'] === 'me' ? { kind: 'retryable', code: 'REFUSED', message: 'refused' } : null
   }
@@ -47,6 +48,11 @@ function createHarness(): PublisherHarness {
       const topic = randomUUID()
       missing.add(topic)
       return Promise.resolve(topic)
+    },
+    troubledTopic: () => {
+      const topic = randomUUID()
+      missing.add(topic)
+      return Promise.resolve({ topic, mend: () => Promise.resolve(void missing.delete(topic)) })
     },
     receive: (topic) =>
       Promise.resolve(

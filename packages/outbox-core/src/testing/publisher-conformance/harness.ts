@@ -37,6 +37,11 @@ export interface PublisherHarness {
    * the message's neighbours: a queue with a lower size limit, a binding that only some headers match, …
    */
   brokerRefusal?(): Promise<{ readonly topic: string; readonly change: Partial<OutboxMessage> }>
+  /**
+   * A topic whose destination exists and takes nothing: full, throttled, without permission, without a leader. `mend` makes it
+   * take messages again.
+   */
+  troubledTopic?(): Promise<{ readonly topic: string; mend(): Promise<void> }>
   /** Set when the destination keeps the order in which it accepted messages of one key. */
   readonly keepsOrder?: true
   /** Set when records carry `brokerKey`. */

@@ -9,6 +9,7 @@ import {
   isAccepted,
   messagesTo,
   publish,
+  publishUntilAccepted,
   withPublisher,
 } from './steps.ts'
 
@@ -87,7 +88,7 @@ export const resultCases: readonly Case[] = [
       }),
   },
   {
-    name: 'a message without a destination fails as retryable, and its neighbours are accepted',
+    name: 'a missing destination is unavailable, by a name that stays the same, and neighbours are accepted',
     run: (harness) =>
       withPublisher(harness, async (publisher) => {
         const topic = await harness.freshTopic()
@@ -96,13 +97,38 @@ export const resultCases: readonly Case[] = [
 
         const results = await publish(harness, publisher, interleave([good, lost]))
 
+        const destinations = new Set<string>()
         for (const message of lost) {
           const failure = failureOf(results, message)
-          assert.equal(failure.kind, 'retryable', 'an operator can still make the destination')
+          assert.ok(failure.kind === 'unavailable', `not ${failure.kind}: an operator can still make the destination`)
           assert.ok(failure.code.length > 0 && failure.message.length > 0, 'with a code and words for the operator')
+          destinations.add(failure.destination)
         }
+        assert.equal(destinations.size, 1, 'one destination, one name')
+        assert.notEqual([...destinations][0], '')
         for (const message of good) assert.ok(isAccepted(results, message))
         assert.equal((await harness.receive(topic, 3)).length, 3)
+      }),
+  },
+  {
+    name: 'a full or throttled destination is unavailable, its neighbours are accepted, and it goes on when it is mended',
+    needs: ['troubledTopic'],
+    run: (harness) =>
+      withPublisher(harness, async (publisher) => {
+        const topic = await harness.freshTopic()
+        const troubled = await harness.troubledTopic!()
+        const stuck = messagesTo(troubled.topic, 3, (index) => ({ orderingKey: `key-${String(index)}` }))
+        const good = messagesTo(topic, 3)
+
+        const results = await publish(harness, publisher, interleave([good, stuck]))
+
+        for (const message of stuck) {
+          const failure = failureOf(results, message)
+          assert.equal(failure.kind, 'unavailable', `${failure.code}: ${failure.message}`)
+        }
+        for (const message of good) assert.ok(isAccepted(results, message))
+        await troubled.mend()
+        await publishUntilAccepted(harness, publisher, stuck)
       }),
   },
   {
