@@ -19,7 +19,8 @@ const task = {
   ],
   build: () => [['pnpm', '-r', '--filter', './packages/*', 'run', 'build']],
   'pack-check': (args) => [...task.build(), ['node', 'scripts/pack-check.mjs', ...args]],
-  docs: () => [['typedoc']],
+  // The API reference as Markdown, then the site; with --serve, a look at it.
+  docs: (args) => [['node', 'scripts/docs.mjs', ...args]],
   chaos: (args) => [['node', source, 'testing/chaos/main.ts', ...args]],
   bench: (args) => [['node', source, 'bench/main.ts', ...args]],
   exec: (args) => [args],
