@@ -3,12 +3,12 @@ import { defineConfig } from 'tsup'
 export default defineConfig({
   entry: {
     index: 'src/index.ts',
-    fastify: 'src/fastify.ts',
-    express: 'src/express.ts',
-    hono: 'src/hono.ts',
+    fastify: 'src/frameworks/fastify.ts',
+    express: 'src/frameworks/express.ts',
+    hono: 'src/frameworks/hono.ts',
     client: 'src/client.ts',
-    redis: 'src/redis.ts',
-    dynamodb: 'src/dynamodb.ts',
+    redis: 'src/http/lease/stores/redis.ts',
+    dynamodb: 'src/http/lease/stores/dynamodb.ts',
     otel: 'src/otel.ts',
     'testing/index': 'src/testing/index.ts',
   },

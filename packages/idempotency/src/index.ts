@@ -6,24 +6,24 @@
  */
 
 // Messages
-export { createInbox } from './inbox.ts'
-export type { BatchMessage, BatchResult, Inbox, InboxMessage, InboxOptions, InboxResult } from './inbox.ts'
+export { createInbox } from './inbox/inbox.ts'
+export type { BatchMessage, BatchResult, Inbox, InboxMessage, InboxOptions, InboxResult } from './inbox/inbox.ts'
 
-export { createBatchHandler } from './batch-handler.ts'
-export type { BatchHandlerOptions } from './batch-handler.ts'
-export { createVersionGuard } from './version-guard.ts'
-export type { EntityVersion, VersionGuard } from './version-guard.ts'
-export { createKafkaPositions } from './kafka-positions.ts'
-export type { AssignedPartition, KafkaPositions } from './kafka-positions.ts'
+export { createBatchHandler } from './inbox/batch-handler.ts'
+export type { BatchHandlerOptions } from './inbox/batch-handler.ts'
+export { createVersionGuard } from './inbox/version-guard.ts'
+export type { EntityVersion, VersionGuard } from './inbox/version-guard.ts'
+export { createKafkaPositions } from './inbox/kafka-positions.ts'
+export type { AssignedPartition, KafkaPositions } from './inbox/kafka-positions.ts'
 
 // Requests
-export { createIdempotency } from './idempotency.ts'
-export type { Idempotency } from './idempotency.ts'
-export type { AtomicCall, AtomicHandler, AtomicOptions } from './atomic.ts'
-export { NoEffectError } from './lease.ts'
-export type { LeaseHandler, LeaseOptions } from './lease.ts'
-export type { LeaseCall } from './lease-attempt.ts'
-export type { Reconcile } from './reconcile.ts'
+export { createIdempotency } from './http/idempotency.ts'
+export type { Idempotency } from './http/idempotency.ts'
+export type { AtomicCall, AtomicHandler, AtomicOptions } from './http/atomic/atomic.ts'
+export { NoEffectError } from './http/lease/lease.ts'
+export type { LeaseHandler, LeaseOptions } from './http/lease/lease.ts'
+export type { LeaseCall } from './http/lease/attempt.ts'
+export type { Reconcile } from './http/lease/reconcile.ts'
 export type {
   HeldKey,
   KeyName,
@@ -34,24 +34,24 @@ export type {
   Recovery,
   Retention,
   UnresolvedKey,
-} from './stores/lease-store.ts'
-export type { KeyRecord, StoredResponse } from './key-record.ts'
-export type { IdempotencyOptions, PepperRotation, RetentionOptions } from './idempotency-options.ts'
-export type { EncryptionOptions } from './body-cipher.ts'
-export type { OperationOptions, ReplayedRecord } from './prepare.ts'
-export type { HandlerResponse, HttpRequest, HttpResponse, IdempotentOperation } from './http.ts'
-export type { ProblemCode } from './problem.ts'
+} from './http/lease/stores/lease-store.ts'
+export type { KeyRecord, StoredResponse } from './http/key-record.ts'
+export type { IdempotencyOptions, PepperRotation, RetentionOptions } from './http/options.ts'
+export type { EncryptionOptions } from './http/body-cipher.ts'
+export type { OperationOptions, ReplayedRecord } from './http/prepare.ts'
+export type { HandlerResponse, HttpRequest, HttpResponse, IdempotentOperation } from './http/http.ts'
+export type { ProblemCode } from './http/problem.ts'
 
-export { idempotentFetch } from './fetch.ts'
-export { openApiFragments } from './openapi.ts'
-export type { OpenApiFragments, OpenApiOptions } from './openapi.ts'
+export { idempotentFetch } from './frameworks/fetch.ts'
+export { openApiFragments } from './http/openapi.ts'
+export type { OpenApiFragments, OpenApiOptions } from './http/openapi.ts'
 
 // Forgetting
-export { maintainInbox } from './inbox-retention.ts'
-export type { InboxRetentionOptions, InboxRetentionReport } from './inbox-retention.ts'
-export type { KeyRetention, PurgeOptions } from './key-retention.ts'
-export { startRetention } from './retention-job.ts'
-export type { RetentionJob, RetentionJobOptions } from './retention-job.ts'
+export { maintainInbox } from './inbox/retention.ts'
+export type { InboxRetentionOptions, InboxRetentionReport } from './inbox/retention.ts'
+export type { KeyRetention, PurgeOptions } from './http/key-retention.ts'
+export { startRetention } from './database/retention-job.ts'
+export type { RetentionJob, RetentionJobOptions } from './database/retention-job.ts'
 
 // Failing and seeing
 export { IdempotencyError } from './errors.ts'
@@ -60,4 +60,11 @@ export type { IdempotencyEvent, InboxEvent, RequestOutcome } from './events.ts'
 
 // The database
 export { migrateIdempotency } from './migrate.ts'
-export type { Database, IsolationLevel, KyselyDatabase, PgPool, PooledClient, TransactionOf } from './transaction.ts'
+export type {
+  Database,
+  IsolationLevel,
+  KyselyDatabase,
+  PgPool,
+  PooledClient,
+  TransactionOf,
+} from './database/transaction.ts'

@@ -4,7 +4,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createIdempotency, type HandlerResponse, migrateIdempotency } from '../src/index.ts'
 import { alice, type Caller, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
-import { lockNumberOf } from '../src/scope.ts'
+import { lockNumberOf } from '../src/http/scope.ts'
 import { gate, isWaiting, withoutWaiting } from './gates.ts'
 
 let database: TestDatabase

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { AmbiguousJson, canonicalJson } from '../src/canonical-json.ts'
+import { AmbiguousJson, canonicalJson } from '../src/http/canonical-json.ts'
 
 describe('canonical JSON', () => {
   it('42. the example of RFC 8785 comes out as printed there', () => {

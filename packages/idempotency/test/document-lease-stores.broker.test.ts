@@ -3,8 +3,8 @@ import { runConformanceCase } from '@malote/outbox-core/testing'
 import { randomUUID } from 'node:crypto'
 import { createClient } from 'redis'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { createDynamodbLeaseStore, dynamodbLeaseTable } from '../src/dynamodb.ts'
-import { createRedisLeaseStore } from '../src/redis.ts'
+import { createDynamodbLeaseStore, dynamodbLeaseTable } from '../src/http/lease/stores/dynamodb.ts'
+import { createRedisLeaseStore } from '../src/http/lease/stores/redis.ts'
 import { leaseStoreConformance, type LeaseStoreHarness } from '../src/testing/index.ts'
 
 const redisUrl = inject('redisUrl')

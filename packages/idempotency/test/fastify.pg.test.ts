@@ -2,7 +2,7 @@ import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { idempotentRoute } from '../src/fastify.ts'
+import { idempotentRoute } from '../src/frameworks/fastify.ts'
 import { createIdempotency, migrateIdempotency } from '../src/index.ts'
 import { countOrders, createOrders, key } from './callers.ts'
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { canonicalJson } from '../src/canonical-json.ts'
-import { releasedFingerprints } from '../src/fingerprint.ts'
-import { parseKey } from '../src/key.ts'
+import { canonicalJson } from '../src/http/canonical-json.ts'
+import { releasedFingerprints } from '../src/http/fingerprint.ts'
+import { parseKey } from '../src/http/key.ts'
 
 /** Texts made to be slow: each grows with `n` and stays valid or not, it does not matter. */
 const texts: Readonly<Record<string, (n: number) => string>> = {

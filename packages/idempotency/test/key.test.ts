@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type KeyFormat, parseKey } from '../src/key.ts'
+import { type KeyFormat, parseKey } from '../src/http/key.ts'
 
 const lenient: KeyFormat = { syntax: 'lenient', minLength: 16, maxLength: 255 }
 const key = '0b1f7a52-6d0e-4b6f'

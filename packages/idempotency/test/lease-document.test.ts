@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createDocumentLeaseStore, type LeaseDocuments } from '../src/stores/document-lease-store.ts'
-import { leaseFrom, type LeaseDocument } from '../src/stores/lease-document.ts'
-import type { HeldKey, LeaseExpiryPolicy } from '../src/stores/lease-store.ts'
+import { createDocumentLeaseStore, type LeaseDocuments } from '../src/http/lease/stores/document-lease-store.ts'
+import { leaseFrom, type LeaseDocument } from '../src/http/lease/stores/lease-document.ts'
+import type { HeldKey, LeaseExpiryPolicy } from '../src/http/lease/stores/lease-store.ts'
 import { createMemoryDocuments, type MemoryDocuments, Turns } from './lease-documents.ts'
 import { aClaim, LeaseModel, policies, storedResponse } from './lease-model.ts'
 

@@ -1,7 +1,7 @@
-import type { ClockReading, LeaseDocument } from '../src/stores/lease-document.ts'
-import type { LeaseDocuments } from '../src/stores/document-lease-store.ts'
-import { documentName } from '../src/stores/lease-document.ts'
-import type { KeyName } from '../src/stores/lease-store.ts'
+import type { ClockReading, LeaseDocument } from '../src/http/lease/stores/lease-document.ts'
+import type { LeaseDocuments } from '../src/http/lease/stores/document-lease-store.ts'
+import { documentName } from '../src/http/lease/stores/lease-document.ts'
+import type { KeyName } from '../src/http/lease/stores/lease-store.ts'
 
 /** Documents in memory under a clock that only the test moves: what the state machine needs of a store, and no I/O. */
 export interface MemoryDocuments extends LeaseDocuments {

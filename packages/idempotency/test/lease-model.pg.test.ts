@@ -6,8 +6,8 @@ import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { migrateIdempotency } from '../src/index.ts'
 import { idempotencyOn, send } from './callers.ts'
-import type { HeldKey, LeaseExpiryPolicy } from '../src/stores/lease-store.ts'
-import { createPostgresLeaseStore } from '../src/stores/postgres-lease-store.ts'
+import type { HeldKey, LeaseExpiryPolicy } from '../src/http/lease/stores/lease-store.ts'
+import { createPostgresLeaseStore } from '../src/http/lease/stores/postgres-lease-store.ts'
 import { aClaim, LeaseModel, policies, storedResponse } from './lease-model.ts'
 
 let database: TestDatabase

@@ -1,5 +1,5 @@
-import type { KeyRecord, StoredResponse } from '../src/key-record.ts'
-import type { LeaseClaim, LeaseExpiryPolicy, Retention } from '../src/stores/lease-store.ts'
+import type { KeyRecord, StoredResponse } from '../src/http/key-record.ts'
+import type { LeaseClaim, LeaseExpiryPolicy, Retention } from '../src/http/lease/stores/lease-store.ts'
 
 /** More than a claim may have of attempts, so that histories run out of them. */
 export const maxAttempts = 4

@@ -3,7 +3,7 @@ import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createIdempotency, migrateIdempotency } from '../src/index.ts'
-import { createScopeHasher } from '../src/scope.ts'
+import { createScopeHasher } from '../src/http/scope.ts'
 import {
   alice,
   bob,

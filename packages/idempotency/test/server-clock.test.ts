@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { createServerClock } from '../src/stores/server-clock.ts'
+import { createServerClock } from '../src/http/lease/stores/server-clock.ts'
 
 it('a server clock known only to the second is always inside its bounds, whatever ours says', () => {
   const observation = fc.record({

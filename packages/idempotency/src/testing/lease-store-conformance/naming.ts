@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { LeaseClaim } from '../../stores/lease-store.ts'
+import type { LeaseClaim } from '../../http/lease/stores/lease-store.ts'
 import { aClaim, claimed, expire, known, response, retention, type Case } from './steps.ts'
 
 type Roles = readonly [former: LeaseClaim, latter: LeaseClaim]

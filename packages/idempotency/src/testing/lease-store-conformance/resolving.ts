@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { LeaseClaim } from '../../stores/lease-store.ts'
+import type { LeaseClaim } from '../../http/lease/stores/lease-store.ts'
 import { aClaim, claimed, expire, known, response, retention, shortClaim, type Case } from './steps.ts'
 
 /** How a request ends without a response, and who decides then. */

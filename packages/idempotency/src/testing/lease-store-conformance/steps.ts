@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { ConformanceCase } from '@malote/outbox-core/testing'
-import type { KeyRecord, StoredResponse } from '../../key-record.ts'
-import type { HeldKey, LeaseClaim, LeaseClaimResult, LeaseStore, Retention } from '../../stores/lease-store.ts'
+import type { KeyRecord, StoredResponse } from '../../http/key-record.ts'
+import type {
+  HeldKey,
+  LeaseClaim,
+  LeaseClaimResult,
+  LeaseStore,
+  Retention,
+} from '../../http/lease/stores/lease-store.ts'
 
 /** How the kit reaches a store on a real server. Every case uses keys of its own. */
 export interface LeaseStoreHarness {

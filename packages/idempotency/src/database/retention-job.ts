@@ -1,0 +1,47 @@
+import { wholeNumberOption } from '../errors.ts'
+import { pause } from './transaction.ts'
+
+export interface RetentionJobOptions {
+  /** Pause between two runs, in milliseconds. @defaultValue 3_600_000: hourly */
+  readonly everyMs?: number
+  /** Told of every run that failed; the next one is tried all the same. @defaultValue `process.emitWarning` */
+  readonly onError?: (error: unknown) => void
+}
+
+export interface RetentionJob {
+  /** Runs no more; resolves when a run that is under way has ended. */
+  stop(): Promise<void>
+}
+
+/**
+ * Runs purges now and then regularly, never two at a time, and without keeping the process alive. Every replica may have
+ * one. For those who have no scheduler; with one, call `purge()` and `maintainInbox()` from it.
+ *
+ * @throws IdempotencyError `INVALID_OPTION`
+ */
+export function startRetention(work: () => Promise<unknown>, options: RetentionJobOptions = {}): RetentionJob {
+  const everyMs = wholeNumberOption('everyMs', options.everyMs, 3_600_000, { min: 10, max: 2_147_483_647 })
+  const onError = options.onError ?? ((error) => process.emitWarning(`malote: a purge failed: ${String(error)}`))
+  let stopped = false
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void>
+
+  async function run(): Promise<void> {
+    await pause(0)
+    await work().catch(onError)
+    if (stopped) return
+    timer = setTimeout(() => {
+      running = run()
+    }, everyMs)
+    timer.unref()
+  }
+
+  running = run()
+  return {
+    stop: async () => {
+      stopped = true
+      clearTimeout(timer)
+      await running
+    },
+  }
+}

@@ -1,0 +1,193 @@
+import { guardPool, type Queryable, sqlStateOf, transactionQueryable } from '@malote/outbox-core/postgres'
+import { IdempotencyError, invalidOption } from '../errors.ts'
+
+/** The part of a `pg` pool that is used. */
+export interface PgPool {
+  connect(): Promise<PooledClient>
+}
+
+/** The part of a pooled `pg` client that is used. */
+export interface PooledClient extends Queryable {
+  query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[]; command?: string }>
+  getTransactionStatus?(): 'I' | 'T' | 'E' | null
+  release(destroy?: boolean): void
+  on?(event: 'error', listener: (error: Error) => void): unknown
+  off?(event: 'error', listener: (error: Error) => void): unknown
+}
+
+/** The part of a `Kysely` that is used. */
+export interface KyselyDatabase {
+  readonly isTransaction: boolean
+  transaction(): {
+    setIsolationLevel(level: IsolationLevel): {
+      execute<Result>(work: (trx: KyselyTransactionLike) => Promise<Result>): Promise<Result>
+    }
+  }
+}
+
+interface KyselyTransactionLike {
+  readonly isTransaction: true
+  withoutPlugins(): unknown
+}
+
+/** Where transactions are opened: a `pg` pool or a `Kysely`. Handed in ready; never created or ended by this package. */
+export type Database = PgPool | KyselyDatabase
+
+/** What a handler works with: Kysely's `Transaction<DB>` for a `Kysely<DB>`, a pooled client for a `pg` pool. */
+export type TransactionOf<Db> = Db extends {
+  transaction(): { execute(work: (trx: infer Trx) => Promise<unknown>): unknown }
+}
+  ? Trx
+  : Db extends { connect: { (): Promise<infer Client>; (callback: never): void } }
+    ? Client
+    : Db extends { connect(): Promise<infer Client> }
+      ? Client
+      : never
+
+export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'
+
+/** The caller's transaction beside our own narrow view of it. */
+export interface OpenTransaction<Db> {
+  readonly tx: TransactionOf<Db>
+  readonly sql: Queryable
+}
+
+/**
+ * Runs `work` in a transaction of its own and commits when it resolves, rolls back when it throws.
+ *
+ * @throws IdempotencyError `COMMIT_UNKNOWN` when the connection was lost while committing: the transaction may have
+ *   committed or not, and only reading it back can tell. Everything else comes through as it is and means rolled back.
+ */
+export function runTransaction<Db extends Database, Result>(
+  db: Db,
+  isolation: IsolationLevel,
+  work: (open: OpenTransaction<Db>) => Promise<Result>,
+): Promise<Result> {
+  if ('transaction' in db) return runOnKysely(db, isolation, work as never)
+  return runOnPool(db, isolation, work as never)
+}
+
+/** @throws IdempotencyError `INVALID_OPTION` */
+export function databaseOption<Db extends Database>(db: Db): Db {
+  const given: unknown = db
+  if (typeof given === 'object' && given !== null) {
+    if ('isTransaction' in given && given.isTransaction === false) return db
+    if ('connect' in given && 'totalCount' in given) {
+      guardPool(given)
+      return db
+    }
+  }
+  throw invalidOption('db', 'a pg Pool or a Kysely that is no transaction')
+}
+
+async function runOnPool<Result>(
+  pool: PgPool,
+  isolation: IsolationLevel,
+  work: (open: { tx: unknown; sql: Queryable }) => Promise<Result>,
+): Promise<Result> {
+  guardPool(pool)
+  const client = await pool.connect()
+  let broken = true
+  try {
+    await client.query(`begin isolation level ${isolation}`)
+    const result = await work({ tx: client, sql: client })
+    assertStillOpen(client)
+    await commit(client)
+    broken = false
+    return result
+  } catch (error) {
+    // A connection that cannot roll back is not given to anyone else; the server rolls back when it closes.
+    broken = await client.query('rollback').then(
+      () => false,
+      () => true,
+    )
+    throw error
+  } finally {
+    client.release(broken)
+  }
+}
+
+/** Whether `runTransaction` notices a COMMIT that PostgreSQL turned into a ROLLBACK: Kysely does not say. */
+export function commitTells(db: Database): boolean {
+  return !('transaction' in db)
+}
+
+async function commit(client: PooledClient): Promise<void> {
+  let command: string | undefined
+  try {
+    ;({ command } = await client.query('commit'))
+  } catch (error) {
+    throw explainCommit(error)
+  }
+  // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK and no error.
+  if (command === 'ROLLBACK') throw new Error('the transaction was rolled back because a statement in it had failed')
+}
+
+/** A handler that ends the transaction itself would have the rest run, and stay, outside of it. */
+function assertStillOpen(client: PooledClient): void {
+  if (client.getTransactionStatus?.() === 'I')
+    throw new IdempotencyError(
+      'NOT_A_TRANSACTION',
+      'the handler ended the transaction it was given: leave COMMIT and ROLLBACK to the caller of the handler',
+    )
+}
+
+async function runOnKysely<Result>(
+  db: KyselyDatabase,
+  isolation: IsolationLevel,
+  work: (open: { tx: unknown; sql: Queryable }) => Promise<Result>,
+): Promise<Result> {
+  let committing = false
+  try {
+    return await db
+      .transaction()
+      .setIsolationLevel(isolation)
+      .execute(async (trx) => {
+        const result = await work({ tx: trx, sql: await transactionQueryable(trx, '') })
+        committing = true
+        return result
+      })
+  } catch (error) {
+    throw committing ? explainCommit(error) : error
+  }
+}
+
+function explainCommit(error: unknown): unknown {
+  if (isRolledBack(sqlStateOf(error))) return error
+  return new IdempotencyError(
+    'COMMIT_UNKNOWN',
+    'the connection was lost while the transaction committed: it may have committed or not, and only a retry can tell',
+    { cause: error },
+  )
+}
+
+/** Whether an error code of COMMIT proves the rollback. No code, 08xxx and 57Pxx are lost connections and prove nothing. */
+function isRolledBack(state: string | undefined): boolean {
+  return state !== undefined && !state.startsWith('08') && !state.startsWith('57P') && state !== '40003'
+}
+
+/** Whether running the transaction again from the start may succeed: serialization failure or deadlock. */
+export function isTransient(error: unknown): boolean {
+  const state = sqlStateOf(error)
+  return state === '40001' || state === '40P01'
+}
+
+/**
+ * Runs `work` again from the start, in a new transaction, when PostgreSQL picked it as the victim of a conflict. Up to
+ * five attempts with full jitter; `work` must have no effect outside its transaction.
+ */
+export async function retryTransient<Result>(work: () => Promise<Result>): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isTransient(error) || attempt >= 5) throw error
+      await pause(Math.random() * 10 * 2 ** attempt)
+    }
+  }
+}
+
+/** Resolves after `ms`. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

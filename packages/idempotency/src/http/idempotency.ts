@@ -1,0 +1,50 @@
+import { type AtomicHandler, type AtomicOptions, createAtomicOperation } from './atomic/atomic.ts'
+import type { IdempotentOperation } from './http.ts'
+import { type IdempotencyOptions, resolveOptions } from './options.ts'
+import { createKeyRetention, type KeyRetention } from './key-retention.ts'
+import { createLeaseOperation, type LeaseHandler, type LeaseOptions } from './lease/lease.ts'
+import { createReconcile, type Reconcile } from './lease/reconcile.ts'
+import type { LeaseStore } from './lease/stores/lease-store.ts'
+import type { Database, TransactionOf } from '../database/transaction.ts'
+
+/** Makes operations idempotent: a request and its retries have one effect and get one answer. */
+export interface Idempotency<Db extends Database, Context> extends KeyRetention {
+  /**
+   * An operation whose effects are all in the database (and the outbox): they, the key and the response commit together.
+   * Mount it with an entry point, `idempotentRoute` of `@malote/idempotency/fastify` for example.
+   *
+   * @throws IdempotencyError `INVALID_OPTION`
+   */
+  atomic(
+    options: AtomicOptions<Context>,
+    handler: AtomicHandler<TransactionOf<Db>, Context>,
+  ): IdempotentOperation<Context>
+
+  /**
+   * An operation that calls foreign systems while the client waits. Prefer `atomic` and the outbox where an answer of
+   * "accepted" will do: nobody can make a foreign effect part of a transaction.
+   *
+   * @throws IdempotencyError `INVALID_OPTION`
+   */
+  lease(options: LeaseOptions<Context>, handler: LeaseHandler<TransactionOf<Db>, Context>): IdempotentOperation<Context>
+
+  /** Decides what became of requests that were interrupted. @param store - as given to `lease`; PostgreSQL by default */
+  reconcile(store?: LeaseStore): Reconcile
+}
+
+/**
+ * Creates the HTTP side: one per process. Opens no connection of its own and starts nothing.
+ *
+ * @throws IdempotencyError `INVALID_OPTION`
+ */
+export function createIdempotency<Db extends Database, Context = unknown>(
+  options: IdempotencyOptions<Db, Context>,
+): Idempotency<Db, Context> {
+  const settings = resolveOptions(options)
+  return {
+    atomic: (operationOptions, handler) => createAtomicOperation(settings, operationOptions, handler),
+    lease: (operationOptions, handler) => createLeaseOperation(settings, operationOptions, handler),
+    reconcile: (store) => createReconcile(settings, store),
+    ...createKeyRetention(settings),
+  }
+}

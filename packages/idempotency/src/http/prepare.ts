@@ -1,0 +1,138 @@
+import { AmbiguousJson } from './canonical-json.ts'
+import { IdempotencyError } from '../errors.ts'
+import { type Fingerprint, fingerprintOf, type FingerprintRules } from './fingerprint.ts'
+import type { HttpRequest, HttpResponse } from './http.ts'
+import type { Settings } from './options.ts'
+import { parseKey } from './key.ts'
+import type { ProblemFactory } from './problem.ts'
+import type { Database } from '../database/transaction.ts'
+
+/** Options that atomic and lease operations share. */
+export interface OperationOptions<Context> {
+  /** A short stable name, `createOrder` for example: for metrics and operators. */
+  readonly operation: string
+  /** Refuse requests without a key. With `false` they run, unprotected. @defaultValue true */
+  readonly required?: boolean
+  /** `operation`: the same key on another operation is another key, not a mistake. @defaultValue "subject": reuse is answered 422 */
+  readonly scope?: 'subject' | 'operation'
+  /** Part of the fingerprint. */
+  readonly apiVersion?: string
+  /**
+   * How bodies are compared. `jcs`: JSON by meaning, other types by their bytes. `raw`: every body by its bytes.
+   *
+   * @defaultValue "jcs": a client may serialise a retry differently
+   */
+  readonly compareBody?: 'jcs' | 'raw'
+  /** Longest wait for another request with the same key, in milliseconds, before 409. @defaultValue 0: the client waits */
+  readonly waitMs?: number
+  /** Asked before a stored response is sent again: `false` answers 403. The caller is authenticated already; is it still allowed? */
+  readonly authorizeReplay?: (context: Context, record: ReplayedRecord) => boolean | Promise<boolean>
+  /** Builds the answer to a retry that comes after the body has expired. Default: 410, with the stored Location. */
+  readonly rehydrate?: (context: Context, record: ReplayedRecord) => HttpResponse | Promise<HttpResponse>
+}
+
+/** A completed request, as hooks see it. */
+export interface ReplayedRecord {
+  readonly operation: string
+  readonly status: number
+  readonly resourceRef: string | null
+  readonly completedAt: Date
+}
+
+/** Whose request it is and what it asks, digested. */
+export interface PreparedRequest {
+  readonly tenant: string
+  /** Under the current pepper. */
+  readonly keyHash: Buffer
+  /** Under the other peppers it may be known by. */
+  readonly otherHashes: readonly Buffer[]
+  readonly subjectHash: Buffer
+  readonly fingerprint: Fingerprint
+  /** The instant inside a UUIDv7 key, when age is checked. */
+  readonly keyTime: Date | null
+}
+
+export type Preparation =
+  | { readonly kind: 'prepared'; readonly request: PreparedRequest }
+  | { readonly kind: 'unprotected' }
+  | { readonly kind: 'refused'; readonly response: HttpResponse }
+
+const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+
+/**
+ * Validates and digests a request before any work is done for it and before the database is asked anything.
+ *
+ * @throws IdempotencyError `INVALID_OPTION` when the tenant or subject resolver gives nothing
+ */
+export async function prepare<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  options: OperationOptions<Context>,
+  request: HttpRequest,
+  context: Context,
+): Promise<Preparation> {
+  if (safeMethods.has(request.method.toUpperCase())) return { kind: 'unprotected' }
+  const parsed = parseKey(request.headers('idempotency-key'), settings.keyFormat)
+  if (parsed.kind === 'missing') return missing(settings.problem, options.required ?? true)
+  if (parsed.kind === 'malformed')
+    return refuse(settings.problem, 'key-malformed', `Idempotency-Key is refused: ${parsed.reason}.`)
+  const keyTime = settings.keyAge === 'uuidv7' ? timeOfUuidv7(parsed.key) : null
+  if (keyTime === undefined) return refuse(settings.problem, 'key-malformed', 'Idempotency-Key must be a UUIDv7 here.')
+  if (request.body.length > settings.maxRequestBytes) {
+    return refuse(
+      settings.problem,
+      'body-too-large',
+      `The body has more than ${String(settings.maxRequestBytes)} bytes.`,
+    )
+  }
+  const fingerprint = fingerprintOrRule(request, options, settings.fingerprints)
+  if (typeof fingerprint === 'string')
+    return refuse(settings.problem, 'body-ambiguous', `The body is refused: ${fingerprint}.`)
+  const tenant = identityOf('tenant', await settings.tenant(context))
+  const subject = identityOf('subject', await settings.subject(context))
+  const scope = { tenant, subject, operation: options.scope === 'operation' ? options.operation : '' }
+  const [keyHash, ...otherHashes] = settings.hasher.keyHashes(scope, parsed.key)
+  const [subjectHash] = settings.hasher.subjectHashes(tenant, subject)
+  return { kind: 'prepared', request: { tenant, keyHash, otherHashes, subjectHash, fingerprint, keyTime } }
+}
+
+function missing(problem: ProblemFactory, required: boolean): Preparation {
+  if (!required) return { kind: 'unprotected' }
+  return refuse(
+    problem,
+    'key-missing',
+    'Send an Idempotency-Key header with a new random value, a UUID for example, and the same value when you retry.',
+  )
+}
+
+function refuse(problem: ProblemFactory, code: Parameters<ProblemFactory>[0], detail: string): Preparation {
+  return { kind: 'refused', response: problem(code, { detail }) }
+}
+
+function fingerprintOrRule<Context>(
+  request: HttpRequest,
+  options: OperationOptions<Context>,
+  rules: FingerprintRules,
+): Fingerprint | string {
+  try {
+    const { compareBody = 'jcs', apiVersion } = options
+    return fingerprintOf(request, { body: compareBody, ...(apiVersion === undefined ? {} : { apiVersion }) }, rules)
+  } catch (error) {
+    if (error instanceof AmbiguousJson) return error.message
+    throw error
+  }
+}
+
+/** An empty tenant or subject would put everybody into one scope. */
+function identityOf(name: 'tenant' | 'subject', value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw new IdempotencyError(
+    'INVALID_OPTION',
+    `option "${name}" gave no ${name} for a request: authenticate before, and return a stable id`,
+  )
+}
+
+/** Undefined when the text is no UUIDv7. */
+function timeOfUuidv7(key: string): Date | undefined {
+  const hex = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i.exec(key)
+  return hex === null ? undefined : new Date(Number.parseInt(`${hex[1] as string}${hex[2] as string}`, 16))
+}

@@ -1,0 +1,63 @@
+import {
+  type Delivery,
+  type DeliveryHandler,
+  inBatches,
+  type InBatchesOptions,
+  type ReceivedMessage,
+} from '@malote/outbox-core'
+import type { BatchResult, Inbox } from './inbox.ts'
+import { type Database, databaseOption, type TransactionOf } from '../database/transaction.ts'
+
+/** `maxSize` is messages in one transaction, `concurrency` transactions at a time, `lingerMs` how long a message waits for company. */
+export interface BatchHandlerOptions<Db extends Database> extends InBatchesOptions {
+  readonly inbox: Inbox
+  readonly db: Db
+  /** Name of the consumer in the inbox. Never change it: the inbox would forget what was applied. */
+  readonly consumer: string
+}
+
+/**
+ * A consumer's handler that applies messages by the batch: those delivered while a transaction is under way share the next
+ * one, with one inbox row each and one commit for all. Give the consumer a `concurrency` of at least `maxSize`, which is
+ * what a batch grows from.
+ *
+ * A batch that fails is applied again one message at a time, each in a transaction of its own (`Inbox.transactBatch`), so
+ * that a bad message is retried and dead-lettered alone. A message whose `signal` aborted before its turn is left out.
+ *
+ * @param fn - gets the messages this consumer has not applied before, at least one, in the order delivered; every effect
+ *   must go through `tx`. It may run more than once; what it did through `tx` is kept at most once.
+ * @throws IdempotencyError `INVALID_OPTION`; OutboxError `INVALID_OPTION`
+ */
+export function createBatchHandler<Db extends Database>(
+  options: BatchHandlerOptions<Db>,
+  fn: (tx: TransactionOf<Db>, messages: readonly ReceivedMessage[]) => Promise<void>,
+): DeliveryHandler {
+  const { inbox, db, consumer } = options
+  databaseOption(db)
+
+  async function apply(deliveries: readonly Delivery[]): Promise<readonly PromiseSettledResult<void>[]> {
+    const current = deliveries.filter(({ signal }) => !signal.aborted).map(batchMessage)
+    const applied = new Map<Delivery, BatchResult>()
+    if (current.length > 0) {
+      const results = await inbox.transactBatch(db, consumer, current, (tx, fresh) =>
+        fn(
+          tx,
+          fresh.map(({ delivery }) => delivery.message),
+        ),
+      )
+      results.forEach((result, at) => applied.set((current[at] as (typeof current)[number]).delivery, result))
+    }
+    return deliveries.map((delivery) => outcomeOf(applied.get(delivery) ?? { failed: delivery.signal.reason }))
+  }
+
+  return inBatches(apply, options)
+}
+
+const batchMessage = (delivery: Delivery) => ({
+  messageId: delivery.message.id,
+  occurredAt: delivery.message.createdAt,
+  delivery,
+})
+
+const outcomeOf = (result: BatchResult): PromiseSettledResult<void> =>
+  typeof result === 'string' ? { status: 'fulfilled', value: undefined } : { status: 'rejected', reason: result.failed }

@@ -1,0 +1,185 @@
+import { type OutboxTransaction, transactionQueryable } from '@malote/outbox-core/postgres'
+import type { InboxEvent } from '../events.ts'
+import { createInboxClaim } from './claim.ts'
+import {
+  commitTells,
+  type Database,
+  databaseOption,
+  retryTransient,
+  runTransaction,
+  type TransactionOf,
+} from '../database/transaction.ts'
+
+export interface InboxOptions {
+  /** Schema the inbox tables live in. @defaultValue "malote" */
+  readonly schema?: string
+  /**
+   * What happens to a second copy of a message while the first is still being applied. `wait`: it waits up to `waitMs`
+   * for the first one's outcome. `defer`: it fails at once with `IN_FLIGHT`. Either way it is never reported as a
+   * duplicate before the first has committed.
+   *
+   * @defaultValue "wait": copies are rare and short; choose "defer" when many consumers compete
+   */
+  readonly inFlight?: 'wait' | 'defer'
+  /**
+   * Longest wait for a first copy, in milliseconds. Keep it below the broker's visibility timeout.
+   *
+   * @defaultValue 2_000: longer than a usual handler, shorter than any visibility timeout
+   */
+  readonly waitMs?: number
+  /**
+   * `simple`: one table, purged by time. `partitioned`: one partition for each day of the producer, purged by dropping
+   * it; for tens of millions of live rows. Needs `occurredAt` on every message and `maintainInbox` run daily.
+   *
+   * @defaultValue "simple"
+   */
+  readonly profile?: 'simple' | 'partitioned'
+  /** Told what happens; never given payloads. Must not throw. */
+  readonly onEvent?: (event: InboxEvent) => void
+}
+
+/** Which message, and for whom it is applied. */
+export interface InboxMessage {
+  /** The handler: each consumer name applies a message once, whatever the others do. */
+  readonly consumer: string
+  /** The producer's message id, the same on every redelivery. Not the broker's delivery id: a re-publish changes that. */
+  readonly messageId: string
+  /** When the producer made the message (`ReceivedMessage.createdAt`). With it, a message older than the purge is refused. */
+  readonly occurredAt?: Date
+}
+
+/** `processed`: `fn` ran in this transaction. `duplicate`: an earlier transaction has committed it; acknowledge and go on. */
+export type InboxResult = 'processed' | 'duplicate'
+
+/** What became of one message of a batch. */
+export type BatchResult = InboxResult | { readonly failed: unknown }
+
+/** Makes a handler's effect happen once for each message, by keeping the proof in the transaction of the effect. */
+export interface Inbox {
+  /**
+   * Runs `fn` unless this consumer has applied the message before. The proof, the effect and whatever `fn` adds to the
+   * outbox commit together, in the caller's transaction; acknowledge the message only after that commit.
+   *
+   * @param tx - a Kysely `Transaction`, a pg client after BEGIN, or a `Queryable` of such a transaction; `fn` uses it too
+   * @throws IdempotencyError `IN_FLIGHT` (roll back and let the broker deliver again), `STALE_MESSAGE` (older than what was
+   *   purged: park it), `INVALID_MESSAGE`, `SCHEMA_MISSING`; OutboxError `NOT_A_TRANSACTION`. When `fn` throws, its error
+   *   comes through and the transaction can only be rolled back (to the caller's savepoint, if there is one).
+   */
+  once(tx: OutboxTransaction, message: InboxMessage, fn: () => Promise<void>): Promise<InboxResult>
+
+  /**
+   * `once` for many messages of one consumer in one statement: `fn` gets those that are new, in the order given, and is
+   * not called when there are none. All or none: one message in flight or stale, or `fn` throwing, fails the batch.
+   *
+   * @returns one result per message, in the order given
+   * @throws as `once`
+   */
+  onceBatch<Message extends BatchMessage>(
+    tx: OutboxTransaction,
+    consumer: string,
+    messages: readonly Message[],
+    fn: (fresh: readonly Message[]) => Promise<void>,
+  ): Promise<readonly InboxResult[]>
+
+  /**
+   * `once` in a transaction of its own (READ COMMITTED), run again when PostgreSQL reports a deadlock or serialization
+   * failure; `fn` must have no effect outside `tx`. Resolves after COMMIT: acknowledge then.
+   *
+   * @throws as `once`, and IdempotencyError `COMMIT_UNKNOWN`: do not acknowledge, the redelivery finds out
+   */
+  transact<Db extends Database>(
+    db: Db,
+    message: InboxMessage,
+    fn: (tx: TransactionOf<Db>) => Promise<void>,
+  ): Promise<InboxResult>
+
+  /**
+   * `onceBatch` in a transaction of its own. When the batch fails, each message is tried alone in one of its own, so that a
+   * poison message costs its neighbours time and nothing else.
+   *
+   * @returns one result per message, in the order given; a failed one carries its error and must not be acknowledged
+   */
+  transactBatch<Db extends Database, Message extends BatchMessage>(
+    db: Db,
+    consumer: string,
+    messages: readonly Message[],
+    fn: (tx: TransactionOf<Db>, fresh: readonly Message[]) => Promise<void>,
+  ): Promise<readonly BatchResult[]>
+}
+
+/** A message of a batch; the consumer is named once for all. */
+export type BatchMessage = Omit<InboxMessage, 'consumer'>
+
+/** Creates an inbox. Holds no connection: one per process is plenty. @throws IdempotencyError `INVALID_OPTION` */
+export function createInbox(options: InboxOptions = {}): Inbox {
+  const claim = createInboxClaim(options)
+
+  async function apply<Message extends BatchMessage>(
+    tx: OutboxTransaction,
+    consumer: string,
+    messages: readonly Message[],
+    fn: (fresh: readonly Message[]) => Promise<void>,
+    commitTells: boolean,
+  ): Promise<readonly InboxResult[]> {
+    const db = await transactionQueryable(tx, claim.table)
+    const grants = await claim.take(db, consumer, messages)
+    const fresh = messages.filter((_, at) => grants[at])
+    try {
+      if (fresh.length > 0) await fn(fresh)
+      // A handler that swallowed a database error has its COMMIT turned into a ROLLBACK, and its message lost in silence.
+      if (!commitTells && fresh.length > 0) await db.query('select 1', [])
+    } catch (error) {
+      // Fails by design; also when the transaction has failed already, which is just as good.
+      await db.query(claim.statements.abort, []).catch(() => {})
+      throw error
+    }
+    for (let count = 0; count < fresh.length; count++) claim.report({ type: 'inbox.processed', consumer })
+    return grants.map((granted) => (granted ? 'processed' : 'duplicate'))
+  }
+
+  function transactAll<Db extends Database, Message extends BatchMessage>(
+    db: Db,
+    consumer: string,
+    messages: readonly Message[],
+    fn: (tx: TransactionOf<Db>, fresh: readonly Message[]) => Promise<void>,
+  ): Promise<readonly InboxResult[]> {
+    return retryTransient(() =>
+      runTransaction(db, 'read committed', ({ tx }) =>
+        apply(tx as OutboxTransaction, consumer, messages, (fresh) => fn(tx, fresh), commitTells(db)),
+      ),
+    )
+  }
+
+  return {
+    once: async (tx, message, fn) => first(await apply(tx, message.consumer, [message], fn, false)),
+    onceBatch: (tx, consumer, messages, fn) => apply(tx, consumer, messages, fn, false),
+    transact: async (db, message, fn) => {
+      databaseOption(db)
+      return first(await transactAll(db, message.consumer, [message], fn))
+    },
+    transactBatch: async (db, consumer, messages, fn) => {
+      databaseOption(db)
+      try {
+        return await transactAll(db, consumer, messages, fn)
+      } catch (error) {
+        if (messages.length === 1) return [{ failed: error }]
+      }
+      return oneByOne(messages, (message) => transactAll(db, consumer, [message], fn))
+    },
+  }
+}
+
+/** The batch left nothing behind, or its commit is unknown; either way the inbox tells for each message. */
+async function oneByOne<Message>(
+  messages: readonly Message[],
+  transact: (message: Message) => Promise<readonly InboxResult[]>,
+): Promise<readonly BatchResult[]> {
+  const results: BatchResult[] = []
+  for (const message of messages)
+    results.push(...(await transact(message).catch((error: unknown) => [{ failed: error }])))
+  return results
+}
+
+function first(results: readonly InboxResult[]): InboxResult {
+  return results[0] as InboxResult
+}
