@@ -16,21 +16,37 @@ export interface MessageRow {
   readonly delay_ms?: number
 }
 
+/** Largest body that the table takes, in bytes. The same number stands in the migrations. */
+export const maxStoredBytes: number = 64 * 1024 * 1024
+
+/** @see OutboxOptions.maxPayloadBytes */
+export const defaultMaxPayloadBytes: number = 16 * 1024 * 1024
+
+/** A hundred years, in milliseconds: beyond it a date is a mistake, and PostgreSQL's own limits are near. */
+const longestDelayMs = 100 * 366 * 86_400_000
+
 /** Longest topic, type and ordering key, in characters: what every broker can carry in a name or a header. */
 const maxNameLength = 255
 
 /**
  * Turns a message into its row. Pure: no database, no schema.
  *
- * @throws OutboxError `INVALID_MESSAGE` naming the field, `UNSERIALIZABLE_PAYLOAD`
+ * @throws OutboxError `INVALID_MESSAGE` naming the field, `UNSERIALIZABLE_PAYLOAD`, `PAYLOAD_TOO_LARGE`
  */
-export function encodeMessage(message: NewMessage, traceHeaders: Readonly<Record<string, string>>): MessageRow {
+export function encodeMessage(
+  message: NewMessage,
+  traceHeaders: Readonly<Record<string, string>>,
+  maxPayloadBytes: number = defaultMaxPayloadBytes,
+): MessageRow {
   const id = message.id ?? uuidv7()
   if (message.id !== undefined && !isUuid(id))
     throw invalid('id', id, 'a lower-case UUID such as crypto.randomUUID() gives')
   const topic = checkedName('topic', message.topic)
+  // A topic and a key are told apart by a newline between them.
+  if (topic.includes('\n')) throw invalid('topic', topic, 'text without line breaks')
   const type = checkedName('type', message.type)
-  const row: Writable<MessageRow> = { id, topic, type, ...encodePayload(message, id) }
+  const row: Writable<MessageRow> = { id, topic, type, ...encodePayload(message, id, maxPayloadBytes) }
+  if (message.contentType !== undefined) checkedName('contentType', message.contentType)
   if (message.orderingKey !== undefined) row.ordering_key = checkedName('orderingKey', message.orderingKey)
   const headers = encodeHeaders(message.headers, traceHeaders, id)
   if (headers !== null) row.headers = headers
@@ -47,9 +63,11 @@ export function isScheduled(row: MessageRow): boolean {
 function encodePayload(
   message: NewMessage,
   id: MessageId,
+  maxBytes: number,
 ): Pick<MessageRow, 'payload' | 'payload_base64' | 'content_type'> {
   const { payload, contentType } = message
   if (payload instanceof Uint8Array) {
+    checkSize(payload.byteLength, maxBytes, message.type, id)
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
     return { payload_base64: bytes.toString('base64'), content_type: contentType ?? 'application/octet-stream' }
   }
@@ -61,9 +79,21 @@ function encodePayload(
         'text with a NUL or half a surrogate pair cannot be stored: pass a Uint8Array',
       )
     }
+    checkSize(Buffer.byteLength(payload), maxBytes, message.type, id)
     return { payload: payload, content_type: contentType }
   }
-  return { payload: stringify(message, id), content_type: contentType ?? 'application/json' }
+  const text = stringify(message, id)
+  checkSize(Buffer.byteLength(text), maxBytes, message.type, id)
+  return { payload: text, content_type: contentType ?? 'application/json' }
+}
+
+/** A body that a relay cannot hold would end each relay that reads it. */
+function checkSize(bytes: number, maxBytes: number, type: string, id: MessageId): void {
+  if (bytes <= maxBytes) return
+  throw new OutboxError(
+    'PAYLOAD_TOO_LARGE',
+    `the payload of message ${id} of type "${type}" has ${String(bytes)} bytes, and maxPayloadBytes allows ${String(maxBytes)}: store it elsewhere and send where it is`,
+  )
 }
 
 export function isJson(contentType: string): boolean {
@@ -87,9 +117,12 @@ function encodeSchedule({ availableAt, delayMs }: NewMessage, row: Writable<Mess
   if (availableAt !== undefined) {
     if (!(availableAt instanceof Date) || Number.isNaN(availableAt.getTime()))
       throw invalid('availableAt', availableAt, 'a valid Date')
+    const year = availableAt.getUTCFullYear()
+    if (year < 1 || year > 9999) throw invalid('availableAt', availableAt.getTime(), 'a Date of the years 1 to 9999')
     row.available_at = availableAt.toISOString()
   } else if (delayMs !== undefined && delayMs !== 0) {
-    if (!Number.isFinite(delayMs) || delayMs < 0) throw invalid('delayMs', delayMs, 'a number of milliseconds from 0')
+    if (!(typeof delayMs === 'number' && delayMs >= 0 && delayMs <= longestDelayMs))
+      throw invalid('delayMs', delayMs, 'a number of milliseconds from 0 to a hundred years')
     row.delay_ms = delayMs
   }
 }

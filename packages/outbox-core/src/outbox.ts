@@ -1,5 +1,6 @@
 import { type Catalog, type MessageOf, validatePayload } from './catalog.ts'
-import { encodeMessage, isScheduled, type MessageRow } from './encode.ts'
+import { defaultMaxPayloadBytes, encodeMessage, isScheduled, maxStoredBytes, type MessageRow } from './encode.ts'
+import { numberOption } from './options.ts'
 import { OutboxError } from './errors.ts'
 import { type MessageId, type NewMessage, orderOf } from './message.ts'
 import { schemaOption } from './postgres/identifiers.ts'
@@ -20,6 +21,13 @@ export interface OutboxOptions<C extends Catalog = Catalog> {
    */
   readonly ordering?: 'insert' | 'commit'
   /**
+   * Largest body that `add` takes, in bytes; at most 64 MiB, which the table itself refuses to exceed. Each relay holds whole
+   * bodies in memory, so a larger one could end every relay that reads it.
+   *
+   * @defaultValue 16 MiB: RabbitMQ's default limit, and more than SQS and Kafka take
+   */
+  readonly maxPayloadBytes?: number
+  /**
    * W3C trace headers (`traceparent`, `tracestate`) to store with each message, for example `currentTraceContext` of
    * `@malote/outbox-core/otel`. Called once for each `add` or `addAll`, before anything is awaited. Default: none.
    */
@@ -34,7 +42,7 @@ export interface Outbox<C extends Catalog = Catalog> {
    * @param tx - a Kysely `Transaction`, a pg client after BEGIN, or a `Queryable` of such a transaction
    * @returns the message's id
    * @throws OutboxError `NOT_A_TRANSACTION`, `INVALID_MESSAGE`, `UNKNOWN_MESSAGE_TYPE`, `PAYLOAD_INVALID`,
-   *   `UNSERIALIZABLE_PAYLOAD`, `SCHEMA_MISSING`. Database errors come through as they are; the transaction is the caller's to end.
+   *   `UNSERIALIZABLE_PAYLOAD`, `PAYLOAD_TOO_LARGE`, `SCHEMA_MISSING`. Database errors come through as they are; the transaction is the caller's to end.
    */
   add(tx: OutboxTransaction, message: MessageOf<C>): Promise<MessageId>
 
@@ -57,6 +65,8 @@ export interface Outbox<C extends Catalog = Catalog> {
 export function createOutbox<const C extends Catalog = Catalog>(options: OutboxOptions<C> = {}): Outbox<C> {
   const schema = schemaOption(options.schema)
   const statements = writerStatements(schema)
+  const range = { min: 1, max: maxStoredBytes }
+  const maxPayloadBytes = numberOption('maxPayloadBytes', options.maxPayloadBytes, defaultMaxPayloadBytes, range)
 
   async function encode(messages: readonly NewMessage[]): Promise<MessageRow[]> {
     const trace = options.traceContext?.() ?? {}
@@ -64,7 +74,7 @@ export function createOutbox<const C extends Catalog = Catalog>(options: OutboxO
     const rows: MessageRow[] = []
     for (const message of messages) {
       const valid = catalog === undefined ? message : { ...message, payload: await validatePayload(catalog, message) }
-      rows.push(encodeMessage(valid, trace))
+      rows.push(encodeMessage(valid, trace, maxPayloadBytes))
     }
     refuseDuplicateIds(rows)
     return rows

@@ -24,7 +24,8 @@ async function namesSent(options: Partial<RelayOptions>): Promise<Set<string>> {
   recording.on('connect', (client) => {
     const query = client.query.bind(client) as (...values: unknown[]) => unknown
     client.query = ((...values: unknown[]) => {
-      if (typeof values[0] === 'object') names.add((values[0] as { name: string }).name)
+      const { name } = values[0] as { name?: string }
+      if (name !== undefined) names.add(name)
       return query(...values)
     }) as never
   })
@@ -58,7 +59,7 @@ describe('the read that is planned once', () => {
     await client.query(`prepare read as ${relayStatements('malote', false).read}`)
 
     const { rows } = await client.query<{ 'QUERY PLAN': string }>(
-      `explain (costs off) execute read ('{0,1}', '{0,0}', '{16,16}', '{1000,1000}', '{}', '{}')`,
+      `explain (costs off) execute read ('{0,1}', '{0,0}', '{16,16}', '{1000,1000}', '{}', '{}', 1000)`,
     )
 
     const plan = rows.map((row) => row['QUERY PLAN']).join('\n')

@@ -23,6 +23,21 @@ const columns = `m.seq, m.lane, m.id, m.topic, m.type, m.ordering_key, m.payload
   m.headers::text as headers, date_part('epoch', m.created_at) as created_s, m.attempts,
   case when m.failures -> -1 ->> 'code' = '${relayDied}' then (m.failures -> -1 -> 'among')::integer end as died_among`
 
+/** Of the body, as it will lie in the relay's memory. PostgreSQL knows it without unpacking what is compressed. */
+const size = 'coalesce(octet_length(m.payload), octet_length(m.payload_binary))::float8'
+
+/** The columns of `o`, with the body only where the budget allows. A row without a body says how much it would take. */
+const withinBudget = (
+  isRead: string,
+): string => `o.seq, o.lane, o.id, o.topic, o.type, o.ordering_key, o.content_type, o.headers,
+  o.created_s, o.attempts, o.died_among, o.size, case when ${isRead} then o.payload end as payload,
+  case when ${isRead} then o.payload_binary end as payload_binary`
+
+/** Bytes of the rows before this one that are read; those above `$n` never are. */
+const bytesBefore = (n: number, order: string): string =>
+  `coalesce(sum(case when sized.size <= $${String(n)}::float8 then sized.size end)
+    over (order by ${order} rows between unbounded preceding and 1 preceding), 0)`
+
 /** Same text as `orderOf`, and null for a message without a key. Collation "C": equality is equality of bytes. */
 const order = (alias: string): string => `(${alias}.topic || e'\\n' || ${alias}.ordering_key) collate "C"`
 
@@ -113,17 +128,18 @@ function readStatements(
         returning 1)
       select count(*)::integer as moved, case when count(*) > 0 then pg_notify($2, '') end from added`,
 
-    // $1 lanes, $2 floors, $3 limits, $4 byte limits, $5 known seqs, $6 blocked orders. One statement, one snapshot, per lane
-    // the lowest unseen rows: whatever is returned, nothing unseen of that lane lies below it. The primary key serves it, in
+    // $1 lanes, $2 floors, $3 limits, $4 byte limits, $5 known seqs, $6 blocked orders, $7 the largest body that is ever read.
+    // One statement, one snapshot, per lane the lowest unseen rows; the first that exceeds the lane's bytes ends it and comes
+    // without its body, and so does what is too large: whatever is returned, nothing unseen of that lane lies below it. The primary key serves it, in
     // its order and only as far as the limit: the "case" hides from the planner what it would misjudge. On a table that was
     // analyzed while empty it takes "is null" for rare, and then rather sorts the whole lane for each read.
     read: `
-      select o.*
+      select ${withinBudget('o.size <= $7::float8 and o.before + o.size <= o.bytes')}
       from unnest($1::smallint[], $2::bigint[], $3::integer[], $4::bigint[]) as l (lane, floor, lim, bytes)
       cross join lateral (
-        select sized.*, sum(sized.size) over (order by sized.seq rows unbounded preceding) - sized.size as before
+        select sized.*, l.bytes, ${bytesBefore(7, 'sized.seq')} as before
         from (
-          select ${columns}, coalesce(pg_column_size(m.payload), pg_column_size(m.payload_binary)) as size
+          select ${columns}, ${size} as size
           from ${s}.messages as m
           where m.lane = l.lane and m.seq > l.floor
             and case when m.available_at is null and m.seq <> all($5::bigint[]) and ${notBlocked('m', 6)} then true end
@@ -131,13 +147,14 @@ function readStatements(
           limit l.lim) as sized) as o
       where o.before <= l.bytes`,
 
-    // $1 lanes, $2 held orders, $3 known seqs, $4 limit, $5 byte limit. Failed and replayed messages that are due; of one order only the
+    // $1 lanes, $2 held orders, $3 known seqs, $4 limit, $5 byte limit, $6 the largest body that is ever read, $7 whether the
+    // first may exceed the byte limit. Bodies as in `read`. Failed and replayed messages that are due; of one order only the
     // first. Served by messages_waiting.
     readWaiting: `
-      select sized.* from (
-        select due.*, sum(due.size) over (order by due.available_at, due.seq rows unbounded preceding) - due.size as before
+      select ${withinBudget('o.size <= $6::float8 and (o.before + o.size <= $5::float8 or o.before = 0 and $7::boolean)')} from (
+        select sized.*, ${bytesBefore(6, 'sized.available_at, sized.seq')} as before
         from (
-          select ${columns}, coalesce(pg_column_size(m.payload), pg_column_size(m.payload_binary)) as size, m.available_at
+          select ${columns}, ${size} as size, m.available_at
           from ${s}.messages as m
           where m.available_at <= now() and m.lane = any($1::smallint[])
             and ${notBlocked('m', 2)} and m.seq <> all($3::bigint[])
@@ -146,9 +163,9 @@ function readStatements(
               where earlier.available_at is not null and earlier.lane = m.lane and earlier.topic = m.topic
                 and earlier.ordering_key = m.ordering_key and earlier.seq < m.seq))
           order by m.available_at, m.seq
-          limit $4) as due) as sized
-      where sized.before <= $5::bigint
-      order by sized.available_at, sized.seq`,
+          limit $4) as sized) as o
+      where o.before <= $5::float8
+      order by o.available_at, o.seq`,
 
     // $1 integer[]: the relay's own backends, whose deletes take the same lock. A prepared transaction has no pid and
     // counts. Nothing here needs a privilege.

@@ -6,7 +6,10 @@ export interface BufferedMessage {
   readonly lane: number
   /** What `orderOf` says. */
   readonly order: string | null
+  /** Of the body, in memory; 0 when it was not read. */
   readonly bytes: number
+  /** The body has this many bytes, which is more than a relay reads: it is a dead letter. */
+  readonly tooLarge?: number
   /** It failed or was replayed before, and came through the waiting path. */
   readonly hasWaited: boolean
   /** What `companyOf` says: relays died with it, or with the backlog it is part of. */

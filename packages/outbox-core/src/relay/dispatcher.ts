@@ -2,7 +2,8 @@ import { relayDied } from '../postgres/relay-statements.ts'
 import type { PublishFailure, PublishResult } from '../publisher.ts'
 import type { Blocks } from './blocks.ts'
 import type { Buffer as MessageBuffer, BufferedMessage } from './buffer.ts'
-import { wordsOf } from './foreign-input.ts'
+import { withoutTooLarge } from './too-large.ts'
+import { resultsOf, wordsOf } from './foreign-input.ts'
 import type { Lanes } from './lanes.ts'
 import { type FailedMessage, judge, type Outcome } from './outcome.ts'
 import { Outage, type Piece } from './outage.ts'
@@ -163,8 +164,10 @@ export class Dispatcher {
       })
     })
     try {
-      const messages = piece.items.map((item) => item.message)
-      return await Promise.race([publisher.publish(messages, controller.signal), gaveUp])
+      const { sent, refused } = withoutTooLarge(piece.items)
+      if (refused.length === 0) return await Promise.race([publisher.publish(sent, controller.signal), gaveUp])
+      const answer = sent.length === 0 ? [] : await Promise.race([publisher.publish(sent, controller.signal), gaveUp])
+      return [...resultsOf(answer), ...refused]
     } finally {
       cancelAbort()
       cancelGiveUp()

@@ -8,6 +8,8 @@ export interface Lane {
   isLeaving: boolean
   /** Messages to read at once; follows what the lane has to give. */
   limit: number
+  /** The first message that did not fit into the bytes of the last read. */
+  withheld: { readonly seq: number; readonly bytes: number } | null
   /** Owners that died one after the other before this one. */
   crashes: number
   /** Highest seq that lay in the lane when it was taken over after a crash; 0 after none. */
@@ -38,7 +40,7 @@ export class Lanes {
   }
 
   add(lane: number, fence: number, past: LanePast = noPast): void {
-    this.#lanes.set(lane, { lane, fence, isReady: false, isLeaving: false, limit: 64, ...past })
+    this.#lanes.set(lane, { lane, fence, isReady: false, isLeaving: false, limit: 64, withheld: null, ...past })
   }
 
   remove(lane: number): void {

@@ -30,6 +30,9 @@ const countingMs = 200
 /** Up to this many messages a second each commit may ring: it wakes the relay sooner than any polling, and costs writers little. */
 const maxRungPerSecond = 1_000
 
+/** Between two looks at messages for which there are no bytes in memory, in milliseconds. */
+const bytesPauseMs = 20
+
 /** Lanes are looked at below their floor in this many turns. */
 const netTurns = 4
 
@@ -67,6 +70,11 @@ export class ReadLoop {
   stop(): void {
     this.#isStopped = true
     this.#wake.now()
+  }
+
+  /** Orders were blocked or freed since the last round: there may be more to read. */
+  get mustReload(): boolean {
+    return this.#needsBlocks
   }
 
   /** An operator, or a settled message, may have changed which orders wait. */
@@ -133,9 +141,10 @@ export class ReadLoop {
       this.#waitingAtMs = Number.POSITIVE_INFINITY
       const { messages, isPartial } = await reader.readWaiting()
       dispatcher.pump()
-      if (isPartial && messages > 0) {
-        this.#waitingAtMs = nowMs
-        isBusy = true
+      if (isPartial) {
+        // Without a message there were no bytes for one: what is in memory has to go first.
+        this.#waitingAtMs = messages > 0 ? nowMs : nowMs + bytesPauseMs
+        isBusy ||= messages > 0
       }
     }
     if (nowMs >= this.#netAtMs) {

@@ -24,6 +24,8 @@ export interface ReaderParts {
   readonly schedule: Schedule
   readonly maxMessages: number
   readonly maxBytes: number
+  /** Larger bodies are left in the table. */
+  readonly maxPayloadBytes: number
 }
 
 export interface ReadReport {
@@ -58,6 +60,7 @@ const maxMoved = 1_000
  */
 export class Reader {
   readonly #parts: ReaderParts
+  #isWaitingWithheld = false
 
   constructor(parts: ReaderParts) {
     this.#parts = parts
@@ -69,6 +72,11 @@ export class Reader {
     return buffer.bytes >= maxBytes ? 0 : Math.max(0, maxMessages - buffer.count)
   }
 
+  /** The last reads left something in the table for which there were no bytes. */
+  get isShortOfBytes(): boolean {
+    return this.#isWaitingWithheld || oldestWithheld(this.#parts.lanes.active()) !== undefined
+  }
+
   /** Reads what is ready in all active lanes into the schedule. */
   async read(): Promise<ReadReport> {
     const { floor, lanes } = this.#parts
@@ -78,10 +86,18 @@ export class Reader {
     floor.beginRead()
     const rows = await this.#queryReady(active, shares)
     if (floor.needsConfirmation) await this.barrier()
-    const { reach, isPartial } = coverage(active, shares, rows)
+    const { reach, isFull } = coverage(active, shares, rows, this.#parts.maxPayloadBytes)
     const numbers = active.map((lane) => lane.lane)
     if (!floor.finishRead(numbers, (lane) => reach.get(lane) ?? 0)) return { messages: 0, isPartial: true }
-    return { messages: this.#enqueueReady(active, rows), isPartial }
+    const messages = this.#enqueueReady(active, rows)
+    return { messages, isPartial: isFull || this.#fitsNow(oldestWithheld(active)) }
+  }
+
+  /** The first message that waits for bytes may have them: they are free, or nothing is in memory and it is alone. */
+  #fitsNow(lane: Lane | undefined): boolean {
+    const { buffer, maxBytes } = this.#parts
+    if (lane === undefined || lane.withheld === null) return false
+    return buffer.bytes === 0 || buffer.bytes + lane.withheld.bytes <= maxBytes
   }
 
   /** Looks who may still commit an older message. */
@@ -96,25 +112,35 @@ export class Reader {
 
   /** Reads failed and replayed messages that are due. Independent of the floor: they keep their old seq. */
   async readWaiting(): Promise<ReadReport> {
-    const { connection, statements, lanes, blocks, buffer, schedule, maxBytes } = this.#parts
+    const { connection, statements, lanes, blocks, buffer, schedule, maxBytes, maxPayloadBytes } = this.#parts
     const active = lanes.active()
     const limit = Math.min(this.space, 500)
     const maxSize = maxBytes - buffer.bytes
     if (active.length === 0 || limit === 0) return { messages: 0, isPartial: active.length > 0 }
-    const values = [active.map((lane) => lane.lane), blocks.heldOrders(), buffer.seqs(), limit, maxSize]
+    const isEmpty = buffer.bytes === 0
+    const known = buffer.seqs()
+    const values = [
+      active.map((lane) => lane.lane),
+      blocks.heldOrders(),
+      known,
+      limit,
+      maxSize,
+      maxPayloadBytes,
+      isEmpty,
+    ]
     const { rows } = await connection.query(statements.readWaiting, values)
     let messages = 0
-    let size = 0
+    this.#isWaitingWithheld = rows.some((row) => isRowWithheld(row, maxPayloadBytes))
     for (const row of rows) {
+      if (isRowWithheld(row, maxPayloadBytes)) continue
       const message = this.#toMessage(row, true)
-      size += message.bytes
       if (!lanes.isActive(message.lane)) continue
       if (message.order !== null) this.#blockBehind(message.order, message)
       buffer.add(message)
       schedule.add(message)
       messages++
     }
-    return { messages, isPartial: rows.length === limit || size > maxSize }
+    return { messages, isPartial: rows.length === limit || this.#isWaitingWithheld }
   }
 
   /** Learns which orders of the lanes wait. Must have run before a lane is read for the first time. */
@@ -154,7 +180,7 @@ export class Reader {
   }
 
   async #queryReady(active: readonly Lane[], shares: readonly Share[]): Promise<Record<string, unknown>[]> {
-    const { connection, isSession, statements, floor, buffer, blocks } = this.#parts
+    const { connection, isSession, statements, floor, buffer, blocks, maxPayloadBytes } = this.#parts
     const blocked = blocks.orders()
     const values = [
       `{${active.map((lane) => lane.lane).join(',')}}`,
@@ -164,6 +190,7 @@ export class Reader {
       // What lies below a floor is not looked at anyway, and in a backlog that is all there is to know.
       buffer.seqs((lane) => floor.of(lane)),
       blocked,
+      maxPayloadBytes,
     ]
     // Planning takes twice as long as reading a few messages.
     const { rows } =
@@ -174,13 +201,14 @@ export class Reader {
   }
 
   #enqueueReady(active: readonly Lane[], rows: readonly Record<string, unknown>[]): number {
-    const { lanes, buffer, blocks, schedule } = this.#parts
+    const { lanes, buffer, blocks, schedule, maxPayloadBytes } = this.#parts
     // Not a lane that was handed over, even if it came back since: another relay may have settled what we saw.
     const usable = new Set(
       active.filter((lane) => !lane.isLeaving && lanes.get(lane.lane) === lane).map((lane) => lane.lane),
     )
     let messages = 0
     for (const row of rows) {
+      if (isRowWithheld(row, maxPayloadBytes)) continue
       const message = this.#toMessage(row, false)
       // What changed while the read was running counts: blocked and handed over messages stay out.
       if (!usable.has(message.lane)) continue
@@ -209,19 +237,37 @@ export class Reader {
     const [seq, lane] = [Number(row['seq']), Number(row['lane'])]
     const diedAmong = row['died_among'] as number | null
     const company = companyOf(diedAmong, this.#parts.lanes.isSuspected(lane, seq))
-    const [bytes, diedAlone] = [Number(row['size']), diedAmong === 1]
-    return { seq, lane, order: orderOf(message), bytes, hasWaited, company, diedAlone, message }
+    const [size, diedAlone] = [Number(row['size']), diedAmong === 1]
+    const known = { seq, lane, order: orderOf(message), hasWaited, company, diedAlone, message }
+    return hasBody(row) ? { ...known, bytes: size } : { ...known, bytes: 0, tooLarge: size }
   }
 
-  /** Splits the free space: a lane that came back full last time wants twice as much, others half. */
+  /**
+   * Splits the free space: a lane that came back full last time wants twice as many rows, others half. Of the bytes the
+   * messages that did not fit last time get theirs first, oldest first, and the other lanes what is left. Together no more
+   * than is free, except for one message alone.
+   */
   #share(active: readonly Lane[]): Share[] {
     const { buffer, maxBytes } = this.#parts
     const wanted = active.reduce((sum, lane) => sum + lane.limit, 0)
     const scale = Math.min(1, this.space / wanted)
-    const bytesEach = (maxBytes - buffer.bytes) / wanted
+    let free = maxBytes - buffer.bytes
+    const given = new Map<Lane, number>()
+    for (const lane of active.filter(({ withheld }) => withheld !== null).sort(bySeqWithheld)) {
+      const bytes = lane.withheld?.bytes ?? 0
+      const isAlone = given.size === 0 && buffer.bytes === 0
+      if (bytes > free && !isAlone) {
+        free = Math.floor(free / 2) // What the others may fill meanwhile: all of it, and the large one would never fit.
+        break
+      }
+      given.set(lane, bytes)
+      free -= bytes
+    }
+    const others = active.filter(({ withheld }) => withheld === null)
+    const bytesEach = Math.max(0, free) / others.reduce((sum, lane) => sum + lane.limit, 0)
     return active.map((lane) => ({
       limit: Math.max(1, Math.floor(lane.limit * scale)),
-      bytes: Math.floor(bytesEach * lane.limit),
+      bytes: lane.withheld === null ? Math.floor(bytesEach * lane.limit) : (given.get(lane) ?? 0),
     }))
   }
 }
@@ -236,28 +282,43 @@ function coverage(
   active: readonly Lane[],
   shares: readonly Share[],
   rows: readonly Record<string, unknown>[],
-): { reach: ReadonlyMap<number, number>; isPartial: boolean } {
-  const seen = new Map<number, { rows: number; bytes: number; last: number }>()
+  maxPayloadBytes: number,
+): { reach: ReadonlyMap<number, number>; isFull: boolean } {
+  const seen = new Map<number, { rows: number; last: number; withheld: Lane['withheld'] }>()
   for (const row of rows) {
-    const lane = Number(row['lane'])
-    const sum = seen.get(lane) ?? { rows: 0, bytes: 0, last: 0 }
+    const [lane, seq] = [Number(row['lane']), Number(row['seq'])]
+    const sum = seen.get(lane) ?? { rows: 0, last: 0, withheld: null }
     sum.rows++
-    sum.bytes += Number(row['size'])
-    sum.last = Math.max(sum.last, Number(row['seq']))
+    sum.last = Math.max(sum.last, seq)
+    if (isRowWithheld(row, maxPayloadBytes)) sum.withheld = { seq, bytes: Number(row['size']) }
     seen.set(lane, sum)
   }
   const reach = new Map<number, number>()
-  let isPartial = false
+  let isAnyFull = false
   active.forEach((lane, at) => {
     const share = shares[at] as Share
     const sum = seen.get(lane.lane)
-    const isFull = sum !== undefined && (sum.rows >= share.limit || sum.bytes > share.bytes)
-    reach.set(lane.lane, isFull ? sum.last : Number.POSITIVE_INFINITY)
+    lane.withheld = sum?.withheld ?? null
+    const isFull = lane.withheld === null && sum !== undefined && sum.rows >= share.limit
+    if (lane.withheld !== null) reach.set(lane.lane, lane.withheld.seq - 1)
+    else reach.set(lane.lane, isFull ? (sum?.last ?? 0) : Number.POSITIVE_INFINITY)
     lane.limit = isFull ? Math.min(lane.limit * 2, 10_000) : Math.max(16, lane.limit >> 1)
-    isPartial ||= isFull
+    isAnyFull ||= isFull
   })
-  return { reach, isPartial }
+  return { reach, isFull: isAnyFull }
 }
+
+function oldestWithheld(lanes: readonly Lane[]): Lane | undefined {
+  return lanes.filter(({ withheld }) => withheld !== null).sort(bySeqWithheld)[0]
+}
+
+const bySeqWithheld = (a: Lane, b: Lane): number => (a.withheld?.seq ?? 0) - (b.withheld?.seq ?? 0)
+
+const hasBody = (row: Record<string, unknown>): boolean => row['payload'] !== null || row['payload_binary'] !== null
+
+/** It did not fit into the bytes of this read; one that is too large never will, and goes on without its body. */
+const isRowWithheld = (row: Record<string, unknown>, maxPayloadBytes: number): boolean =>
+  !hasBody(row) && Number(row['size']) <= maxPayloadBytes
 
 function messageOf(row: Record<string, unknown>): OutboxMessage {
   const headers = row['headers'] as string | null
@@ -267,7 +328,7 @@ function messageOf(row: Record<string, unknown>): OutboxMessage {
     type: row['type'] as string,
     orderingKey: row['ordering_key'] as string | null,
     headers: headers === null ? noHeaders : (JSON.parse(headers) as Record<string, string>),
-    body: (row['payload'] ?? row['payload_binary']) as string | Uint8Array,
+    body: (row['payload'] ?? row['payload_binary'] ?? '') as string | Uint8Array,
     contentType: row['content_type'] as string,
     createdAt: new Date(Number(row['created_s']) * 1000),
     attempt: Number(row['attempts']) + 1,

@@ -3,6 +3,7 @@ import { reportTo } from '../adapter/report.ts'
 import { type Backoff, exponentialBackoff, soundBackoff } from '../backoff.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { RelayEvent } from '../events.ts'
+import { maxStoredBytes } from '../encode.ts'
 import { invalidOption, numberOption } from '../options.ts'
 import { schemaOption } from '../postgres/identifiers.ts'
 import type { Publisher } from '../publisher.ts'
@@ -21,6 +22,7 @@ export interface ResolvedRelayOptions {
   readonly maxBufferedMessages: number
   readonly maxBufferedBytes: number
   readonly maxBatchBytes: number
+  readonly maxPayloadBytes: number
   readonly publishTimeoutMs: number
   readonly leaseMs: number
   readonly databaseTimeoutMs: number
@@ -52,6 +54,7 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     }),
     maxBufferedBytes: numberOption('maxBufferedBytes', options.maxBufferedBytes, 16 * 1024 * 1024, { min: 65_536 }),
     maxBatchBytes: numberOption('maxBatchBytes', options.maxBatchBytes, 8 * 1024 * 1024, { min: 1 }),
+    maxPayloadBytes: numberOption('maxPayloadBytes', options.maxPayloadBytes, maxStoredBytes, { min: 1 }),
     publishTimeoutMs: numberOption('publishTimeoutMs', options.publishTimeoutMs, 10_000, { min: 1 }),
     leaseMs: numberOption('leaseMs', options.leaseMs, 30_000, { min: 100 }),
     databaseTimeoutMs: numberOption('databaseTimeoutMs', options.databaseTimeoutMs, defaultTimeoutMs, { min: 10 }),

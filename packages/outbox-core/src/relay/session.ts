@@ -230,7 +230,8 @@ export class Session {
     while (!this.#dispatcher.isOut && this.#stopping === null) {
       const isBusy = await this.#readLoop.round()
       if (isBusy) continue
-      if (this.#buffer.count === 0) return
+      const mayBeMore = this.#reader.isShortOfBytes || this.#readLoop.mustReload
+      if (this.#buffer.count === 0 && !mayBeMore) return
       await this.#readLoop.rest()
     }
   }
@@ -279,6 +280,7 @@ export class Session {
       channel: this.#options.schema,
       maxMessages: this.#options.maxBufferedMessages,
       maxBytes: this.#options.maxBufferedBytes,
+      maxPayloadBytes: this.#options.maxPayloadBytes,
     })
   }
 

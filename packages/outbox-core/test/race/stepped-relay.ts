@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { membershipStatements } from '../../src/postgres/membership-statements.ts'
 import { relayStatements } from '../../src/postgres/relay-statements.ts'
+import { maxStoredBytes } from '../../src/encode.ts'
 import { Blocks } from '../../src/relay/blocks.ts'
 import { type Buffer as MessageBuffer, createBuffer } from '../../src/relay/buffer.ts'
 import { type Connection, type Connections, openConnections } from '../../src/relay/connections.ts'
@@ -130,6 +131,7 @@ class Stepped implements SteppedRelay {
       schedule,
       maxMessages,
       maxBytes: 16 * 1024 * 1024,
+      maxPayloadBytes: maxStoredBytes,
     })
   }
 

@@ -1,0 +1,30 @@
+import type { OutboxMessage } from '../message.ts'
+import type { PublishResult } from '../publisher.ts'
+import type { BufferedMessage } from './buffer.ts'
+
+/**
+ * Leaves out of a batch what was too large to be read, and what stands behind it in its order, with the results that those
+ * too large get instead. Pure.
+ */
+export function withoutTooLarge(batch: readonly BufferedMessage[]): {
+  readonly sent: readonly OutboxMessage[]
+  readonly refused: readonly PublishResult[]
+} {
+  const sent: OutboxMessage[] = []
+  const refused: PublishResult[] = []
+  const stopped = new Set<string>()
+  for (const { message, order, tooLarge } of batch) {
+    if (order !== null && stopped.has(order)) continue
+    if (tooLarge === undefined) sent.push(message)
+    else {
+      refused.push({ id: message.id, status: 'failed', failure: refusal(tooLarge) })
+      if (order !== null) stopped.add(order)
+    }
+  }
+  return { sent, refused }
+}
+
+function refusal(bytes: number): Extract<PublishResult, { status: 'failed' }>['failure'] {
+  const message = `its body of ${String(bytes)} bytes is larger than the relay's maxPayloadBytes, and was not read`
+  return { kind: 'permanent', code: 'TOO_LARGE', message }
+}

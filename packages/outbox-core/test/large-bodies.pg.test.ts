@@ -1,0 +1,156 @@
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createOutbox, type RelayOptions } from '../src/index.ts'
+import { eventually } from '../src/testing/index.ts'
+import { aMessage, createRelayBench, type RelayBench } from './relay-bench.ts'
+
+let bench: RelayBench
+const MiB = 1024 * 1024
+
+beforeAll(async () => {
+  bench = await createRelayBench(inject('postgresUrl'))
+})
+afterEach(() => bench.reset())
+afterAll(() => bench.database.drop())
+
+/** Messages whose bodies are far smaller in the table than in memory. */
+const insert = (
+  count: number,
+  bytes: number,
+  key: string | null = null,
+  availableAt: string | null = null,
+): Promise<unknown> =>
+  bench.pool.query(
+    `insert into malote.messages (topic, type, ordering_key, payload, content_type, available_at)
+     select 't', 'x', $3, repeat('x', $2), 'text/plain', $4::timestamptz from generate_series(1, $1)`,
+    [count, bytes, key, availableAt],
+  )
+
+/** Runs once. @returns the most bytes in one publish and in all publishes at a time, and how many messages were accepted */
+async function bytesOf(options: Partial<RelayOptions>): Promise<{ batch: number; inFlight: number; accepted: number }> {
+  const { relay, broker } = bench.relay(options)
+  let [batch, inFlight, most] = [0, 0, 0]
+  broker.beforePublish(async (messages) => {
+    const bytes = messages.reduce((sum, { body }) => sum + body.length, 0)
+    batch = Math.max(batch, bytes)
+    inFlight += bytes
+    most = Math.max(most, inFlight)
+    await new Promise((resolve) => setImmediate(resolve))
+    inFlight -= bytes
+  })
+  await relay.runOnce()
+  return { batch, inFlight: most, accepted: broker.accepted.length }
+}
+
+describe('the bytes in memory', () => {
+  it.each<[string, string | null, string | null]>([
+    ['ready, without a key', null, null],
+    ['ready, of one key', 'k', null],
+    ['waiting', null, 'now()'],
+  ])('are those of the bodies as they are, not as they are stored (%s)', async (_name, key, availableAt) => {
+    await insert(40, MiB, key, availableAt)
+
+    const { batch, inFlight, accepted } = await bytesOf({ maxBufferedBytes: 8 * MiB, maxBatchBytes: 2 * MiB })
+
+    expect(accepted).toBe(40)
+    expect(batch).toBeLessThanOrEqual(2 * MiB)
+    expect(inFlight).toBeLessThanOrEqual(8 * MiB)
+  })
+
+  it('exceed the limit for one message alone, which is published all the same, and in its order', async () => {
+    await insert(3, MiB, 'k')
+    await insert(1, 12 * MiB, 'k')
+    await insert(3, MiB, 'k')
+    const { relay, broker } = bench.relay({ maxBufferedBytes: 4 * MiB, maxBatchBytes: 2 * MiB })
+
+    await relay.runOnce()
+
+    expect(broker.accepted.map(({ body }) => body.length / MiB)).toEqual([1, 1, 1, 12, 1, 1, 1])
+    expect(broker.batches.filter((batch) => batch.some(({ body }) => body.length > MiB))).toHaveLength(1)
+  })
+
+  it('are shared: large messages do not keep small ones from being read', async () => {
+    await insert(30, 3 * MiB)
+    await bench.add(...Array.from({ length: 500 }, () => aMessage()))
+
+    expect(await bytesOf({ maxBufferedBytes: 8 * MiB })).toMatchObject({ accepted: 530 })
+  })
+})
+
+describe('a body that is too large', () => {
+  it('is refused by add, which says what to do', async () => {
+    const outbox = createOutbox({ maxPayloadBytes: 100 })
+    const client = await bench.database.client()
+    await client.query('begin')
+
+    const refused = { code: 'PAYLOAD_TOO_LARGE', message: expect.stringContaining('store it elsewhere') }
+    await expect(outbox.add(client, aMessage({ payload: 'ä'.repeat(50) }))).rejects.toMatchObject(refused)
+    await expect(outbox.add(client, aMessage({ payload: new Uint8Array(101) }))).rejects.toMatchObject(refused)
+    await outbox.add(client, aMessage({ payload: 'ä'.repeat(49) }))
+    await client.query('commit')
+  })
+
+  it.each(['messages', 'scheduled_messages'])('is refused by %s, whoever writes it', async (table) => {
+    const columns = table === 'messages' ? '' : ', available_at'
+    const values = table === 'messages' ? '' : `, now() + interval '1 hour'`
+    const write = (bytes: number): Promise<unknown> =>
+      bench.pool.query(
+        `insert into malote.${table} (topic, type, payload, content_type${columns}) select 't', 'x', repeat('x', $1), 'text/plain'${values}`,
+        [bytes],
+      )
+
+    await expect(write(64 * MiB + 1)).rejects.toMatchObject({ code: '23514', constraint: 'payload_is_not_too_large' })
+  })
+
+  it('is buried by the relay without being read, in its place in the order', async () => {
+    await insert(1, 10, 'k')
+    await insert(1, 2 * MiB, 'k')
+    await insert(1, 10, 'k')
+    await insert(1, 10, 'other')
+    const { relay, broker, observer } = bench.relay({ maxPayloadBytes: MiB, afterDeadLetter: 'skip' })
+
+    await relay.runOnce()
+
+    expect(broker.batches.flat().filter(({ body }) => body.length !== 10)).toEqual([])
+    expect(broker.accepted).toHaveLength(3)
+    expect(observer.of('message.dead-lettered')).toMatchObject([{ reason: 'PERMANENT', code: 'TOO_LARGE' }])
+    const { rows } = await bench.pool.query('select octet_length(payload) as bytes from malote.dead_letters')
+    expect(rows).toEqual([{ bytes: 2 * MiB }])
+  })
+
+  it('holds its key by default, and no other', async () => {
+    await insert(1, 2 * MiB, 'k')
+    await insert(1, 10, 'k')
+    await insert(1, 10, 'other')
+    const { relay, broker } = bench.relay({ maxPayloadBytes: MiB, pollIntervalMs: 20 })
+    relay.start()
+
+    await broker.received(1)
+    await eventually(async () => expect(await bench.count('held_keys')).toBe(1))
+
+    expect(broker.accepted).toMatchObject([{ orderingKey: 'other' }])
+  })
+})
+
+describe('what plain SQL may write', () => {
+  it.each([
+    ['a key of more than 255 characters', `repeat('k', 256), '{}'`, 'ordering_key_is_short'],
+    ['headers that are no object', `'k', '[1]'`, 'headers_are_an_object'],
+  ])('does not include %s', async (_name, values, constraint) => {
+    await expect(
+      bench.pool.query(
+        `insert into malote.messages (topic, type, payload, ordering_key, headers) select 't', 'x', '{}', ${values}`,
+      ),
+    ).rejects.toMatchObject({ constraint })
+  })
+
+  it('does not include a topic of two lines, with which two orders could share a name', async () => {
+    await expect(
+      bench.pool.query(`insert into malote.messages (topic, type, payload) values (e'a\\nb', 'x', '{}')`),
+    ).rejects.toMatchObject({ constraint: 'topic_is_one_line' })
+    const client = await bench.database.client()
+    await client.query('begin')
+    await expect(createOutbox().add(client, aMessage({ topic: 'a\nb' }))).rejects.toMatchObject({
+      code: 'INVALID_MESSAGE',
+    })
+  })
+})
