@@ -1,8 +1,13 @@
 import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api'
 import { migrateIdempotency } from '@malote/idempotency'
 import { migrate } from '@malote/outbox-core'
-import { decodeEnvelope, deliver, encodeEnvelope, resolveConsumerOptions } from '@malote/outbox-core/adapter'
-import { createMemoryBroker } from '@malote/outbox-core/testing'
+import {
+  createMessageProcessor,
+  decodeEnvelope,
+  encodeEnvelope,
+  resolveConsumerOptions,
+} from '@malote/outbox-core/adapter'
+import { aMessageInHand, createMemoryBroker } from '@malote/outbox-core/testing'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { createTelemetry } from '@malote/testing/telemetry'
 import { afterAll, beforeAll, expect, inject, it } from 'vitest'
@@ -23,7 +28,7 @@ it('the snippets of the observability guide tell one story through the global SD
   await migrateIdempotency(pool)
   await pool.query('create table balances (cents int); insert into balances values (150000)')
   const broker = createMemoryBroker()
-  const options = resolveConsumerOptions(consumerOptions(pool))
+  const processor = createMessageProcessor(resolveConsumerOptions(consumerOptions(pool)))
   const stop = startRelay({ pool, relayPool: database.pool(), publisher: broker })
 
   const request = telemetry.tracer.startSpan('POST /orders')
@@ -32,8 +37,7 @@ it('the snippets of the observability guide tell one story through the global SD
   if (sent === undefined) throw new Error('nothing was published')
   const wire = encodeEnvelope(sent, { prefix: 'ce-', source: '/orders' })
   const message = decodeEnvelope(wire, Buffer.from(sent.body), 'orders', 'ce-')
-  const signal = new AbortController().signal
-  for (const attempt of [1, 2]) await deliver(options, { message, attempt, signal })
+  for (const attempt of [1, 2]) await processor.process(aMessageInHand({ received: { message }, attempt }))
 
   expect((await pool.query('select cents from balances')).rows).toEqual([{ cents: 50_000 }])
   const processed = telemetry.spans().filter((span) => span.name === 'process orders')

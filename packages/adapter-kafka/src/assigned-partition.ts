@@ -1,4 +1,3 @@
-import type { ConsumerEvent, MessageId } from '@malote/outbox-core'
 import type { FetchedRecord, TopicPartition } from './client.ts'
 import { createProgress } from './progress.ts'
 
@@ -29,13 +28,6 @@ export interface RecordContext extends TopicPartition {
   readonly lost: AbortSignal
   /** Aborts when nothing more may begin: on loss and on stop. */
   readonly ending: AbortSignal
-  /** Handlers that run. Each has a signal of its own, which stays quiet once it has ended. */
-  readonly running: Set<RunningHandler>
-}
-
-export interface RunningHandler {
-  readonly id: MessageId
-  readonly telling: AbortController
 }
 
 export interface PartitionOptions {
@@ -43,7 +35,6 @@ export interface PartitionOptions {
   readonly handle: (record: FetchedRecord, context: RecordContext) => Promise<boolean>
   /** `finished` or `open` may have changed. */
   readonly onProgress: () => void
-  readonly report: (event: ConsumerEvent) => void
   /** Everything one after the other, whatever the key. */
   readonly sequential: boolean
   /** What must have ended before anything begins: handlers of a time when the partition was ours before. */
@@ -75,7 +66,6 @@ class Holding implements AssignedPartition {
       partition,
       lost: this.#losing.signal,
       ending: this.#draining.signal,
-      running: new Set(),
     }
   }
 
@@ -113,10 +103,6 @@ class Holding implements AssignedPartition {
   }
 
   lose(error: Error): Promise<void> {
-    for (const { id, telling } of this.#context.running) {
-      this.#options.report({ type: 'message.hold-lost', id, error })
-      telling.abort(error)
-    }
     this.#losing.abort(error)
     return this.drain()
   }

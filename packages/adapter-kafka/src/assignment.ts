@@ -1,4 +1,3 @@
-import type { ConsumerEvent } from '@malote/outbox-core'
 import { type AssignedPartition, createAssignedPartition, type PartitionOptions } from './assigned-partition.ts'
 import type { TopicPartition } from './client.ts'
 import type { Position } from './committer.ts'
@@ -20,7 +19,6 @@ export interface Assignment {
 export interface AssignmentOptions {
   readonly handle: PartitionOptions['handle']
   readonly onProgress: (partition: AssignedPartition) => void
-  readonly report: (event: ConsumerEvent) => void
   readonly sequential: boolean
 }
 
@@ -86,11 +84,10 @@ class Holdings implements Assignment {
   }
 
   #add(place: TopicPartition): void {
-    const { handle, onProgress, report, sequential } = this.#options
+    const { handle, onProgress, sequential } = this.#options
     const partition = createAssignedPartition(place, {
       handle,
       onProgress: () => onProgress(partition),
-      report,
       sequential,
       // A handler that ignores its signal still runs: its key must not run twice in this process.
       after: this.#leftRunning.get(keyOf(place)) ?? Promise.resolve(),

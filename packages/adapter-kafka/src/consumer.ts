@@ -1,10 +1,9 @@
 import { type Consumer, OutboxError } from '@malote/outbox-core'
-import { systemClock } from '@malote/outbox-core/adapter'
+import { systemClock, within } from '@malote/outbox-core/adapter'
 import { type KafkaConsumerOptions, resolveKafkaConsumerOptions } from './options.ts'
 import { createProducerPool } from './producer-pool.ts'
 import { createReceiver } from './receiver.ts'
 import { createRecordHandler } from './record-handler.ts'
-import { within } from './within.ts'
 
 /** Longest the goodbye to a broker that may be away takes, in milliseconds. */
 const goodbyeMs = 1_000

@@ -1,7 +1,6 @@
 import { PublishOutageError } from '@malote/outbox-core'
-import { invalidOption, systemClock } from '@malote/outbox-core/adapter'
+import { invalidOption, systemClock, within } from '@malote/outbox-core/adapter'
 import type { KafkaProducer } from './client.ts'
-import { within } from './within.ts'
 
 /** Longest `close` waits for goodbyes, in milliseconds: a client waits for the answers of a broker that hangs. */
 const goodbyeMs = 2_000

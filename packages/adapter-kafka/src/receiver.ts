@@ -1,4 +1,4 @@
-import type { Clock } from '@malote/outbox-core/adapter'
+import { type Clock, within } from '@malote/outbox-core/adapter'
 import type { AssignedPartition } from './assigned-partition.ts'
 import { type Assignment, createAssignment } from './assignment.ts'
 import type { FetchedBatch, TopicPartition } from './client.ts'
@@ -7,7 +7,6 @@ import { createFlow, type Flow } from './flow.ts'
 import { createGroup, type Group } from './group.ts'
 import type { ResolvedKafkaConsumerOptions } from './options.ts'
 import type { RecordHandler } from './record-handler.ts'
-import { within } from './within.ts'
 
 /** Takes records from the client, has them handled, and commits. */
 export interface Receiver {
@@ -33,13 +32,12 @@ class GroupReceiver implements Receiver {
   readonly #committer: Committer
 
   constructor(options: ResolvedKafkaConsumerOptions, handle: RecordHandler, clock: Clock) {
-    const { consumer, offsets, report } = options
+    const { consumer, offsets } = options
     this.#options = options
     this.#clock = clock
     this.#flow = createFlow(consumer, options.maxBufferedMessages)
     this.#assignment = createAssignment({
       handle,
-      report,
       sequential: offsets !== null,
       onProgress: (partition) => {
         this.#committer.moved()

@@ -1,4 +1,4 @@
-import type { Consumer } from '@malote/outbox-core'
+import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
 import {
   consumerConformance,
   type ConsumerHarness,
@@ -121,10 +121,16 @@ const consumerHarness: ConsumerHarness = {
       return {
         id: headers['ce_id'] ?? null,
         body: raw.value ?? Buffer.alloc(0),
-        reason: headers['malote-dead-letter-reason'] ?? '',
-        attempts: Number(headers['malote-attempts']),
+        note: readDeadLetterNote(headers),
       }
     }),
+  removeDeadLetterPlace: async (topic) => {
+    await broker.admin.deleteTopics({ topics: [`${topic}.dead`] })
+    await eventually(async () => {
+      if ((await broker.admin.listTopics()).includes(`${topic}.dead`)) throw new Error('the topic is still there')
+    })
+  },
+  restoreDeadLetterPlace: async (topic) => void (await broker.topic({ name: `${topic}.dead`, partitions: 1 })),
   crash: (consumer) => Promise.resolve(socketsOf.get(consumer)?.sever()),
   redeliveryMs: 2 * sessionTimeout + 3_000,
   patienceMs,

@@ -1,4 +1,10 @@
-import type { Consumer, ConsumerEvent, OutboxMessage } from '@malote/outbox-core'
+import {
+  type Consumer,
+  type ConsumerEvent,
+  deadLetterHeader,
+  type OutboxMessage,
+  readDeadLetterNote,
+} from '@malote/outbox-core'
 import { eventually } from '@malote/outbox-core/testing'
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
@@ -177,8 +183,8 @@ describe.skipIf(brokers === '')('consuming from Kafka', () => {
     await eventually(() => expect(handled).toEqual([next.id]))
     const [letter] = await broker.read(`${topic}.dead`)
     expect(letter?.id).toBe(dead.id)
-    expect(String(letter?.headers['malote-dead-letter-source'])).toBe(topic)
-    expect(String(letter?.headers['malote-dead-letter-offset'])).toBe('0')
+    const note = readDeadLetterNote({ [deadLetterHeader]: String(letter?.headers[deadLetterHeader]) })
+    expect(note).toMatchObject({ source: topic, position: '0:0', reason: 'MAX_ATTEMPTS', attempts: 1 })
   })
 
   it("a message keeps the application's topic when the publisher maps it to another", async () => {

@@ -1,4 +1,4 @@
-import { PermanentFailure } from '@malote/outbox-core'
+import { deadLetterHeader } from '@malote/outbox-core'
 import { anOutboxMessage } from '@malote/outbox-core/testing'
 import { describe, expect, it } from 'vitest'
 import type { FetchedRecord } from '../src/client.ts'
@@ -52,37 +52,37 @@ describe('a record of a message', () => {
 })
 
 describe('a dead letter', () => {
-  it('is the record as it was, with the reason, the attempts and the place it came from', () => {
+  const note = { reason: 'PERMANENT', attempts: 2, error: 'x', source: 'orders', topic: 'orders', at: 'now' } as const
+  const letter = { id: 'letter', note, form: 'whole' } as const
+
+  it('is the record as it was, with the note', () => {
     const record = fetched(encodeRecord(anOutboxMessage({ orderingKey: 'a' }), '/tests', 'orders'))
-    const error = new PermanentFailure('x'.repeat(2_000))
 
-    const letter = encodeDeadLetter({ record, topic: 'orders', partition: 3, attempt: 2, reason: 'PERMANENT', error })
+    const encoded = encodeDeadLetter(record, letter)
 
-    expect([letter.key, letter.value]).toEqual([record.key, record.value])
-    expect(letter.headers).toMatchObject({
-      ce_id: record.headers?.['ce_id'],
-      'malote-dead-letter-reason': 'PERMANENT',
-      'malote-attempts': '2',
-      'malote-dead-letter-source': 'orders',
-      'malote-dead-letter-partition': '3',
-      'malote-dead-letter-offset': '7',
-    })
-    expect(String(letter.headers['malote-dead-letter-error'])).toHaveLength(500)
+    expect([encoded.key, encoded.value]).toEqual([record.key, record.value])
+    expect(encoded.headers).toMatchObject({ ...record.headers, [deadLetterHeader]: JSON.stringify(note) })
   })
 
-  it('sent back to its topic is a message again, without the notes', () => {
+  it.each([
+    ['bare', 'without the note', true, [true, false]],
+    ['headless', 'without the headers', true, [false, true]],
+    ['stub', 'without headers and body', false, [false, true]],
+  ] as const)('too large, is sent %s: %s', (form, _, hasBody, [hasHeaders, hasNote]) => {
+    const record = fetched(encodeRecord(anOutboxMessage({ orderingKey: 'a' }), '/tests', 'orders'))
+
+    const { key, value, headers } = encodeDeadLetter(record, { ...letter, form })
+
+    expect(key).toEqual(record.key)
+    expect(value !== null).toBe(hasBody)
+    expect(['ce_id' in headers, deadLetterHeader in headers]).toEqual([hasHeaders, hasNote])
+  })
+
+  it('sent back to its topic is a message again, without the note', () => {
     const message = anOutboxMessage({ headers: { tenant: 'b3' } })
     const record = fetched(encodeRecord(message, '/tests', 'orders'))
-    const letter = encodeDeadLetter({
-      record,
-      topic: 'orders',
-      partition: 0,
-      attempt: 5,
-      reason: 'MAX_ATTEMPTS',
-      error: 1,
-    })
 
-    const again = decodeRecord({ ...record, headers: letter.headers }, 'orders')
+    const again = decodeRecord({ ...record, headers: encodeDeadLetter(record, letter).headers }, 'orders')
 
     expect(again).toMatchObject({ id: message.id, headers: { tenant: 'b3' } })
   })

@@ -1,6 +1,6 @@
 import type { ConsumeMessage } from 'amqplib'
 import { type Consumer, OutboxError } from '@malote/outbox-core'
-import { createKeyedQueue, systemClock } from '@malote/outbox-core/adapter'
+import { createKeyedQueue, createMessageProcessor, systemClock } from '@malote/outbox-core/adapter'
 import { attend, type Attendance } from './attend.ts'
 import { createMover } from './mover.ts'
 import {
@@ -47,7 +47,7 @@ class RabbitmqConsumer {
       options,
       mover: createMover(options.connect, options.reconnectBackoff),
       keys: createKeyedQueue(Number.POSITIVE_INFINITY),
-      handlers: createKeyedQueue(options.concurrency),
+      processor: createMessageProcessor(options),
       draining: this.#draining.signal,
       graceOver: this.#graceOver.signal,
     }

@@ -1,70 +1,37 @@
 import type { ConsumeMessage } from 'amqplib'
-import type { DeadLetterReason, MessageId } from '@malote/outbox-core'
-import { systemClock } from '@malote/outbox-core/adapter'
+import {
+  type DeadLetter,
+  deadLetterHeader,
+  DeadLetterTooLargeError,
+  encodeDeadLetterNote,
+} from '@malote/outbox-core/adapter'
 import type { Attendance } from './attend.ts'
-import { attemptOf, notes } from './decode.ts'
-import type { Session } from './session.ts'
-
-export interface DeadLetter {
-  /** Null when it is no message of ours. */
-  readonly id: MessageId | null
-  readonly topic: string
-  readonly attempt: number
-  readonly reason: DeadLetterReason
-  readonly error: unknown
-}
+import { notes } from './decode.ts'
 
 /**
- * Moves the message to the dead-letter queue and only then acknowledges it. Tries until it is moved, or goes back to the queue
- * because the session is over or the consumer stops.
+ * Moves the message to the dead-letter queue.
  *
- * @returns whether it was moved
+ * @throws DeadLetterTooLargeError when AMQP cannot carry it, and Error when the queue refuses or is out of reach
  */
-export async function deadLetter(
+export async function moveToDeadLetters(
   raw: ConsumeMessage,
-  { id, topic, attempt, reason, error }: DeadLetter,
-  session: Session,
-  { options, mover, draining }: Attendance,
-): Promise<boolean> {
-  const { deadLetterQueue, queue, report, reconnectBackoff } = options
-  const written = {
-    [notes.topic]: topic,
-    [notes.attempts]: attempt,
-    [notes.reason]: reason,
-    [notes.error]: wordsOf(error),
-    [notes.queue]: queue,
-  }
-  for (let failures = 1; !session.over.aborted; failures++) {
-    try {
-      await mover.move(raw, deadLetterQueue, written)
-      session.acknowledge(raw)
-      return true
-    } catch (moveError) {
-      const retryInMs = reconnectBackoff(failures)
-      report({ type: 'message.dead-letter-failed', id, error: moveError, retryInMs })
-      if (draining.aborted) return false
-      await systemClock.sleep(retryInMs, AbortSignal.any([session.over, draining]))
-    }
-  }
-  return false
-}
-
-/** For what no handler can be called with. */
-export async function deadLetterUndecodable(
-  raw: ConsumeMessage,
-  error: unknown,
-  session: Session,
-  attendance: Attendance,
+  topic: string,
+  { note, form }: DeadLetter,
+  { options, mover }: Pick<Attendance, 'options' | 'mover'>,
 ): Promise<void> {
-  const attempt = attemptOf(raw)
-  const letter: DeadLetter = { id: null, topic: raw.fields.routingKey, attempt, reason: 'UNDECODABLE', error }
-  if (!(await deadLetter(raw, letter, session, attendance))) return
-  const { id, reason } = letter
-  attendance.options.report({ type: 'message.dead-lettered', id, messageType: null, attempt, reason, error })
+  const written = form === 'bare' ? {} : { [deadLetterHeader]: encodeDeadLetterNote(note) }
+  const kept = form === 'whole' || form === 'bare' ? { [notes.topic]: topic } : {}
+  try {
+    await mover.move(shrunk(raw, form), options.deadLetterQueue, { ...kept, ...written })
+  } catch (error) {
+    // amqplib throws these before it sends anything: the headers do not fit into a frame, or cannot be encoded at all.
+    if (!(error instanceof RangeError || error instanceof TypeError)) throw error
+    throw new DeadLetterTooLargeError('the message does not fit into a frame', { cause: error })
+  }
 }
 
-/** Name and message only: causes and stacks may be long and are for logs. */
-function wordsOf(error: unknown): string {
-  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-  return words.slice(0, 500)
+function shrunk(raw: ConsumeMessage, form: DeadLetter['form']): ConsumeMessage {
+  if (form === 'whole' || form === 'bare') return raw
+  const properties = { ...raw.properties, headers: {} }
+  return { ...raw, properties, content: form === 'stub' ? Buffer.alloc(0) : raw.content }
 }

@@ -1,5 +1,5 @@
 import type { ReceivedMessage } from '@malote/outbox-core'
-import { decodeEnvelope } from '@malote/outbox-core/adapter'
+import { deadLetterHeader, decodeEnvelope } from '@malote/outbox-core/adapter'
 import type { Message } from 'amqplib'
 import { attributePrefix } from './encode.ts'
 
@@ -9,17 +9,15 @@ export const notes = {
   topic: 'malote-topic',
   /** Attempts spent before this delivery. */
   attempts: 'malote-attempts',
-  reason: 'malote-dead-letter-reason',
-  error: 'malote-dead-letter-error',
-  queue: 'malote-dead-letter-source',
 } as const
 
 const notePrefix = 'malote-'
 
-/** Headers RabbitMQ adds on the way. */
-const brokerHeaders = /^x-(?:death|delivery-count|acquired-count|(?:first|last)-death-(?:queue|exchange|reason))$/
+/** Headers RabbitMQ adds on the way, and those it acts on: moving a message must not send it to further queues. */
+const brokerHeaders =
+  /^(?:x-(?:death|delivery-count|acquired-count|(?:first|last)-death-(?:queue|exchange|reason))|B?CC)$/
 
-/** Whether the header was added on the way, by RabbitMQ or by us, and not by the producer. */
+/** Whether the header was added on the way, by RabbitMQ or by us, or is an instruction that was carried out already. */
 export function isForeignHeader(name: string): boolean {
   return name.startsWith(notePrefix) || brokerHeaders.test(name)
 }
@@ -43,9 +41,11 @@ export function decode(message: Message): ReceivedMessage {
  * only says "before".
  */
 export function attemptOf(message: Message): number {
-  const noted = Number((message.properties.headers ?? {})[notes.attempts] ?? 0)
-  const counted: unknown = message.properties.headers?.['x-delivery-count']
-  const redelivered = typeof counted === 'number' ? counted : message.fields.redelivered ? 1 : 0
+  const headers = message.properties.headers ?? {}
+  // Brought back from the dead-letter queue, by whatever tool, a message starts with a full count.
+  const noted = deadLetterHeader in headers ? 0 : Number(headers[notes.attempts] ?? 0)
+  const counted: unknown = headers['x-delivery-count']
+  const redelivered = !message.fields.redelivered ? 0 : typeof counted === 'number' ? counted : 1
   return 1 + (Number.isSafeInteger(noted) && noted > 0 ? noted : 0) + redelivered
 }
 

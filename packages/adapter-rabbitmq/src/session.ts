@@ -7,8 +7,8 @@ import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
 export interface Session {
   /** Aborts when the session is over, with the reason: nothing can be acknowledged any more. */
   readonly over: AbortSignal
-  /** Does nothing when the session is over: the message comes again. */
-  acknowledge(message: ConsumeMessage): void
+  /** False when the session is over: the message comes again. */
+  acknowledge(message: ConsumeMessage): boolean
   /** Ends the session; the broker takes back what is unacknowledged. Never rejects. */
   end(reason: unknown): Promise<void>
 }
@@ -41,7 +41,9 @@ async function consume(
   const session: Session = {
     over: over.signal,
     acknowledge: (message) => {
-      if (!over.signal.aborted) channel.ack(message)
+      if (over.signal.aborted) return false
+      channel.ack(message)
+      return true
     },
     end: async (reason) => {
       finish(reason)

@@ -76,7 +76,14 @@ describe('decoding', () => {
 
   it('counts attempts from our notes and from the broker', () => {
     expect(attemptOf(received(encoded({})))).toBe(1)
-    expect(attemptOf(received(encoded({}), { 'malote-attempts': 2, 'x-delivery-count': 1 }))).toBe(4)
+    const noted = received(encoded({}), { 'malote-attempts': 2, 'x-delivery-count': 1 })
+    expect(attemptOf({ ...noted, fields: { ...noted.fields, redelivered: true } })).toBe(4)
+    // A count that came with a fresh delivery is some producer's header.
+    expect(attemptOf(noted)).toBe(3)
     expect(attemptOf(received(encoded({}), { 'malote-attempts': 'many' }))).toBe(1)
+  })
+
+  it('starts with a full count for a message that was brought back from the dead-letter queue', () => {
+    expect(attemptOf(received(encoded({}), { 'malote-attempts': 5, 'malote-dead-letter': '{}' }))).toBe(1)
   })
 })

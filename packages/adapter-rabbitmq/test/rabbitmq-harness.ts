@@ -5,7 +5,7 @@ import type { RabbitmqService } from '@malote/testing/services/rabbitmq'
 import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
 import { type Channel, type ChannelModel, connect, type ConsumeMessage } from 'amqplib'
 import { decode } from '../src/decode.ts'
-import type { Consumer } from '@malote/outbox-core'
+import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
 import { assertTopology, createRabbitmqConsumer, createRabbitmqPublisher, deadLetterQueueOf } from '../src/index.ts'
 
 /** Everything of these tests is routed through one exchange; topics that begin so go to an exchange of their own name. */
@@ -164,6 +164,12 @@ export async function createConsumerHarness(broker: RabbitmqService): Promise<Ra
         await channel.checkQueue(topic)
       }),
     deadLetters: (topic) => peek(url, deadLetterQueueOf(topic)),
+    removeDeadLetterPlace: async (topic) =>
+      void (await withChannel(url, (channel) => channel.deleteQueue(deadLetterQueueOf(topic)))),
+    restoreDeadLetterPlace: async (topic) => {
+      const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum' } }
+      await withChannel(url, (channel) => channel.assertQueue(deadLetterQueueOf(topic), quorum))
+    },
     crash: (consumer) => Promise.resolve(proxies.get(consumer)?.refuse()),
     // RabbitMQ counts them only every few seconds; what it still has ready it knows at once. No handler has ended by then.
     unacknowledged: async (topic) =>
@@ -189,8 +195,7 @@ async function peek(url: string, queue: string): Promise<HeldDeadLetter[]> {
       found.push({
         id: (headers['cloudEvents:id'] as string | undefined) ?? null,
         body: raw.content,
-        reason: String(headers['malote-dead-letter-reason']),
-        attempts: Number(headers['malote-attempts']),
+        note: readDeadLetterNote(headers as Record<string, string>),
       })
     }
     return found // Unacknowledged: closing the channel puts them back.

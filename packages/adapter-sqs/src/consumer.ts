@@ -1,12 +1,11 @@
 import type { Message } from '@aws-sdk/client-sqs'
 import { type Consumer, OutboxError } from '@malote/outbox-core'
-import { createKeyedQueue, type KeyedQueue, systemClock } from '@malote/outbox-core/adapter'
+import { createKeyedQueue, type Received, receivedOf, systemClock, within } from '@malote/outbox-core/adapter'
 import { decodeMessage } from './decode.ts'
 import { isFifo, type ResolvedSqsConsumer, resolveConsumer, type SqsConsumerOptions } from './options.ts'
 import { createReceiver, type Receiver } from './receiver.ts'
-import { createSettler, type Received, type Settler } from './settle.ts'
+import { createSettler, type Settler } from './settle.ts'
 import { createHolds, type Hold, type Holds } from './visibility.ts'
-import { within } from './within.ts'
 
 /** Longest a handler that was aborted may take to end before its message is given back over its head. */
 const afterAbortMs = 1_000
@@ -30,7 +29,10 @@ export function createSqsConsumer(options: SqsConsumerOptions): Consumer {
 
 class SqsConsumer {
   readonly #settings: ResolvedSqsConsumer
-  readonly #handlers: KeyedQueue
+  /** Messages of one key one after the other; the processor bounds the handlers. */
+  readonly #keys = createKeyedQueue(Number.POSITIVE_INFINITY)
+  readonly #ending = new AbortController()
+  readonly #graceOver = new AbortController()
   readonly #holds: Holds
   readonly #settler: Settler
   readonly #receiver: Receiver
@@ -40,15 +42,19 @@ class SqsConsumer {
   #reserved = 0
   #stopped: Promise<void> | null = null
   #isStarted = false
-  #isStopping = false
 
   constructor(settings: ResolvedSqsConsumer) {
     this.#settings = settings
-    this.#handlers = createKeyedQueue(settings.concurrency)
     this.#maxHeld = settings.concurrency * 2
-    const onLost = (hold: Hold, error: unknown): void => this.#settler.lost(hold, error)
+    const onLost = (hold: Hold): void => this.#settler.lost(hold)
     this.#holds = createHolds({ ...settings, clock: systemClock, onLost })
-    this.#settler = createSettler({ settings, holds: this.#holds, waiting: this.#waiting })
+    this.#settler = createSettler({
+      settings,
+      holds: this.#holds,
+      waiting: this.#waiting,
+      ending: this.#ending.signal,
+      graceOver: this.#graceOver.signal,
+    })
     this.#receiver = createReceiver({
       client: settings.client,
       queueUrl: settings.queueUrl,
@@ -80,13 +86,13 @@ class SqsConsumer {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    this.#isStopping = true
+    this.#ending.abort()
     const givenBack = this.#settler.giveBackWaiting()
     await this.#receiver.stop()
-    await within(graceMs, this.#handlers.whenBelow())
-    if (this.#handlers.size > 0) {
-      this.#holds.abort(new Error('the consumer stops and the grace period is over'))
-      await within(afterAbortMs, this.#handlers.whenBelow())
+    await within(graceMs, this.#keys.whenBelow())
+    if (this.#keys.size > 0) {
+      this.#graceOver.abort(new Error('the consumer stops and the grace period is over'))
+      await within(afterAbortMs, this.#keys.whenBelow())
       await this.#holds.giveBack([...this.#holds.all], 0)
     }
     await givenBack
@@ -96,35 +102,27 @@ class SqsConsumer {
 
   async #room(): Promise<number> {
     for (;;) {
-      const free = this.#maxHeld - this.#handlers.size - this.#reserved
+      const free = this.#maxHeld - this.#keys.size - this.#reserved
       if (free > 0) {
         this.#reserved += Math.min(free, 10)
         return Math.min(free, 10)
       }
-      await this.#handlers.whenBelow(this.#handlers.size)
+      await this.#keys.whenBelow(this.#keys.size)
     }
   }
 
   #accept(raw: Message): void {
     const { queueUrl, topic } = this.#settings
-    const received = decode(raw, topic)
+    const received = receivedOf(() => decodeMessage(raw, topic))
     const key = isFifo(queueUrl) ? (raw.Attributes?.MessageGroupId ?? null) : (received.message?.orderingKey ?? null)
     const hold = this.#holds.take(raw, received.message?.id ?? null, key)
     this.#waiting.add(hold)
-    if (this.#isStopping) void this.#settler.giveBackWaiting()
-    else void this.#handlers.run(key, () => this.#handle(hold, received))
+    if (this.#ending.signal.aborted) void this.#settler.giveBackWaiting()
+    else void this.#keys.run(key, () => this.#handle(hold, received))
   }
 
   async #handle(hold: Hold, received: Received): Promise<void> {
     this.#waiting.delete(hold)
     if (!hold.isOver) await this.#settler.handle(hold, received)
-  }
-}
-
-function decode(raw: Message, topic: string): Received {
-  try {
-    return { message: decodeMessage(raw, topic), error: null }
-  } catch (error) {
-    return { message: null, error }
   }
 }

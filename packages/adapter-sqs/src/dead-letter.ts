@@ -1,61 +1,73 @@
 import { type Message, type MessageAttributeValue, SendMessageCommand, type SQSClient } from '@aws-sdk/client-sqs'
-import type { DeadLetterReason } from '@malote/outbox-core'
+import {
+  type DeadLetter,
+  deadLetterHeader,
+  DeadLetterTooLargeError,
+  encodeDeadLetterNote,
+} from '@malote/outbox-core/adapter'
 import { describeError } from './classify.ts'
-import { textAttribute } from './encode.ts'
-import { isFifo } from './options.ts'
+import { sizeOf, textAttribute } from './encode.ts'
+import { isFifo, sqsMaxBytes } from './options.ts'
 
-/** Attribute of a dead letter: JSON of a `DeadLetterNote`. */
-export const deadLetterAttribute = 'malote-dead-letter'
+/** SQS allows this many attributes on a message. */
+const maxAttributes = 10
 
-export interface DeadLetterNote {
-  readonly reason: DeadLetterReason
-  /** Deliveries spent on the message. */
-  readonly attempts: number
-  /** The last error's name and words, cut to 200 characters. */
-  readonly error: string
-  /** Queue it was in. */
-  readonly queue: string
-}
+/** An empty body is refused. */
+const stubBody = '(left out: see the attribute malote-dead-letter)'
 
-/** Sends the message as it was, with the note in an attribute of its own, to the queue for dead letters. */
+/**
+ * Sends the letter to the queue for dead letters.
+ *
+ * @throws DeadLetterTooLargeError when the queue takes no message of that size, and whatever the SDK throws
+ */
 export async function sendDeadLetter(
   client: Pick<SQSClient, 'send'>,
-  deadLetterQueueUrl: string,
+  { queueUrl, deadLetterQueueUrl }: { readonly queueUrl: string; readonly deadLetterQueueUrl: string },
   raw: Message,
-  note: Omit<DeadLetterNote, 'error'> & { readonly error: unknown },
+  letter: DeadLetter,
   signal: AbortSignal,
 ): Promise<void> {
-  const { name, message } = describeError(note.error)
-  const error = `${name}: ${message}`.slice(0, 200)
-  await client.send(
-    new SendMessageCommand({
-      QueueUrl: deadLetterQueueUrl,
-      MessageBody: raw.Body,
-      MessageAttributes: withNote(raw.MessageAttributes ?? {}, { ...note, error }),
-      ...fifoParts(deadLetterQueueUrl, raw),
-    }),
-    { abortSignal: signal },
-  )
-}
-
-function withNote(
-  attributes: Readonly<Record<string, MessageAttributeValue>>,
-  note: DeadLetterNote,
-): Record<string, MessageAttributeValue> {
-  // Ours leave room for one more; of a foreign message's ten the last gives way, else SQS would refuse the letter for ever.
-  const kept = Object.entries(attributes).filter(([name]) => name !== deadLetterAttribute)
-  const json = JSON.stringify(note).replaceAll(
-    /[^\u0020-\u007e]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-  return { ...Object.fromEntries(kept.slice(0, 9)), [deadLetterAttribute]: textAttribute(json) }
-}
-
-function fifoParts(url: string, raw: Message): { MessageGroupId?: string; MessageDeduplicationId?: string } {
-  if (!isFifo(url)) return {}
-  const id = raw.MessageId ?? 'unknown'
-  return {
-    MessageGroupId: raw.Attributes?.MessageGroupId ?? id,
-    MessageDeduplicationId: raw.Attributes?.MessageDeduplicationId ?? id,
+  const MessageAttributes = attributesOf(raw, letter)
+  const MessageBody = letter.form === 'stub' ? stubBody : raw.Body
+  if (Object.keys(MessageAttributes).length > maxAttributes)
+    throw new DeadLetterTooLargeError('with the note it has more than ten attributes')
+  if (sizeOf(MessageBody ?? '', MessageAttributes) > sqsMaxBytes)
+    throw new DeadLetterTooLargeError(`with the note it has more than ${String(sqsMaxBytes)} bytes`)
+  const group = groupParts(raw, letter.id, isFifo(queueUrl), isFifo(deadLetterQueueUrl))
+  const message = { QueueUrl: deadLetterQueueUrl, MessageBody, MessageAttributes, ...group }
+  try {
+    await client.send(new SendMessageCommand(message), { abortSignal: signal })
+  } catch (error) {
+    if (!isTooLarge(error)) throw error
+    throw new DeadLetterTooLargeError('the queue for dead letters takes no message of that size', { cause: error })
   }
+}
+
+/** Those of the message, as far as the form allows, and the note. A note of an earlier death is no more true. */
+function attributesOf(raw: Message, { note, form }: DeadLetter): Record<string, MessageAttributeValue> {
+  const written = form === 'bare' ? {} : { [deadLetterHeader]: textAttribute(encodeDeadLetterNote(note)) }
+  if (form === 'headless' || form === 'stub') return written
+  const kept = Object.entries(raw.MessageAttributes ?? {}).filter(([name]) => name !== deadLetterHeader)
+  return { ...Object.fromEntries(kept), ...written }
+}
+
+/**
+ * A deduplication id of its own: two services that share a queue for dead letters each keep their letter of one message, and a
+ * message that was brought back and fails again has another. The group of a standard queue (a fair queue) is kept.
+ */
+function groupParts(
+  raw: Message,
+  letterId: string,
+  fromFifo: boolean,
+  toFifo: boolean,
+): { MessageGroupId?: string; MessageDeduplicationId?: string } {
+  const group = raw.Attributes?.MessageGroupId
+  if (toFifo) return { MessageGroupId: group ?? letterId, MessageDeduplicationId: letterId }
+  return group === undefined || fromFifo ? {} : { MessageGroupId: group }
+}
+
+/** SQS has one code for every wrong parameter, and says in words that it is the size. */
+function isTooLarge(error: unknown): boolean {
+  const { name, message } = describeError(error)
+  return /TooLong|TooLarge/.test(name) || /shorter than|too long|too large/i.test(message)
 }

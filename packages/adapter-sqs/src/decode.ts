@@ -1,10 +1,10 @@
 import type { Message, MessageAttributeValue } from '@aws-sdk/client-sqs'
 import { OutboxError, type ReceivedMessage } from '@malote/outbox-core'
-import { decodeEnvelope } from '@malote/outbox-core/adapter'
+import { deadLetterHeader, decodeEnvelope } from '@malote/outbox-core/adapter'
 import { attributePrefix, bodyEncodingAttribute, packedHeadersAttribute } from './encode.ts'
 
 /** Attributes that are ours alone and no user header. */
-const ownAttributes = new Set([bodyEncodingAttribute, packedHeadersAttribute, 'malote-dead-letter'])
+const ownAttributes = new Set([bodyEncodingAttribute, packedHeadersAttribute, deadLetterHeader])
 
 /**
  * Reads a message back from what SQS handed over.
@@ -13,7 +13,8 @@ const ownAttributes = new Set([bodyEncodingAttribute, packedHeadersAttribute, 'm
  */
 export function decodeMessage(raw: Message, topic: string): ReceivedMessage {
   const attributes = textAttributes(raw.MessageAttributes)
-  const headers = { ...attributes, ...unpack(attributes[packedHeadersAttribute]) }
+  // What came as an attribute of its own stands: nothing packed may pose as it.
+  const headers = { ...unpack(attributes[packedHeadersAttribute]), ...attributes }
   if (headers[`${attributePrefix}id`] === undefined && isSnsEnvelope(raw.Body))
     throw undecodable('it is wrapped by SNS: turn on raw message delivery for the subscription')
   const body = decodeBody(raw.Body ?? '', headers[bodyEncodingAttribute])

@@ -5,6 +5,4 @@
  */
 export { createSqsPublisher } from './publisher.ts'
 export { createSqsConsumer } from './consumer.ts'
-export { deadLetterAttribute } from './dead-letter.ts'
-export type { DeadLetterNote } from './dead-letter.ts'
 export type { BatchPublisherOptions, Destinations, SqsConsumerOptions, SqsPublisherOptions } from './options.ts'

@@ -5,8 +5,7 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs'
 import { type ConsumerEvent, exponentialBackoff } from '@malote/outbox-core'
-import type { Clock } from '@malote/outbox-core/adapter'
-import { within } from './within.ts'
+import { type Clock, within } from '@malote/outbox-core/adapter'
 
 export interface ReceiverOptions {
   readonly client: Pick<SQSClient, 'send'>

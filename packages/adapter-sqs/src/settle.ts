@@ -1,21 +1,15 @@
-import type { DeadLetterReason, ReceivedMessage } from '@malote/outbox-core'
-import { deliver, type DeliveryOutcome } from '@malote/outbox-core/adapter'
+import { createMessageProcessor, type MessageProcessor, type Received } from '@malote/outbox-core/adapter'
 import { type Acknowledger, createAcknowledger } from './acknowledge.ts'
 import { sendDeadLetter } from './dead-letter.ts'
 import { createFreeDeliveries } from './free-deliveries.ts'
 import { isFifo, type ResolvedSqsConsumer } from './options.ts'
 import type { Hold, Holds } from './visibility.ts'
 
-/** What came out of decoding: a message, or why it is none. */
-export type Received =
-  | { readonly message: ReceivedMessage; readonly error: null }
-  | { readonly message: null; readonly error: unknown }
-
 export interface Settler {
-  /** Calls the handler and tells SQS what became of the message. Never rejects. */
+  /** Sees the message through. Never rejects. */
   handle(hold: Hold, received: Received): Promise<void>
   /** A hold ended by itself: nothing of its group may go on. */
-  lost(hold: Hold, error: unknown): void
+  lost(hold: Hold): void
   /** Gives back what no handler has begun. */
   giveBackWaiting(): Promise<void>
 }
@@ -23,8 +17,12 @@ export interface Settler {
 export interface SettlerParts {
   readonly settings: ResolvedSqsConsumer
   readonly holds: Holds
-  /** Held messages whose handlers have not begun, in the order received. */
+  /** Held messages that wait for one before them, in the order received. */
   readonly waiting: Set<Hold>
+  /** Aborts when no handler may begin any more. */
+  readonly ending: AbortSignal
+  /** Aborts when running handlers must give up. */
+  readonly graceOver: AbortSignal
 }
 
 /** Requests that end a message, while the consumer stops or not, may take this long. */
@@ -35,16 +33,15 @@ export function createSettler(parts: SettlerParts): Settler {
 }
 
 class SqsSettler implements Settler {
-  readonly #settings: ResolvedSqsConsumer
-  readonly #holds: Holds
-  readonly #waiting: Set<Hold>
+  readonly #parts: SettlerParts
   readonly #free = createFreeDeliveries()
+  readonly #processor: MessageProcessor
   readonly #acknowledger: Acknowledger
 
-  constructor({ settings, holds, waiting }: SettlerParts) {
-    this.#settings = settings
-    this.#holds = holds
-    this.#waiting = waiting
+  constructor(parts: SettlerParts) {
+    const { settings } = parts
+    this.#parts = parts
+    this.#processor = createMessageProcessor(settings)
     this.#acknowledger = createAcknowledger(settings.client, settings.queueUrl, {
       maxRequests: Math.ceil(settings.concurrency / 10),
       timeoutMs: requestTimeoutMs,
@@ -52,76 +49,70 @@ class SqsSettler implements Settler {
   }
 
   async handle(hold: Hold, received: Received): Promise<void> {
+    const { settings, ending, graceOver } = this.#parts
     const attempt = this.#attemptOf(hold)
-    if (received.message === null) {
-      const { error } = received
-      const reason = 'UNDECODABLE'
-      this.#settings.report({ type: 'message.dead-lettered', id: null, messageType: null, attempt, reason, error })
-      return await this.#deadLetter(hold, reason, error)
-    }
-    const { message } = received
-    await this.#settle(hold, await deliver(this.#settings, { message, attempt, signal: hold.signal }))
+    const end = await this.#processor.process({
+      received,
+      attempt,
+      source: settings.topic,
+      position: idOf(hold),
+      topic: settings.topic,
+      lost: hold.signal,
+      ending,
+      graceOver,
+      acknowledge: () => this.#acknowledge(hold),
+      retry: (inMs, spent) => this.#retry(hold, inMs, spent < attempt),
+      deadLetter: (letter) =>
+        sendDeadLetter(settings.client, settings, hold.raw, letter, AbortSignal.timeout(requestTimeoutMs)),
+    })
+    if (end === 'left' && this.#parts.holds.has(hold)) await this.#retry(hold, 0, true)
   }
 
-  lost(hold: Hold, error: unknown): void {
-    this.#waiting.delete(hold)
-    if (hold.id !== null) this.#settings.report({ type: 'message.hold-lost', id: hold.id, error })
-    void this.#holds.giveBack(this.#takeBehind(hold), 0)
+  lost(hold: Hold): void {
+    this.#parts.waiting.delete(hold)
+    void this.#parts.holds.giveBack(this.#takeBehind(hold), 0)
   }
 
   async giveBackWaiting(): Promise<void> {
-    const all = [...this.#waiting]
-    this.#waiting.clear()
+    const { waiting, holds } = this.#parts
+    const all = [...waiting]
+    waiting.clear()
     for (const one of all) this.#free.add(idOf(one))
-    await this.#holds.giveBack(all, 0)
+    await holds.giveBack(all, 0)
   }
 
-  async #settle(hold: Hold, outcome: DeliveryOutcome): Promise<void> {
-    if (hold.isOver) return
-    if (outcome.action === 'acknowledge') return await this.#acknowledge(hold)
-    if (outcome.action === 'dead-letter') return await this.#deadLetter(hold, outcome.reason, outcome.error)
-    if (!outcome.spendsAttempt) this.#free.add(idOf(hold))
-    await this.#retry(hold, outcome.inMs)
-  }
-
-  async #acknowledge(hold: Hold): Promise<void> {
-    this.#holds.drop(hold)
+  async #acknowledge(hold: Hold): Promise<boolean> {
+    const { holds, settings } = this.#parts
+    if (!holds.has(hold)) return false
+    holds.drop(hold)
     try {
       await this.#acknowledger.acknowledge(hold.raw.ReceiptHandle ?? '')
       this.#free.forget(idOf(hold))
+      return true
     } catch (error) {
       // It comes again, and the inbox knows it; but whoever watches should see it.
-      if (hold.id !== null) this.#settings.report({ type: 'message.hold-lost', id: hold.id, error })
+      if (hold.id !== null) settings.report({ type: 'message.hold-lost', id: hold.id, error })
+      return false
     }
-  }
-
-  async #deadLetter(hold: Hold, reason: DeadLetterReason, error: unknown): Promise<void> {
-    const { client, deadLetterQueueUrl, topic, report } = this.#settings
-    const note = { reason, attempts: this.#attemptOf(hold), error, queue: topic }
-    const signal = AbortSignal.timeout(requestTimeoutMs)
-    try {
-      await sendDeadLetter(client, deadLetterQueueUrl, hold.raw, note, signal)
-    } catch (sendError) {
-      const retryInMs = this.#settings.backoff(note.attempts)
-      report({ type: 'message.dead-letter-failed', id: hold.id, error: sendError, retryInMs })
-      return await this.#retry(hold, retryInMs)
-    }
-    await this.#acknowledge(hold)
   }
 
   /** First the failed one, then those behind it: its group stays closed to everyone until it is visible again. */
-  async #retry(hold: Hold, inMs: number): Promise<void> {
+  async #retry(hold: Hold, inMs: number, isFree: boolean): Promise<boolean> {
+    const { holds } = this.#parts
+    if (isFree) this.#free.add(idOf(hold))
     const behind = this.#takeBehind(hold)
-    await this.#holds.giveBack([hold], inMs)
-    await this.#holds.giveBack(behind, 0)
+    await holds.giveBack([hold], inMs)
+    await holds.giveBack(behind, 0)
+    return true
   }
 
   /** On a FIFO queue, those of the hold's group that wait for it. They spent no attempt. */
   #takeBehind(hold: Hold): Hold[] {
-    if (!isFifo(this.#settings.queueUrl)) return []
-    const behind = [...this.#waiting].filter((one) => one.key === hold.key)
+    const { settings, waiting } = this.#parts
+    if (!isFifo(settings.queueUrl)) return []
+    const behind = [...waiting].filter((one) => one.key === hold.key)
     for (const one of behind) {
-      this.#waiting.delete(one)
+      waiting.delete(one)
       this.#free.add(idOf(one))
     }
     return behind

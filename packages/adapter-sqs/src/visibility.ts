@@ -9,7 +9,7 @@ export interface Hold {
   readonly id: MessageId | null
   /** Message group, or the ordering key on a standard queue; null waits for nobody. */
   readonly key: string | null
-  /** Aborts when the message is no longer ours or the consumer gives up waiting for its handler. */
+  /** Aborts when the message is no longer ours. */
   readonly signal: AbortSignal
   /** True once it was given back or lost: it must not be handled. */
   readonly isOver: boolean
@@ -20,7 +20,7 @@ export interface HoldsOptions {
   readonly queueUrl: string
   readonly visibilityTimeoutMs: number
   readonly clock: Clock
-  readonly onLost: (hold: Hold, error: unknown) => void
+  readonly onLost: (hold: Hold) => void
 }
 
 /** Keeps messages invisible to other consumers for as long as their handlers take, and knows when that failed. */
@@ -29,17 +29,17 @@ export interface Holds {
   /** Begins to extend what is held. */
   open(): void
   take(raw: Message, id: MessageId | null, key: string | null): Hold
+  /** Whether it is still ours: neither settled nor given back nor lost. */
+  has(hold: Hold): boolean
   /** The message is settled: extend it no more. */
   drop(hold: Hold): void
   /** Makes messages visible to everyone after a pause; never rejects. In order: SQS shows them in the order of its own numbers. */
   giveBack(holds: readonly Hold[], inMs: number): Promise<void>
-  /** Aborts the handlers of all that is left. */
-  abort(reason: Error): void
   close(): void
 }
 
 interface HeldMessage extends Hold {
-  readonly stopping: AbortController
+  readonly losing: AbortController
   deadlineMs: number
   isOver: boolean
 }
@@ -72,11 +72,15 @@ class SqsHolds implements Holds {
   }
 
   take(raw: Message, id: MessageId | null, key: string | null): Hold {
-    const stopping = new AbortController()
+    const losing = new AbortController()
     const deadlineMs = this.#options.clock.monotonicMs() + this.#options.visibilityTimeoutMs
-    const hold: HeldMessage = { raw, id, key, stopping, signal: stopping.signal, deadlineMs, isOver: false }
+    const hold: HeldMessage = { raw, id, key, losing, signal: losing.signal, deadlineMs, isOver: false }
     this.#held.add(hold)
     return hold
+  }
+
+  has(hold: Hold): boolean {
+    return this.#held.has(hold as HeldMessage)
   }
 
   drop(hold: Hold): void {
@@ -89,10 +93,6 @@ class SqsHolds implements Holds {
       hold.isOver = true
     }
     await Promise.all(chunks(holds, maxEntries).map((group) => change(this.#options, group, inMs, 2_000)))
-  }
-
-  abort(reason: Error): void {
-    this.#held.forEach((hold) => hold.stopping.abort(reason))
   }
 
   close(): void {
@@ -122,8 +122,8 @@ class SqsHolds implements Holds {
   #lose(hold: HeldMessage, error: unknown): void {
     this.#held.delete(hold)
     hold.isOver = true
-    hold.stopping.abort(new Error('the message is no longer held by this consumer', { cause: error }))
-    this.#options.onLost(hold, error)
+    hold.losing.abort(new Error('the message is no longer held by this consumer', { cause: error }))
+    this.#options.onLost(hold)
   }
 }
 

@@ -1,16 +1,18 @@
 import {
+  DeleteQueueCommand,
   GetQueueAttributesCommand,
   ReceiveMessageCommand,
   SendMessageCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs'
-import type { Consumer } from '@malote/outbox-core'
+import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
 import type { Absences, ConsumerHarness, HeldDeadLetter } from '@malote/outbox-core/testing'
 import { eventually } from '@malote/outbox-core/testing'
 import { givenSqsEndpoint, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
 import { startTcpProxy } from '@malote/testing/tcp-proxy'
 import { randomUUID } from 'node:crypto'
-import { createSqsConsumer, createSqsPublisher, deadLetterAttribute, type DeadLetterNote } from '../src/index.ts'
+import { textAttributes } from '../src/decode.ts'
+import { createSqsConsumer, createSqsPublisher } from '../src/index.ts'
 import { type Flavour, type Queues, queuesOn } from './queues.ts'
 
 export interface SqsConsumerHarness extends ConsumerHarness {
@@ -68,6 +70,9 @@ export async function openConsumerHarness(flavour: Flavour): Promise<SqsConsumer
       await direct.send(new SendMessageCommand(message))
     },
     deadLetters: (topic) => deadLettersIn(direct, queues.urlOf(deadLettersOf(topic))),
+    removeDeadLetterPlace: async (topic) =>
+      void (await direct.send(new DeleteQueueCommand({ QueueUrl: queues.urlOf(deadLettersOf(topic)) }))),
+    restoreDeadLetterPlace: async (topic) => void (await queues.make({ VisibilityTimeout: '0' }, deadLettersOf(topic))),
     unacknowledged: async (topic) => {
       const name = 'ApproximateNumberOfMessagesNotVisible'
       const request = new GetQueueAttributesCommand({ QueueUrl: queues.urlOf(topic), AttributeNames: [name] })
@@ -123,8 +128,8 @@ async function deadLettersIn(client: SQSClient, queueUrl: string): Promise<HeldD
   const request = { QueueUrl: queueUrl, MaxNumberOfMessages: 10, MessageAttributeNames: ['All'] }
   const answer = await client.send(new ReceiveMessageCommand(request))
   return (answer.Messages ?? []).map((raw): HeldDeadLetter => {
-    const note = JSON.parse(raw.MessageAttributes?.[deadLetterAttribute]?.StringValue ?? '{}') as DeadLetterNote
+    const note = readDeadLetterNote(textAttributes(raw.MessageAttributes))
     const id = raw.MessageAttributes?.['ce-id']?.StringValue ?? null
-    return { id, body: new TextEncoder().encode(raw.Body), reason: note.reason, attempts: note.attempts }
+    return { id, body: new TextEncoder().encode(raw.Body), note }
   })
 }

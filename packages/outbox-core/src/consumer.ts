@@ -26,7 +26,7 @@ export interface Delivery {
 
 /**
  * The application's code. Resolving acknowledges the message; throwing has it delivered again after a backoff, and
- * dead-lettered after `maxAttempts`. Throw `PermanentFailure` to dead-letter at once and `UnknownTypeError` for a type
+ * dead-lettered after `maxAttempts`. An error that `isOutage` recognises, or `HandlerOutageError`, spends no attempt. Throw `PermanentFailure` to dead-letter at once and `UnknownTypeError` for a type
  * this version does not know yet (redelivered without spending the limit: the next deployment may know it).
  */
 export type DeliveryHandler = (delivery: Delivery) => Promise<void>
@@ -51,6 +51,27 @@ export interface ConsumerOptions {
   readonly backoff?: (attempt: number) => number
   /** Pause before a message of an unknown type comes again, in milliseconds. @defaultValue 30_000: a rolling deployment takes minutes */
   readonly unknownTypeRetryMs?: number
+  /**
+   * Says whether an error of the handler means that something the handler needs is away. Such a failure spends no attempt. Extend the
+   * default instead of replacing it: `(error) => isOutage(error) || error instanceof LedgerDownError`.
+   *
+   * @defaultValue `isOutage`: lost and refused connections, PostgreSQL shutting down, starting or out of resources, exhausted pools
+   */
+  readonly isOutage?: (error: unknown) => boolean
+  /**
+   * Outages in a row, over all streams, after which the consumer pauses: it keeps the messages it has, calls no handler but one
+   * probe at a time, at least every second, and goes on when a probe succeeds. @defaultValue 5: one lost connection is no outage
+   */
+  readonly pauseAfterOutages?: number
+  /**
+   * Failed deliveries in a row, of at least half as many different messages and whatever the error, after which the consumer
+   * pauses as for an outage: a mistake that fails everything must not dead-letter everything. Failures spend no attempt while
+   * it lasts. A consumer that meets nothing but bad messages therefore stops until somebody decides: alarm on
+   * `consumer.paused`.
+   *
+   * @defaultValue 20; Infinity: never
+   */
+  readonly pauseAfterFailures?: number
   /** Told what happens; never given payloads. Must not throw; a throw is reported once on `process.emitWarning`. */
   readonly onEvent?: (event: ConsumerEvent) => void
 }
@@ -79,6 +100,14 @@ export type ConsumerEvent =
       readonly reason: DeadLetterReason
       readonly error: unknown
     }
+  /** What the handler needs is away, or nothing succeeds: no attempt was spent, and the message waits for its next delivery. */
+  | {
+      readonly type: 'message.outage'
+      readonly id: MessageId
+      readonly messageType: string
+      readonly attempt: number
+      readonly error: unknown
+    }
   /** The place for dead letters did not take the message: it stays where it is and comes again. Alarm on it. */
   | {
       readonly type: 'message.dead-letter-failed'
@@ -96,5 +125,11 @@ export type ConsumerEvent =
   | { readonly type: 'consumer.started' | 'consumer.stopped' }
   | { readonly type: 'consumer.disconnected'; readonly error: unknown; readonly retryInMs: number }
   | { readonly type: 'consumer.reconnected' }
+  /** No handler is called but one probe at a time; messages stay with the consumer. Alarm on it. */
+  | { readonly type: 'consumer.paused'; readonly reason: PauseReason; readonly error: unknown }
+  | { readonly type: 'consumer.resumed'; readonly afterMs: number }
+
+/** `OUTAGE`: what the handlers need is away. `EVERY_DELIVERY_FAILS`: nothing succeeds, whatever the errors say. */
+export type PauseReason = 'OUTAGE' | 'EVERY_DELIVERY_FAILS'
 
 export type DeadLetterReason = 'MAX_ATTEMPTS' | 'PERMANENT' | 'UNDECODABLE'

@@ -16,6 +16,7 @@ export type OutboxErrorCode =
   | 'PUBLISHER_CLOSED'
   | 'PUBLISH_OUTAGE'
   | 'NOT_FOUND'
+  | 'HANDLER_OUTAGE'
 
 /** Thrown for misuse and broken promises. Expected outcomes are values (`PublishResult`) instead. */
 export class OutboxError extends Error {
@@ -33,6 +34,18 @@ export class PublishOutageError extends OutboxError {
   override readonly name = 'PublishOutageError'
   constructor(message: string, options?: ErrorOptions) {
     super('PUBLISH_OUTAGE', message, options)
+  }
+}
+
+/**
+ * A handler throws it when what the handler needs is away, for example its database or a service it calls: the message is
+ * delivered again, no attempt is spent, and the consumer pauses when other deliveries end the same way. Most client errors
+ * need no wrapping: see `isOutage`.
+ */
+export class HandlerOutageError extends OutboxError {
+  override readonly name = 'HandlerOutageError'
+  constructor(message: string, options?: ErrorOptions) {
+    super('HANDLER_OUTAGE', message, options)
   }
 }
 

@@ -23,8 +23,12 @@ export type {
   DeadLetterReason,
   Delivery,
   DeliveryHandler,
+  PauseReason,
   ReceivedMessage,
 } from './consumer.ts'
+
+export { deadLetterHeader, readDeadLetterNote } from './dead-letter-note.ts'
+export type { DeadLetterNote } from './dead-letter-note.ts'
 
 export { inBatches } from './in-batches.ts'
 export type { InBatchesOptions } from './in-batches.ts'
@@ -45,7 +49,8 @@ export type { HeldKey, HeldKeys } from './held-keys.ts'
 // Failing
 export { exponentialBackoff } from './backoff.ts'
 export type { Backoff, ExponentialBackoffOptions } from './backoff.ts'
-export { OutboxError, PermanentFailure, PublishOutageError, UnknownTypeError } from './errors.ts'
+export { HandlerOutageError, OutboxError, PermanentFailure, PublishOutageError, UnknownTypeError } from './errors.ts'
+export { isOutage } from './is-outage.ts'
 export type { OutboxErrorCode } from './errors.ts'
 
 // Seeing

@@ -4,8 +4,19 @@
  *
  * @packageDocumentation
  */
-export { deliver, outcomeOf, resolveConsumerOptions } from './deliver.ts'
-export type { DeliveryOutcome, ResolvedConsumerOptions } from './deliver.ts'
+export { resolveConsumerOptions } from './consumer-settings.ts'
+export type { ResolvedConsumerOptions } from './consumer-settings.ts'
+export { createMessageProcessor, DeadLetterTooLargeError, receivedOf } from './process-message.ts'
+export type {
+  DeadLetter,
+  DeadLetterForm,
+  MessageEnd,
+  MessageInHand,
+  MessageProcessor,
+  Received,
+} from './process-message.ts'
+export { deadLetterHeader, encodeDeadLetterNote, maxNoteBytes } from '../dead-letter-note.ts'
+export type { DeadLetterNote } from '../dead-letter-note.ts'
 export { decodeEnvelope, encodeAttributes, encodeEnvelope } from './envelope.ts'
 export type { EnvelopeOptions } from './envelope.ts'
 export { createKeyedQueue } from './keyed-queue.ts'
@@ -14,3 +25,4 @@ export { reportTo } from './report.ts'
 export { systemClock } from '../clock.ts'
 export type { Clock } from '../clock.ts'
 export { invalidOption, numberOption } from '../options.ts'
+export { within } from './within.ts'

@@ -22,6 +22,8 @@ interface Instruments {
   readonly deadLetterFailures: Counter
   readonly holdsLost: Counter
   readonly disconnects: Counter
+  readonly pauses: Counter
+  readonly pauseDuration: Histogram
 }
 
 function createInstruments(meter: Meter): Instruments {
@@ -41,6 +43,12 @@ function createInstruments(meter: Meter): Instruments {
     ),
     holdsLost: counter('holds_lost', '{delivery}', 'Deliveries whose hold was lost while the handler ran'),
     disconnects: counter('disconnects', '{failure}', 'Lost connections, and tries to connect that failed'),
+    pauses: counter('pauses', '{pause}', 'Times the consumer paused because its handlers could not work. Alarm on it'),
+    pauseDuration: meter.createHistogram('malote.consumer.pause.duration', {
+      unit: 's',
+      description: 'How long pauses lasted that are over',
+      advice: { explicitBucketBoundaries: [1, 5, 15, 60, 300, 900, 3_600] },
+    }),
   }
 }
 
@@ -60,6 +68,8 @@ function record(to: Instruments, event: ConsumerEvent, common: Attributes): void
       return delivery(event.messageType, 'failed')
     case 'message.unknown-type':
       return delivery(event.messageType, 'unknown-type')
+    case 'message.outage':
+      return delivery(event.messageType, 'outage')
     case 'message.dead-lettered':
       return delivery(event.messageType, 'dead-lettered', { [attribute.reason]: event.reason })
     case 'message.dead-letter-failed':
@@ -68,6 +78,10 @@ function record(to: Instruments, event: ConsumerEvent, common: Attributes): void
       return to.holdsLost.add(1, common)
     case 'consumer.disconnected':
       return to.disconnects.add(1, common)
+    case 'consumer.paused':
+      return to.pauses.add(1, { ...common, [attribute.reason]: event.reason })
+    case 'consumer.resumed':
+      return to.pauseDuration.record(event.afterMs / 1_000, common)
     case 'consumer.started':
     case 'consumer.stopped':
     case 'consumer.reconnected':

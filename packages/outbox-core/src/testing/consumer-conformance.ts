@@ -3,6 +3,7 @@ import { acknowledgingCases } from './consumer-conformance/acknowledging.ts'
 import { failingCases } from './consumer-conformance/failing.ts'
 import type { ConsumerHarness } from './consumer-conformance/harness.ts'
 import { lifecycleCases } from './consumer-conformance/lifecycle.ts'
+import { outageCases } from './consumer-conformance/outages.ts'
 import { orderCases } from './consumer-conformance/order.ts'
 
 export type { ConsumerHarness, HeldDeadLetter } from './consumer-conformance/harness.ts'
@@ -10,6 +11,7 @@ export type { ConsumerHarness, HeldDeadLetter } from './consumer-conformance/har
 /** What every consumer must do, checked against a real broker. */
 export const consumerConformance: readonly ConformanceCase<ConsumerHarness>[] = [
   ...failingCases,
+  ...outageCases,
   ...orderCases,
   ...lifecycleCases,
   ...acknowledgingCases,

@@ -5,6 +5,7 @@
  */
 export { createManualClock } from './manual-clock.ts'
 export type { ManualClock } from './manual-clock.ts'
+export { aMessageInHand, aReceivedMessage } from './a-message-in-hand.ts'
 export { anOutboxMessage } from './an-outbox-message.ts'
 export { eventually } from './eventually.ts'
 export type { EventuallyOptions } from './eventually.ts'

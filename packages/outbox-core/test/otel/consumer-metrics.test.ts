@@ -1,26 +1,17 @@
 import { createTelemetry, type Telemetry } from '@malote/testing/telemetry'
 import { beforeEach, expect, it } from 'vitest'
-import { deliver, resolveConsumerOptions } from '../../src/adapter/index.ts'
+import { createMessageProcessor, resolveConsumerOptions } from '../../src/adapter/index.ts'
 import {
   type ConsumerEvent,
   type DeliveryHandler,
+  HandlerOutageError,
   PermanentFailure,
-  type ReceivedMessage,
   UnknownTypeError,
 } from '../../src/index.ts'
+import { aMessageInHand, aReceivedMessage } from '../../src/testing/index.ts'
 import { consumerMetrics } from '../../src/otel/index.ts'
 
-const message: ReceivedMessage = {
-  id: '0198b1a0-0000-7000-8000-000000000001',
-  topic: 'orders',
-  type: 'order.accepted',
-  orderingKey: null,
-  headers: {},
-  body: new Uint8Array(),
-  contentType: 'application/json',
-  createdAt: new Date(0),
-  json: () => ({}),
-}
+const message = aReceivedMessage()
 let telemetry: Telemetry
 let onEvent: (event: ConsumerEvent) => void
 
@@ -30,11 +21,9 @@ beforeEach(() => {
 })
 
 const deliverTo = (handler: DeliveryHandler, attempt = 1) =>
-  deliver(resolveConsumerOptions({ handler, onEvent, maxAttempts: 2 }), {
-    message,
-    attempt,
-    signal: new AbortController().signal,
-  })
+  createMessageProcessor(resolveConsumerOptions({ handler, onEvent, maxAttempts: 2 })).process(
+    aMessageInHand({ received: { message }, attempt }),
+  )
 const fail = (error: unknown) => async () => {
   throw error
 }
@@ -45,19 +34,38 @@ it('deliveries are counted by message type and what became of them', async () =>
   await deliverTo(fail(new Error('no')), 2)
   await deliverTo(fail(new PermanentFailure('never')))
   await deliverTo(fail(new UnknownTypeError(message.type)))
+  await deliverTo(outageOnce())
 
   const deliveries = await telemetry.measurements('malote.consumer.deliveries')
   const type = { 'malote.message.type': 'order.accepted' }
   expect(deliveries).toEqual([
-    { attributes: { ...type, 'malote.outcome': 'handled' }, value: 1 },
+    { attributes: { ...type, 'malote.outcome': 'handled' }, value: 2 },
     { attributes: { ...type, 'malote.outcome': 'failed' }, value: 1 },
     { attributes: { ...type, 'malote.outcome': 'dead-lettered', 'malote.reason': 'MAX_ATTEMPTS' }, value: 1 },
     { attributes: { ...type, 'malote.outcome': 'dead-lettered', 'malote.reason': 'PERMANENT' }, value: 1 },
     { attributes: { ...type, 'malote.outcome': 'unknown-type' }, value: 1 },
+    { attributes: { ...type, 'malote.outcome': 'outage' }, value: 1 },
   ])
   expect(await telemetry.measurements('malote.consumer.handle.duration')).toMatchObject([
-    { attributes: type, count: 1, bounds: expect.arrayContaining([0.005, 10]) },
+    { attributes: type, count: 2, bounds: expect.arrayContaining([0.005, 10]) },
   ])
+})
+
+const outageOnce = (): DeliveryHandler => {
+  let calls = 0
+  return async () => {
+    if (calls++ === 0) throw new HandlerOutageError('the ledger is away')
+  }
+}
+
+it('a pause and its end are measured', async () => {
+  onEvent({ type: 'consumer.paused', reason: 'OUTAGE', error: new Error('gone') })
+  onEvent({ type: 'consumer.resumed', afterMs: 61_000 })
+
+  expect(await telemetry.measurements('malote.consumer.pauses')).toEqual([
+    { attributes: { 'malote.reason': 'OUTAGE' }, value: 1 },
+  ])
+  expect(await telemetry.measurements('malote.consumer.pause.duration')).toMatchObject([{ count: 1, value: 61 }])
 })
 
 it('what needs an operator has a counter of its own', async () => {

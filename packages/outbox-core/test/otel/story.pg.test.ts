@@ -1,7 +1,12 @@
 import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api'
 import { createTelemetry, type SpanProcessor, type Telemetry } from '@malote/testing/telemetry'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
-import { decodeEnvelope, deliver, encodeEnvelope, resolveConsumerOptions } from '../../src/adapter/index.ts'
+import {
+  createMessageProcessor,
+  decodeEnvelope,
+  encodeEnvelope,
+  resolveConsumerOptions,
+} from '../../src/adapter/index.ts'
 import { createOutbox, type DeliveryHandler, type OutboxMessage, type RelayEvent } from '../../src/index.ts'
 import {
   consumerMetrics,
@@ -10,7 +15,7 @@ import {
   tracedHandler,
   tracedPublisher,
 } from '../../src/otel/index.ts'
-import { createMemoryBroker, createRecordingObserver } from '../../src/testing/index.ts'
+import { aMessageInHand, createMemoryBroker, createRecordingObserver } from '../../src/testing/index.ts'
 import { aMessage, createRelayBench, type RelayBench } from '../relay-bench.ts'
 import { brokenProcessors } from './broken-processors.ts'
 
@@ -53,8 +58,7 @@ async function consume(telemetry: Telemetry, sent: OutboxMessage, handler: Deliv
   const message = decodeEnvelope(wire, Buffer.from(sent.body), sent.topic, 'ce-')
   const traced = tracedHandler(handler, { tracer: telemetry.tracer, system: 'memory' })
   const options = resolveConsumerOptions({ handler: traced, onEvent: consumerMetrics({ meter: telemetry.meter }) })
-  const outcome = await deliver(options, { message, attempt: 1, signal: new AbortController().signal })
-  expect(outcome).toEqual({ action: 'acknowledge' })
+  expect(await createMessageProcessor(options).process(aMessageInHand({ received: { message } }))).toBe('settled')
 }
 
 describe('one story', () => {

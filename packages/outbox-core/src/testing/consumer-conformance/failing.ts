@@ -67,7 +67,7 @@ export const failingCases: readonly Case[] = [
 
         const [dead] = await untilDeadLetters(harness, topic, 1)
         assert.equal(deliveredIds(recorded).filter((id) => id === poison!.id).length, 3)
-        assert.deepEqual([dead?.id, dead?.reason, dead?.attempts], [poison!.id, 'MAX_ATTEMPTS', 3])
+        assert.deepEqual([dead?.id, dead?.note?.reason, dead?.note?.attempts], [poison!.id, 'MAX_ATTEMPTS', 3])
         assert.equal(new TextDecoder().decode(dead?.body), '{"poison":true}')
       }),
   },
@@ -85,7 +85,7 @@ export const failingCases: readonly Case[] = [
         await harness.send(messages)
 
         const [dead] = await untilDeadLetters(harness, topic, 1)
-        assert.deepEqual([dead?.id, dead?.reason, dead?.attempts], [messages[0]!.id, 'PERMANENT', 1])
+        assert.deepEqual([dead?.id, dead?.note?.reason, dead?.note?.attempts], [messages[0]!.id, 'PERMANENT', 1])
         assert.deepEqual(deliveredIds(recorded), ids(messages))
       }),
   },
@@ -103,7 +103,7 @@ export const failingCases: readonly Case[] = [
         await untilHandled(harness, recorded, messages)
 
         const [dead] = await untilDeadLetters(harness, topic, 1)
-        assert.equal(dead?.reason, 'UNDECODABLE')
+        assert.equal(dead?.note?.reason, 'UNDECODABLE')
         assert.equal(new TextDecoder().decode(dead?.body), 'who am I?')
         assert.deepEqual(deliveredIds(recorded), ids(messages))
       }),
@@ -120,7 +120,7 @@ export const failingCases: readonly Case[] = [
         await harness.send(messages)
 
         const [dead] = await untilDeadLetters(harness, topic, 1)
-        assert.deepEqual([dead?.id, dead?.reason], [messages[0]!.id, 'UNDECODABLE'])
+        assert.deepEqual([dead?.id, dead?.note?.reason], [messages[0]!.id, 'UNDECODABLE'])
       }),
   },
   {

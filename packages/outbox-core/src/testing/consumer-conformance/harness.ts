@@ -1,4 +1,5 @@
 import type { Consumer, ConsumerOptions } from '../../consumer.ts'
+import type { DeadLetterNote } from '../../dead-letter-note.ts'
 import type { OutboxMessage } from '../../message.ts'
 
 /** A message in the place for dead letters, as an operator finds it. */
@@ -6,9 +7,8 @@ export interface HeldDeadLetter {
   /** Null when the record was not one of ours. */
   readonly id: string | null
   readonly body: Uint8Array
-  readonly reason: string
-  /** Deliveries spent on it, as the adapter noted. */
-  readonly attempts: number
+  /** What the adapter noted on it. */
+  readonly note: DeadLetterNote | null
 }
 
 /**
@@ -43,6 +43,10 @@ export interface ConsumerHarness {
   readonly holdTimeoutMs?: number
   /** Messages the broker handed to consumers and has no acknowledgement for. */
   unacknowledged?(topic: string): Promise<number>
+  /** Makes the topic's place for dead letters refuse, for example by removing it. */
+  removeDeadLetterPlace?(topic: string): Promise<void>
+  /** Makes it again, empty; resolves when it takes messages. */
+  restoreDeadLetterPlace?(topic: string): Promise<void>
   /** Stops the broker as a crash does. */
   stopBroker?(): Promise<void>
   /** Starts the stopped broker on the same address and data; resolves when it serves. */
