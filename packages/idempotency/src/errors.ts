@@ -11,6 +11,7 @@ export type IdempotencyErrorCode =
   | 'INVALID_RESPONSE'
   | 'COMMIT_UNKNOWN'
   | 'LEASE_LOST'
+  | 'TIMED_OUT'
   | 'STORE_UNAVAILABLE'
 
 /** Thrown for misuse, broken promises, and inbox outcomes that must not be acknowledged. HTTP refusals are responses instead. */
@@ -27,6 +28,14 @@ export class IdempotencyError extends Error {
 /** Builds the error every option check throws. */
 export function invalidOption(name: string, allowed: string): IdempotencyError {
   return new IdempotencyError('INVALID_OPTION', `option "${name}" must be ${allowed}`)
+}
+
+/** The error of a handler that has not settled in time. */
+export function timedOut(timeoutMs: number): IdempotencyError {
+  return new IdempotencyError(
+    'TIMED_OUT',
+    `the handler has not settled within ${String(timeoutMs)} ms: nothing of it is kept; make it faster or raise "timeoutMs"`,
+  )
 }
 
 /** Checks one option that is a whole number. @throws IdempotencyError `INVALID_OPTION` */

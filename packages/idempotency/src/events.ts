@@ -28,6 +28,13 @@ export type RequestOutcome =
 
 /** What the HTTP side tells its observer. Never a body, a key, a tenant or a subject. */
 export type IdempotencyEvent =
-  | { readonly type: 'request'; readonly operation: string; readonly outcome: RequestOutcome; readonly ms: number }
+  | {
+      readonly type: 'request'
+      readonly operation: string
+      readonly outcome: RequestOutcome
+      readonly ms: number
+      /** Why, when something failed: the error of the handler, the database or the driver as it was thrown. */
+      readonly error?: unknown
+    }
   | { readonly type: 'lease.taken-over' | 'lease.lost'; readonly operation: string; readonly attempt: number }
   | { readonly type: 'keys.purged'; readonly keys: number; readonly bodies: number }

@@ -96,15 +96,21 @@ async function runOnPool<Result>(
     broken = false
     return result
   } catch (error) {
-    // A connection that cannot roll back is not given to anyone else; the server rolls back when it closes.
-    broken = await client.query('rollback').then(
-      () => false,
-      () => true,
-    )
+    // A handler that has not settled may go on using its connection: nobody else gets it, and nothing is waited for.
+    // The same for a connection that cannot roll back. The server rolls back when it closes.
+    if (!isTimeout(error))
+      broken = await client.query('rollback').then(
+        () => false,
+        () => true,
+      )
     throw error
   } finally {
     client.release(broken)
   }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof IdempotencyError && error.code === 'TIMED_OUT'
 }
 
 /** Whether `runTransaction` notices a COMMIT that PostgreSQL turned into a ROLLBACK: Kysely does not say. */
@@ -138,15 +144,21 @@ async function runOnKysely<Result>(
   work: (open: { tx: unknown; sql: Queryable }) => Promise<Result>,
 ): Promise<Result> {
   let committing = false
-  try {
-    return await db
-      .transaction()
-      .setIsolationLevel(isolation)
-      .execute(async (trx) => {
-        const result = await work({ tx: trx, sql: await transactionQueryable(trx, '') })
-        committing = true
-        return result
+  const late = Promise.withResolvers<never>()
+  const done = db
+    .transaction()
+    .setIsolationLevel(isolation)
+    .execute(async (trx) => {
+      const result = await work({ tx: trx, sql: await transactionQueryable(trx, '') }).catch((error: unknown) => {
+        // Kysely rolls back once the statement under way has ended, and refuses the handler whatever comes later.
+        if (isTimeout(error)) late.reject(error)
+        throw error
       })
+      committing = true
+      return result
+    })
+  try {
+    return await Promise.race([done, late.promise])
   } catch (error) {
     throw committing ? explainCommit(error) : error
   }

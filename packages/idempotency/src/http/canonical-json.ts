@@ -23,27 +23,34 @@ const escapes: Readonly<Record<string, string>> = {
  * merged 9007199254740993 with 9007199254740992 and dropped the first of two equal names, and with them a difference in
  * an amount.
  *
+ * @param ignored - members that are left out, as paths of names joined by dots; arrays are passed through
  * @param numbers - `exact` refuses a number that a double cannot carry; `any` rounds it as RFC 8785 does
  * @throws AmbiguousJson for what is no JSON, a repeated name, a number a double would change, a lone surrogate, or more
  *   than 200 levels
  */
-export function canonicalJson(text: string, numbers: 'exact' | 'any' = 'exact'): string {
-  return new JsonText(text, numbers).canonical()
+export function canonicalJson(
+  text: string,
+  numbers: 'exact' | 'any' = 'exact',
+  ignored: ReadonlySet<string> = new Set(),
+): string {
+  return new JsonText(text, numbers, ignored).canonical()
 }
 
 /** A text being read, from left to right. */
 class JsonText {
   readonly #text: string
   readonly #numbers: 'exact' | 'any'
+  readonly #ignored: ReadonlySet<string>
   #at = 0
 
-  constructor(text: string, numbers: 'exact' | 'any') {
+  constructor(text: string, numbers: 'exact' | 'any', ignored: ReadonlySet<string>) {
     this.#text = text
+    this.#ignored = ignored
     this.#numbers = numbers
   }
 
   canonical(): string {
-    const result = this.#value(0)
+    const result = this.#value(0, '')
     this.#space()
     if (this.#at < this.#text.length) this.#fail('something follows the value')
     return result
@@ -69,19 +76,19 @@ class JsonText {
     this.#at++
   }
 
-  #value(depth: number): string {
+  #value(depth: number, path: string): string {
     if (depth > maxDepth) this.#fail('the nesting is too deep')
     this.#space()
     const start = this.#text[this.#at]
-    if (start === '{') return this.#object(depth)
-    if (start === '[') return this.#array(depth)
+    if (start === '{') return this.#object(depth, path)
+    if (start === '[') return this.#array(depth, path)
     if (start === '"') return JSON.stringify(this.#string())
     const literal = this.#match(/true|false|null/y)
     if (literal !== undefined) return literal
     return this.#number(this.#match(/-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y) ?? this.#fail('a value is missing'))
   }
 
-  #object(depth: number): string {
+  #object(depth: number, path: string): string {
     const members = new Map<string, string>()
     this.#list('{', '}', () => {
       this.#space()
@@ -89,21 +96,28 @@ class JsonText {
       if (members.has(name)) this.#fail('a name is repeated')
       this.#space()
       this.#expect(':')
-      members.set(name, this.#value(depth + 1))
+      // A path is only put together where somebody asks for paths: it grows with the depth.
+      const inside = this.#ignored.size === 0 ? '' : path === '' ? name : `${path}.${name}`
+      members.set(name, this.#value(depth + 1, inside))
     })
     // JavaScript compares strings by UTF-16 code units, which is the order RFC 8785 asks for.
-    const names = [...members.keys()].sort((a, b) => (a < b ? -1 : 1))
+    const counted = [...members.keys()].filter((name) => !this.#isIgnored(path, name))
+    const names = counted.sort((a, b) => (a < b ? -1 : 1))
     let text = ''
     for (const name of names) text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${members.get(name) as string}`
     return `{${text}}`
   }
 
-  #array(depth: number): string {
+  #isIgnored(path: string, name: string): boolean {
+    return this.#ignored.size > 0 && this.#ignored.has(path === '' ? name : `${path}.${name}`)
+  }
+
+  #array(depth: number, path: string): string {
     // Put together by `+`, which copies nothing: `join` would copy the innermost value once for each level around it.
     let text = ''
     let comma = ''
     this.#list('[', ']', () => {
-      text += comma + this.#value(depth + 1)
+      text += comma + this.#value(depth + 1, path)
       comma = ','
     })
     return `[${text}]`

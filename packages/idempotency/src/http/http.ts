@@ -5,8 +5,10 @@ export interface HttpRequest {
   readonly url: string
   /** Every value of a header in the order received, so that a header sent twice is seen as such. Names in lower case. */
   readonly headers: (name: string) => readonly string[]
-  /** The exact bytes of the body; empty when there is none. */
+  /** The exact bytes of the body, all of them; empty when there is none. */
   readonly body: Uint8Array
+  /** The coding the body is still in. @defaultValue what the header `content-encoding` says; give "identity" when it is decoded already */
+  readonly contentCoding?: string
 }
 
 /** A response as an operation hands it back: complete, encoded, ready for the socket. */
@@ -36,4 +38,16 @@ export interface HandlerResponse {
 }
 
 /** A request turned into the response it deserves. Entry points adapt frameworks to this. */
-export type IdempotentOperation<Context> = (request: HttpRequest, context: Context) => Promise<HttpResponse>
+export interface IdempotentOperation<Context> {
+  (request: HttpRequest, context: Context): Promise<HttpResponse>
+  /** The option of this name: an entry point need not read more of a body. Whatever is longer is answered with 413. */
+  readonly maxRequestBytes?: number
+}
+
+/** Tells entry points how much of a body they need to read. */
+export function withLimit<Context>(
+  { maxRequestBytes }: { readonly maxRequestBytes: number },
+  operation: (request: HttpRequest, context: Context) => Promise<HttpResponse>,
+): IdempotentOperation<Context> {
+  return Object.assign(operation, { maxRequestBytes })
+}

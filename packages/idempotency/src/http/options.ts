@@ -1,3 +1,4 @@
+import { reportTo } from '@malote/outbox-core/adapter'
 import { quoteIdentifier, schemaOption } from '@malote/outbox-core/postgres'
 import { type BodyCipher, createBodyCipher, type EncryptionOptions } from './body-cipher.ts'
 import { invalidOption, wholeNumberOption } from '../errors.ts'
@@ -51,7 +52,7 @@ export interface IdempotencyOptions<Db extends Database, Context> {
   readonly maxKeysPerTenant?: number
   /** Page that documents the problem codes; each is a fragment of it. */
   readonly documentationUrl?: string
-  /** Told how each request ended. Must not throw. */
+  /** Told how each request ended. What it throws changes nothing; the first time it is reported on `process.emitWarning`. */
   readonly onEvent?: (event: IdempotencyEvent) => void
 }
 
@@ -141,7 +142,7 @@ export function resolveOptions<Db extends Database, Context>(
     maxRequestBytes: whole('maxRequestBytes', options.maxRequestBytes, 1_048_576, 0, 104_857_600),
     maxKeysPerTenant: maxKeys === undefined ? undefined : whole('maxKeysPerTenant', maxKeys, 0, 1, 1_000_000),
     problem: createProblems(options.documentationUrl ?? defaultDocumentation),
-    report: options.onEvent ?? (() => {}),
+    report: reportTo(options.onEvent),
   }
 }
 

@@ -1,10 +1,12 @@
 import { AmbiguousJson } from './canonical-json.ts'
 import { IdempotencyError } from '../errors.ts'
-import { type Fingerprint, fingerprintOf, type FingerprintRules } from './fingerprint.ts'
+import { type Fingerprint, fingerprintOf, type FingerprintRules, type FingerprintSecrets } from './fingerprint.ts'
 import type { HttpRequest, HttpResponse } from './http.ts'
+import { decodeBody } from './content-coding.ts'
 import type { Settings } from './options.ts'
 import { parseKey } from './key.ts'
 import type { ProblemFactory } from './problem.ts'
+import type { Hashes } from './scope.ts'
 import type { Database } from '../database/transaction.ts'
 
 /** Options that atomic and lease operations share. */
@@ -23,6 +25,13 @@ export interface OperationOptions<Context> {
    * @defaultValue "jcs": a client may serialise a retry differently
    */
   readonly compareBody?: 'jcs' | 'raw'
+  /**
+   * Members of JSON bodies that do not make a request another one, as paths of names: `sentAt`, `device.battery`; through
+   * arrays too. The stored response is sent again whatever they say, so nothing that matters may be among them.
+   *
+   * @defaultValue []
+   */
+  readonly ignoredFields?: readonly string[]
   /** Longest wait for another request with the same key, in milliseconds, before 409. @defaultValue 0: the client waits */
   readonly waitMs?: number
   /** Asked before a stored response is sent again: `false` answers 403. The caller is authenticated already; is it still allowed? */
@@ -84,13 +93,25 @@ export async function prepare<Db extends Database, Context>(
       `The body has more than ${String(settings.maxRequestBytes)} bytes.`,
     )
   }
-  const fingerprint = fingerprintOrRule(request, options, settings.fingerprints)
+  const decoded = await decoding(request, settings.maxRequestBytes)
+  if (decoded === 'too-large')
+    return refuse(settings.problem, 'body-too-large', 'The body inflates to more than is accepted.')
+  if (decoded === 'broken')
+    return refuse(settings.problem, 'body-ambiguous', 'The body is not in the coding that Content-Encoding names.')
+  let hashes: Hashes | undefined
+  const fingerprint = fingerprintOrRule(
+    decoded,
+    options,
+    settings.fingerprints,
+    secretsOf(settings, () => hashes),
+  )
   if (typeof fingerprint === 'string')
     return refuse(settings.problem, 'body-ambiguous', `The body is refused: ${fingerprint}.`)
   const tenant = identityOf('tenant', await settings.tenant(context))
   const subject = identityOf('subject', await settings.subject(context))
   const scope = { tenant, subject, operation: options.scope === 'operation' ? options.operation : '' }
-  const [keyHash, ...otherHashes] = settings.hasher.keyHashes(scope, parsed.key)
+  hashes = settings.hasher.keyHashes(scope, parsed.key)
+  const [keyHash, ...otherHashes] = hashes
   const [subjectHash] = settings.hasher.subjectHashes(tenant, subject)
   return { kind: 'prepared', request: { tenant, keyHash, otherHashes, subjectHash, fingerprint, keyTime } }
 }
@@ -108,14 +129,44 @@ function refuse(problem: ProblemFactory, code: Parameters<ProblemFactory>[0], de
   return { kind: 'refused', response: problem(code, { detail }) }
 }
 
+/** The request without its content coding, as far as it is one that is known. */
+async function decoding(request: HttpRequest, limit: number): Promise<HttpRequest | 'too-large' | 'broken'> {
+  const coding = request.contentCoding ?? request.headers('content-encoding').join(', ')
+  const body = await decodeBody(request.body, coding, limit)
+  if (typeof body === 'string') return body
+  const isDecoded = body !== request.body || coding === ''
+  return { ...request, body, contentCoding: isDecoded ? 'identity' : coding.trim().toLowerCase() }
+}
+
+/** A row's fingerprint is keyed with the pepper that its key is hashed with. */
+function secretsOf<Db extends Database, Context>(
+  { hasher }: Settings<Db, Context>,
+  hashes: () => Hashes | undefined,
+): FingerprintSecrets {
+  const [current] = hasher.fingerprintSecrets
+  return {
+    current,
+    of: (keyHash) => {
+      const at = hashes()?.findIndex((hash) => hash.equals(keyHash)) ?? 0
+      return hasher.fingerprintSecrets[at] ?? current
+    },
+  }
+}
+
 function fingerprintOrRule<Context>(
   request: HttpRequest,
   options: OperationOptions<Context>,
   rules: FingerprintRules,
+  secrets: FingerprintSecrets,
 ): Fingerprint | string {
   try {
-    const { compareBody = 'jcs', apiVersion } = options
-    return fingerprintOf(request, { body: compareBody, ...(apiVersion === undefined ? {} : { apiVersion }) }, rules)
+    const { compareBody = 'jcs', apiVersion, ignoredFields = [] } = options
+    const what = {
+      body: compareBody,
+      ignoredFields: new Set(ignoredFields),
+      ...(apiVersion === undefined ? {} : { apiVersion }),
+    }
+    return fingerprintOf(request, what, rules, secrets)
   } catch (error) {
     if (error instanceof AmbiguousJson) return error.message
     throw error

@@ -16,6 +16,7 @@ export type ProblemCode =
   | 'commit-unknown'
   | 'store-unavailable'
   | 'no-effect'
+  | 'timed-out'
 
 const problems: Readonly<Record<ProblemCode, readonly [status: number, title: string]>> = {
   'key-missing': [400, 'This operation needs an Idempotency-Key header'],
@@ -31,6 +32,7 @@ const problems: Readonly<Record<ProblemCode, readonly [status: number, title: st
   'too-many-keys': [429, 'Too many Idempotency-Keys are in use'],
   'commit-unknown': [503, 'The outcome is not known yet'],
   'no-effect': [503, 'The request could not be carried out now'],
+  'timed-out': [503, 'The request took too long and was undone'],
   'store-unavailable': [503, 'The request cannot be made idempotent at the moment'],
 }
 

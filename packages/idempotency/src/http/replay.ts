@@ -10,6 +10,8 @@ import type { Database } from '../database/transaction.ts'
 export interface Ending {
   readonly outcome: RequestOutcome
   readonly response: HttpResponse
+  /** Why, when something failed that the response does not tell about. */
+  readonly error?: unknown
 }
 
 /** Answers a request whose key is known, without running its handler. */

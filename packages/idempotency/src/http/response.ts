@@ -1,3 +1,4 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { IdempotencyError } from '../errors.ts'
 import type { HandlerResponse, HttpResponse } from './http.ts'
 
@@ -17,7 +18,10 @@ export function fateOf(response: HandlerResponse): ResponseFate {
 /**
  * Encodes what a handler returned into the bytes that are stored, sent, and sent again.
  *
- * @throws IdempotencyError `INVALID_RESPONSE` for a status outside 200–599, a stream, or a value JSON cannot carry
+ * Before COMMIT: a response that no server can send would be one that no retry ever gets either.
+ *
+ * @throws IdempotencyError `INVALID_RESPONSE` for a status outside 200–599, a body with a status that has none, a header that
+ *   cannot be sent, a stream, or a value JSON cannot carry
  */
 export function encodeResponse(response: HandlerResponse): HttpResponse {
   if (typeof response !== 'object' || response === null || !Number.isInteger(response.status))
@@ -25,10 +29,49 @@ export function encodeResponse(response: HandlerResponse): HttpResponse {
   if (response.status < 200 || response.status > 599)
     throw invalidResponse(`a handler returned status ${String(response.status)}: it must be from 200 to 599`)
   const headers: Record<string, string> = {}
-  for (const [name, value] of Object.entries(response.headers ?? {})) headers[name.toLowerCase()] = value
+  for (const [name, value] of Object.entries(response.headers ?? {}))
+    headers[name.toLowerCase()] = sendable(name, value)
   const [body, contentType] = encodeBody(response.body)
+  if (body !== null && bodyless.has(response.status))
+    throw invalidResponse(
+      `a handler returned a body with status ${String(response.status)}, which has none: leave it out`,
+    )
   if (contentType !== undefined) headers['content-type'] ??= contentType
   return { status: response.status, headers, body }
+}
+
+/** Statuses that are never followed by a body. */
+const bodyless: ReadonlySet<number> = new Set([204, 205, 304])
+
+/** Headers that belong to the connection, or to bytes that are not what the handler returned. */
+const connectionHeaders: ReadonlySet<string> = new Set([
+  'connection',
+  'content-encoding',
+  'content-length',
+  'keep-alive',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/** @throws IdempotencyError `INVALID_RESPONSE` */
+function sendable(name: string, value: unknown): string {
+  if (connectionHeaders.has(name.toLowerCase()))
+    throw invalidResponse(`a handler returned header "${name}": leave it to the server, which knows what it sends`)
+  const text = typeof value === 'number' ? String(value) : value
+  if (typeof text !== 'string')
+    throw invalidResponse(`a handler returned header "${name}" with a value that is not a string`)
+  try {
+    validateHeaderName(name)
+    validateHeaderValue(name, text)
+  } catch (error) {
+    throw new IdempotencyError(
+      'INVALID_RESPONSE',
+      `a handler returned header ${JSON.stringify(name)} with characters that a header cannot carry: encode them, with encodeURI for a location`,
+      { cause: error },
+    )
+  }
+  return text
 }
 
 function encodeBody(body: unknown): [body: Buffer | null, contentType?: string] {

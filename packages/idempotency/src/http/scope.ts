@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 
 /** Whose key it is. */
 export interface KeyScope {
@@ -17,15 +17,20 @@ export interface ScopeHasher {
   readonly pepperCount: number
   keyHashes(scope: KeyScope, key: string): Hashes
   subjectHashes(tenant: string, subject: string): Hashes
+  /** What fingerprints are keyed with, one for each pepper, in the order of the hashes. */
+  readonly fingerprintSecrets: readonly [current: KeyObject, ...others: KeyObject[]]
 }
 
 /** @param peppers - the one that new keys are hashed with, then the others that keys may have been hashed with */
 export function createScopeHasher(...peppers: readonly [current: Uint8Array, ...accepted: Uint8Array[]]): ScopeHasher {
-  const hashes = (...parts: readonly string[]): Hashes => peppers.map((pepper) => hmac(pepper, ...parts)) as never
+  // A key object is prepared once; the bytes of a key are, for every digest.
+  const secrets = peppers.map((pepper) => createSecretKey(pepper))
+  const hashes = (...parts: readonly string[]): Hashes => secrets.map((secret) => hmac(secret, ...parts)) as never
   return {
     pepperCount: peppers.length,
     keyHashes: ({ tenant, subject, operation }, key) => hashes('key 1', tenant, subject, operation, key),
     subjectHashes: (tenant, subject) => hashes('subject 1', tenant, subject),
+    fingerprintSecrets: hashes('fingerprint 2').map((secret) => createSecretKey(secret)) as never,
   }
 }
 
@@ -38,7 +43,7 @@ export function downstreamKey(keyHash: Buffer, step: string): string {
 }
 
 /** Each part carries its length: ("a", "bc") and ("ab", "c") must not meet. */
-function hmac(secret: Uint8Array, ...parts: readonly string[]): Buffer {
+function hmac(secret: KeyObject | Uint8Array, ...parts: readonly string[]): Buffer {
   const hash = createHmac('sha256', secret)
   for (const part of parts) {
     const bytes = Buffer.from(part)

@@ -30,6 +30,10 @@ export function failureResponse<Db extends Database, Context>(
       'The connection to the database was lost at the last moment. Retry with the same key to learn the outcome.'
     return settings.problem('commit-unknown', { detail, retryAfterSeconds: 1 })
   }
+  if (error instanceof IdempotencyError && error.code === 'TIMED_OUT') {
+    const detail = 'Nothing was done. Retry with the same key.'
+    return settings.problem('timed-out', { detail, retryAfterSeconds: 1 })
+  }
   if (!isUnavailable(error)) return undefined
   return settings.problem('store-unavailable', {
     detail: 'Nothing was done. Retry with the same key.',

@@ -1,3 +1,4 @@
+import { reportTo } from '@malote/outbox-core/adapter'
 import { type Queryable, quoteIdentifier, schemaOption, sqlStateOf } from '@malote/outbox-core/postgres'
 import { IdempotencyError, invalidOption, wholeNumberOption } from '../errors.ts'
 import type { InboxEvent } from '../events.ts'
@@ -40,7 +41,7 @@ export function createInboxClaim(options: InboxOptions): InboxClaim {
   const defer = choice('inFlight', options.inFlight ?? 'wait', ['wait', 'defer']) === 'defer'
   const partitioned = choice('profile', options.profile ?? 'simple', ['simple', 'partitioned']) === 'partitioned'
   const statements = inboxStatements(s, partitioned)
-  const report = options.onEvent ?? (() => {})
+  const report = reportTo(options.onEvent)
 
   async function insert(
     db: Queryable,

@@ -34,7 +34,7 @@ export interface InboxOptions {
    * @defaultValue "simple"
    */
   readonly profile?: 'simple' | 'partitioned'
-  /** Told what happens; never given payloads. Must not throw. */
+  /** Told what happens; never given payloads. What it throws changes nothing; the first time it is reported on `process.emitWarning`. */
   readonly onEvent?: (event: InboxEvent) => void
 }
 

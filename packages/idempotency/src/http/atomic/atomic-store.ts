@@ -122,7 +122,7 @@ async function tryClaim<Db extends Database, Context>(
     request.fingerprint.version,
     request.fingerprint.digest,
     operation,
-    `${String(timeoutMs)}ms`,
+    idleLimit(settings.db, timeoutMs),
     settings.bodyRetentionMs,
     settings.keyRetentionMs,
     request.keyTime,
@@ -135,6 +135,15 @@ async function tryClaim<Db extends Database, Context>(
   if (surplus.length > 0) await db.query(statements.removeRows, [request.tenant, surplus])
   const [{ free, too_old }] = claimed
   return { free, too_old, isClaimed }
+}
+
+/**
+ * How long PostgreSQL lets the transaction idle: longer than the handler may take, for the timer of this process comes
+ * first. It is for a process that hangs or is gone. A Kysely does not let anybody listen to its connections, and one that
+ * ends while nobody listens ends the process: there the limit is one that only a hanging process meets.
+ */
+function idleLimit(db: Database, timeoutMs: number): string {
+  return `${String(timeoutMs + ('transaction' in db ? 60_000 : 1_000))}ms`
 }
 
 /** @throws Undo */

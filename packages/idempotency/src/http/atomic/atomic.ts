@@ -1,7 +1,8 @@
 import { type AtomicStore, type Claim, createAtomicStore, Undo } from './atomic-store.ts'
-import { wholeNumberOption } from '../../errors.ts'
+import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
+import { IdempotencyError, timedOut, wholeNumberOption } from '../../errors.ts'
 import type { RequestOutcome } from '../../events.ts'
-import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
+import { type HandlerResponse, type HttpRequest, type IdempotentOperation, withLimit } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
 import { answerKnown, type Ending, inProgress } from '../replay.ts'
@@ -19,8 +20,9 @@ import {
 
 export interface AtomicOptions<Context> extends OperationOptions<Context> {
   /**
-   * Time a handler is meant to take at the most, in milliseconds. Afterwards `signal` aborts and nothing of it is
-   * committed any more; PostgreSQL ends the transaction if it idles that long.
+   * Time a handler may take, in milliseconds. Afterwards `signal` aborts, the request is answered with 503 `timed-out`, and
+   * nothing of the handler is committed any more: it loses its connection, whatever it still does. A process that hangs
+   * does not keep the transaction open: PostgreSQL ends it when it has idled for a little longer.
    *
    * @defaultValue 30_000: a transaction that is open longer hurts everybody
    */
@@ -56,7 +58,7 @@ export function createAtomicOperation<Db extends Database, Context>(
   const store = createAtomicStore(settings, options.operation, timeoutMs)
 
   const execute = (open: OpenTransaction<Db>, request: PreparedRequest | null, context: Context): Promise<Ending> =>
-    executeIn(store, handler, timeoutMs, open, request, context)
+    executeIn(settings, store, handler, timeoutMs, open, request, context)
 
   function attempt(request: PreparedRequest, context: Context): Promise<Claim | Ending> {
     return runTransaction(settings.db, isolation, async (open) => {
@@ -87,23 +89,31 @@ export function createAtomicOperation<Db extends Database, Context>(
     return retryTransient(() => runTransaction(settings.db, isolation, (open) => execute(open, null, context)))
   }
 
-  return async (request, context) => {
+  const { operation } = options
+  return withLimit(settings, async (request, context) => {
     const startedMs = performance.now()
-    const report = (outcome: RequestOutcome): void =>
-      settings.report({ type: 'request', operation: options.operation, outcome, ms: performance.now() - startedMs })
+    const report = (outcome: RequestOutcome, error?: unknown): void =>
+      settings.report({
+        type: 'request',
+        operation,
+        outcome,
+        ms: performance.now() - startedMs,
+        ...(error === undefined ? {} : { error }),
+      })
     try {
       const ending = await run(request, context).catch((error: unknown) => endingOf(settings, error))
-      report(ending.outcome)
+      report(ending.outcome, ending.error)
       return ending.response
     } catch (error) {
-      report('rolled-back')
+      report('rolled-back', error)
       throw error
     }
-  }
+  })
 }
 
 /** Runs the handler in the transaction and decides what the transaction keeps. @throws Undo */
 async function executeIn<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
   store: AtomicStore,
   handler: AtomicHandler<TransactionOf<Db>, Context>,
   timeoutMs: number,
@@ -111,22 +121,54 @@ async function executeIn<Db extends Database, Context>(
   request: PreparedRequest | null,
   context: Context,
 ): Promise<Ending> {
-  const signal = AbortSignal.timeout(timeoutMs)
   await open.sql.query('savepoint malote_handler', [])
-  const result = await handler({ tx: open.tx, request: context, signal })
+  const signal = AbortSignal.timeout(timeoutMs)
+  const work = Promise.resolve(handler({ tx: open.tx, request: context, signal }))
+  const result = await within(signal, timeoutMs, work).catch((error: unknown) => blame(settings, open.sql, error))
   const response = encodeResponse(result)
   const fate = fateOf(result)
   if (fate === 'undo') throw new Undo({ outcome: 'rolled-back', response })
-  signal.throwIfAborted()
   if (fate === 'store-and-undo') await open.sql.query('rollback to savepoint malote_handler', [])
   if (request !== null) await store.complete(open.sql, request, response, result.resourceRef)
   return { outcome: 'executed', response }
 }
 
+/** @throws IdempotencyError `TIMED_OUT` when the handler has not settled in time; what it still does is for nothing */
+function within<Result>(signal: AbortSignal, timeoutMs: number, work: Promise<Result>): Promise<Result> {
+  const tooLate = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(timedOut(timeoutMs)), { once: true })
+  })
+  return Promise.race([work, tooLate])
+}
+
+/** A failure of the handler that looks like one of the store's, a foreign system that refuses connections for example. */
+class HandlerFailed extends Error {
+  constructor(cause: unknown) {
+    super('the handler failed, and the transaction is still there', { cause })
+  }
+}
+
+/** Tells a handler's own network errors from those of the transaction it was given: that one still answers. @throws always */
+async function blame<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  sql: Queryable,
+  error: unknown,
+): Promise<never> {
+  const isOurs = error instanceof IdempotencyError && error.code === 'TIMED_OUT'
+  if (isOurs || failureResponse(settings, error) === undefined) throw error
+  const isAlive = await sql.query('select 1', []).then(
+    () => true,
+    (refusal: unknown) => sqlStateOf(refusal) === '25P02', // A statement of the handler has failed: that is an answer.
+  )
+  throw isAlive ? new HandlerFailed(error) : error
+}
+
 /** What a failed transaction has to say, if it is not the application's own error. @throws the application's error */
 function endingOf<Db extends Database, Context>(settings: Settings<Db, Context>, error: unknown): Ending {
   if (error instanceof Undo) return error.ending
+  if (error instanceof HandlerFailed) throw error.cause
   const response = failureResponse(settings, error)
   if (response === undefined) throw error
-  return { outcome: 'unavailable', response }
+  const isTimeout = error instanceof IdempotencyError && error.code === 'TIMED_OUT'
+  return { outcome: isTimeout ? 'rolled-back' : 'unavailable', response, error }
 }

@@ -1,6 +1,7 @@
 import { IdempotencyError, invalidOption, wholeNumberOption } from '../../errors.ts'
 import type { RequestOutcome } from '../../events.ts'
-import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
+import type { Fingerprint } from '../fingerprint.ts'
+import { type HandlerResponse, type HttpRequest, type IdempotentOperation, withLimit } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { meet } from '../key-record.ts'
 import { type LeaseAttempt, type LeaseCall, startAttempt } from './attempt.ts'
@@ -66,23 +67,30 @@ export function createLeaseOperation<Db extends Database, Context>(
     throw invalidOption('lease', `mounted on a method that changes something; ${request.method} carries no key`)
   }
 
-  return async (request, context) => {
+  const { operation } = options
+  return withLimit(settings, async (request, context) => {
     const startedMs = performance.now()
-    const report = (outcome: RequestOutcome): void =>
-      settings.report({ type: 'request', operation: options.operation, outcome, ms: performance.now() - startedMs })
+    const report = (outcome: RequestOutcome, error?: unknown): void =>
+      settings.report({
+        type: 'request',
+        operation,
+        outcome,
+        ms: performance.now() - startedMs,
+        ...(error === undefined ? {} : { error }),
+      })
     try {
       const ending = await run(request, context).catch((error: unknown) => {
         // A handler's own network error says nothing about our store.
         if (isCommitUnknown(error)) return unavailable(settings, error)
         throw error
       })
-      report(ending.outcome)
+      report(ending.outcome, ending.error)
       return ending.response
     } catch (error) {
-      report(lease.onLeaseExpired === 'hold' ? 'indeterminate' : 'rolled-back')
+      report(lease.onLeaseExpired === 'hold' ? 'indeterminate' : 'rolled-back', error)
       throw error
     }
-  }
+  })
 }
 
 /** A lease operation with its options checked. */
@@ -134,7 +142,7 @@ async function claimAndWork<Db extends Database, Context>(
   const { keyRetentionMs } = settings
   const policy = { operation: options.operation, leaseMs, keyRetentionMs, onLeaseExpired, maxAttempts }
   const deadline = performance.now() + lease.waitMs
-  let { fingerprint } = request
+  let fingerprint: Pick<Fingerprint, 'digest' | 'version'> = request.fingerprint
   for (let round = 0; ; round++) {
     const result = await store
       .claim({ ...request, ...policy, fingerprintVersion: fingerprint.version, fingerprint: fingerprint.digest })
@@ -142,10 +150,11 @@ async function claimAndWork<Db extends Database, Context>(
     if ('outcome' in result) return result
     if (result.kind === 'claimed') return work(lease, request, result, context)
     if (result.kind === 'too-old') return keyExpired(settings)
-    // A store compares digests as they are: a key of an earlier version is claimed with what that version makes of the request.
-    const earlier = fingerprint.under(result.record.fingerprintVersion)
-    if (earlier !== undefined && earlier.version !== fingerprint.version) {
-      fingerprint = earlier
+    // A store compares digests as they are: a key of an earlier version, or under another pepper, is claimed with what that
+    // version and that pepper make of the request.
+    const asStored = result.record.expired ? undefined : request.fingerprint.like(result.record)
+    if (asStored !== undefined && !asStored.digest.equals(fingerprint.digest)) {
+      fingerprint = asStored
       continue
     }
     const meeting = meet(result.record, request.fingerprint)
@@ -224,7 +233,7 @@ async function release(
 function unavailable<Db extends Database, Context>(settings: Settings<Db, Context>, error: unknown): Ending {
   const response = failureResponse(settings, error)
   if (response === undefined) throw error
-  return { outcome: 'unavailable', response }
+  return { outcome: 'unavailable', response, error }
 }
 
 /** The work is done and the store did not say whether it knows. @throws always */
