@@ -1,4 +1,11 @@
-import { guardPool, type Queryable, sqlStateOf, transactionQueryable } from '@malote/outbox-core/postgres'
+import {
+  type DatabaseClient,
+  guardPool,
+  type IsolationLevel,
+  type Queryable,
+  sqlStateOf,
+  transactionQueryable,
+} from '@malote/outbox-core/postgres'
 import { IdempotencyError, invalidOption } from '../errors.ts'
 
 /** The part of a `pg` pool that is used. */
@@ -30,11 +37,16 @@ interface KyselyTransactionLike {
   withoutPlugins(): unknown
 }
 
-/** Where transactions are opened: a `pg` pool or a `Kysely`. Handed in ready; never created or ended by this package. */
-export type Database = PgPool | KyselyDatabase
+/**
+ * Where transactions are opened: a `pg` pool, a `Kysely`, or what the entry point of another client makes
+ * (`prismaDatabase(prisma)` of `@malote/outbox-core/prisma`, …). Handed in ready; never created or ended by this package.
+ */
+export type Database = PgPool | KyselyDatabase | DatabaseClient
 
-/** What a handler works with: Kysely's `Transaction<DB>` for a `Kysely<DB>`, a pooled client for a `pg` pool. */
-export type TransactionOf<Db> = Db extends {
+/** What a handler works with: Kysely's `Transaction<DB>`, a pooled client of a `pg` pool, or the client's own transaction. */
+export type TransactionOf<Db> = Db extends DatabaseClient<infer Tx> ? Tx : TransactionOfKnown<Db>
+
+type TransactionOfKnown<Db> = Db extends {
   transaction(): { execute(work: (trx: infer Trx) => Promise<unknown>): unknown }
 }
   ? Trx
@@ -44,7 +56,7 @@ export type TransactionOf<Db> = Db extends {
       ? Client
       : never
 
-export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'
+export type { IsolationLevel } from '@malote/outbox-core/postgres'
 
 /** The caller's transaction beside our own narrow view of it. */
 export interface OpenTransaction<Db> {
@@ -63,6 +75,7 @@ export function runTransaction<Db extends Database, Result>(
   isolation: IsolationLevel,
   work: (open: OpenTransaction<Db>) => Promise<Result>,
 ): Promise<Result> {
+  if (isClient(db)) return runOnClient(db, isolation, work as never)
   if ('transaction' in db) return runOnKysely(db, isolation, work as never)
   return runOnPool(db, isolation, work as never)
 }
@@ -71,13 +84,17 @@ export function runTransaction<Db extends Database, Result>(
 export function databaseOption<Db extends Database>(db: Db): Db {
   const given: unknown = db
   if (typeof given === 'object' && given !== null) {
+    if ('begin' in given && 'queryable' in given) return db
     if ('isTransaction' in given && given.isTransaction === false) return db
     if ('connect' in given && 'totalCount' in given) {
       guardPool(given)
       return db
     }
   }
-  throw invalidOption('db', 'a pg Pool or a Kysely that is no transaction')
+  throw invalidOption(
+    'db',
+    'a pg Pool, a Kysely that is not a transaction, or a DatabaseClient such as prismaDatabase(prisma)',
+  )
 }
 
 async function runOnPool<Result>(
@@ -115,7 +132,7 @@ function isTimeout(error: unknown): boolean {
 
 /** Whether `runTransaction` notices a COMMIT that PostgreSQL turned into a ROLLBACK: Kysely does not say. */
 export function commitTells(db: Database): boolean {
-  return !('transaction' in db)
+  return !('transaction' in db) && !isClient(db)
 }
 
 async function commit(client: PooledClient): Promise<void> {
@@ -136,6 +153,27 @@ function assertStillOpen(client: PooledClient): void {
       'NOT_A_TRANSACTION',
       'the handler ended the transaction it was given: leave COMMIT and ROLLBACK to the caller of the handler',
     )
+}
+
+function isClient(db: Database): db is DatabaseClient {
+  return 'queryable' in db
+}
+
+async function runOnClient<Result>(
+  client: DatabaseClient,
+  isolation: IsolationLevel,
+  work: (open: { tx: unknown; sql: Queryable }) => Promise<Result>,
+): Promise<Result> {
+  let committing = false
+  try {
+    return await client.begin(isolation, async (tx) => {
+      const result = await work({ tx, sql: client.queryable(tx) })
+      committing = true
+      return result
+    })
+  } catch (error) {
+    throw committing ? explainCommit(error) : error
+  }
 }
 
 async function runOnKysely<Result>(

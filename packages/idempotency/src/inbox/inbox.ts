@@ -1,4 +1,4 @@
-import { type OutboxTransaction, transactionQueryable } from '@malote/outbox-core/postgres'
+import { type OutboxTransaction, type Queryable, transactionQueryable } from '@malote/outbox-core/postgres'
 import type { InboxEvent } from '../events.ts'
 import { createInboxClaim } from './claim.ts'
 import {
@@ -115,13 +115,12 @@ export function createInbox(options: InboxOptions = {}): Inbox {
   const claim = createInboxClaim(options)
 
   async function apply<Message extends BatchMessage>(
-    tx: OutboxTransaction,
+    db: Queryable,
     consumer: string,
     messages: readonly Message[],
     fn: (fresh: readonly Message[]) => Promise<void>,
     commitTells: boolean,
   ): Promise<readonly InboxResult[]> {
-    const db = await transactionQueryable(tx, claim.table)
     const grants = await claim.take(db, consumer, messages)
     const fresh = messages.filter((_, at) => grants[at])
     try {
@@ -137,6 +136,16 @@ export function createInbox(options: InboxOptions = {}): Inbox {
     return grants.map((granted) => (granted ? 'processed' : 'duplicate'))
   }
 
+  /** In a transaction the caller opened and will end. */
+  async function applyIn<Message extends BatchMessage>(
+    tx: OutboxTransaction,
+    consumer: string,
+    messages: readonly Message[],
+    fn: (fresh: readonly Message[]) => Promise<void>,
+  ): Promise<readonly InboxResult[]> {
+    return apply(await transactionQueryable(tx, claim.table), consumer, messages, fn, false)
+  }
+
   function transactAll<Db extends Database, Message extends BatchMessage>(
     db: Db,
     consumer: string,
@@ -144,15 +153,15 @@ export function createInbox(options: InboxOptions = {}): Inbox {
     fn: (tx: TransactionOf<Db>, fresh: readonly Message[]) => Promise<void>,
   ): Promise<readonly InboxResult[]> {
     return retryTransient(() =>
-      runTransaction(db, 'read committed', ({ tx }) =>
-        apply(tx as OutboxTransaction, consumer, messages, (fresh) => fn(tx, fresh), commitTells(db)),
+      runTransaction(db, 'read committed', ({ tx, sql }) =>
+        apply(sql, consumer, messages, (fresh) => fn(tx, fresh), commitTells(db)),
       ),
     )
   }
 
   return {
-    once: async (tx, message, fn) => first(await apply(tx, message.consumer, [message], fn, false)),
-    onceBatch: (tx, consumer, messages, fn) => apply(tx, consumer, messages, fn, false),
+    once: async (tx, message, fn) => first(await applyIn(tx, message.consumer, [message], fn)),
+    onceBatch: applyIn,
     transact: async (db, message, fn) => {
       databaseOption(db)
       return first(await transactAll(db, message.consumer, [message], fn))

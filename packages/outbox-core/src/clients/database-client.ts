@@ -22,7 +22,7 @@ export interface DatabaseClient<Tx = unknown> {
 
   /**
    * Runs statements inside the transaction: PostgreSQL's placeholders (`$1`), rows as objects with the columns' names as
-   * they are, errors with their SQLSTATE.
+   * they are, bytea as a Buffer, errors with their SQLSTATE.
    *
    * @throws OutboxError `NOT_A_TRANSACTION` when `tx` is not a transaction of this client
    */

@@ -42,7 +42,20 @@ type TransactionIn<Db> = Omit<Db, '$connect' | '$disconnect' | '$on' | '$use' | 
 export function prismaTransaction(tx: PrismaTransaction): Queryable {
   if (!hasMethods(tx, '$queryRawUnsafe') || hasMethods(tx, '$connect'))
     throw notATransactionOf('Prisma', 'use prisma.$transaction(async (tx) => …) and pass tx')
-  return { query: async (text, values) => rowsOf(await tx.$queryRawUnsafe(text, ...(values as never[]))) }
+  return {
+    query: async (text, values) => {
+      const { rows } = rowsOf(await tx.$queryRawUnsafe(text, ...(values as never[])))
+      return { rows: rows.map(withBuffers) }
+    },
+  }
+}
+
+/** Prisma reads bytea as a plain Uint8Array; every other client, and so all of our code, as a Buffer. */
+function withBuffers(row: Record<string, unknown>): Record<string, unknown> {
+  for (const [column, value] of Object.entries(row)) {
+    if (value instanceof Uint8Array && !Buffer.isBuffer(value)) row[column] = Buffer.from(value)
+  }
+  return row
 }
 
 /** Lets everything that opens transactions (the inbox, HTTP idempotency) use a `PrismaClient`. */
