@@ -189,6 +189,14 @@ create table manual_tasks (
 );
 create index manual_tasks_open on manual_tasks (opened_at) where resolved_at is null;
 
+-- How the breakers of this deployment are, for whoever watches. Written when one changes.
+create table breakers (
+  name text not null,
+  state text not null,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint breakers_pkey primary key (name)
+);
+
 create table notifications (
   notification_id bigint not null generated always as identity primary key,
   account_id text not null,

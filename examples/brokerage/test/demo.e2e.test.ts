@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -62,6 +62,18 @@ describe('bad input', () => {
     ],
     ['a file that is not there', () => ['--input', '/does/not/exist.jsonl'], /exist\.jsonl: cannot be read/],
     ['an unknown option', () => ['--ordres', '3'], /--ordres/],
+    ['a data folder that is a file', () => ['--data', fileOf('not a folder')], /--data \S+ cannot be written/],
+    [
+      'a data folder whose database is damaged',
+      () => {
+        const data = join(folder, 'damaged data')
+        mkdirSync(join(data, 'postgres'), { recursive: true })
+        writeFileSync(join(data, 'postgres', 'PG_VERSION'), 'what?')
+        writeFileSync(join(data, 'demo.json'), JSON.stringify({ broker: 'sqs', postgres: join(data, 'postgres') }))
+        return ['--data', data]
+      },
+      /cannot start from it .* damaged/,
+    ],
   ])('%s is named, and the demo ends with 2', async (_what, args, message) => {
     const { code, stdout, stderr } = await startDemo('--json', ...args()).ended
 

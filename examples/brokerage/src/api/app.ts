@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import rateLimit from '@fastify/rate-limit'
-import Fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance, LogController } from 'fastify'
 import type { CpfCipher } from '../accounts/cpf.ts'
 import type { Database } from '../database/database.ts'
 import { log } from '../process/log.ts'
@@ -42,7 +42,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   const logger: FastifyBaseLogger = log
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 16_384,
     forceCloseConnections: true,
     requestTimeout: options.requestTimeoutMs ?? 10_000,
@@ -73,7 +73,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   marketRoutes(app, options.db)
   operatorRoutes(app, options)
   healthRoutes(app, options.db)
-  consoleRoutes(app)
+  consoleRoutes(app, options)
   return app
 }
 

@@ -42,9 +42,9 @@ const tasks = new Gauge({
   help: 'Orders that wait for a person.',
   registers: [registry],
 })
-export const breaker: Gauge = new Gauge({
+const breaker = new Gauge({
   name: 'brokerage_breaker_open',
-  help: 'Whether the breaker before the exchange lets nothing through: 1 open, 0.5 half-open, 0 closed.',
+  help: 'Whether the breaker before the exchange lets nothing through: 1 open, 0 closed.',
   registers: [registry],
 })
 const pool = new Gauge({
@@ -80,9 +80,11 @@ export async function collectBusinessMetrics(db: Database): Promise<void> {
   )
   states.reset()
   for (const { state, count } of rows) states.set({ state }, count)
-  const counted = await sql<{ depth: number; tasks: number }>`
+  const counted = await sql<{ depth: number; tasks: number; breaker: number }>`
     select (select count(*) from malote.messages) as depth,
-      (select count(*) from manual_tasks where resolved_at is null) as tasks`.execute(db)
+      (select count(*) from manual_tasks where resolved_at is null) as tasks,
+      (select count(*) from breakers where state <> 'closed') as breaker`.execute(db)
   depth.set(counted.rows[0]?.depth ?? 0)
+  breaker.set(Math.min(1, counted.rows[0]?.breaker ?? 0))
   tasks.set(counted.rows[0]?.tasks ?? 0)
 }

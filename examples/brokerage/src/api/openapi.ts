@@ -81,6 +81,9 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
     },
     hideUntagged: true,
   })
+  app.addHook('onRoute', (route) => {
+    if (route.url.startsWith('/swagger')) route.config = { ...route.config, permission: null }
+  })
   await app.register(swaggerUi, {
     routePrefix: '/swagger',
     uiConfig: { persistAuthorization: true, tryItOutEnabled: true, docExpansion: 'list' },

@@ -6,6 +6,7 @@ import type { Database, Tx } from '../database/database.ts'
 import { brlFromCentavos, centavosFromBrl, quantityFromShares, sharesFromQuantity } from '../money.ts'
 import { cancelOrder } from '../orders/cancel-order.ts'
 import { decideOrder, type Verdict } from '../orders/manual-tasks.ts'
+import { movementsOf } from '../balances/ledger.ts'
 import { historyOf } from '../orders/order-history.ts'
 import { findOrder, type StoredOrder } from '../orders/order-store.ts'
 import { placeOrders } from '../orders/place-orders.ts'
@@ -68,7 +69,9 @@ export function orderRoutes(app: FastifyInstance, { db, pepper, orderTimeoutMs }
     { config: { permission: 'orders:read' }, ...history },
     async (request, reply) => {
       const order = await visibleOrder(db, request)
-      return order === undefined ? sendProblem(reply, 'NOT_FOUND') : { history: await historyOf(db, order.orderId) }
+      return order === undefined
+        ? sendProblem(reply, 'NOT_FOUND')
+        : { history: await historyOf(db, order.orderId), movements: await movementsOf(db, order.orderId) }
     },
   )
 

@@ -29,17 +29,19 @@ export interface ExchangeBehaviour {
   readonly rejects: Readonly<Record<string, string>>
   /** Assets of which it fills only this part of an order, from 0 to 1, and cancels the rest. */
   readonly partial: Readonly<Record<string, number>>
-  /** Assets whose orders it cannot take in: it answers 503 for ever, yet still confirms a withdrawal. */
-  readonly halted: readonly string[]
+  /** Assets in an auction: so many times it answers 503 to each order, and then decides it. */
+  readonly inAuction: Readonly<Record<string, number>>
   /** After so many order requests it answers everything with 503 for so long. */
   readonly outages: readonly { readonly afterRequests: number; readonly forMs: number }[]
 }
 
 const behaviourSchema: z.ZodType<ExchangeBehaviour> = z.strictObject({
   latencyMs: z.number().nonnegative().default(10),
-  rejects: z.record(z.string(), z.string()).default({ OIBR3: 'TRADING_SUSPENDED', GOLL4: 'DELISTED' }),
+  rejects: z
+    .record(z.string(), z.string())
+    .default({ OIBR3: 'TRADING_SUSPENDED', GOLL4: 'DELISTED', AMER3: 'NO_BUYERS' }),
   partial: z.record(z.string(), z.number().min(0.01).max(1)).default({ MGLU3: 0.6 }),
-  halted: z.array(z.string()).default(['AMER3']),
+  inAuction: z.record(z.string(), z.int().positive()).default({ AMER3: 3 }),
   outages: z
     .array(z.strictObject({ afterRequests: z.int().nonnegative(), forMs: z.number().positive() }))
     .default([{ afterRequests: 120, forMs: 700 }]),

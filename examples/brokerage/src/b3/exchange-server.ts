@@ -33,6 +33,7 @@ interface ById {
 export function createExchangeServer({ pool, behaviour }: ExchangeServerOptions): FastifyInstance {
   const app = Fastify({ logger: false, forceCloseConnections: true })
   const outage = createOutages(behaviour)
+  const auction = createAuction(behaviour)
   const record = inBatches((executions: readonly Execution[]) => recordAll(pool, executions))
   let faults: ExchangeFaults = {}
 
@@ -47,8 +48,8 @@ export function createExchangeServer({ pool, behaviour }: ExchangeServerOptions)
     const body = orderBody.parse(request.body)
     outage.count()
     await new Promise((resolve) => setTimeout(resolve, faults.slowMs ?? behaviour.latencyMs))
-    if (behaviour.halted.includes(body.asset)) return reply.code(503).send({ error: 'ASSET_HALTED' })
     const clientOrderId = request.params.id
+    if (auction.refuses(clientOrderId, body.asset)) return reply.code(503).send({ error: 'IN_AUCTION' })
     const order = { clientOrderId, ...body }
     const decision = await record({ ...order, ...decide(order, behaviour, faults) })
     return faults.unknown === true ? cut(reply) : decision
@@ -129,6 +130,18 @@ function createOutages({ outages }: ExchangeBehaviour): { isNow(): boolean; coun
       const starting = outages.find(({ afterRequests }) => afterRequests === requests)
       requests++
       if (starting !== undefined) untilMs = performance.now() + starting.forMs
+    },
+  }
+}
+
+function createAuction({ inAuction }: ExchangeBehaviour): { refuses(clientOrderId: string, asset: string): boolean } {
+  const refusals = new Map<string, number>()
+  return {
+    refuses: (clientOrderId, asset) => {
+      const before = refusals.get(clientOrderId) ?? 0
+      if (before >= (inAuction[asset] ?? 0)) return false
+      refusals.set(clientOrderId, before + 1)
+      return true
     },
   }
 }

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Tx } from '../database/database.ts'
+import type { Database, Tx } from '../database/database.ts'
 
 export type PocketKind = 'cash' | 'cash_reserved' | 'holding' | 'holding_reserved'
 
@@ -53,4 +53,12 @@ export async function post(tx: Tx, movements: readonly Movement[]): Promise<void
       order_id uuid, reason text, asset text, amount bigint, from_account text, from_kind text, to_account text, to_kind text)`.execute(
     tx,
   )
+}
+
+/** What an order has moved, oldest first, as it is shown. */
+export async function movementsOf(db: Database, orderId: string): Promise<readonly Record<string, unknown>[]> {
+  const { rows } = await sql<Record<string, unknown>>`
+    select reason, asset, amount, from_kind as "from", to_kind as "to", posted_at as "postedAt"
+    from ledger_movements where order_id = ${orderId}::uuid order by movement_id`.execute(db)
+  return rows
 }

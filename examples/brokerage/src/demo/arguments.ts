@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 export const brokers = ['sqs', 'rabbitmq', 'kafka'] as const
@@ -38,7 +39,7 @@ export const usage = `npm run demo -- [options]
   --help                print this
 `
 
-const defaultInput = new URL('../../data/orders.jsonl', import.meta.url).pathname
+const defaultInput = fileURLToPath(new URL('../../data/orders.jsonl', import.meta.url))
 
 /** @throws UsageError */
 export function parseArguments(args: readonly string[]): DemoOptions {

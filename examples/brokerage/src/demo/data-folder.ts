@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -21,15 +21,12 @@ export interface DataFolder {
  * Opens a data folder for one run. The processes of an earlier run that was killed are given time to end; a run that is
  * alive is left alone.
  *
- * @throws UsageError when another run is using it, or it holds the queues of another broker
+ * @throws UsageError when another run is using it, it holds the queues of another broker, or it cannot be read and written
  */
 export async function openDataFolder(folder: string, broker: BrokerName): Promise<DataFolder> {
   const path = resolve(folder)
-  mkdirSync(path, { recursive: true })
   const stateFile = join(path, 'demo.json')
-  const state = existsSync(stateFile)
-    ? stateSchema.parse(JSON.parse(readFileSync(stateFile, 'utf8')))
-    : { broker, postgres: postgresFolder(path) }
+  const state = readState(folder, path, stateFile) ?? { broker, postgres: postgresFolder(path) }
   if (state.broker !== broker)
     throw new UsageError(
       `--data ${folder} holds the queues of ${state.broker}: use --broker ${state.broker}, or another folder`,
@@ -39,6 +36,29 @@ export async function openDataFolder(folder: string, broker: BrokerName): Promis
   renameSync(`${stateFile}.new`, stateFile)
   noteUser(path, 'demo.pid')
   return { path, postgres: state.postgres }
+}
+
+/** Makes the folder if need be, and reads what an earlier run noted. Null: there was none. */
+function readState(folder: string, path: string, stateFile: string): z.infer<typeof stateSchema> | null {
+  try {
+    mkdirSync(path, { recursive: true })
+    const probe = join(path, `.probe-${String(process.pid)}`)
+    writeFileSync(probe, '')
+    rmSync(probe)
+  } catch (error) {
+    throw new UsageError(`--data ${folder} cannot be written: ${(error as Error).message}`, { cause: error })
+  }
+  if (!existsSync(stateFile)) return null
+  try {
+    return stateSchema.parse(JSON.parse(readFileSync(stateFile, 'utf8')))
+  } catch (error) {
+    throw new UsageError(
+      `--data ${folder} is damaged: demo.json cannot be read; use another folder, or delete this one`,
+      {
+        cause: error,
+      },
+    )
+  }
 }
 
 /**

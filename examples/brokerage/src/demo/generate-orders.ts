@@ -3,7 +3,7 @@ import { seededRandom } from '../process/random.ts'
 import { customerIds, poorCustomerId } from './accounts.ts'
 import type { OrderLine } from './order-line.ts'
 
-type Kind = 'good' | 'retry' | 'other-body' | 'invalid' | 'no-balance' | 'antifraud' | 'rejected' | 'halted'
+type Kind = 'good' | 'retry' | 'other-body' | 'invalid' | 'no-balance' | 'antifraud' | 'rejected' | 'auction'
 
 /** How often each kind of request comes, in parts of a hundred. */
 const shares: readonly (readonly [Kind, number])[] = [
@@ -14,7 +14,7 @@ const shares: readonly (readonly [Kind, number])[] = [
   ['no-balance', 3],
   ['antifraud', 2],
   ['rejected', 5],
-  ['halted', 0.4],
+  ['auction', 0.4],
 ]
 
 const invalidBodies: readonly unknown[] = [
@@ -32,7 +32,7 @@ const invalidBodies: readonly unknown[] = [
 /**
  * Makes `count` requests: mostly good orders of ten accounts, mixed with retries under the same key, keys reused for
  * another body, invalid bodies, a customer without balance, amounts above the antifraud limit, and assets the exchange
- * rejects or cannot take in. The same count and seed make the same requests.
+ * rejects or keeps waiting. The same count and seed make the same requests.
  */
 export function generateOrders(count: number, seed: number): readonly OrderLine[] {
   const random = seededRandom(seed)
@@ -69,7 +69,7 @@ export function generateOrders(count: number, seed: number): readonly OrderLine[
     antifraud: () => line(order(pick(listedAssets), 60_000)),
     rejected: () =>
       line({ amount: Math.ceil(random() * 50_000) / 100, asset: pick(['OIBR3', 'GOLL4', 'XPTO3']), type: 'BUY' }),
-    halted: () => line({ amount: 42, asset: 'AMER3', type: 'BUY' }),
+    auction: () => line({ amount: 42, asset: 'AMER3', type: 'BUY' }),
   }
   while (sent.length < count) sent.push(make[pickKind(random())]())
   return sent

@@ -51,9 +51,16 @@ async function demo(options: DemoOptions, interrupted: Promise<never>): Promise<
 async function keepUp(urls: Readonly<Record<string, string>>, interrupted: Promise<never>): Promise<void> {
   process.stderr.write('\nEverything stays up. Ctrl-C ends it.\n')
   for (const [name, url] of Object.entries(urls)) process.stderr.write(`  ${name.padEnd(10)}${url}\n`)
-  process.stderr.write(
-    `  try       curl -H 'Authorization: Bearer demo-token-acc-001' ${urls['api'] ?? ''}/api/balance\n`,
-  )
+  const api = urls['api'] ?? ''
+  process.stderr.write(`
+  console   ${api}/
+  swagger   ${api}/swagger
+
+  curl -i -X POST ${api}/api/orders -H 'Content-Type: application/json' \\
+    -H 'Idempotency-Key: qualquer-string-unica' -H 'Authorization: Bearer fake-token' \\
+    -d '{"amount": 1000, "asset": "PETR4", "type": "BUY"}'
+  curl -H 'Authorization: Bearer fake-token' ${api}/api/balance
+`)
   await interrupted
 }
 

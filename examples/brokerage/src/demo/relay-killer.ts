@@ -1,12 +1,12 @@
 import type { HoldPoint } from '../process/run-role.ts'
-import type { Child } from './child.ts'
+import type { Child } from '../supervisor/child.ts'
 import type { FeedProgress } from './feed-progress.ts'
 
 export interface RelayKillerOptions {
   readonly kills: number
   /** @param holdAt - where the new relay is to stop at its first publish, or null */
   readonly startRelay: (holdAt: HoldPoint | null) => Promise<Child>
-  readonly killRelay: (relay: Child) => Promise<void>
+  readonly killRelay: () => Promise<void>
   readonly progress: FeedProgress
   /** Aborts when nothing is left to publish. */
   readonly done: AbortSignal
@@ -52,7 +52,7 @@ export async function createRelayKiller(options: RelayKillerOptions): Promise<Re
       const held = relay.event(at).then(() => true)
       relay.send({ type: 'hold-next-publish', at })
       if (!(await Promise.race([held, whenAborted(done).then(() => false)]))) return
-      await options.killRelay(relay)
+      await options.killRelay()
       kills++
       due = nextDue()
       relay = await options.startRelay(holdIfDue())

@@ -4,9 +4,10 @@ import { createDatabase, createPool } from '../database/database.ts'
 import { migrateAll, migrateWitness } from '../database/migrate.ts'
 import { prepareBroker } from '../messaging/broker.ts'
 import { demoSecret, openAccounts } from './accounts.ts'
-import type { DemoOptions } from './arguments.ts'
-import type { Child } from './child.ts'
-import { openDataFolder } from './data-folder.ts'
+import { type DemoOptions, UsageError } from './arguments.ts'
+import type { Child } from '../supervisor/child.ts'
+import { startControl } from './control-server.ts'
+import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { createFeedProgress, type FeedProgress } from './feed-progress.ts'
 import { feedOrders, type FeedResult } from './feed-orders.ts'
 import { seededRandom } from '../process/random.ts'
@@ -55,11 +56,17 @@ export async function runDemo(
       `PostgreSQL does not run as root and may not enter ${folder.path}: its files are in ${folder.postgres}`,
     )
   watcher.said(`starting PostgreSQL and ${options.broker}`)
-  const services = await processes.startServices({
-    BROKER: options.broker,
-    ...(folder === null ? {} : { DATA_DIR: folder.path, POSTGRES_DIR: folder.postgres }),
+  const services = await startServices(options, folder, processes)
+  const controlPool = createPool(services.urls['database'] ?? '', 2)
+  const control = await startControl({ supervisor: processes.supervisor, services, pool: controlPool })
+  processes.watch({ said: (what) => watcher.said(what), roleStarted: () => {} })
+  processes.watch(control)
+  processes.atStop(async () => {
+    await control.close()
+    await controlPool.end()
   })
   const env = {
+    CONTROL_URL: control.url,
     DATABASE_URL: services.urls['database'] ?? '',
     BROKER: options.broker,
     BROKER_URL: services.urls['broker'] ?? '',
@@ -70,9 +77,9 @@ export async function runDemo(
     DEMO: '1',
     WITNESS: '1',
     LOG_LEVEL: 'error',
-    REQUESTS_PER_MINUTE: 'none',
-    // A demo is short: its minutes are seconds.
-    ORDER_TIMEOUT_MS: '6000',
+    REQUESTS_PER_MINUTE: '1000000',
+    // Whoever looks at a demo that stays up does not wait five minutes to be asked, nor two seconds for a retry.
+    ...(options.keep ? { ORDER_TIMEOUT_MS: '15000' } : {}),
     B3_RETRY_MS: '250',
     B3_BREAKER_OPEN_MS: '500',
   }
@@ -85,6 +92,19 @@ export async function runDemo(
     ])
   } finally {
     await pool.end()
+  }
+}
+
+async function startServices(options: DemoOptions, folder: DataFolder | null, processes: Processes): Promise<Child> {
+  if (folder === null) return processes.startServices({ BROKER: options.broker })
+  const env = { BROKER: options.broker, DATA_DIR: folder.path, POSTGRES_DIR: folder.postgres }
+  try {
+    return await processes.startServices(env)
+  } catch (error) {
+    throw new UsageError(
+      `--data ${String(options.data)}: PostgreSQL or the queues cannot start from it (above is why): it is damaged or may not be read; use another folder`,
+      { cause: error },
+    )
   }
 }
 
@@ -115,7 +135,7 @@ async function runRoles(context: RunContext): Promise<DemoRun> {
     createRelayKiller({
       kills: options.killRelay,
       startRelay: (holdAt) => processes.startRelay(env, holdAt),
-      killRelay: (relay) => processes.killRelay(relay),
+      killRelay: () => processes.killRelay(),
       progress,
       done: done.signal,
       random: seededRandom(options.seed),

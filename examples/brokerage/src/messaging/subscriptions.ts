@@ -27,7 +27,8 @@ export const subscriptions: readonly Subscription[] = [
   { consumer: 'audit', queue: 'audit-queue', topics: [topics.requests, topics.outcomes, topics.results] },
   { consumer: 'reports', queue: 'report-queue', topics: [topics.results] },
   { consumer: 'compliance', queue: 'compliance-queue', topics: [topics.requests] },
-  { consumer: 'projection', queue: 'projection-queue', topics: [topics.requests, topics.outcomes, topics.results] },
+  // Between request and result an order changes too quickly for anybody to look; what stays undecided is a result.
+  { consumer: 'projection', queue: 'projection-queue', topics: [topics.requests, topics.results] },
 ]
 
 export function subscriptionOf(consumer: ConsumerName): Subscription {

@@ -43,7 +43,12 @@ export async function startChild({ entry, env, detached = false }: ChildOptions)
       '--disable-warning=TimeoutNegativeWarning',
     ],
     // Twelve processes load much the same code: compiled once, it is read by the others.
-    env: { NODE_COMPILE_CACHE: join(tmpdir(), 'malote-demo-compile-cache'), ...process.env, ...env },
+    env: {
+      NODE_COMPILE_CACHE: join(tmpdir(), 'malote-demo-compile-cache'),
+      ...inheritedEnvironment(),
+      ROLE: entry.split('/')[0] ?? entry,
+      ...env,
+    },
     // Nothing a child prints may reach stdout: with --json only the result is there.
     stdio: ['ignore', 2, 2, 'ipc'],
     detached,
@@ -73,6 +78,28 @@ export async function startChild({ entry, env, detached = false }: ChildOptions)
       clearTimeout(insist)
     },
   }
+}
+
+/** What roles are told by whoever starts them, and by nobody else: the shell may use such names for something of its own. */
+const settings = [
+  'DATA_DIR',
+  'POSTGRES_DIR',
+  'API_PORT',
+  'B3_PORT',
+  'HOST',
+  'DATABASE_URL',
+  'BROKER',
+  'BROKER_URL',
+  'B3_URL',
+  'B3_BEHAVIOUR',
+  'CONTROL_URL',
+  'WITNESS',
+  'DEMO',
+  'HOLD_FIRST_PUBLISH',
+]
+
+function inheritedEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !settings.includes(name)))
 }
 
 /** A child may end between the check and the send; its exit is what the caller waits for. */
