@@ -77,6 +77,8 @@ function record(to: Instruments, event: RelayEvent, common: Attributes): void {
       return to.brokerOut.record(0, common)
     case 'lanes.acquired':
       return handover('acquired', event.lanes)
+    case 'lanes.restored':
+      return to.handovers.add(event.lanes, { ...common, [attribute.outcome]: 'restored' })
     case 'lanes.released':
       return handover('released', event.lanes)
     case 'lanes.lost':

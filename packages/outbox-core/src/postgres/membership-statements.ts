@@ -7,6 +7,7 @@ export interface MembershipStatements {
   readonly join: string
   readonly renew: string
   readonly look: string
+  readonly restoreLanes: string
   readonly reap: string
   readonly acquire: string
   readonly release: string
@@ -48,9 +49,14 @@ export function membershipStatements(schema: string): MembershipStatements {
         (select count(*)::integer from ${s}.relays as r where r.lease_until > clock_timestamp()) as live,
         (select count(*)::integer from ${s}.relays as r where r.id <> $1::uuid and ${isDead}) as dead,
         (select count(*)::integer from ${s}.lanes where owner is null) as free,
+        (select count(*)::integer from ${s}.lanes) as lanes,
         (select extract(epoch from min(m.available_at) - clock_timestamp())::float8 * 1000 from ${s}.messages as m
           where m.available_at is not null and m.lane = any($2::smallint[])) as waiting_ms,
         (select extract(epoch from min(available_at) - clock_timestamp())::float8 * 1000 from ${s}.scheduled_messages) as scheduled_ms`,
+
+    // Whoever truncates every table takes the lanes with them. The fences start again: who held one before is told apart by its
+    // relay, whose row is gone too.
+    restoreLanes: `insert into ${s}.lanes (lane) select generate_series(0, 63) on conflict do nothing`,
 
     // $1 id. The row lock and the recheck under it make renewing and taking over exclude each other; the foreign key frees
     // the lanes in the same transaction. What the dead one had named is remembered as having been in flight; a message that

@@ -82,6 +82,7 @@ function checkStatement(s: string): string {
   return `
     select pg_get_serial_sequence($1::text, 'seq') as sequence,
       (select seqcache::integer from pg_sequence where seqrelid = pg_get_serial_sequence($1::text, 'seq')::regclass) as cache,
+      pg_sequence_last_value(pg_get_serial_sequence($1::text, 'seq')::regclass)::float8 as last,
       (select attidentity = 'a' from pg_attribute where attrelid = $1::text::regclass and attname = 'seq') as always,
       (select count(*)::integer from ${s}.lanes) as lanes,
       (select count(*)::integer from ${s}.scheduled_messages where false) as tables`

@@ -3,6 +3,9 @@ import { sqlStateOf } from '../postgres/queryable.ts'
 import type { RelayStatements } from '../postgres/relay-statements.ts'
 import type { Connection } from './connections.ts'
 
+/** A thousand million million below 2^53, from which numbers are no longer exact: room for years, and reached by mistake only. */
+const highestSeq = 8e15
+
 /**
  * Refuses to work on tables that would break the floor's promise.
  *
@@ -26,6 +29,11 @@ export async function checkSchema(
       { cause: error },
     )
   }
+  if (Number(row?.['last'] ?? 0) > highestSeq)
+    throw new OutboxError(
+      'SCHEMA_UNSUPPORTED',
+      `the sequence of "${schema}".messages is at ${String(row?.['last'])}, where JavaScript can no longer count: drain the outbox and restart the sequence`,
+    )
   if (row?.['cache'] === 1 && row['always'] === true) return String(row['sequence'])
   throw new OutboxError(
     'SCHEMA_UNSUPPORTED',

@@ -5,7 +5,7 @@ import type { Buffer as MessageBuffer } from './buffer.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Floor } from './floor.ts'
 import type { Lane, Lanes } from './lanes.ts'
-import type { Membership } from './membership.ts'
+import { laneCount, type Membership } from './membership.ts'
 import type { ReadLoop } from './read-loop.ts'
 import type { Schedule } from './schedule.ts'
 import { createWake, type Wake } from './wake.ts'
@@ -25,8 +25,6 @@ export interface ControlLoopParts {
   /** The lease ran out before it was renewed. */
   readonly onExpired: () => void
 }
-
-const laneCount = 64
 
 /** Between two looks at the other relays, in milliseconds: a relay's death is noticed within it. */
 const lookIntervalMs = 500
@@ -80,8 +78,9 @@ export class ControlLoop {
     const { membership, lanes, readLoop, blocks } = this.#parts
     const look = await membership.look()
     const reaped = look.dead > 0 ? await membership.reap() : 0
+    if (look.missing > 0) await this.#restoreLanes(look.missing)
     const share = Math.ceil(laneCount / Math.max(1, look.live - reaped))
-    if (lanes.size < share && (look.free > 0 || reaped > 0)) await this.#acquire(share - lanes.size)
+    if (lanes.size < share && (look.free > 0 || reaped > 0 || look.missing > 0)) await this.#acquire(share - lanes.size)
     this.#giveBackSurplus(share)
     if (look.waitingMs !== null) readLoop.waitingDueIn(look.waitingMs)
     if (look.scheduledMs !== null) readLoop.scheduledDueIn(look.scheduledMs)
@@ -107,6 +106,12 @@ export class ControlLoop {
     }
     if (!wasTrusted) dispatcher.pump()
     return true
+  }
+
+  /** Without its lane no message is ever read. */
+  async #restoreLanes(missing: number): Promise<void> {
+    await this.#parts.membership.restoreLanes()
+    this.#parts.report({ type: 'lanes.restored', lanes: missing })
   }
 
   async #acquire(count: number): Promise<void> {

@@ -9,6 +9,8 @@ export interface Look {
   readonly live: number
   readonly dead: number
   readonly free: number
+  /** Lanes that are gone from their table. */
+  readonly missing: number
   /** Milliseconds until the next failed message of our lanes is due; null when none waits. */
   readonly waitingMs: number | null
   /** Milliseconds until the next scheduled message is due; null when none waits. */
@@ -26,6 +28,9 @@ export interface MembershipParts {
   readonly lanes: Lanes
   readonly clock: Clock
 }
+
+/** How many slices the outbox has. */
+export const laneCount = 64
 
 /** The share of the lease in which this relay trusts itself, so that it stops before another starts. */
 const trustedShare = 0.9
@@ -79,9 +84,16 @@ export class Membership {
       live: Number(row['live']),
       dead: Number(row['dead']),
       free: Number(row['free']),
+      missing: laneCount - Number(row['lanes']),
       waitingMs: ms(row['waiting_ms']),
       scheduledMs: ms(row['scheduled_ms']),
     }
+  }
+
+  /** Puts back lanes that are gone from their table. */
+  async restoreLanes(): Promise<void> {
+    const { connection, statements } = this.#parts
+    await connection.query(statements.restoreLanes, [])
   }
 
   /** Removes relays that are dead, which frees their lanes. */

@@ -61,6 +61,7 @@ const maxMoved = 1_000
 export class Reader {
   readonly #parts: ReaderParts
   #isWaitingWithheld = false
+  #drawn = 0
 
   constructor(parts: ReaderParts) {
     this.#parts = parts
@@ -107,7 +108,12 @@ export class Reader {
     const { rows } = isSession
       ? await connection.queryPrepared('malote barrier', barrierStatement, [ownPids])
       : await connection.query(barrierStatement, [[]])
-    floor.noteBarrier({ drawn: Number(rows[0]?.['drawn']), holders: rows[0]?.['holders'] as string[] })
+    const drawn = Number(rows[0]?.['drawn'])
+    // After TRUNCATE … RESTART IDENTITY, a failover or a restore new messages lie below what was read past.
+    if (drawn < this.#drawn)
+      throw new Error(`the sequence of messages went back from ${String(this.#drawn)} to ${String(drawn)}`)
+    this.#drawn = drawn
+    floor.noteBarrier({ drawn, holders: rows[0]?.['holders'] as string[] })
   }
 
   /** Reads failed and replayed messages that are due. Independent of the floor: they keep their old seq. */

@@ -2,12 +2,13 @@ import { hostname } from 'node:os'
 import { reportTo } from '../adapter/report.ts'
 import { type Backoff, exponentialBackoff, soundBackoff } from '../backoff.ts'
 import { type Clock, systemClock } from '../clock.ts'
+import { OutboxError } from '../errors.ts'
 import type { RelayEvent } from '../events.ts'
 import { maxStoredBytes } from '../encode.ts'
 import { invalidOption, numberOption } from '../options.ts'
 import { schemaOption } from '../postgres/identifiers.ts'
 import type { Publisher } from '../publisher.ts'
-import { defaultTimeoutMs } from './connections.ts'
+import { defaultTimeoutMs, neededConnections } from './connections.ts'
 import { wordsOf } from './foreign-input.ts'
 import type { RelayOptions, RelayPool } from './relay-options.ts'
 
@@ -41,6 +42,8 @@ export interface ResolvedRelayOptions {
 
 /** @throws OutboxError `INVALID_OPTION` */
 export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions {
+  const { max } = (options.pool as { options?: { max?: number } }).options ?? {}
+  if (max !== undefined && max < neededConnections) throw poolTooSmall(max)
   return {
     pool: options.pool,
     publisher: options.publisher,
@@ -96,4 +99,13 @@ function choiceAfterDeadLetter(given: RelayOptions['afterDeadLetter'] = 'hold'):
     warned = true
     return 'hold'
   }
+}
+
+/** With fewer it would wait for a connection of its own for ever. */
+function poolTooSmall(max: number): OutboxError {
+  const needed = String(neededConnections)
+  return new OutboxError(
+    'INVALID_OPTION',
+    `option "pool" has max ${String(max)}: a relay takes ${needed} connections for as long as it works, so give it a pool of its own with max ${needed} or more`,
+  )
 }

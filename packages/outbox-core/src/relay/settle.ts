@@ -1,5 +1,6 @@
 import type { RelayStatements } from '../postgres/relay-statements.ts'
 import { sqlStateOf } from '../postgres/queryable.ts'
+import type { PublishFailure } from '../publisher.ts'
 import type { BufferedMessage } from './buffer.ts'
 import type { Connection } from './connections.ts'
 import type { Lanes } from './lanes.ts'
@@ -98,7 +99,44 @@ export class Settler {
     onSettled(messages, nowMs() - startMs)
   }
 
+  /** Writes them together; where the data of one is refused, in halves, until it is alone and gets its own `end`. */
+  async #divide<Item>(
+    items: Item[],
+    write: (items: Item[]) => Promise<void>,
+    end: (item: Item) => Promise<void>,
+  ): Promise<void> {
+    try {
+      await write(items)
+    } catch (error) {
+      const [item] = items
+      if (!isRefused(error) || item === undefined) throw error
+      if (items.length === 1) return end(item)
+      const half = items.length >> 1
+      await this.#divide(items.slice(0, half), write, end)
+      await this.#divide(items.slice(half), write, end)
+    }
+  }
+
   async #retry(retries: Retry[]): Promise<void> {
+    await this.#divide(
+      retries,
+      (some) => this.#writeRetries(some),
+      // What cannot be written back cannot be tried again.
+      ({ message }) =>
+        this.#bury([{ message, failure: unstorable, reason: 'PERMANENT', isKeyHeld: message.order !== null }]),
+    )
+  }
+
+  async #bury(burials: Burial[]): Promise<void> {
+    await this.#divide(
+      burials,
+      (some) => this.#writeBurials(some),
+      // A key that no index takes cannot be held, and words that no column takes are left out.
+      ({ message, reason }) => this.#writeBurials([{ message, failure: unstorable, reason, isKeyHeld: false }]),
+    )
+  }
+
+  async #writeRetries(retries: Retry[]): Promise<void> {
     const failures = retries.map(({ failure }) => failure)
     const isOurs = await this.#fenced(this.#parts.statements.scheduleRetries, retries, [
       retries.map((retry) => retry.delayMs),
@@ -108,7 +146,7 @@ export class Settler {
     if (isOurs) this.#parts.onRetried(retries)
   }
 
-  async #bury(burials: Burial[]): Promise<void> {
+  async #writeBurials(burials: Burial[]): Promise<void> {
     const isOurs = await this.#fenced(this.#parts.statements.buryDead, burials, [
       burials.map((burial) => burial.reason),
       burials.map(({ failure }) => storable(failure.code, 100)),
@@ -129,6 +167,18 @@ export class Settler {
     onFenced()
     return false
   }
+}
+
+const unstorable: PublishFailure = {
+  kind: 'permanent',
+  code: 'UNSTORABLE',
+  message:
+    'it failed, and PostgreSQL refused to store that on its row: it breaks a rule of the table that came after it',
+}
+
+/** Data exception, violated constraint, or a limit of the server: it would fail the same way for ever. */
+function isRefused(error: unknown): boolean {
+  return ['22', '23', '54'].includes(sqlStateOf(error)?.slice(0, 2) ?? '')
 }
 
 /** Lanes, seqs and ids as PostgreSQL array literals: cheaper than having the driver escape each element. */

@@ -1,0 +1,141 @@
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { eventually } from '../src/testing/index.ts'
+import { aMessage, createRelayBench, type RelayBench } from './relay-bench.ts'
+
+let bench: RelayBench
+
+beforeAll(async () => {
+  bench = await createRelayBench(inject('postgresUrl'))
+})
+afterEach(() => bench.reset())
+afterAll(() => bench.database.drop())
+
+const truncateAll = (how: string): Promise<unknown> =>
+  bench.pool.query(
+    `truncate malote.messages, malote.scheduled_messages, malote.relays, malote.lanes, malote.doorbell, malote.dead_letters, malote.held_keys ${how}`,
+  )
+
+describe('TRUNCATE of all tables, as test suites do', () => {
+  it.each(['', 'restart identity'])('(%s) under a relay stops nothing that comes after it', async (how) => {
+    const { relay, broker, observer } = bench.relay({ pollIntervalMs: 20, leaseMs: 3_000 })
+    relay.start()
+    await bench.add(...Array.from({ length: 200 }, () => aMessage()))
+    await broker.received(200)
+    await eventually(async () => expect(await bench.count('messages')).toBe(0))
+
+    await truncateAll(how)
+    await bench.add(...Array.from({ length: 200 }, () => aMessage()))
+
+    await broker.received(400)
+    await observer.waitFor('lanes.restored')
+    expect(await bench.count('lanes')).toBe(64)
+  })
+
+  it('before a relay starts leaves it its lanes', async () => {
+    await truncateAll('cascade')
+    await bench.add(aMessage())
+
+    expect(await bench.relay().relay.runOnce()).toMatchObject({ published: 1 })
+  })
+
+  it('of the messages alone, with their sequence, ends the session that read past what comes', async () => {
+    const { relay, broker, observer } = bench.relay({ pollIntervalMs: 20 })
+    relay.start()
+    for (let received = 1; received <= 50; received++) {
+      await bench.add(aMessage())
+      await broker.received(received)
+    }
+    await eventually(async () => expect(await bench.count('messages')).toBe(0))
+
+    await bench.pool.query('truncate malote.messages restart identity')
+    await bench.add(aMessage())
+
+    await broker.received(51)
+    expect(observer.of('database.disconnected')).toMatchObject([
+      { error: expect.objectContaining({ message: expect.stringContaining('went back') }) },
+    ])
+  })
+})
+
+describe('a row that cannot be settled', () => {
+  /** As if it had been there before the table had its rules. */
+  async function insertBreaking(constraint: string, columns: string, values: string): Promise<void> {
+    const { rows } = await bench.pool.query(
+      `select pg_get_constraintdef(oid) as definition from pg_constraint where conname = $1 and conrelid = 'malote.messages'::regclass`,
+      [constraint],
+    )
+    await bench.pool.query(`alter table malote.messages drop constraint ${constraint}`)
+    await bench.pool.query(
+      `insert into malote.messages (topic, type, payload, ${columns}) values ('t', 'x', '{}', ${values})`,
+    )
+    await bench.pool.query(`alter table malote.messages add constraint ${constraint} ${rows[0].definition}`)
+  }
+
+  it.each([
+    ['breaks a rule that is younger', `repeat('k', 300)`, 'UNSTORABLE', 1],
+    // Hardly compressible, so that no index takes it: neither its own failure nor the hold of its key can be stored.
+    [
+      'has a key of 10,000 characters',
+      `(select string_agg(md5(n::text), '') from generate_series(1, 320) n)`,
+      'UNSTORABLE',
+      0,
+    ],
+  ])('because it %s is buried alone, and the session goes on', async (_name, key, code, held) => {
+    await insertBreaking('ordering_key_is_short', 'ordering_key', key)
+    await bench.add(...Array.from({ length: 20 }, (_, n) => aMessage({ orderingKey: `k${String(n)}` })))
+    const { relay, broker, observer } = bench.relay({ backoff: () => 1 })
+    broker.failWith(({ attempt }) => (attempt === 1 ? { kind: 'retryable', code: 'NO', message: 'no' } : null))
+    relay.start()
+
+    await broker.received(20)
+    await eventually(async () => expect(await bench.count('messages')).toBe(0))
+
+    expect(observer.of('message.dead-lettered')).toMatchObject([{ reason: 'PERMANENT', code }])
+    expect(observer.of('lanes.lost')).toEqual([])
+    expect(await bench.count('held_keys')).toBe(held)
+  })
+})
+
+describe('a relay refuses', () => {
+  it.each([1, 2])('a pool of %i, with the number that it needs', (max) => {
+    expect(() => bench.relay({ pool: bench.database.pool({ max }) })).toThrow(/max 3 or more/)
+  })
+
+  it('a sequence that JavaScript cannot count with', async () => {
+    await bench.pool.query(`alter sequence malote.messages_seq_seq restart ${String(2 ** 53 - 10)}`)
+    await bench.pool.query(`insert into malote.messages (topic, type, payload) values ('t', 'x', '{}')`)
+
+    await expect(bench.relay().relay.runOnce()).rejects.toMatchObject({ code: 'SCHEMA_UNSUPPORTED' })
+    await bench.pool.query('truncate malote.messages restart identity')
+  })
+})
+
+describe('one id in two topics', () => {
+  it('is two messages: the failure of one buries that one alone', async () => {
+    const id = '01890a5d-ac96-774b-bcce-b302099a8057'
+    await bench.pool.query(
+      `insert into malote.messages (id, topic, type, payload) values ($1, 'good', 'x', '{}'), ($1, 'bad', 'x', '{}')`,
+      [id],
+    )
+    const { relay, broker, observer } = bench.relay()
+    broker.failWith(({ topic }) => (topic === 'bad' ? { kind: 'permanent', code: 'NO', message: '' } : null))
+
+    await relay.runOnce()
+
+    expect(broker.accepted).toMatchObject([{ topic: 'good' }])
+    expect(observer.of('message.dead-lettered')).toMatchObject([{ topic: 'bad' }])
+  })
+})
+
+describe('an application that has told pg how to read', () => {
+  it('(numbers and booleans its own way, everything in binary) changes nothing for the relay', async () => {
+    const types = { getTypeParser: () => () => 'mine' }
+    const { relay, broker } = bench.relay({ pool: bench.database.pool({ types, binary: true } as never) })
+    await bench.add(aMessage({ orderingKey: 'a', payload: new Uint8Array([0, 255]) }), aMessage({ orderingKey: 'a' }))
+    relay.start()
+
+    await broker.received(2)
+
+    expect(broker.accepted).toMatchObject([{ body: Buffer.from([0, 255]) }, { body: '{"amount":1000}' }])
+  })
+})
