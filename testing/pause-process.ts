@@ -1,18 +1,20 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { HarnessError } from './harness-error.ts'
+import { scaled } from './slowness.ts'
 
 /**
  * Stops a process of this host and resolves once it stands still. The signal alone promises nothing yet: on a busy machine a
  * thread of it may run, and answer, for milliseconds more.
  *
  * @returns lets it go on
- * @throws Error when it does not stop within five seconds
+ * @throws HarnessError when it does not stop within five seconds of a quiet machine
  */
 export async function pauseProcess(pid: number): Promise<() => void> {
   process.kill(pid, 'SIGSTOP')
-  for (const deadlineMs = Date.now() + 5_000; !isStopped(pid);) {
-    if (Date.now() > deadlineMs) throw new Error(`process ${String(pid)} does not stop`)
+  for (const deadlineMs = Date.now() + scaled(5_000); !isStopped(pid);) {
+    if (Date.now() > deadlineMs) throw new HarnessError(`process ${String(pid)} does not stop`)
     await sleep(5) // Nothing tells of it: the state has to be looked at.
   }
   return () => void process.kill(pid, 'SIGCONT')

@@ -1,5 +1,6 @@
 import { createKafkaPublisher, producerDefaults } from '@malote/adapter-kafka'
 import { startKafka } from '@malote/testing/services/kafka'
+import { createKafkaTopics } from '@malote/testing/services/kafka-topics'
 import { Kafka, logLevel } from 'kafkajs'
 import { payloadText, topic } from '../harness/load.ts'
 import { type BrokerRig, envelopeOf, source } from './broker-rig.ts'
@@ -12,7 +13,7 @@ export async function createKafkaRig(): Promise<BrokerRig> {
   const kafka = new Kafka({ brokers: [...broker.brokers], logLevel: logLevel.NOTHING })
   const admin = kafka.admin()
   await admin.connect()
-  await admin.createTopics({ topics: [{ topic, numPartitions: 6 }], waitForLeaders: true })
+  await createKafkaTopics(admin, [{ topic, numPartitions: 6 }])
   await admin.disconnect()
   const alone = Array.from({ length: producers }, () => kafka.producer(producerDefaults))
   await Promise.all(alone.map((producer) => producer.connect()))

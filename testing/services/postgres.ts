@@ -4,6 +4,7 @@ import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { scaled } from '../slowness.ts'
 import { stablePort } from './free-port.ts'
 import { postgresBinaries } from './postgres-binaries.ts'
 import { type ServerUser, serverUser } from './server-user.ts'
@@ -82,7 +83,7 @@ async function endLeftOver(dataDir: string): Promise<void> {
   const pid = Number(readFileSync(pidFile, 'utf8').split('\n')[0])
   if (!runsPostgres(pid, dataDir)) return
   process.kill(pid, signals.fast)
-  const deadline = Date.now() + 30_000
+  const deadline = Date.now() + scaled(30_000)
   while (runsPostgres(pid, dataDir)) {
     if (Date.now() > deadline)
       throw new Error(`PostgreSQL process ${String(pid)} still uses ${dataDir} after 30 s: end it and try again`)
@@ -107,7 +108,7 @@ function runsPostgres(pid: number, dataDir: string): boolean {
  * moment. PostgreSQL refuses then, rightly, and is asked again.
  */
 async function launchWhenFree(launchOnce: () => Promise<ChildProcess>): Promise<ChildProcess> {
-  const deadline = Date.now() + 30_000
+  const deadline = Date.now() + scaled(30_000)
   for (;;) {
     try {
       return await launchOnce()

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
+import { HarnessError } from '../harness-error.ts'
+import { scaled } from '../slowness.ts'
 import { stablePort } from './free-port.ts'
 import type { RabbitmqService } from './rabbitmq.ts'
 import { type ServerUser, serverUser } from './server-user.ts'
@@ -172,12 +174,13 @@ async function endAll(processes: Processes, brokerSignal: NodeJS.Signals): Promi
 async function listening(child: ChildProcess, port: number): Promise<void> {
   let failure: unknown
   child.once('error', (error) => (failure = error))
-  for (let tries = 0; tries < 100; tries++) {
+  const deadlineMs = Date.now() + scaled(10_000)
+  while (Date.now() < deadlineMs) {
     if (failure !== undefined || child.exitCode !== null) break
     if (await answers(port)) return
     await new Promise((resolve) => setTimeout(resolve, 30))
   }
-  throw new Error(`epmd does not listen on port ${String(port)}`, { cause: failure })
+  throw new HarnessError(`epmd does not listen on port ${String(port)}`, { cause: failure })
 }
 
 async function answers(port: number): Promise<boolean> {

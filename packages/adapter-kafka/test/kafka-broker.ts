@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { OutboxMessage } from '@malote/outbox-core'
+import { createKafkaTopics } from '@malote/testing/services/kafka-topics'
 import { type Admin, type IHeaders, Kafka, logLevel } from 'kafkajs'
 import { createKafkaPublisher, type FetchedRecord, type KafkaPublisherOptions, producerDefaults } from '../src/index.ts'
 import type { Sockets } from './sockets.ts'
@@ -46,12 +47,7 @@ export async function connectKafka(brokers: readonly string[]): Promise<KafkaBro
     admin,
     topic: async ({ name = `test-${randomUUID()}`, partitions = 3, config = {} } = {}) => {
       const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
-      await admin.createTopics({
-        topics: [{ topic: name, numPartitions: partitions, configEntries }],
-        waitForLeaders: true,
-      })
-      // A leader can be known before it serves: whoever sends at once is told NOT_LEADER. Asking it for offsets waits for that.
-      await admin.fetchTopicOffsets(name)
+      await createKafkaTopics(admin, [{ topic: name, numPartitions: partitions, configEntries }])
       return name
     },
     publisher: (options) => {

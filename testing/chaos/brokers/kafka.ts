@@ -7,6 +7,7 @@ import {
   producerDefaults,
 } from '../../../packages/adapter-kafka/src/index.ts'
 import { startKafka } from '../../services/kafka.ts'
+import { createKafkaTopics } from '../../services/kafka-topics.ts'
 import type { BrokerKind, BrokerSettings } from './broker.ts'
 
 const topic = 'chaos'
@@ -31,7 +32,7 @@ export const kafka: BrokerKind = {
       { topic, numPartitions: 6 },
       { topic: `${topic}.dead`, numPartitions: 1 },
     ]
-    await admin.createTopics({ topics, waitForLeaders: true })
+    await createKafkaTopics(admin, topics)
     await admin.disconnect()
     return {
       settings,

@@ -1,0 +1,49 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Admin, ITopicConfig } from 'kafkajs'
+import { HarnessError } from '../harness-error.ts'
+import { scaled } from '../slowness.ts'
+
+/**
+ * Creates topics and resolves once every partition has a leader that serves. The broker promises less: it answers when the topics
+ * are written down, names leaders later, and a leader that is named may still refuse (codes 3, 5 and 6).
+ *
+ * @param quietMs - how long a quiet machine may take, in milliseconds @defaultValue 15_000
+ * @throws HarnessError with the broker's last refusal when a topic is not served in time
+ */
+export async function createKafkaTopics(
+  admin: Pick<Admin, 'createTopics' | 'fetchTopicMetadata' | 'fetchTopicOffsets'>,
+  topics: readonly ITopicConfig[],
+  quietMs = 15_000,
+): Promise<void> {
+  // Asked for here: kafkajs itself gives up after its client's retries, which tests keep few.
+  await admin.createTopics({ topics: [...topics], waitForLeaders: false })
+  const deadlineMs = performance.now() + scaled(quietMs)
+  for (const { topic, numPartitions = 1 } of topics) {
+    for (;;) {
+      const refusal = await refusalOf(admin, topic, numPartitions)
+      if (refusal === null) break
+      if (performance.now() > deadlineMs)
+        throw new HarnessError(`the Kafka topic ${topic} has no serving leaders: ${refusal}`)
+      await sleep(50) // The broker tells nobody when it is ready: it has to be asked.
+    }
+  }
+}
+
+/** What keeps the topic from being served, or null. */
+async function refusalOf(
+  admin: Pick<Admin, 'fetchTopicMetadata' | 'fetchTopicOffsets'>,
+  topic: string,
+  partitions: number,
+): Promise<string | null> {
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+    const led = topics[0]?.partitions.filter(
+      ({ leader, partitionErrorCode }) => leader >= 0 && partitionErrorCode === 0,
+    )
+    if (led?.length !== partitions) return `${String(led?.length ?? 0)} of ${String(partitions)} partitions have one`
+    await admin.fetchTopicOffsets(topic)
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
