@@ -1,0 +1,88 @@
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { type BreakerState, createExchangeClient, type ExchangeClient } from '../src/b3/exchange-client.ts'
+import type { Order } from '../src/orders/order.ts'
+
+const order: Order = {
+  orderId: '0198b1a0-4e5f-7d3a-9c41-5b8e2f60c7aa',
+  accountId: 'a',
+  asset: 'PETR4',
+  side: 'BUY',
+  amountCentavos: 100_000,
+  quantity: 26_000_000,
+  limitPriceCentavos: 3_742,
+}
+const signal = new AbortController().signal
+const opened: { server: Server; client: ExchangeClient }[] = []
+afterEach(async () => {
+  for (const { server, client } of opened.splice(0)) {
+    await client.close()
+    server.closeAllConnections()
+    server.close()
+    await once(server, 'close')
+  }
+})
+
+async function setup(answer: (response: ServerResponse) => void, openMs = 5_000, timeoutMs = 10_000) {
+  const seen = { requests: 0, connections: 0 }
+  const states: BreakerState[] = []
+  const server = createServer((_request, response) => {
+    seen.requests++
+    answer(response)
+  })
+  server.on('connection', () => seen.connections++)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
+  const client = createExchangeClient(url, { timeoutMs, openMs, onBreaker: (state) => states.push(state) })
+  opened.push({ server, client })
+  return { client, seen, states }
+}
+const filled = (response: ServerResponse) =>
+  response.end(JSON.stringify({ status: 'filled', reason: null, quantity: 5, priceCentavos: 7 }))
+const unavailable = (response: ServerResponse) => response.writeHead(503).end('{}')
+const failing = async (client: ExchangeClient, times: number) => {
+  for (let n = 0; n < times; n++) await expect(client.execute(order, signal)).rejects.toThrow(/./)
+}
+
+describe('the exchange', () => {
+  it('is asked over one connection, however many orders there are', async () => {
+    const { client, seen } = await setup(filled)
+
+    const answers = await Promise.all(Array.from({ length: 50 }, () => client.execute(order, signal)))
+
+    expect(answers[49]).toEqual({ status: 'filled', fill: { quantity: 5, priceCentavos: 7 } })
+    expect(seen).toEqual({ requests: 50, connections: 1 })
+  })
+
+  it('that has never heard of an order says so, which is an answer', async () => {
+    const { client } = await setup((response) => response.writeHead(404).end('{}'))
+
+    expect(await client.lookUp(order, signal)).toBeNull()
+    expect(client.breaker()).toBe('closed')
+  })
+
+  it('that does not answer in time has given no answer', async () => {
+    const { client } = await setup(() => {}, 5_000, 200)
+
+    await expect(client.execute(order, signal)).rejects.toThrow(/timed out/i)
+  })
+
+  it('that fails five times is left alone, and asked once when it has had time', async () => {
+    let answer = unavailable as (response: ServerResponse) => unknown
+    const { client, seen, states } = await setup((response) => answer(response), 50)
+    await failing(client, 5)
+    const wasReachable = client.isReachable()
+    await failing(client, 3)
+    const asked = seen.requests
+
+    answer = filled
+    await new Promise((resolve) => setTimeout(resolve, 60)) // The breaker's own pause; nothing tells of its end.
+    await client.execute(order, signal)
+
+    expect([wasReachable, asked]).toEqual([false, 5])
+    expect(states).toEqual(['open', 'half-open', 'closed'])
+  })
+})
