@@ -52,7 +52,7 @@ function rememberBackends(pool: pg.Pool): ReadonlySet<number> {
     const query = client.query.bind(client) as (...values: unknown[]) => Promise<pg.QueryResult>
     client.query = (async (...values: unknown[]) => {
       const result = await query(...values)
-      if (String(values[0]).includes('pg_backend_pid')) pids.add(Number(result.rows[0]?.pid))
+      if (JSON.stringify(values[0]).includes('pg_backend_pid')) pids.add(Number(result.rows[0]?.pid))
       return result
     }) as never
   })
