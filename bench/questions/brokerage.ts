@@ -38,7 +38,7 @@ export const brokerage: Benchmark = {
       rows: answers.flatMap(({ rows }) => rows),
       runs: 1,
       notes: [
-        `${String(clients)} clients, each with one request under way, ${String(accounts.length)} accounts. API, relay, exchange, five consumers, broker, database and this client share the cores. RabbitMQ is judged, being the broker people run on such a machine; the SQS emulator is the default of the demo.`,
+        `${String(clients)} clients, each with one request under way, ${String(accounts.length)} accounts. API, relay, exchange, market, eight consumers in three processes, broker, database and this client share the cores. RabbitMQ is judged, being the broker people run on such a machine; the SQS emulator is the default of the demo.`,
       ],
     }
   },
@@ -119,6 +119,13 @@ async function start(processes: Processes, broker: string): Promise<{ apiUrl: st
     BROKER: broker,
     BROKER_URL: services.urls['broker'] ?? '',
     IDEMPOTENCY_PEPPER: 'a benchmark keeps no secrets',
+    JWT_SECRET: 'a benchmark keeps no secrets',
+    CPF_SECRET: 'a benchmark keeps no secrets',
+    // The accounts' long-lived tokens, and as many requests as the machine can take.
+    DEMO: '1',
+    REQUESTS_PER_MINUTE: 'none',
+    LOG_LEVEL: 'error',
+    B3_BEHAVIOUR: '{"outages":[]}',
   }
   const pool = new pg.Pool({ connectionString: env.DATABASE_URL, max: 4, options: '-c search_path=brokerage' })
   await migrateAll(pool)
@@ -170,7 +177,7 @@ function postOrder(apiUrl: string, agent: Agent, account: SeedAccount): Promise<
 /** Milliseconds from each order's commit to its end, ascending. An order that is still open after our patience counts up to now. */
 async function settlingTimes(pool: pg.Pool): Promise<readonly number[]> {
   const giveUpMs = performance.now() + patienceMs
-  const open = `status not in ('settled', 'compensated', 'cancelled')`
+  const open = `state not in ('SETTLED', 'COMPENSATED', 'CANCELLED')`
   for (;;) {
     const { rows } = await pool.query(`select not exists (select from orders where ${open}) as done`)
     if (rows[0].done === true || performance.now() > giveUpMs) break
