@@ -26,6 +26,8 @@ export interface FetchedRecord {
   readonly key: Buffer | null
   readonly value: Buffer | null
   readonly offset: string
+  /** Milliseconds since 1970, as text. */
+  readonly timestamp?: string
   readonly headers?: Readonly<Record<string, Buffer | string | (Buffer | string)[] | undefined>>
 }
 

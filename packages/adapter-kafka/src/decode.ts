@@ -1,7 +1,7 @@
 import type { ReceivedMessage } from '@malote/outbox-core'
 import { decodeEnvelope } from '@malote/outbox-core/adapter'
 import type { FetchedRecord } from './client.ts'
-import { attributePrefix, notePrefix, topicHeader } from './encode.ts'
+import { attributePrefix, topicHeader } from './encode.ts'
 
 /**
  * Reads a message back from a record. Its topic is the one the application named, also when the publisher's `topics` mapped it.
@@ -11,9 +11,13 @@ import { attributePrefix, notePrefix, topicHeader } from './encode.ts'
 export function decodeRecord(record: FetchedRecord, kafkaTopic: string): ReceivedMessage {
   const headers = headersOf(record)
   const body = record.value ?? Buffer.alloc(0)
-  const message = decodeEnvelope(headers, body, headers[topicHeader] ?? kafkaTopic, attributePrefix)
-  const own = Object.entries(message.headers).filter(([name]) => !name.startsWith(notePrefix))
-  return { ...message, headers: Object.fromEntries(own) }
+  return decodeEnvelope(headers, body, headers[topicHeader] ?? kafkaTopic, attributePrefix, sentAtOf(record))
+}
+
+/** When the broker or the producer stamped it: the same whenever the record is read. */
+export function sentAtOf({ timestamp }: FetchedRecord): Date | undefined {
+  const ms = Number(timestamp ?? Number.NaN)
+  return Number.isFinite(ms) && ms > 0 ? new Date(ms) : undefined
 }
 
 /** Kafka allows a header twice: the first counts. */

@@ -5,9 +5,6 @@ import type { KafkaRecord } from './client.ts'
 /** What the CloudEvents binding for Kafka puts before attribute names. */
 export const attributePrefix = 'ce_'
 
-/** Headers of ours that are no CloudEvents attributes. */
-export const notePrefix = 'malote-'
-
 /** The message's topic, where `topics` sends it to a Kafka topic of another name. */
 export const topicHeader = 'malote-topic'
 

@@ -1,11 +1,17 @@
-import { type Backoff, type ConsumerOptions, type Delivery, exponentialBackoff } from '@malote/outbox-core'
+import {
+  type Backoff,
+  type ConsumerOptions,
+  type Delivery,
+  exponentialBackoff,
+  type ForeignMessage,
+} from '@malote/outbox-core'
 import {
   invalidOption,
   numberOption,
   type ResolvedConsumerOptions,
   resolveConsumerOptions,
 } from '@malote/outbox-core/adapter'
-import type { KafkaConsumer, KafkaProducer, TopicPartition } from './client.ts'
+import type { FetchedRecord, KafkaConsumer, KafkaProducer, TopicPartition } from './client.ts'
 
 /**
  * kafkajs settings to build the publisher's producers with: `kafka.producer(producerDefaults)`.
@@ -110,6 +116,11 @@ export interface KafkaConsumerOptions extends Omit<ConsumerOptions, 'handler'> {
   readonly consumer: KafkaConsumer
   /** Kafka topics to receive from. They must exist. */
   readonly topics: readonly string[]
+  /**
+   * Reads records that no publisher of ours sent and that are no CloudEvents; null leaves the record to the adapter. A record it throws
+   * for becomes a dead letter. Order is kept by the record's key, whatever `orderingKey` says.
+   */
+  readonly decode?: (record: FetchedRecord & TopicPartition) => ForeignMessage | null
   /** Makes a producer for dead letters that is not connected yet: `() => kafka.producer(producerDefaults)`. See the publisher's. */
   readonly producer: () => KafkaProducer
   /** Topic for dead letters of a topic. It must exist: until it does, a dead message stays and its key waits. @defaultValue the topic's name followed by `.dead` */
@@ -136,6 +147,7 @@ export interface ResolvedKafkaConsumerOptions extends ResolvedConsumerOptions {
   readonly consumer: KafkaConsumer
   readonly topics: readonly string[]
   readonly producer: () => KafkaProducer
+  readonly decode: ((record: FetchedRecord & TopicPartition) => ForeignMessage | null) | null
   readonly deadLetterTopic: (topic: string) => string
   readonly fromBeginning: boolean
   readonly maxBufferedMessages: number
@@ -155,6 +167,7 @@ export function resolveKafkaConsumerOptions(options: KafkaConsumerOptions): Reso
     consumer: options.consumer,
     topics,
     producer: options.producer,
+    decode: options.decode ?? null,
     deadLetterTopic: typeof deadLetterTopic === 'string' ? () => deadLetterTopic : deadLetterTopic,
     fromBeginning: options.fromBeginning ?? true,
     maxBufferedMessages: numberOption('maxBufferedMessages', options.maxBufferedMessages, 500, { min: 1 }),

@@ -1,8 +1,9 @@
-import { type Clock, createMessageProcessor, receivedOf } from '@malote/outbox-core/adapter'
+import type { ReceivedMessage } from '@malote/outbox-core'
+import { type Clock, createMessageProcessor, decodeForeign, receivedOf } from '@malote/outbox-core/adapter'
 import type { RecordContext } from './assigned-partition.ts'
 import type { FetchedRecord } from './client.ts'
 import { sendDeadLetter } from './dead-letter.ts'
-import { decodeRecord } from './decode.ts'
+import { decodeRecord, sentAtOf } from './decode.ts'
 import type { ResolvedKafkaConsumerOptions } from './options.ts'
 import type { ProducerPool } from './producer-pool.ts'
 
@@ -20,10 +21,21 @@ export function createRecordHandler(
   clock: Clock,
 ): RecordHandler {
   const processor = createMessageProcessor(options, clock)
+
+  function decode(record: FetchedRecord, topic: string, partition: number): ReceivedMessage {
+    const body = record.value ?? Buffer.alloc(0)
+    const foreign = decodeForeign(
+      options.decode,
+      { ...record, topic, partition },
+      { topic, body, sentAt: sentAtOf(record) },
+    )
+    return foreign ?? decodeRecord(record, topic)
+  }
+
   return async (record, { topic, partition, lost, ending }) => {
     const { offset } = record
     const end = await processor.process({
-      received: receivedOf(() => decodeRecord(record, topic)),
+      received: receivedOf(() => decode(record, topic, partition)),
       attempt: 1,
       extras: { topic, partition, offset },
       source: topic,

@@ -1,7 +1,7 @@
 import type { ConsumeMessage } from 'amqplib'
-import { type KeyedQueue, type MessageProcessor, receivedOf } from '@malote/outbox-core/adapter'
+import { decodeForeign, type KeyedQueue, type MessageProcessor, receivedOf } from '@malote/outbox-core/adapter'
 import { moveToDeadLetters } from './dead-letter.ts'
-import { attemptOf, decode, notes } from './decode.ts'
+import { attemptOf, decode, notes, sentAtOf } from './decode.ts'
 import type { Mover } from './mover.ts'
 import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
 import type { Session } from './session.ts'
@@ -23,7 +23,8 @@ export interface Attendance {
 /** Sees a message through until it is acknowledged or moved; returns early, having done neither, when it goes back to the queue. */
 export async function attend(raw: ConsumeMessage, session: Session, attendance: Attendance): Promise<void> {
   const { options, mover, keys, processor, draining, graceOver } = attendance
-  const received = receivedOf(() => decode(raw))
+  const known = { topic: raw.fields.routingKey, body: raw.content, sentAt: sentAtOf(raw) }
+  const received = receivedOf(() => decodeForeign(options.decode, raw, known) ?? decode(raw))
   const key = received.message?.orderingKey ?? null
   const topic = received.message?.topic ?? raw.fields.routingKey
   const acknowledge = (): boolean => session.acknowledge(raw)

@@ -30,7 +30,13 @@ export function decode(message: Message): ReceivedMessage {
   const { contentType } = message.properties
   const envelope = Object.fromEntries(own)
   if (typeof contentType === 'string') envelope['content-type'] = contentType
-  return decodeEnvelope(envelope, message.content, topic, attributePrefix)
+  return decodeEnvelope(envelope, message.content, topic, attributePrefix, sentAtOf(message))
+}
+
+/** The producer's own clock, when it set the property: whole seconds. */
+export function sentAtOf(message: Message): Date | undefined {
+  const timestamp: unknown = message.properties.timestamp
+  return typeof timestamp === 'number' && timestamp > 0 ? new Date(timestamp * 1_000) : undefined
 }
 
 /**

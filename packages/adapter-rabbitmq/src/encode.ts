@@ -5,6 +5,9 @@ import type { ResolvedPublisherOptions, Route } from './options.ts'
 
 /** What the CloudEvents AMQP binding puts before attribute names in the headers. */
 export const attributePrefix = 'cloudEvents:'
+/** Written beside it: some SDKs read AMQP 0-9-1 only so. */
+const otherPrefix = 'ce-'
+const prefixes: readonly string[] = [attributePrefix, otherPrefix]
 
 /** A message as amqplib takes it. */
 export interface EncodedMessage {
@@ -38,7 +41,7 @@ export function encode(
     messageId: message.id,
     contentType: message.contentType,
     timestamp: Math.floor(message.createdAt.getTime() / 1000),
-    headers: encodeAttributes(message, { prefix: attributePrefix, source: options.source }),
+    headers: encodeAttributes(message, { prefix: prefixes, source: options.source }),
   }
   // The headers carry the type in any case; the native field is for people and other languages.
   if (isShort(message.type)) properties.type = message.type

@@ -1,4 +1,11 @@
-import { type Backoff, type ConsumerOptions, exponentialBackoff, type OutboxMessage } from '@malote/outbox-core'
+import type { ConsumeMessage } from 'amqplib'
+import {
+  type Backoff,
+  type ConsumerOptions,
+  exponentialBackoff,
+  type ForeignMessage,
+  type OutboxMessage,
+} from '@malote/outbox-core'
 import {
   invalidOption,
   numberOption,
@@ -49,6 +56,11 @@ export interface RabbitmqConsumerOptions extends ConsumerOptions {
   /** Opens a connection; called at start, after each loss, and once more when the first message is moved. See the publisher's. */
   readonly connect: Connect
   readonly queue: string
+  /**
+   * Reads messages that no publisher of ours sent and that are no CloudEvents; null leaves the message to the adapter. A message it throws
+   * for becomes a dead letter.
+   */
+  readonly decode?: (message: ConsumeMessage) => ForeignMessage | null
   /**
    * Most messages taken from the broker and not yet acknowledged. Messages that wait for a failed one of their key count too, so
    * one busy failing key can use it up; every message taken is counted as delivered when the process crashes.
@@ -102,6 +114,7 @@ export function resolvePublisherOptions(options: RabbitmqPublisherOptions): Reso
 export interface ResolvedRabbitmqConsumerOptions extends ResolvedConsumerOptions {
   readonly connect: Connect
   readonly queue: string
+  readonly decode: ((message: ConsumeMessage) => ForeignMessage | null) | null
   readonly prefetch: number
   readonly retryDelaysMs: readonly number[]
   readonly deadLetterQueue: string
@@ -116,6 +129,7 @@ export function resolveRabbitmqConsumerOptions(options: RabbitmqConsumerOptions)
     ...shared,
     connect: options.connect,
     queue: options.queue,
+    decode: options.decode ?? null,
     prefetch: numberOption('prefetch', options.prefetch, 2 * shared.concurrency, {
       min: shared.concurrency,
       max: 65_535,

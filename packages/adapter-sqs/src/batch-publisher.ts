@@ -67,12 +67,12 @@ async function publishBatch(
 
 /** Encodes what can go out; what cannot fails at once, and so does everything behind it in its key. */
 function prepare(parts: BatchPublisherParts, batch: readonly OutboxMessage[], tally: Tally): Outgoing[] {
-  const { source, maxMessageBytes } = parts.options
+  const { source, maxMessageBytes, characters } = parts.options
   const stopped = new Set<string | null>()
   return batch.flatMap((message): Outgoing[] => {
     const line = orderOf(message)
     const destination = parts.destinationOf(message.topic)
-    const encoded = encodeMessage(message, source)
+    const encoded = encodeMessage(message, source, characters)
     if (line !== null && stopped.has(line)) tally.fail(message, predecessorFailed)
     else if (destination === undefined) tally.fail(message, noDestination(message))
     else if (encoded.bytes > maxMessageBytes) tally.fail(message, tooLarge(message, encoded.bytes, maxMessageBytes))

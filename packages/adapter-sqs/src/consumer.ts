@@ -1,7 +1,7 @@
 import type { Message } from '@aws-sdk/client-sqs'
 import { type Consumer, OutboxError } from '@malote/outbox-core'
 import { createKeyedQueue, type Received, receivedOf, systemClock, within } from '@malote/outbox-core/adapter'
-import { decodeMessage } from './decode.ts'
+import { decodeAny } from './decode.ts'
 import { isFifo, type ResolvedSqsConsumer, resolveConsumer, type SqsConsumerOptions } from './options.ts'
 import { createReceiver, type Receiver } from './receiver.ts'
 import { createSettler, type Settler } from './settle.ts'
@@ -112,8 +112,8 @@ class SqsConsumer {
   }
 
   #accept(raw: Message): void {
-    const { queueUrl, topic } = this.#settings
-    const received = receivedOf(() => decodeMessage(raw, topic))
+    const { queueUrl } = this.#settings
+    const received = receivedOf(() => decodeAny(raw, this.#settings))
     const key = isFifo(queueUrl) ? (raw.Attributes?.MessageGroupId ?? null) : (received.message?.orderingKey ?? null)
     const hold = this.#holds.take(raw, received.message?.id ?? null, key)
     this.#waiting.add(hold)

@@ -1,25 +1,38 @@
 import type { Message, MessageAttributeValue } from '@aws-sdk/client-sqs'
 import { OutboxError, type ReceivedMessage } from '@malote/outbox-core'
-import { deadLetterHeader, decodeEnvelope } from '@malote/outbox-core/adapter'
-import { attributePrefix, bodyEncodingAttribute, packedHeadersAttribute } from './encode.ts'
+import { decodeEnvelope, decodeForeign } from '@malote/outbox-core/adapter'
+import { attributePrefix, bodyEncodingAttribute, packedHeadersAttribute, topicAttribute } from './encode.ts'
+import type { ResolvedSqsConsumer } from './options.ts'
 
-/** Attributes that are ours alone and no user header. */
-const ownAttributes = new Set([bodyEncodingAttribute, packedHeadersAttribute, deadLetterHeader])
+/** As the caller's `decode` reads it, else as one of ours or a CloudEvent. @throws OutboxError `UNDECODABLE_MESSAGE` */
+export function decodeAny(
+  raw: Message,
+  { decode, topic, queue }: Pick<ResolvedSqsConsumer, 'decode' | 'topic' | 'queue'>,
+): ReceivedMessage {
+  const known = { topic: topic ?? queue, body: new TextEncoder().encode(raw.Body ?? ''), sentAt: sentAtOf(raw) }
+  const message = decodeForeign(decode, raw, known) ?? decodeMessage(raw, queue)
+  return topic === null ? message : { ...message, topic }
+}
+
+/** When SQS took it. */
+function sentAtOf(raw: Message): Date | undefined {
+  const ms = Number(raw.Attributes?.SentTimestamp ?? Number.NaN)
+  return Number.isFinite(ms) ? new Date(ms) : undefined
+}
 
 /**
  * Reads a message back from what SQS handed over.
  *
  * @throws OutboxError `UNDECODABLE_MESSAGE` saying what is wrong with it
  */
-export function decodeMessage(raw: Message, topic: string): ReceivedMessage {
+export function decodeMessage(raw: Message, queue: string): ReceivedMessage {
   const attributes = textAttributes(raw.MessageAttributes)
   // What came as an attribute of its own stands: nothing packed may pose as it.
   const headers = { ...unpack(attributes[packedHeadersAttribute]), ...attributes }
-  if (headers[`${attributePrefix}id`] === undefined && isSnsEnvelope(raw.Body))
+  if (attributes[`${attributePrefix}id`] === undefined && isSnsEnvelope(raw.Body))
     throw undecodable('it is wrapped by SNS: turn on raw message delivery for the subscription')
   const body = decodeBody(raw.Body ?? '', headers[bodyEncodingAttribute])
-  const own = Object.entries(headers).filter(([name]) => !ownAttributes.has(name))
-  return decodeEnvelope(Object.fromEntries(own), body, topic, attributePrefix)
+  return decodeEnvelope(headers, body, headers[topicAttribute] ?? queue, attributePrefix, sentAtOf(raw))
 }
 
 export function textAttributes(

@@ -2,11 +2,14 @@ import { createHash } from 'node:crypto'
 import type { MessageAttributeValue } from '@aws-sdk/client-sqs'
 import type { OutboxMessage } from '@malote/outbox-core'
 import { encodeEnvelope } from '@malote/outbox-core/adapter'
+import type { Characters } from './options.ts'
 
 /** CloudEvents attributes carry this before their names; SQS allows no colon. */
 export const attributePrefix = 'ce-'
 /** Holds, as one JSON object, the headers for which no attribute was left or which SQS cannot carry. */
 export const packedHeadersAttribute = 'malote-headers'
+/** The message's topic: a queue may take several. */
+export const topicAttribute = 'malote-topic'
 /** `base64` when the body is bytes, empty, or text that SQS refuses. */
 export const bodyEncodingAttribute = 'malote-body-encoding'
 
@@ -25,15 +28,21 @@ export interface EncodedMessage {
 }
 
 /** Pure: what SQS or SNS is given for a message. */
-export function encodeMessage(message: OutboxMessage, source: string): EncodedMessage {
+export function encodeMessage(
+  message: OutboxMessage,
+  source: string,
+  characters: Characters = 'unicode',
+): EncodedMessage {
+  const isCarried = carried[characters]
   const headers = encodeEnvelope(message, { prefix: attributePrefix, source })
-  const body = encodeBody(message.body)
+  const body = encodeBody(message.body, isCarried)
+  headers[topicAttribute] = message.topic
   if (body.isBase64) headers[bodyEncodingAttribute] = 'base64'
-  const attributes = encodeHeaders(headers)
+  const attributes = encodeHeaders(headers, isCarried)
   return { body: body.text, attributes, group: groupOf(message), bytes: sizeOf(body.text, attributes) }
 }
 
-function encodeBody(body: Uint8Array | string): { text: string; isBase64: boolean } {
+function encodeBody(body: Uint8Array | string, isCarried: IsCarried): { text: string; isBase64: boolean } {
   if (typeof body === 'string' && body !== '' && isCarried(body)) return { text: body, isBase64: false }
   const base64 = Buffer.from(typeof body === 'string' ? new TextEncoder().encode(body) : body).toString('base64')
   // SQS refuses an empty body; a lone padding character decodes to no bytes.
@@ -41,7 +50,10 @@ function encodeBody(body: Uint8Array | string): { text: string; isBase64: boolea
 }
 
 /** Gives each header an attribute of its own while there is room; what is left, or cannot be one, is packed. */
-function encodeHeaders(headers: Readonly<Record<string, string>>): Record<string, MessageAttributeValue> {
+function encodeHeaders(
+  headers: Readonly<Record<string, string>>,
+  isCarried: IsCarried,
+): Record<string, MessageAttributeValue> {
   const names = Object.keys(headers)
   const canBeNative = (name: string): boolean =>
     isAttributeName(name) && headers[name] !== '' && isCarried(headers[name]!)
@@ -63,7 +75,8 @@ const nativeAttributes = (
 
 function rank(name: string): number {
   if (name.startsWith(attributePrefix) || name === 'content-type' || name === bodyEncodingAttribute) return 0
-  return nativeFirst.includes(name) ? 1 + nativeFirst.indexOf(name) : 3
+  if (name === topicAttribute) return 3
+  return nativeFirst.includes(name) ? 1 + nativeFirst.indexOf(name) : 4
 }
 
 function pack(headers: Readonly<Record<string, string>>, names: readonly string[]): string {
@@ -96,12 +109,12 @@ export function sizeOf(body: string, attributes: Readonly<Record<string, Message
   return bytes
 }
 
-/**
- * AWS documents these for bodies and attribute values, and characters beyond U+FFFF besides; but some endpoints and emulators
- * refuse those for good, as AWS once did, so text with emoji travels encoded rather than at risk.
- */
-function isCarried(text: string): boolean {
-  return /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd]*$/.test(text)
+type IsCarried = (text: string) => boolean
+
+const carried: Readonly<Record<Characters, IsCarried>> = {
+  // What AWS documents for bodies and attribute values.
+  unicode: (text) => /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]*$/u.test(text),
+  bmp: (text) => /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd]*$/.test(text),
 }
 
 /** Of our own attributes it is known: they are on every message. */
@@ -111,6 +124,7 @@ function isAttributeName(name: string): boolean {
 
 const ownAttributes: ReadonlySet<string> = new Set([
   'content-type',
+  topicAttribute,
   ...['specversion', 'id', 'source', 'type', 'time', 'partitionkey'].map((name) => `${attributePrefix}${name}`),
 ])
 

@@ -1,5 +1,5 @@
-import type { SQSClient } from '@aws-sdk/client-sqs'
-import type { ConsumerOptions } from '@malote/outbox-core'
+import type { Message, SQSClient } from '@aws-sdk/client-sqs'
+import type { ConsumerOptions, ForeignMessage } from '@malote/outbox-core'
 import {
   invalidOption,
   numberOption,
@@ -9,6 +9,9 @@ import {
 
 /** Where a topic's messages go: a table, or a function that may answer undefined for a topic it does not know. */
 export type Destinations = Readonly<Record<string, string>> | ((topic: string) => string | undefined)
+
+/** `unicode`: everything AWS documents. `bmp`: nothing beyond U+FFFF. */
+export type Characters = 'unicode' | 'bmp'
 
 /** What the SQS and the SNS publisher have in common. */
 export interface BatchPublisherOptions {
@@ -25,6 +28,13 @@ export interface BatchPublisherOptions {
    * @defaultValue "strict": order was promised
    */
   readonly ordering?: 'strict' | 'fast'
+  /**
+   * Characters that the endpoint takes in bodies and attributes. Text with others travels as base64, which our consumers read
+   * and others do not. `bmp` is for emulators that refuse emoji, as AWS once did.
+   *
+   * @defaultValue "unicode": what AWS takes
+   */
+  readonly characters?: Characters
   /** Requests under way at the same time, over all `publish` calls. @defaultValue 16: a third of the SDK's 50 sockets */
   readonly concurrency?: number
   /**
@@ -57,8 +67,13 @@ export interface SqsConsumerOptions extends ConsumerOptions {
    * its `maxReceiveCount` far above `maxAttempts`.
    */
   readonly deadLetterQueueUrl: string
-  /** `message.topic` of what is received. @defaultValue the queue's name */
+  /** `message.topic` of everything received. @defaultValue the topic its publisher named; the queue's name where none did */
   readonly topic?: string
+  /**
+   * Reads messages that no publisher of ours sent and that are no CloudEvents; null leaves the message to the adapter. A message it throws
+   * for becomes a dead letter.
+   */
+  readonly decode?: (message: Message) => ForeignMessage | null
   /**
    * How long SQS keeps a message from others while a handler has it, in milliseconds; extended for as long as the handler runs.
    *
@@ -81,6 +96,7 @@ export const deadLetterReserveBytes: number = 1_024
 export interface ResolvedBatchOptions {
   readonly source: string
   readonly ordering: 'strict' | 'fast'
+  readonly characters: Characters
   readonly concurrency: number
   readonly maxMessageBytes: number
   readonly maxBatchBytes: number
@@ -88,12 +104,15 @@ export interface ResolvedBatchOptions {
 
 /** @throws OutboxError `INVALID_OPTION` */
 export function resolveBatchOptions(options: BatchPublisherOptions, serviceMaxBytes: number): ResolvedBatchOptions {
-  const { ordering = 'strict' } = options
+  const { ordering = 'strict', characters = 'unicode' } = options
+  if (characters !== 'unicode' && characters !== 'bmp')
+    throw invalidOption('characters', characters, '"unicode" or "bmp"')
   if (ordering !== 'strict' && ordering !== 'fast') throw invalidOption('ordering', ordering, '"strict" or "fast"')
   const maxBatchBytes = numberOption('maxBatchBytes', options.maxBatchBytes, serviceMaxBytes, { min: 1_024 })
   return {
     source: options.source ?? '/malote',
     ordering,
+    characters,
     concurrency: numberOption('concurrency', options.concurrency, 16, { min: 1 }),
     maxBatchBytes,
     maxMessageBytes: numberOption(
@@ -112,7 +131,10 @@ export interface ResolvedSqsConsumer extends ResolvedConsumerOptions {
   readonly client: Pick<SQSClient, 'send'>
   readonly queueUrl: string
   readonly deadLetterQueueUrl: string
-  readonly topic: string
+  /** The queue's name. */
+  readonly queue: string
+  readonly topic: string | null
+  readonly decode: ((message: Message) => ForeignMessage | null) | null
   readonly visibilityTimeoutMs: number
   readonly waitTimeMs: number
 }
@@ -127,7 +149,9 @@ export function resolveConsumer(options: SqsConsumerOptions): ResolvedSqsConsume
     client,
     queueUrl: queueUrlOption('queueUrl', queueUrl),
     deadLetterQueueUrl: queueUrlOption('deadLetterQueueUrl', deadLetterQueueUrl),
-    topic: options.topic ?? queueUrl.slice(queueUrl.lastIndexOf('/') + 1),
+    queue: queueUrl.slice(queueUrl.lastIndexOf('/') + 1),
+    topic: options.topic ?? null,
+    decode: options.decode ?? null,
     visibilityTimeoutMs: Math.ceil(visibilityTimeoutMs / 1_000) * 1_000,
     waitTimeMs: numberOption('waitTimeMs', options.waitTimeMs, 20_000, { min: 0, max: 20_000 }),
   }

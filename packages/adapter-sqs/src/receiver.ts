@@ -132,6 +132,11 @@ function parameters(options: ReceiverOptions, asked: number, waitTimeMs: number)
     WaitTimeSeconds: Math.round(waitTimeMs / 1_000),
     VisibilityTimeout: Math.ceil(options.visibilityTimeoutMs / 1_000),
     MessageAttributeNames: ['All'],
-    MessageSystemAttributeNames: ['ApproximateReceiveCount', 'MessageGroupId', 'MessageDeduplicationId'],
+    MessageSystemAttributeNames: [
+      'ApproximateReceiveCount',
+      'MessageGroupId',
+      'MessageDeduplicationId',
+      'SentTimestamp',
+    ],
   }
 }

@@ -54,9 +54,9 @@ class SqsSettler implements Settler {
     const end = await this.#processor.process({
       received,
       attempt,
-      source: settings.topic,
+      source: settings.queue,
       position: idOf(hold),
-      topic: settings.topic,
+      topic: settings.topic ?? settings.queue,
       lost: hold.signal,
       ending,
       graceOver,

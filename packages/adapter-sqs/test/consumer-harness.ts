@@ -41,7 +41,7 @@ export async function openConsumerHarness(flavour: Flavour): Promise<SqsConsumer
   const server = ours ?? (await startSqs())
   const direct = sqsClient(server.endpoint)
   const queues = queuesOn(direct, server.endpoint, flavour)
-  const publisher = createSqsPublisher({ client: direct, queueUrl: queues.urlOf })
+  const publisher = createSqsPublisher({ client: direct, queueUrl: queues.urlOf, characters: 'bmp' })
   const consumers = createProxiedConsumers(server.port, queues)
   return {
     redeliveryMs: visibilityTimeoutMs * 2,

@@ -8,7 +8,7 @@ import { encodeMessage } from '../src/encode.ts'
 const encode = (change: Partial<OutboxMessage>) => encodeMessage(anOutboxMessage(change), '/test')
 const decode = (encoded: ReturnType<typeof encode>) =>
   decodeMessage({ Body: encoded.body, MessageAttributes: encoded.attributes }, 'orders')
-const allowed = /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd]+$/
+const allowed = /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]+$/u
 
 describe('a message on the wire', () => {
   it('has a plain attribute for every header while they fit', () => {
@@ -24,6 +24,30 @@ describe('a message on the wire', () => {
     })
     expect(encoded.attributes['malote-headers']).toBeUndefined()
     expect(encoded.body).toBe('{"amount":1000}')
+  })
+
+  it('carries text with emoji as it is, and the topic', () => {
+    const { body, attributes } = encode({ body: '{"texto":"não 😀"}', topic: 'contas' })
+
+    expect([body, attributes['malote-body-encoding']]).toEqual(['{"texto":"não 😀"}', undefined])
+    expect(decodeMessage({ Body: body, MessageAttributes: attributes }, 'a-queue').topic).toBe('contas')
+  })
+
+  it('encodes text with emoji for an endpoint that takes none', () => {
+    const encoded = encodeMessage(anOutboxMessage({ body: '😀', headers: { mood: '😀' } }), '/test', 'bmp')
+
+    expect(encoded.attributes['malote-body-encoding']?.StringValue).toBe('base64')
+    expect(new TextDecoder().decode(decode(encoded).body)).toBe('😀')
+    expect(decode(encoded).headers).toEqual({ mood: '😀' })
+  })
+
+  it('lets nothing packed pose as an attribute of its own', () => {
+    const { body, attributes } = encode({})
+    const packed = { DataType: 'String', StringValue: JSON.stringify({ 'ce-id': 'forged', tenant: 'b3' }) }
+
+    const message = decodeMessage({ Body: body, MessageAttributes: { ...attributes, 'malote-headers': packed } }, 'q')
+
+    expect([message.id, message.headers]).toEqual([attributes['ce-id']?.StringValue, { tenant: 'b3' }])
   })
 
   it('leaves one of the ten attributes free, however many headers there are', () => {
@@ -60,7 +84,7 @@ describe('a message on the wire', () => {
   it('comes back as it was, whatever its text, keys and headers are', { timeout: 30_000 }, () => {
     const name = fc
       .string({ unit: 'binary', minLength: 1 })
-      .filter((one) => !/^(ce-|malote-|content-type$|__proto__$)/.test(one))
+      .filter((one) => !/^(ce[-_]|malote-|cloudevents[:_]|content-type$|__proto__$)/i.test(one))
     const text = fc.string({ unit: 'binary' })
     fc.assert(
       fc.property(
@@ -90,7 +114,7 @@ describe('what is no message of ours', () => {
   const ours = encode({}).attributes
   it.each([
     ['no attributes', {}, 'ce-id'],
-    ['an id that is no UUID', { ...ours, 'ce-id': { DataType: 'String', StringValue: '1' } }, 'UUID'],
+    ['an empty id', { ...ours, 'ce-id': { DataType: 'String', StringValue: '' } }, 'ce-id'],
     [
       'packed headers that are no JSON',
       { ...ours, 'malote-headers': { DataType: 'String', StringValue: '{' } },

@@ -34,7 +34,7 @@ export async function openPublisherHarness(flavour: Flavour): Promise<SqsPublish
   return {
     maxMessageBytes: 1_048_576 - 1_024,
     patienceMs: 20_000,
-    createPublisher: async () => createSqsPublisher({ client: proxied, queueUrl: queues.urlOf }),
+    createPublisher: async () => createSqsPublisher({ client: proxied, queueUrl: queues.urlOf, characters: 'bmp' }),
     freshTopic: () => queues.make(),
     missingTopic: async () => queues.unusedName(),
     receive: async (topic, count) =>

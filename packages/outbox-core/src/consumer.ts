@@ -2,17 +2,39 @@ import type { MessageId } from './message.ts'
 
 /** A message as a consumer receives it: decoded from the broker's headers, the body not parsed. */
 export interface ReceivedMessage {
+  /** A lower-case UUID from our own publishers; from others whatever identifies the event. */
   readonly id: MessageId
   readonly topic: string
   readonly type: string
   readonly orderingKey: string | null
   readonly headers: Readonly<Record<string, string>>
+  /** CloudEvents attributes as they came, `source`, `subject`, `dataschema` and extensions among them. */
+  readonly attributes?: Readonly<Record<string, string>>
   readonly body: Uint8Array
   readonly contentType: string
   /** When the producer's transaction began. Immutable over redeliveries: the inbox may partition by it. */
   readonly createdAt: Date
   /** Parses the body as JSON. @throws OutboxError `UNDECODABLE_MESSAGE` when it is none. */
   json(): unknown
+}
+
+/** What an adapter's option `decode` makes of a delivery that no publisher of ours sent. */
+export interface ForeignMessage {
+  /** Identifies the event over redeliveries and copies: the inbox applies it once. Any text. */
+  readonly id: string
+  readonly type: string
+  /** @defaultValue what the adapter takes for its own messages: the Kafka topic, the routing key, the queue's name */
+  readonly topic?: string
+  /** Messages of one key are handled in order. @defaultValue none: the message waits for no other */
+  readonly orderingKey?: string | null
+  /** @defaultValue when the broker got it, where the broker says so */
+  readonly createdAt?: Date
+  readonly headers?: Readonly<Record<string, string>>
+  readonly attributes?: Readonly<Record<string, string>>
+  /** @defaultValue the whole body */
+  readonly body?: Uint8Array | string
+  /** @defaultValue application/json */
+  readonly contentType?: string
 }
 
 /** What a handler is called with. */

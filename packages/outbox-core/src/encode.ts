@@ -1,5 +1,6 @@
 import { OutboxError } from './errors.ts'
 import type { MessageId, NewMessage } from './message.ts'
+import { isReservedHeader } from './reserved-headers.ts'
 import { isUuid, uuidv7 } from './uuid.ts'
 
 /** One element of the JSON array that the writer's statement turns into rows. */
@@ -147,6 +148,11 @@ function encodeHeaders(
 
 function checkHeaders(headers: Readonly<Record<string, string>>, id: MessageId): void {
   for (const [name, value] of Object.entries(headers)) {
+    if (isReservedHeader(name))
+      throw new OutboxError(
+        'INVALID_MESSAGE',
+        `header "${name}" of message ${id} is reserved for this library and CloudEvents: rename it`,
+      )
     if (
       name === '' ||
       typeof value !== 'string' ||

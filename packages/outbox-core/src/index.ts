@@ -23,6 +23,7 @@ export type {
   DeadLetterReason,
   Delivery,
   DeliveryHandler,
+  ForeignMessage,
   PauseReason,
   ReceivedMessage,
 } from './consumer.ts'

@@ -32,6 +32,12 @@ describe('encoding', () => {
   })
 })
 
+it.each(['malote-attempts', 'ce-id', 'ce_type', 'cloudEvents:id', 'CE-Id'])('a header named %s is refused', (name) => {
+  expect(() => encodeMessage({ topic: 't', type: 'x', payload: 1, headers: { [name]: 'x' } }, {})).toThrow(
+    expect.objectContaining({ code: 'INVALID_MESSAGE', message: expect.stringContaining(name) as string }),
+  )
+})
+
 describe('ids', () => {
   it('are well formed from the first one on, also at the beginning of time', async () => {
     vi.resetModules()

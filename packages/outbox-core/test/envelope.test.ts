@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeEnvelope, encodeAttributes, encodeEnvelope } from '../src/adapter/index.ts'
+import { decodeEnvelope, encodeAttributes, encodeEnvelope, isReservedHeader } from '../src/adapter/index.ts'
 import type { OutboxMessage } from '../src/index.ts'
 
 const stored: OutboxMessage = {
@@ -39,13 +39,62 @@ describe('the envelope', () => {
     expect(encodeAttributes(spoofed, options)).toEqual(attributes)
   })
 
-  it.each(['ce_id', 'ce_type', 'ce_time'])('refuses a delivery without %s', (name) => {
+  it.each(['ce_id', 'ce_type'])('refuses a delivery without %s', (name) => {
     const { [name]: _, ...headers } = encodeEnvelope(stored, options)
 
     expect(() => decodeEnvelope(headers, body, 'orders', 'ce_')).toThrow(
       expect.objectContaining({ code: 'UNDECODABLE_MESSAGE' }),
     )
   })
+
+  it.each(['ce_', 'ce-', 'cloudEvents:', 'cloudEvents_'])('reads attributes that begin with %s', (prefix) => {
+    const message = decodeEnvelope(encodeEnvelope(stored, { prefix, source: '/x' }), body, 'orders', 'ce_')
+
+    expect(message).toMatchObject({ id: stored.id, orderingKey: 'account-1', attributes: { source: '/x' } })
+    expect(message.headers).toEqual(stored.headers)
+  })
+
+  it('reads an event of others: any id, no time, with subject, schema and extensions', () => {
+    const headers = { ce_id: 'A/17', ce_type: 't', ce_subject: 's', ce_dataschema: 'd', ce_tenant: 'b3' }
+
+    const message = decodeEnvelope(headers, body, 'orders', 'ce_', new Date(1_000))
+
+    expect(message).toMatchObject({ id: 'A/17', createdAt: new Date(1_000), headers: {} })
+    expect(message.attributes).toMatchObject({ subject: 's', dataschema: 'd', tenant: 'b3' })
+  })
+
+  it.each([
+    ['JSON', { data: { amount: 1 } }, '{"amount":1}', 'application/json'],
+    ['text', { data: 'não', datacontenttype: 'text/plain' }, 'não', 'text/plain'],
+    ['bytes', { data_base64: 'AAE=', datacontenttype: 'image/png' }, '\u0000\u0001', 'image/png'],
+    ['nothing', {}, '', 'application/json'],
+  ])('reads a structured event that carries %s', (_, data, text, contentType) => {
+    const event = { specversion: '1.0', id: '7', source: '/x', type: 't', partitionkey: 'k', ...data }
+    const headers = { 'content-type': 'application/cloudevents+json; charset=utf-8', tenant: 'b3' }
+
+    const message = decodeEnvelope(headers, Buffer.from(JSON.stringify(event)), 'orders', 'ce_')
+
+    expect(message).toMatchObject({ id: '7', type: 't', orderingKey: 'k', contentType, headers: { tenant: 'b3' } })
+    expect(new TextDecoder().decode(message.body)).toBe(text)
+  })
+
+  it.each(['{', '[]', '{"id":"7"}'])('refuses %s as a structured event', (text) => {
+    const headers = { 'content-type': 'application/cloudevents+json' }
+
+    expect(() => decodeEnvelope(headers, Buffer.from(text), 'orders', 'ce_')).toThrow(
+      expect.objectContaining({ code: 'UNDECODABLE_MESSAGE' }),
+    )
+  })
+
+  it.each(['malote-attempts', 'Malote-Topic', 'ce-id', 'ce_type', 'cloudEvents:id', 'CE-Subject', 'cloudEvents_x'])(
+    'carries no header of the reserved name %s, and gives none to a handler',
+    (name) => {
+      const wire = encodeEnvelope({ ...stored, headers: { [name]: 'forged' } }, options)
+
+      expect(Object.values(wire)).not.toContain('forged')
+      expect(decodeEnvelope({ ...wire, [name]: 'forged' }, body, 'orders', 'ce_').headers).toEqual({})
+    },
+  )
 
   it('refuses a body that is not JSON only when it is asked for JSON', () => {
     const received = decodeEnvelope(encodeEnvelope(stored, options), new Uint8Array([0xff]), 'orders', 'ce_')
@@ -56,7 +105,7 @@ describe('the envelope', () => {
   it('keeps any headers, types and keys', () => {
     const names = fc
       .string({ minLength: 1 })
-      .filter((name) => name !== 'content-type' && !name.startsWith('ce_') && name !== '__proto__')
+      .filter((name) => name !== 'content-type' && !isReservedHeader(name) && name !== '__proto__')
     fc.assert(
       fc.property(
         fc.dictionary(names, fc.string()),

@@ -1,11 +1,13 @@
 import { OutboxError } from '../errors.ts'
 import type { OutboxMessage } from '../message.ts'
 import type { ReceivedMessage } from '../consumer.ts'
-import { isUuid } from '../uuid.ts'
+import { isReservedHeader } from '../reserved-headers.ts'
+import { decodeStructured, isStructured } from './structured-event.ts'
+import { receivedMessage } from './received-message.ts'
 
 export interface EnvelopeOptions {
-  /** What the broker's CloudEvents binding puts before attribute names, for example `ce_` on Kafka. */
-  readonly prefix: string
+  /** What the broker's CloudEvents bindings put before attribute names, for example `ce_` on Kafka. Several where readers differ. */
+  readonly prefix: string | readonly string[]
   /** CloudEvents `source`: which application speaks, for example `/brokerage/orders`. */
   readonly source: string
 }
@@ -13,7 +15,7 @@ export interface EnvelopeOptions {
 /**
  * The broker headers of a message: CloudEvents 1.0 attributes in binary mode (the body stays as it is; the
  * ordering key is the `partitionkey` extension), `content-type`, and
- * the user's headers, trace context among them. A user header of the same name as one of ours loses.
+ * the user's headers, trace context among them. A user header whose name is reserved is left out.
  */
 export function encodeEnvelope(message: OutboxMessage, options: EnvelopeOptions): Record<string, string> {
   const headers = encodeAttributes(message, options)
@@ -23,16 +25,26 @@ export function encodeEnvelope(message: OutboxMessage, options: EnvelopeOptions)
 
 /** As `encodeEnvelope`, without `content-type`: for brokers that have a place of their own for it. */
 export function encodeAttributes(message: OutboxMessage, { prefix, source }: EnvelopeOptions): Record<string, string> {
-  const names = attributeNames(prefix)
   const headers: Record<string, string> = { ...message.headers }
-  if (contentTypeHeader in headers) delete headers[contentTypeHeader]
+  for (const name in headers) if (name === contentTypeHeader || isReservedHeader(name)) delete headers[name]
+  if (typeof prefix === 'string') writeAttributes(headers, message, prefix, source)
+  else for (const one of prefix) writeAttributes(headers, message, one, source)
+  return headers
+}
+
+function writeAttributes(
+  headers: Record<string, string>,
+  message: OutboxMessage,
+  prefix: string,
+  source: string,
+): void {
+  const names = attributeNames(prefix)
   headers[names.specversion] = '1.0'
   headers[names.id] = message.id
   headers[names.source] = source
   headers[names.type] = message.type
   headers[names.time] = message.createdAt.toISOString()
   if (message.orderingKey !== null) headers[names.partitionkey] = message.orderingKey
-  return headers
 }
 
 const contentTypeHeader = 'content-type'
@@ -64,10 +76,15 @@ function attributeNames(prefix: string): AttributeNames {
   return names
 }
 
+/** What stands before attribute names in the bindings of the CloudEvents specification and of its SDKs. */
+const prefixes = ['ce_', 'ce-', 'cloudEvents:', 'cloudEvents_'] as const
+
 /**
- * Reads a message back from broker headers and body.
+ * Reads a CloudEvent from broker headers and body, in binary mode whatever the prefix, or in structured mode.
  *
  * @param topic - what the consumer knows of where it came from
+ * @param prefix - the prefix that counts first, when there are attributes of several
+ * @param sentAt - instant of an event that has no `time`; the same over redeliveries
  * @throws OutboxError `UNDECODABLE_MESSAGE` naming the attribute that is missing or malformed
  */
 export function decodeEnvelope(
@@ -75,42 +92,25 @@ export function decodeEnvelope(
   body: Uint8Array,
   topic: string,
   prefix: string,
+  sentAt?: Date,
 ): ReceivedMessage {
-  const id = required(headers, `${prefix}id`).toLowerCase()
-  if (!isUuid(id)) throw undecodable(`attribute "${prefix}id" is no UUID`)
-  const createdAt = new Date(required(headers, `${prefix}time`))
-  if (Number.isNaN(createdAt.getTime())) throw undecodable(`attribute "${prefix}time" is no RFC 3339 instant`)
-  return {
-    id,
-    topic,
-    type: required(headers, `${prefix}type`),
-    orderingKey: headers[`${prefix}partitionkey`] ?? null,
-    headers: userHeaders(headers, prefix),
-    body,
-    contentType: headers['content-type'] ?? 'application/octet-stream',
-    createdAt,
-    json: () => parseJson(body, id),
-  }
+  const own = userHeaders(headers)
+  const contentType = headers[contentTypeHeader]
+  if (contentType !== undefined && isStructured(contentType))
+    return receivedMessage({ ...decodeStructured(body), topic, headers: own, sentAt })
+  const used = [prefix, ...prefixes].find((one) => headers[`${one}id`] !== undefined) ?? prefix
+  const attributes: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers))
+    if (name.startsWith(used)) attributes[name.slice(used.length)] = value
+  for (const name of ['id', 'type'])
+    if ((attributes[name] ?? '') === '') throw undecodable(`attribute "${used}${name}" is missing`)
+  return receivedMessage({ attributes, body, contentType, topic, headers: own, sentAt })
 }
 
-function userHeaders(headers: Readonly<Record<string, string>>, prefix: string): Record<string, string> {
+function userHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => name !== 'content-type' && !name.startsWith(prefix)),
+    Object.entries(headers).filter(([name]) => name !== contentTypeHeader && !isReservedHeader(name)),
   )
-}
-
-function required(headers: Readonly<Record<string, string>>, name: string): string {
-  const value = headers[name]
-  if (value === undefined || value === '') throw undecodable(`attribute "${name}" is missing`)
-  return value
-}
-
-function parseJson(body: Uint8Array, id: string): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
-  } catch (error) {
-    throw new OutboxError('UNDECODABLE_MESSAGE', `the body of message ${id} is not JSON`, { cause: error })
-  }
 }
 
 function undecodable(why: string): OutboxError {

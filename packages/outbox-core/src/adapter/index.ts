@@ -19,6 +19,8 @@ export { deadLetterHeader, encodeDeadLetterNote, maxNoteBytes } from '../dead-le
 export type { DeadLetterNote } from '../dead-letter-note.ts'
 export { decodeEnvelope, encodeAttributes, encodeEnvelope } from './envelope.ts'
 export type { EnvelopeOptions } from './envelope.ts'
+export { decodeForeign } from './foreign-message.ts'
+export { isReservedHeader } from '../reserved-headers.ts'
 export { createKeyedQueue } from './keyed-queue.ts'
 export type { KeyedQueue } from './keyed-queue.ts'
 export { reportTo } from './report.ts'
