@@ -86,7 +86,7 @@ describe.each(Object.keys(entryPoints))('on %s', (name) => {
     expect([seen.answer.status, JSON.parse(seen.text).code, seen.effects]).toEqual([503, 'timed-out', 0])
     expect([seen.retry.status, seen.orders]).toEqual([201, 1])
     expect(seen.events[0]).toMatchObject({ outcome: 'rolled-back', error: { code: 'TIMED_OUT' } })
-    await expect(late?.query(insert)).rejects.toThrow()
+    await expect(late?.query(insert)).rejects.toThrow('not queryable')
   })
 
   it.each([
@@ -164,7 +164,7 @@ describe('on Kysely', () => {
     expect((await operation(request, {})).status).toBe(503)
     // The pool has one connection: this waits until it has been rolled back and given back.
     await sql`select 1`.execute(kysely)
-    await expect(late?.()).rejects.toThrow()
+    await expect(late?.()).rejects.toThrow('already rolled back')
     expect(await countOrders(pool)).toBe(0)
     await kysely.destroy()
   })
