@@ -245,14 +245,19 @@ function afterSnapshot(pass: () => Promise<void>): pg.Pool {
       return Object.assign(Object.create(client) as pg.PoolClient, {
         release: (destroy?: boolean) => client.release(destroy),
         query: async (text: string, values?: unknown[]) => {
-          const result = await query(text, values)
-          if (!text.startsWith('begin') || !isFirst) return result
+          const [begin, ...rest] = text.split('; ')
+          if (!begin?.startsWith('begin') || !isFirst) return query(text, values)
           isFirst = false
-          await query('select 1')
+          const begun = await severalResults(query(`${begin}; select 1`))
           await pass()
-          return result
+          return [begun[0], ...(await severalResults(query(rest.join('; '))))] as never
         },
       })
     },
   })
+}
+
+/** What pg answers for a text of several statements; its types know of one only. */
+async function severalResults(results: Promise<pg.QueryResult>): Promise<pg.QueryResult[]> {
+  return [await results].flat()
 }

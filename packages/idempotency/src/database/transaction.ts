@@ -7,15 +7,21 @@ import {
   transactionQueryable,
 } from '@malote/outbox-core/postgres'
 import { IdempotencyError, invalidOption } from '../errors.ts'
+import { inline, type Statement } from './statement.ts'
 
 /** The part of a `pg` pool that is used. */
 export interface PgPool {
   connect(): Promise<PooledClient>
 }
 
+interface QueryResult {
+  readonly rows: Record<string, unknown>[]
+  readonly command?: string
+}
+
 /** The part of a pooled `pg` client that is used. */
 export interface PooledClient extends Queryable {
-  query(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[]; command?: string }>
+  query(text: string, values?: unknown[]): Promise<QueryResult>
   getTransactionStatus?(): 'I' | 'T' | 'E' | null
   release(destroy?: boolean): void
   on?(event: 'error', listener: (error: Error) => void): unknown
@@ -58,11 +64,29 @@ type TransactionOfKnown<Db> = Db extends {
 
 export type { IsolationLevel } from '@malote/outbox-core/postgres'
 
-/** The caller's transaction beside our own narrow view of it. */
-export interface OpenTransaction<Db> {
+/** The caller's transaction beside our own view of it. */
+export interface OpenTransaction<Db> extends TransactionSteps {
   readonly tx: TransactionOf<Db>
-  readonly sql: Queryable
 }
+
+/** Our own narrow view of an open transaction. */
+export interface TransactionSteps {
+  readonly sql: Queryable
+  /** What the statement answered that the transaction began with. */
+  readonly rows: readonly Record<string, unknown>[]
+  /** Whether the savepoint of the opening has been taken, in the same round trip. */
+  readonly hasSavepoint: boolean
+  /** Runs the statement as the last before COMMIT, in the same round trip where the client can send two statements in one. */
+  endWith(statement: Statement): void
+}
+
+/** What a transaction begins with, in the round trip of BEGIN where the client can send more than one statement in one. */
+export interface Opening {
+  readonly statement?: Statement
+  readonly savepoint?: string
+}
+
+type Work<Result> = (open: TransactionSteps & { readonly tx: unknown }) => Promise<Result>
 
 /**
  * Runs `work` in a transaction of its own and commits when it resolves, rolls back when it throws.
@@ -74,10 +98,11 @@ export function runTransaction<Db extends Database, Result>(
   db: Db,
   isolation: IsolationLevel,
   work: (open: OpenTransaction<Db>) => Promise<Result>,
+  opening: Opening = {},
 ): Promise<Result> {
-  if (isClient(db)) return runOnClient(db, isolation, work as never)
-  if ('transaction' in db) return runOnKysely(db, isolation, work as never)
-  return runOnPool(db, isolation, work as never)
+  if (isClient(db)) return runOnClient(db, isolation, work as never, opening)
+  if ('transaction' in db) return runOnKysely(db, isolation, work as never, opening)
+  return runOnPool(db, isolation, work as never, opening)
 }
 
 /** @throws IdempotencyError `INVALID_OPTION` */
@@ -100,16 +125,20 @@ export function databaseOption<Db extends Database>(db: Db): Db {
 async function runOnPool<Result>(
   pool: PgPool,
   isolation: IsolationLevel,
-  work: (open: { tx: unknown; sql: Queryable }) => Promise<Result>,
+  work: Work<Result>,
+  opening: Opening,
 ): Promise<Result> {
   guardPool(pool)
   const client = await pool.connect()
   let broken = true
   try {
-    await client.query(`begin isolation level ${isolation}`)
-    const result = await work({ tx: client, sql: client })
+    const rows = await begin(client, isolation, opening)
+    let last: Statement | undefined
+    const endWith = (statement: Statement): void => void (last = statement)
+    const hasSavepoint = opening.savepoint !== undefined
+    const result = await work({ tx: client, sql: client, rows, hasSavepoint, endWith })
     assertStillOpen(client)
-    await commit(client)
+    await commit(client, last)
     broken = false
     return result
   } catch (error) {
@@ -135,15 +164,55 @@ export function commitTells(db: Database): boolean {
   return !('transaction' in db) && !isClient(db)
 }
 
-async function commit(client: PooledClient): Promise<void> {
-  let command: string | undefined
+/** Nothing but texts without parameters may share a round trip. */
+async function begin(
+  client: PooledClient,
+  isolation: IsolationLevel,
+  { statement, savepoint }: Opening,
+): Promise<readonly Record<string, unknown>[]> {
+  const texts = [`begin isolation level ${isolation}`]
+  if (statement !== undefined) texts.push(inline(statement))
+  if (savepoint !== undefined) texts.push(`savepoint ${savepoint}`)
+  const results = [await client.query(texts.join('; ')).catch(explainOpening)].flat() as readonly QueryResult[]
+  return statement === undefined ? [] : (results[1]?.rows ?? [])
+}
+
+/** @throws always */
+function explainOpening(error: unknown): never {
+  if (!['42883', '42P01', '3F000'].includes(sqlStateOf(error) ?? '')) throw error
+  throw new IdempotencyError(
+    'SCHEMA_MISSING',
+    'the database lacks tables or functions that this release works with: run migrateIdempotency(db) before it starts',
+    { cause: error },
+  )
+}
+
+async function commit(client: PooledClient, last: Statement | undefined): Promise<void> {
+  let result: QueryResult | readonly QueryResult[]
   try {
-    ;({ command } = await client.query('commit'))
+    result = await client.query(last === undefined ? 'commit' : `${inline(last)}; commit`)
   } catch (error) {
     throw explainCommit(error)
   }
   // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK and no error.
-  if (command === 'ROLLBACK') throw new Error('the transaction was rolled back because a statement in it had failed')
+  if ([result].flat().at(-1)?.command === 'ROLLBACK')
+    throw new Error('the transaction was rolled back because a statement in it had failed')
+}
+
+/** Begins and ends as its client allows: a statement at a time. */
+async function oneAtATime<Result>(
+  tx: unknown,
+  sql: Queryable,
+  work: Work<Result>,
+  { statement }: Opening,
+): Promise<Result> {
+  const run = (given: Statement): ReturnType<Queryable['query']> => sql.query(given.text, [...given.values])
+  const rows = statement === undefined ? [] : (await run(statement).catch(explainOpening)).rows
+  let last: Statement | undefined
+  const endWith = (given: Statement): void => void (last = given)
+  const result = await work({ tx, sql, rows, hasSavepoint: false, endWith })
+  if (last !== undefined) await run(last)
+  return result
 }
 
 /** A handler that ends the transaction itself would have the rest run, and stay, outside of it. */
@@ -162,12 +231,13 @@ function isClient(db: Database): db is DatabaseClient {
 async function runOnClient<Result>(
   client: DatabaseClient,
   isolation: IsolationLevel,
-  work: (open: { tx: unknown; sql: Queryable }) => Promise<Result>,
+  work: Work<Result>,
+  opening: Opening,
 ): Promise<Result> {
   let committing = false
   try {
     return await client.begin(isolation, async (tx) => {
-      const result = await work({ tx, sql: client.queryable(tx) })
+      const result = await oneAtATime(tx, client.queryable(tx), work, opening)
       committing = true
       return result
     })
@@ -179,7 +249,8 @@ async function runOnClient<Result>(
 async function runOnKysely<Result>(
   db: KyselyDatabase,
   isolation: IsolationLevel,
-  work: (open: { tx: unknown; sql: Queryable }) => Promise<Result>,
+  work: Work<Result>,
+  opening: Opening,
 ): Promise<Result> {
   let committing = false
   const late = Promise.withResolvers<never>()
@@ -187,7 +258,8 @@ async function runOnKysely<Result>(
     .transaction()
     .setIsolationLevel(isolation)
     .execute(async (trx) => {
-      const result = await work({ tx: trx, sql: await transactionQueryable(trx, '') }).catch((error: unknown) => {
+      const sql = await transactionQueryable(trx, '')
+      const result = await oneAtATime(trx, sql, work, opening).catch((error: unknown) => {
         // Kysely rolls back once the statement under way has ended, and refuses the handler whatever comes later.
         if (isTimeout(error)) late.reject(error)
         throw error

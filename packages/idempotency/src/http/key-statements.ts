@@ -1,47 +1,34 @@
+import type { Statement, Parameter } from '../database/statement.ts'
+
 /** The statements on idempotency keys in the transaction of the request. */
 export interface KeyStatements {
-  readonly claim: string
+  readonly claim: (...values: Parameter[]) => Statement
+  readonly finish: (...values: Parameter[]) => Statement
   readonly removeRows: string
   readonly read: string
   readonly removeExpired: string
   readonly removeRetryable: string
-  readonly countKeys: string
-  readonly complete: string
 }
 
-/**
- * @param s - the quoted schema
- * @param hashCount - how many hashes `claim` is given: a shape for any number takes a quarter longer, mostly to plan
- */
-export function keyStatements(s: string, hashCount: number = 1): KeyStatements {
+/** @param s - the quoted schema */
+export function keyStatements(s: string): KeyStatements {
   const keys = `${s}.idempotency_keys`
-  const positions = Array.from({ length: hashCount }, (_, at) => String(at + 1))
-  const allLocksTaken = positions.reduceRight(
-    (others, at) => `case when pg_try_advisory_xact_lock(($1::bigint[])[${at}]) then ${others} else false end`,
-    'true',
-  )
-  const hashes = `(values ${positions.map((at) => `(($3::bytea[])[${at}])`).join(', ')}) as named (hash)`
   return {
-    // $1 bigint[] locks and $3 bytea[] key hashes, one of each for every pepper, $2 tenant, $4 subject hash, $5 fingerprint
-    // version, $6 fingerprint, $7 operation, $8 transaction timeout, $9 body retention ms, $10 key retention ms, $11 the key's
-    // own time or null. A key in flight is invisible to others: only the advisory locks show it, without waiting. They are
-    // tried one by one, in one order for all, so that of two that compete one gets them all. The primary key decides, whatever
-    // the locks say: to claim is to insert every hash, so of two processes that write under different peppers one meets a
-    // row of the other. Rows under hashes that are not the current one are removed again at once, by \`removeRows\`.
-    claim: `
-      with gate as materialized (
-        select ${allLocksTaken} as free, set_config('idle_in_transaction_session_timeout', $8, true) as bounded,
-          coalesce($11::timestamptz < clock_timestamp() - $10 * interval '1 millisecond', false) as too_old),
-      claimed as (
-        insert into ${keys} (tenant_id, key_hash, subject_hash, fingerprint_version, fingerprint, operation, state,
-          lease_until, body_expires_at, expires_at)
-        select $2, named.hash, $4, $5, $6, $7, 'in_progress', clock_timestamp(),
-          clock_timestamp() + $9 * interval '1 millisecond', clock_timestamp() + $10 * interval '1 millisecond'
-        from gate, ${hashes} where gate.free and not gate.too_old
-        order by named.hash
-        on conflict do nothing
-        returning key_hash)
-      select gate.free, gate.too_old, claimed.key_hash from gate left join claimed on true`,
+    // Migration 0005 says what the functions do.
+    // Advisory locks, tenant, key hashes (the current first), key retention ms, the key's own time or null, transaction timeout,
+    // keys a tenant may have or null, the mark of the transaction.
+    claim: (...values) => ({
+      text: `select * from ${s}.claim_v1($1::bigint[], $2::text, $3::bytea[], $4::bigint, $5::timestamptz, $6::text, $7::integer, $8::text)`,
+      values,
+    }),
+
+    // Tenant, key hashes (the current first), subject hash, fingerprint version, fingerprint, operation, status, headers, body,
+    // whether it is kept, encryption key, resource, body retention ms, key retention ms, keys a tenant may have or null, the same mark.
+    finish: (...values) => ({
+      text: `select 1 from ${s}.finish_v1($1::text, $2::bytea[], $3::bytea, $4::smallint, $5::bytea, $6::text, $7::smallint,
+        $8::text, $9::bytea, $10::boolean, $11::text, $12::text, $13::bigint, $14::bigint, $15::integer, $16::text)`,
+      values,
+    }),
 
     // For rows of this transaction only. Until it ends the primary key keeps others from these hashes all the same.
     removeRows: `delete from ${keys} where tenant_id = $1 and key_hash = any($2::bytea[])`,
@@ -61,15 +48,5 @@ export function keyStatements(s: string, hashCount: number = 1): KeyStatements {
 
     // Its attempts provably had no effect: an atomic operation starts anew.
     removeRetryable: `delete from ${keys} where tenant_id = $1 and key_hash = any($2::bytea[]) and state = 'retryable'`,
-
-    // Stops at the cap: the cost of a count does not grow with the tenant.
-    countKeys: `select count(*)::int as live from (select from ${keys} where tenant_id = $1 limit $2) as counted`,
-
-    complete: `
-      update ${keys}
-      set state = 'completed', lease_until = null, completed_at = clock_timestamp(), response_status = $4, response_headers = $5,
-        response_body = $6, response_body_kept = $7, encryption_key_id = $8, resource_ref = $9
-      where tenant_id = $1 and key_hash = $2 and fence = $3 and state = 'in_progress'
-      returning fence`,
   }
 }

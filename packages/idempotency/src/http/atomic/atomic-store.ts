@@ -1,4 +1,4 @@
-import type { Queryable } from '@malote/outbox-core/postgres'
+import { sqlStateOf } from '@malote/outbox-core/postgres'
 import { IdempotencyError } from '../../errors.ts'
 import type { HttpResponse } from '../http.ts'
 import type { Settings } from '../options.ts'
@@ -8,7 +8,8 @@ import type { PreparedRequest } from '../prepare.ts'
 import { type Ending, keyExpired } from '../replay.ts'
 import { lockNumberOf } from '../scope.ts'
 import { createResponseSealer } from '../stored-response.ts'
-import type { Database } from '../../database/transaction.ts'
+import type { Statement } from '../../database/statement.ts'
+import type { Database, Opening, TransactionSteps } from '../../database/transaction.ts'
 
 /** Ends a request with a response, and its transaction with a rollback. */
 export class Undo extends Error {
@@ -27,114 +28,109 @@ export type Claim =
 
 /** The keys of one atomic operation, in the transaction of the request. */
 export interface AtomicStore {
-  /** @throws Undo when the tenant has too many keys */
-  claim(db: Queryable, request: PreparedRequest): Promise<Claim>
+  /** What the transaction of the request begins with. */
+  opening(request: PreparedRequest): Opening
+  /** Judges what the opening answered. Nothing is written: a claimed key is held by locks alone. */
+  claim(open: TransactionSteps, request: PreparedRequest): Promise<Claim>
   /** Stores the response. The last statement before COMMIT: it fails when the handler left the transaction failed. */
-  complete(db: Queryable, request: PreparedRequest, response: HttpResponse, resourceRef?: string): Promise<void>
+  complete(open: TransactionSteps, request: PreparedRequest, response: HttpResponse, resourceRef?: string): void
+  /** The ending, or the plainer error, behind an error that `complete` brought about. */
+  explain(error: unknown): unknown
 }
+
+/** What the handler did since can be undone without the claim. */
+export const handlerSavepoint = 'malote_handler'
 
 export function createAtomicStore<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   operation: string,
   timeoutMs: number,
 ): AtomicStore {
-  const statements = keyStatements(settings.quotedSchema, settings.hasher.pepperCount)
+  const statements = keyStatements(settings.quotedSchema)
   const seal = createResponseSealer(settings)
+  const cap = settings.maxKeysPerTenant ?? null
+  const claimOf = (request: PreparedRequest): Statement => {
+    const hashes = [request.keyHash, ...request.otherHashes]
+    return statements.claim(
+      [...hashes].sort((a, b) => a.compare(b)).map(lockNumberOf),
+      request.tenant,
+      hashes,
+      settings.keyRetentionMs,
+      request.keyTime?.toISOString() ?? null,
+      idleLimit(settings.db, timeoutMs),
+      cap,
+      request.keyHash.toString('hex'),
+    )
+  }
   return {
-    claim: (db, request) => claim({ settings, statements, operation, timeoutMs }, db, request),
-    complete: async (db, request, response, resourceRef) => {
+    opening: (request) => ({ statement: claimOf(request), savepoint: handlerSavepoint }),
+    claim: (open, request) => judge(settings, statements, claimOf(request), open, request),
+    complete: (open, request, response, resourceRef) => {
       const stored = seal(request, response, resourceRef)
-      const { rows } = await db.query(statements.complete, [
-        request.tenant,
-        request.keyHash,
-        1,
-        stored.status,
-        JSON.stringify(stored.headers),
-        stored.body,
-        stored.bodyKept,
-        stored.encryptionKeyId,
-        stored.resourceRef,
-      ])
-      if (rows.length > 0) return
-      throw new IdempotencyError(
+      open.endWith(
+        statements.finish(
+          request.tenant,
+          [request.keyHash, ...request.otherHashes],
+          request.subjectHash,
+          request.fingerprint.version,
+          request.fingerprint.digest,
+          operation,
+          stored.status,
+          JSON.stringify(stored.headers),
+          stored.body,
+          stored.bodyKept,
+          stored.encryptionKeyId,
+          stored.resourceRef,
+          settings.bodyRetentionMs,
+          settings.keyRetentionMs,
+          cap,
+          request.keyHash.toString('hex'),
+        ),
+      )
+    },
+    explain: (error) => {
+      const state = sqlStateOf(error)
+      if (state === 'ML004') return new Undo(tooManyKeys(settings))
+      if (state !== 'ML003') return error
+      return new IdempotencyError(
         'NOT_A_TRANSACTION',
-        'the handler undid the claim of its key: it must not roll back the transaction it was given',
+        'the handler ended the transaction it was given: leave COMMIT and ROLLBACK to the caller of the handler',
+        { cause: error },
       )
     },
   }
 }
 
-interface ClaimContext<Db extends Database, Context> {
-  readonly settings: Settings<Db, Context>
-  readonly statements: KeyStatements
-  readonly operation: string
-  readonly timeoutMs: number
-}
-
-/** One for each hash that nobody had; one without a hash when somebody has them all. */
-interface ClaimRow {
-  readonly free: boolean
-  readonly too_old: boolean
-  readonly key_hash: Buffer | null
-}
-
-async function claim<Db extends Database, Context>(
-  context: ClaimContext<Db, Context>,
-  db: Queryable,
+async function judge<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  statements: KeyStatements,
+  claim: Statement,
+  open: TransactionSteps,
   request: PreparedRequest,
 ): Promise<Claim> {
-  const { settings, statements } = context
   const names = [request.tenant, [request.keyHash, ...request.otherHashes]]
+  let rows = open.rows
   for (let round = 0; round < 3; round++) {
-    const { free, too_old, isClaimed } = await tryClaim(context, db, request)
-    if (isClaimed) {
-      await assertBelowCap(context, db, request.tenant)
+    const outcome = rows[0]?.['outcome'] as 'known' | 'claimed' | 'busy' | 'too-old' | 'full'
+    if (outcome === 'too-old') return { kind: 'ended', ending: keyExpired(settings) }
+    if (outcome === 'full') return { kind: 'ended', ending: tooManyKeys(settings) }
+    if (outcome === 'busy') return { kind: 'busy' }
+    if (outcome === 'claimed') {
+      // After whatever was removed here, which must not come back with what the handler undoes.
+      if (!open.hasSavepoint || round > 0) await open.sql.query(`savepoint ${handlerSavepoint}`, [])
       return { kind: 'claimed' }
     }
-    const { rows } = await db.query(statements.read, names)
     // Rows under two peppers are the work of a process that did not know one of them: what is remembered counts.
     const records = rows.map(toKeyRecord)
     const record = records.find(({ expired }) => !expired) ?? records[0]
-    if (record === undefined) {
-      if (too_old) return { kind: 'ended', ending: keyExpired(settings) }
-      if (!free) return { kind: 'busy' }
-      continue // Purged between the two statements: the key is free again.
-    }
+    if (record === undefined) break
     const meeting = meet(record, request.fingerprint)
     if (meeting !== 'expired' && meeting !== 'retryable') return { kind: 'known', record, meeting }
-    if (!free) return { kind: 'busy' }
-    await db.query(meeting === 'expired' ? statements.removeExpired : statements.removeRetryable, names)
+    if (rows[0]?.['is_free'] !== true) return { kind: 'busy' }
+    await open.sql.query(meeting === 'expired' ? statements.removeExpired : statements.removeRetryable, names)
+    rows = (await open.sql.query(claim.text, [...claim.values])).rows
   }
   return { kind: 'busy' }
-}
-
-async function tryClaim<Db extends Database, Context>(
-  { settings, statements, operation, timeoutMs }: ClaimContext<Db, Context>,
-  db: Queryable,
-  request: PreparedRequest,
-): Promise<Pick<ClaimRow, 'free' | 'too_old'> & { readonly isClaimed: boolean }> {
-  const hashes = [request.keyHash, ...request.otherHashes].sort((a, b) => a.compare(b))
-  const { rows } = await db.query(statements.claim, [
-    hashes.map(lockNumberOf),
-    request.tenant,
-    hashes,
-    request.subjectHash,
-    request.fingerprint.version,
-    request.fingerprint.digest,
-    operation,
-    idleLimit(settings.db, timeoutMs),
-    settings.bodyRetentionMs,
-    settings.keyRetentionMs,
-    request.keyTime,
-  ])
-  const claimed = rows as unknown as readonly [ClaimRow, ...ClaimRow[]]
-  const mine = claimed.map((row) => row.key_hash).filter((hash) => hash !== null)
-  const isClaimed = mine.length === hashes.length
-  // Of a key that is claimed the current hash stays, of one that is known nothing.
-  const surplus = mine.filter((hash) => !isClaimed || !hash.equals(request.keyHash))
-  if (surplus.length > 0) await db.query(statements.removeRows, [request.tenant, surplus])
-  const [{ free, too_old }] = claimed
-  return { free, too_old, isClaimed }
 }
 
 /**
@@ -146,16 +142,10 @@ function idleLimit(db: Database, timeoutMs: number): string {
   return `${String(timeoutMs + ('transaction' in db ? 60_000 : 1_000))}ms`
 }
 
-/** @throws Undo */
-async function assertBelowCap<Db extends Database, Context>(
-  { settings, statements }: ClaimContext<Db, Context>,
-  db: Queryable,
-  tenant: string,
-): Promise<void> {
-  const cap = settings.maxKeysPerTenant
-  if (cap === undefined) return
-  const { rows } = await db.query(statements.countKeys, [tenant, cap + 1])
-  if (Number(rows[0]?.['live']) <= cap) return
-  const detail = `At most ${String(cap)} keys may be remembered at a time.`
-  throw new Undo({ outcome: 'refused', response: settings.problem('too-many-keys', { detail, retryAfterSeconds: 60 }) })
+function tooManyKeys<Db extends Database, Context>(settings: Settings<Db, Context>): Ending {
+  const detail = `At most ${String(settings.maxKeysPerTenant)} keys may be remembered at a time.`
+  return {
+    outcome: 'refused',
+    response: settings.problem('too-many-keys', { detail, retryAfterSeconds: 60 }),
+  }
 }

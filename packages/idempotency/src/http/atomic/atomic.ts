@@ -1,4 +1,4 @@
-import { type AtomicStore, type Claim, createAtomicStore, Undo } from './atomic-store.ts'
+import { type AtomicStore, type Claim, createAtomicStore, handlerSavepoint, Undo } from './atomic-store.ts'
 import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
 import { IdempotencyError, timedOut, wholeNumberOption } from '../../errors.ts'
 import type { RequestOutcome } from '../../events.ts'
@@ -61,9 +61,12 @@ export function createAtomicOperation<Db extends Database, Context>(
     executeIn(settings, store, handler, timeoutMs, open, request, context)
 
   function attempt(request: PreparedRequest, context: Context): Promise<Claim | Ending> {
-    return runTransaction(settings.db, isolation, async (open) => {
-      const claim = await store.claim(open.sql, request)
+    const work = async (open: OpenTransaction<Db>): Promise<Claim | Ending> => {
+      const claim = await store.claim(open, request)
       return claim.kind === 'claimed' ? execute(open, request, context) : claim
+    }
+    return runTransaction(settings.db, isolation, work, store.opening(request)).catch((error: unknown) => {
+      throw store.explain(error)
     })
   }
 
@@ -86,7 +89,12 @@ export function createAtomicOperation<Db extends Database, Context>(
     const prepared = await prepare(settings, options, request, context)
     if (prepared.kind === 'refused') return { outcome: 'refused', response: prepared.response }
     if (prepared.kind === 'prepared') return protectedRun(prepared.request, context)
-    return retryTransient(() => runTransaction(settings.db, isolation, (open) => execute(open, null, context)))
+    const savepoint = handlerSavepoint
+    const unprotected = async (open: OpenTransaction<Db>): Promise<Ending> => {
+      if (!open.hasSavepoint) await open.sql.query(`savepoint ${savepoint}`, [])
+      return execute(open, null, context)
+    }
+    return retryTransient(() => runTransaction(settings.db, isolation, unprotected, { savepoint }))
   }
 
   const { operation } = options
@@ -121,15 +129,14 @@ async function executeIn<Db extends Database, Context>(
   request: PreparedRequest | null,
   context: Context,
 ): Promise<Ending> {
-  await open.sql.query('savepoint malote_handler', [])
   const signal = AbortSignal.timeout(timeoutMs)
   const work = Promise.resolve(handler({ tx: open.tx, request: context, signal }))
   const result = await within(signal, timeoutMs, work).catch((error: unknown) => blame(settings, open.sql, error))
   const response = encodeResponse(result)
   const fate = fateOf(result)
   if (fate === 'undo') throw new Undo({ outcome: 'rolled-back', response })
-  if (fate === 'store-and-undo') await open.sql.query('rollback to savepoint malote_handler', [])
-  if (request !== null) await store.complete(open.sql, request, response, result.resourceRef)
+  if (fate === 'store-and-undo') await open.sql.query(`rollback to savepoint ${handlerSavepoint}`, [])
+  if (request !== null) store.complete(open, request, response, result.resourceRef)
   return { outcome: 'executed', response }
 }
 

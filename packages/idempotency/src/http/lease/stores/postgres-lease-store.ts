@@ -70,7 +70,7 @@ export function createPostgresLeaseStore<Db extends Database>(
 
 async function claimOn(
   sql: Queryable,
-  statements: LeaseStatements & KeyStatements,
+  statements: LeaseStatements & Pick<KeyStatements, 'read' | 'removeExpired' | 'removeRows'>,
   claim: LeaseClaim,
 ): Promise<LeaseClaimResult> {
   const { read, removeExpired, removeRows } = statements
