@@ -1,4 +1,5 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
+import { bounded } from './testing/test-runner/bounded.ts'
 
 const conditions = ['@malote/source']
 const resolve = { conditions }
@@ -8,7 +9,7 @@ const exclude = ['**/node_modules/**', '**/dist/**', '.tools/**']
 /** The tier of a test is its file name: see "Tests" in CONTRIBUTING.md. */
 const config: ViteUserConfig = defineConfig({
   test: {
-    reporters: ['default', './scripts/conformance-reporter.ts', './scripts/totals-reporter.ts'],
+    reporters: ['default', './scripts/conformance-reporter.ts', './scripts/run-reporter.ts'],
     projects: [
       {
         resolve,
@@ -17,7 +18,7 @@ const config: ViteUserConfig = defineConfig({
           name: 'unit',
           include: ['**/*.test.ts'],
           exclude: [...exclude, '**/*.{pg,broker,chaos,e2e}.test.ts'],
-          testTimeout: 30_000, // Models and properties compute for seconds; a busy machine makes that many.
+          ...bounded(30_000), // Models and properties compute for seconds; a busy machine makes that many.
         },
       },
       {
@@ -28,8 +29,7 @@ const config: ViteUserConfig = defineConfig({
           include: ['**/*.{pg,broker}.test.ts'],
           exclude,
           globalSetup: ['testing/global-setup.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          ...bounded(60_000),
           maxWorkers: 3,
         },
       },
@@ -41,8 +41,7 @@ const config: ViteUserConfig = defineConfig({
           include: ['**/*.chaos.test.ts'],
           exclude,
           globalSetup: ['testing/global-setup.ts'],
-          testTimeout: 180_000,
-          hookTimeout: 120_000,
+          ...bounded(900_000), // A run that decided nothing is repeated with more time, up to three times.
           maxWorkers: 1,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
@@ -55,8 +54,7 @@ const config: ViteUserConfig = defineConfig({
           name: 'e2e',
           include: ['**/*.e2e.test.ts'],
           exclude,
-          testTimeout: 300_000,
-          hookTimeout: 120_000,
+          ...bounded(300_000),
           maxWorkers: 1,
           fileParallelism: false,
           sequence: { groupOrder: 2 },

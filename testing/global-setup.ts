@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { TestProject } from 'vitest/node'
+import { absentServices } from './absent-services.ts'
 import { startDynamodb } from './services/dynamodb.ts'
 import { startKafka } from './services/kafka.ts'
 import { startPostgres } from './services/postgres.ts'
@@ -77,6 +78,7 @@ async function use(project: TestProject, name: ServiceName): Promise<() => Promi
 /** Without its service a test file skips itself by name (`describe.skipIf(url === '')`); in CI that is no success. */
 function absent(name: ServiceName, error: unknown): Shared {
   if (process.env['CI'] === 'true') throw error
+  absentServices.set(name, error instanceof Error ? error.message : String(error))
   console.warn(`tests that need "${name}" are not run: ${error instanceof Error ? error.message : String(error)}`)
   return { url: '', end: () => Promise.resolve() }
 }

@@ -16,7 +16,7 @@ export const usage: string = `npm run chaos -- [options]
   --every MS      mean time between two faults (default 2500)
   --lease MS      the relays' lease (default 3000)
   --no-presence   a dead relay is noticed by its lease alone
-  --drain S       seconds to wait for the last message (default 45)
+  --drain S       seconds without progress after which the run is over; more on a busy machine (default 45)
   --variant V     take one rule out of the protocol, to see the checker find it: ${variants.slice(1).join(', ')}
   --keep          leave journals and data where they are
   --json          the last line is the report as one JSON object`

@@ -1,9 +1,13 @@
-import type pg from 'pg'
+import { preparing } from '../harness-error.ts'
 import type { Arrival, Committed, Fault, History, OwnershipChange, Publication } from '../history/history.ts'
+import type { Cluster } from './cluster.ts'
 import { type Entry, readJournals } from './journal.ts'
 
 /** Collects what happened from the ledger, the effects, the ownership log, the dead letters and every process's journal. */
-export async function gatherHistory(pool: pg.Pool, journals: string, injected: readonly Fault[]): Promise<History> {
+export async function gatherHistory(
+  { pool, journals, broker }: Pick<Cluster, 'pool' | 'journals' | 'broker'>,
+  injected: readonly Fault[],
+): Promise<History> {
   const byProcess = readJournals(journals)
   const rows = async <Row>(sql: string): Promise<Row[]> => (await pool.query(sql)).rows as Row[]
   return {
@@ -20,6 +24,10 @@ export async function gatherHistory(pool: pg.Pool, journals: string, injected: r
     faults: [...injected, ...[...byProcess].flatMap(([relay, entries]) => lostSessions(relay, entries))],
     missedByFloor: [...byProcess.values()].flat().reduce((sum, entry) => sum + missedBy(entry), 0),
     consumers: ['chaos-consumer'],
+    remains: {
+      outbox: (await rows<{ id: string }>('select id from malote.messages')).map(({ id }) => id),
+      broker: await preparing('count what the broker holds', () => broker.unacknowledged()),
+    },
   }
 }
 

@@ -1,5 +1,7 @@
 import { chaosArguments, usage } from './arguments.ts'
+import { outcomeOf } from '../history/check-history.ts'
 import { runChaos } from './run-chaos.ts'
+import { whereabouts } from './run-until-decided.ts'
 
 if (process.argv.includes('--help')) {
   console.log(usage)
@@ -8,12 +10,18 @@ if (process.argv.includes('--help')) {
   const { report, health } = await runChaos(options)
   console.error(JSON.stringify(health))
   for (const { rule, evidence } of report.violations) console.error(`VIOLATION ${rule}: ${evidence}`)
+  const outcome = outcomeOf(report)
+  if (report.undelivered.length > 0) console.error(`${outcome}: ${whereabouts(report.undelivered)}`)
   console.log(
     options.json
       ? JSON.stringify(report)
-      : JSON.stringify({ ...report, violations: report.violations.length }, null, 2),
+      : JSON.stringify(
+          { ...report, violations: report.violations.length, undelivered: report.undelivered.length },
+          null,
+          2,
+        ),
   )
-  const isSound = report.violations.length === 0 && health.stuck.length === 0 && health.left === 0
+  const isSound = outcome === 'sound' && health.stuck.length === 0 && health.left === 0
   // A broker's client may keep a timer of a connection that was cut: the run is over all the same.
   process.stdout.write('', () => process.exit(isSound ? 0 : 1))
 }

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { checkHistory, type Verdict } from '../history/check-history.ts'
 import type { History } from '../history/history.ts'
+import { scaled } from '../slowness.ts'
 import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
 import { gatherHistory } from './gather.ts'
+import { drained } from './drain.ts'
 import { createInjector, type Injector } from './inject.ts'
 import { nowMs, readJournals } from './journal.ts'
 import { type FaultKind, planFaults } from './plan.ts'
@@ -14,7 +16,7 @@ export interface ChaosOptions extends ClusterOptions {
   readonly kinds: readonly FaultKind[]
   /** Mean time between two faults. */
   readonly everyMs: number
-  /** How long to wait for the last message before it counts as lost. */
+  /** How long a quiet machine may get on with nothing before the run is over, in milliseconds. */
   readonly drainMs: number
 }
 
@@ -41,10 +43,14 @@ export interface Health {
   readonly slowest: readonly string[]
 }
 
+export interface ChaosRun {
+  readonly report: ChaosReport
+  readonly health: Health
+  readonly history: History
+}
+
 /** Runs writers, relays and consumers, hurts them by the seed's plan, lets them finish, and judges what happened. */
-export async function runChaos(
-  options: ChaosOptions,
-): Promise<{ report: ChaosReport; health: Health; history: History }> {
+export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   const { say } = options
   say(`seed ${String(options.seed)}`)
   const cluster = await startCluster(options)
@@ -53,16 +59,16 @@ export async function runChaos(
     const before = await measure(cluster)
     const injector = createInjector(cluster)
     await injectAll(options, injector)
+    await complete(cluster, scaled(20_000))
     const healedAtMs = nowMs()
-    await sleep(3_000) // Everybody must work again, under load.
+    await busyAgain(cluster, healedAtMs)
     const stuck = [...(await cluster.stopRole('writer'))]
-    const left = await drained(cluster, options.drainMs)
-    await complete(cluster, 20_000)
+    const left = await drained(cluster, scaled(options.drainMs))
     const after = await measure(cluster)
     const idle = idleSince(cluster, healedAtMs)
     stuck.push(...(await cluster.stopRole('relay')), ...(await cluster.stopRole('consumer')))
 
-    const history = await gatherHistory(cluster.pool, cluster.journals, injector.injected)
+    const history = await gatherHistory(cluster, injector.injected)
     const memory = before.memory.flatMap(({ name, bytes }) => {
       const later = after.memory.find((one) => one.name === name)
       return later === undefined ? [] : [{ name, before: bytes, after: later.bytes }]
@@ -95,25 +101,18 @@ async function injectAll(options: ChaosOptions, injector: Injector): Promise<voi
   await Promise.all(running)
 }
 
+/** Everybody must work again, under load: waits until each has done something, three seconds at least. */
+async function busyAgain(cluster: Cluster, sinceMs: number): Promise<void> {
+  const deadlineMs = sinceMs + scaled(20_000)
+  await sleep(3_000)
+  while (idleSince(cluster, sinceMs).length > 0 && nowMs() < deadlineMs) await sleep(250)
+}
+
 /** Waits until every process that was killed is replaced: on a busy machine that takes seconds. */
 async function complete(cluster: Cluster, timeoutMs: number): Promise<void> {
   const deadlineMs = nowMs() + timeoutMs
   const isMissing = (): boolean => cluster.slots.some((slot) => slot.isWanted && slot.process?.isAlive !== true)
   while (isMissing() && nowMs() < deadlineMs) await sleep(100)
-}
-
-/** Waits until the outbox is empty and everything sent has been applied. @returns messages left in the outbox */
-async function drained(cluster: Cluster, timeoutMs: number): Promise<number> {
-  const deadlineMs = nowMs() + timeoutMs
-  for (;;) {
-    const { rows } = await cluster.pool.query<{ left: number; missing: number }>(`
-      select (select count(*)::integer from malote.messages) as left,
-        (select count(*)::integer from chaos.ledger as line where not exists (select from chaos.effects where effects.id = line.id)
-          and not exists (select from malote.dead_letters as dead where dead.id = line.id)) as missing`)
-    const { left, missing } = rows[0] ?? { left: 0, missing: 0 }
-    if ((left === 0 && missing === 0) || nowMs() > deadlineMs) return left
-    await sleep(100)
-  }
 }
 
 interface Measurement {

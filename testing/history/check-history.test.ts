@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { checkHistory, type Rule } from './check-history.ts'
-import type { Committed, Fault, History, OwnershipChange, Publication } from './history.ts'
+import { checkHistory, outcomeOf, type Rule } from './check-history.ts'
+import type { Arrival, Committed, Fault, History, OwnershipChange, Publication } from './history.ts'
 
 const aMessage = (id: string, change: Partial<Committed> = {}): Committed => ({
   id,
@@ -52,6 +52,7 @@ const sound: History = {
   ownerships: [owner('r1', 10, 1)],
   faults: [],
   missedByFloor: 0,
+  remains: { outbox: [], broker: 0 },
 }
 
 const rulesBrokenBy = (change: Partial<History>): Rule[] =>
@@ -65,6 +66,7 @@ describe('a history that keeps every promise', () => {
       duplicates: 0,
       effectsApplied: 2,
       lost: 0,
+      undelivered: [],
       orderViolations: 0,
       violations: [],
       recoveryMs: {},
@@ -120,6 +122,74 @@ describe('a history that keeps every promise', () => {
     const deadLetters = [{ id: 'm3', reason: 'MAX_ATTEMPTS' }]
 
     expect(rulesBrokenBy({ committed: [...sound.committed, doomed], deadLetters })).toEqual([])
+  })
+})
+
+describe('a message that was not through when the run ended', () => {
+  const [first] = sound.arrivals
+  const late: Partial<History> = {
+    committed: [...sound.committed, aMessage('m3', { atMs: 5 })],
+    publications: [...sound.publications, published('m3', { startedAtMs: 1_020 })],
+  }
+  const judged = (change: Partial<History>) => checkHistory({ ...sound, ...late, ...change })
+
+  it('is undelivered while the outbox has it', () => {
+    const verdict = judged({ publications: sound.publications, remains: { outbox: ['m3'], broker: 0 } })
+
+    expect(verdict).toMatchObject({ lost: 0, violations: [], undelivered: [{ id: 'm3', at: 'outbox' }] })
+    expect(outcomeOf(verdict)).toBe('inconclusive')
+  })
+
+  it('is undelivered while the broker holds it', () => {
+    const verdict = judged({ remains: { outbox: [], broker: 1 } })
+
+    expect(verdict).toMatchObject({ lost: 0, violations: [], undelivered: [{ id: 'm3', at: 'broker' }] })
+    expect(outcomeOf(verdict)).toBe('inconclusive')
+  })
+
+  it('is undelivered while a consumer has it and has not acknowledged it', () => {
+    const arrivals = [...sound.arrivals, { id: 'm3', atMs: 1_040 }]
+    const verdict = judged({ arrivals, remains: { outbox: [], broker: 1 } })
+
+    expect(verdict).toMatchObject({ lost: 0, violations: [], undelivered: [{ id: 'm3', at: 'consumer' }] })
+    expect(outcomeOf(verdict)).toBe('inconclusive')
+  })
+
+  it('is lost when it is nowhere, and its missing effect is not told a second time', () => {
+    const verdict = judged({})
+
+    expect(verdict).toMatchObject({ lost: 1, violations: [{ rule: 'lost' }], undelivered: [] })
+    expect(outcomeOf(verdict)).toBe('violated')
+  })
+
+  it('is a missing effect when it was handed over and acknowledged', () => {
+    expect(judged({ arrivals: [...sound.arrivals, { id: 'm3', atMs: 1_040 }] })).toMatchObject({
+      lost: 0,
+      violations: [{ rule: 'effect-missing' }],
+      undelivered: [],
+    })
+  })
+
+  it('does not hide one that is lost: the broker holds one of two', () => {
+    const verdict = judged({
+      arrivals: [first as Arrival],
+      effects: sound.effects.slice(0, 1),
+      remains: { outbox: [], broker: 1 },
+    })
+
+    expect(verdict).toMatchObject({
+      lost: 1,
+      violations: [{ rule: 'lost' }],
+      undelivered: [{ id: 'm3', at: 'broker' }],
+    })
+    expect(outcomeOf(verdict)).toBe('violated')
+  })
+
+  it('and was made to fail is missing among the dead letters only when the outbox has lost it', () => {
+    const doomed = { committed: [...sound.committed, aMessage('m3', { isDoomed: true })] }
+
+    expect(judged({ ...doomed, remains: { outbox: ['m3'], broker: 0 } }).violations).toEqual([])
+    expect(judged(doomed).violations.map(({ rule }) => rule)).toContain('dead-letter-missing')
   })
 })
 

@@ -15,6 +15,15 @@ export interface History {
   readonly faults: readonly Fault[]
   /** Messages that a relay's net found below its floor. */
   readonly missedByFloor: number
+  /** What was still on its way when every process had stopped. */
+  readonly remains: Remains
+}
+
+export interface Remains {
+  /** Ids of the messages in the outbox. */
+  readonly outbox: readonly string[]
+  /** How many messages the broker holds that no consumer has acknowledged. Repeats count. */
+  readonly broker: number
 }
 
 export interface Committed {

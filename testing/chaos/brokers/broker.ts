@@ -19,6 +19,8 @@ export interface Broker {
   through(port: number): BrokerSettings
   /** Takes it down hard and brings it up again after `downMs`. */
   restart(downMs: number): Promise<void>
+  /** How many messages it holds that no consumer has acknowledged, those handed out included. */
+  unacknowledged(): Promise<number>
   close(): Promise<void>
 }
 

@@ -11,6 +11,7 @@ import { createKafkaTopics } from '../../services/kafka-topics.ts'
 import type { BrokerKind, BrokerSettings } from './broker.ts'
 
 const topic = 'chaos'
+const groupId = 'chaos'
 
 const client = ({ address }: BrokerSettings): Kafka =>
   new Kafka({
@@ -33,7 +34,6 @@ export const kafka: BrokerKind = {
       { topic: `${topic}.dead`, numPartitions: 1 },
     ]
     await createKafkaTopics(admin, topics)
-    await admin.disconnect()
     return {
       settings,
       port: null,
@@ -43,7 +43,18 @@ export const kafka: BrokerKind = {
         await sleep(downMs)
         await server.start()
       },
-      close: () => server.dispose(),
+      unacknowledged: async () => {
+        const ends = await admin.fetchTopicOffsets(topic)
+        const [committed] = await admin.fetchOffsets({ groupId, topics: [topic] })
+        const done = new Map(committed?.partitions.map(({ partition, offset }) => [partition, Number(offset)]))
+        return ends.reduce((sum, { partition, low, high }) => {
+          return sum + Number(high) - Math.max(Number(low), done.get(partition) ?? 0)
+        }, 0)
+      },
+      close: async () => {
+        await admin.disconnect()
+        await server.dispose()
+      },
     }
   },
   publisher: (settings) => {
@@ -56,7 +67,7 @@ export const kafka: BrokerKind = {
       ...options,
       consumer: kafka.consumer({
         ...consumerDefaults,
-        groupId: 'chaos',
+        groupId,
         sessionTimeout: 6_000,
         heartbeatInterval: 1_000,
       }),

@@ -15,6 +15,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Consumer, PublishOutageError, type Publisher } from '../library.ts'
 import type { BrokerKind, BrokerSettings, ChaosConsumerOptions } from './broker.ts'
 
+const newline = 10
+
 interface Line {
   readonly id: string
   readonly key: string | null
@@ -37,6 +39,12 @@ export const log: BrokerKind = {
         writeFileSync(`${address}.down`, '')
         await sleep(downMs)
         rmSync(`${address}.down`)
+      },
+      unacknowledged: () => {
+        const position = `${address}.position`
+        const at = existsSync(position) ? Number(readFileSync(position, 'utf8')) : 0
+        const rest = readFileSync(address).subarray(at)
+        return Promise.resolve(rest.filter((byte) => byte === newline).length)
       },
       close: () => Promise.resolve(rmSync(folder, { recursive: true })),
     })

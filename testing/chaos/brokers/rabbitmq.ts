@@ -4,6 +4,7 @@ import {
   assertTopology,
   createRabbitmqConsumer,
   createRabbitmqPublisher,
+  deadLetterQueueOf,
 } from '../../../packages/adapter-rabbitmq/src/index.ts'
 import { startRabbitmq } from '../../services/rabbitmq.ts'
 import type { BrokerKind } from './broker.ts'
@@ -31,6 +32,13 @@ export const rabbitmq: BrokerKind = {
         await server.stop('kill')
         await sleep(downMs)
         await server.start()
+      },
+      unacknowledged: async () => {
+        const lines = (await server.ctl('list_queues', '--no-table-headers', 'name', 'messages')).trim().split('\n')
+        return lines
+          .map((line) => line.split('\t'))
+          .filter(([name]) => name !== deadLetterQueueOf(queue)) // What failed waits in a queue of its own and counts.
+          .reduce((sum, [, messages]) => sum + Number(messages ?? 0), 0)
       },
       close: () => server.dispose(),
     }

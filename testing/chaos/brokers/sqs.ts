@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CreateQueueCommand } from '@aws-sdk/client-sqs'
+import { CreateQueueCommand, GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { createSqsConsumer, createSqsPublisher } from '../../../packages/adapter-sqs/src/index.ts'
 import { sqsClient, startSqsProcess } from '../../services/sqs.ts'
 import type { BrokerKind, BrokerSettings } from './broker.ts'
@@ -16,7 +16,6 @@ export const sqs: BrokerKind = {
     const client = sqsClient(server.endpoint)
     for (const name of [queue, deadLetterQueue])
       await client.send(new CreateQueueCommand({ QueueName: name, Attributes: { FifoQueue: 'true' } }))
-    client.destroy()
     return {
       settings,
       port: server.port,
@@ -26,7 +25,22 @@ export const sqs: BrokerKind = {
         await sleep(downMs)
         await server.start()
       },
-      close: () => server.close(),
+      unacknowledged: async () => {
+        const names = [
+          'ApproximateNumberOfMessages',
+          'ApproximateNumberOfMessagesNotVisible',
+          'ApproximateNumberOfMessagesDelayed',
+        ] as const
+        const url = queueUrl(settings, queue)
+        const { Attributes } = await client.send(
+          new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: [...names] }),
+        )
+        return names.reduce((sum, name) => sum + Number(Attributes?.[name] ?? 0), 0)
+      },
+      close: () => {
+        client.destroy()
+        return server.close()
+      },
     }
   },
   publisher: (settings) =>

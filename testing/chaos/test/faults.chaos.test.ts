@@ -1,13 +1,13 @@
 import { expect, it } from 'vitest'
 import { chaosArguments } from '../arguments.ts'
-import { runChaos } from '../run-chaos.ts'
+import { runUntilDecided } from '../run-until-decided.ts'
 
 const seed = process.env['MALOTE_CHAOS_SEED'] ?? '20261120'
 
 it('a minute of every kind of fault loses nothing, keeps order and applies each message once', async () => {
   const options = chaosArguments(['--minutes', '1', '--seed', seed], () => {})
 
-  const { report, health } = await runChaos(options)
+  const { report, health } = await runUntilDecided(options)
 
   console.info(JSON.stringify(report))
   expect(report.violations).toEqual([])

@@ -4,6 +4,7 @@ import { expect, it } from 'vitest'
 import { chaosArguments } from '../arguments.ts'
 import { startCluster } from '../cluster.ts'
 import { createOutbox } from '../library.ts'
+import { scaled } from '../../slowness.ts'
 import { poisonType } from '../roles/variants.ts'
 
 it.each(['poison-exits', 'poison-exhausts-memory'])(
@@ -36,7 +37,7 @@ it.each(['poison-exits', 'poison-exhausts-memory'])(
       }
       const dead = async (): Promise<unknown[]> =>
         (await cluster.pool.query('select id, reason from malote.dead_letters')).rows
-      const deadlineMs = Date.now() + 90_000
+      const deadlineMs = Date.now() + scaled(90_000)
       while (((await applied()) < neighbours.length || (await dead()).length === 0) && Date.now() < deadlineMs)
         await sleep(200)
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { chaosArguments } from '../arguments.ts'
-import { runChaos } from '../run-chaos.ts'
+import { runUntilDecided } from '../run-until-decided.ts'
 
 const mebibyte = 1_048_576
 
@@ -9,7 +9,7 @@ it('PostgreSQL and the broker are restarted under load: everybody works afterwar
   const flags = ['--minutes', '0.4', '--every', '4000', '--faults', kinds, '--seed', '7']
   const options = chaosArguments(flags, () => {})
 
-  const { report, health } = await runChaos(options)
+  const { report, health } = await runUntilDecided(options)
 
   expect(report.violations).toEqual([])
   expect(health).toMatchObject({ left: 0, stuck: [], idle: [] })

@@ -1,7 +1,10 @@
 import { systemClock } from '../clock.ts'
 
 export interface EventuallyOptions {
-  /** Give up after this many milliseconds. @defaultValue 20_000: a broker's restart, with room */
+  /**
+   * Give up after this many milliseconds, times the number in the environment variable `MALOTE_PATIENCE`: set it above 1 on a
+   * machine that is slow. @defaultValue 20_000: a broker's restart, with room
+   */
   readonly patienceMs?: number
   /** Pause between looks, in milliseconds. @defaultValue 25 */
   readonly intervalMs?: number
@@ -17,7 +20,8 @@ export async function eventually<Seen>(
   look: () => Seen | Promise<Seen>,
   options: EventuallyOptions = {},
 ): Promise<Seen> {
-  const { patienceMs = 20_000, intervalMs = 25 } = options
+  const { intervalMs = 25 } = options
+  const patienceMs = Math.round((options.patienceMs ?? 20_000) * patience())
   const deadlineMs = systemClock.monotonicMs() + patienceMs
   for (;;) {
     try {
@@ -31,4 +35,10 @@ export async function eventually<Seen>(
       throw error
     }
   }
+}
+
+/** What waits are multiplied by: never less than 1, also when the variable holds no number. */
+function patience(): number {
+  const given = Number(process.env['MALOTE_PATIENCE'])
+  return given > 1 && Number.isFinite(given) ? given : 1
 }

@@ -1,0 +1,22 @@
+// Loaded by vitest before each test file: stretches its bounds on time by how slow the machine is now.
+import { beforeEach, vi } from 'vitest'
+import { harnessFailure } from './harness-error.ts'
+import { measureSlowness } from './slowness.ts'
+
+const slowness = measureSlowness()
+// What `eventually` multiplies its patience by, also in processes that a test starts.
+process.env['MALOTE_PATIENCE'] = String(slowness)
+vi.setConfig({
+  testTimeout: Math.ceil(Number(process.env['MALOTE_TEST_TIMEOUT']) * slowness),
+  hookTimeout: Math.ceil(Number(process.env['MALOTE_HOOK_TIMEOUT']) * slowness),
+})
+
+const never = { count: 0, condition: /(?!)/ }
+
+// The runner looks at the last error alone. A case that failed of itself is not run again because its clean-up failed as well.
+beforeEach(({ task, onTestFailed }) => {
+  onTestFailed(() => {
+    const errors = task.result?.errors ?? []
+    if (errors.some(({ message }) => !harnessFailure.test(message))) Object.assign(task, { retry: never })
+  })
+})
