@@ -31,7 +31,7 @@ export interface Exploration {
  * @throws Error above `maxStates`: an unfinished exploration proves nothing
  */
 export function explore<State>(model: Model<State>, maxStates = 3_000_000): Exploration {
-  const visited: Visited<State> = { states: [], parents: [], names: [], index: new Map(), progress: [] }
+  const visited: Visited<State> = { states: [], parents: [], names: [], index: new Map(), from: [], to: [] }
   let transitions = 0
   visit(visited, model, model.initial, -1, '')
   for (let at = 0; at < visited.states.length; at++) {
@@ -42,7 +42,9 @@ export function explore<State>(model: Model<State>, maxStates = 3_000_000): Expl
         return { states: visited.states.length, transitions, violation: { property: step.violation, trace } }
       }
       const to = visit(visited, model, step.next, at, step.name)
-      if (step.isProgress && to !== at) visited.progress.push([at, to])
+      if (!step.isProgress || to === at) continue
+      visited.from.push(at)
+      visited.to.push(to)
     }
     if (visited.states.length > maxStates)
       throw new Error(`more than ${String(maxStates)} states: make the model smaller`)
@@ -61,8 +63,9 @@ interface Visited<State> {
   readonly parents: number[]
   readonly names: string[]
   readonly index: Map<string, number>
-  /** Edges from state to state by progress. */
-  readonly progress: [from: number, to: number][]
+  /** Edges from state to state by progress: where each begins and where it ends. */
+  readonly from: number[]
+  readonly to: number[]
 }
 
 function visit<State>(
@@ -91,8 +94,13 @@ function traceTo<State>(visited: Visited<State>, state: number): string[] {
 
 /** Walks progress backwards from the finished states; the first state not met is a trap. -1: there is none. */
 function firstTrap<State>(visited: Visited<State>, model: Model<State>): number {
-  const predecessors: number[][] = visited.states.map(() => [])
-  for (const [from, to] of visited.progress) predecessors[to]?.push(from)
+  // The edges into a state as a list: its first edge, and for each edge the next. An array for each state would be slow.
+  const first = new Int32Array(visited.states.length).fill(-1)
+  const next = visited.to.map((to, edge) => {
+    const before = first[to]
+    first[to] = edge
+    return before
+  })
   const finishes = new Uint8Array(visited.states.length)
   const open: number[] = []
   const mark = (state: number): void => {
@@ -101,6 +109,8 @@ function firstTrap<State>(visited: Visited<State>, model: Model<State>): number 
     open.push(state)
   }
   for (const [index, state] of visited.states.entries()) if (model.isDone(state)) mark(index)
-  for (let at = open.pop(); at !== undefined; at = open.pop()) predecessors[at]?.forEach(mark)
+  for (let at = open.pop(); at !== undefined; at = open.pop()) {
+    for (let edge = first[at] ?? -1; edge !== -1; edge = next[edge] ?? -1) mark(visited.from[edge] as number)
+  }
   return finishes.indexOf(0)
 }

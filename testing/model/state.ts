@@ -119,27 +119,55 @@ export const emptyMemory: RelayMemory = {
 export function stateKey(state: State): string {
   const { nextSeq, nextXid, latestCompletedXid, rows, keyed, waitingRows, fence, published, excused, faultsLeft } =
     state
-  const shared = [nextSeq, nextXid, latestCompletedXid, rows, keyed, waitingRows, fence, published, excused, faultsLeft]
-  for (const { transaction, phase, seq, xid } of state.writers) shared.push(transaction, phaseCodes[phase], seq, xid)
-  const relays = state.relays.map((relay, index) => memoryKey(relay) + (index === state.owner ? '!' : '-'))
-  return String.fromCharCode(...shared) + relays.sort().join('')
+  const { fromCharCode } = String
+  let key = fromCharCode(
+    nextSeq,
+    nextXid,
+    latestCompletedXid,
+    rows,
+    keyed,
+    waitingRows,
+    fence,
+    published,
+    excused,
+    faultsLeft,
+  )
+  for (const { transaction, phase, seq, xid } of state.writers)
+    key += fromCharCode(transaction, phaseCodes[phase], seq, xid)
+  const relays = state.relays.map((relay, index) => memoryKey(relay, index === state.owner))
+  if (relays.length > 1) relays.sort()
+  for (const relay of relays) key += relay
+  return key
 }
 
 const phaseCodes = { idle: 0, begun: 1, drawn: 2 } as const
 
-/** Most steps leave a relay's memory as it was: its key is made once. */
-const memoryKeys = new WeakMap<RelayMemory, string>()
-
-function memoryKey(relay: RelayMemory): string {
-  const made = memoryKeys.get(relay)
-  if (made !== undefined) return made
+function memoryKey(relay: RelayMemory, isOwner: boolean): string {
   const { fence, position, previousPosition, floor, holders, candidate, lateFrom, reading, known, checked } = relay
   const { settledDuringRead, sent, failed, waiting, skipped, rereadFrom, buffer, suspects } = relay
-  const flags = (relay.owns ? 1 : 0) + (relay.isExpired ? 2 : 0) + (relay.raisesFloor ? 4 : 0)
-  const sets = String.fromCharCode(holders + 1, reading + 1, known, settledDuringRead, checked, sent, failed, waiting)
-  const seqs = String.fromCharCode(fence, position, previousPosition, floor, candidate, lateFrom, skipped, rereadFrom)
-  let key = String.fromCharCode(flags, buffer.length, ...buffer) + sets + seqs
+  const flags = (relay.owns ? 1 : 0) + (relay.isExpired ? 2 : 0) + (relay.raisesFloor ? 4 : 0) + (isOwner ? 8 : 0)
+  let key = String.fromCharCode(
+    flags,
+    holders + 1,
+    reading + 1,
+    known,
+    settledDuringRead,
+    checked,
+    sent,
+    failed,
+    waiting,
+    fence,
+    position,
+    previousPosition,
+    floor,
+    candidate,
+    lateFrom,
+    skipped,
+    rereadFrom,
+    buffer.length,
+    suspects.length,
+  )
+  for (const seq of buffer) key += String.fromCharCode(seq)
   for (const { transaction, lo } of suspects) key += String.fromCharCode(transaction, lo)
-  memoryKeys.set(relay, key)
   return key
 }
