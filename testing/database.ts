@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
+import { HarnessError } from './harness-error.ts'
 
 export interface TestDatabase {
   readonly url: string
@@ -8,6 +9,11 @@ export interface TestDatabase {
   pool(config?: pg.PoolConfig): pg.Pool
   /** A new connected client; ended with the database. */
   client(): Promise<pg.Client>
+  /**
+   * Empties tables, for example `truncate('orders, accounts')`. A case that failed may have left a transaction open that holds them:
+   * when they are not free within seconds, such sessions are ended. They must not hang the cases that follow.
+   */
+  truncate(tables: string): Promise<void>
   /** Ends every pool and client made here and drops the database. */
   drop(): Promise<void>
 }
@@ -34,6 +40,7 @@ export async function createTestDatabase(serverUrl: string): Promise<TestDatabas
       clients.push(client)
       return client
     },
+    truncate: (tables) => truncate(url, tables),
     drop: async () => {
       const ended = Promise.allSettled([
         ...pools.filter((pool) => !pool.ended).map((pool) => pool.end()),
@@ -45,6 +52,36 @@ export async function createTestDatabase(serverUrl: string): Promise<TestDatabas
     },
   }
 }
+
+async function truncate(url: string, tables: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query(`set lock_timeout = '1s'`)
+    for (let left = 60; !(await isTruncated(client, tables)); left--) {
+      if (left === 0) throw new HarnessError(`${tables} cannot be emptied: sessions of an earlier case hold them`)
+      await client.query(endLeftOvers) // Whoever waited for one of these may hold the tables next.
+    }
+  } finally {
+    await client.end()
+  }
+}
+
+async function isTruncated(client: pg.Client, tables: string): Promise<boolean> {
+  try {
+    await client.query(`truncate ${tables}`)
+    return true
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.code === lockNotAvailable) return false
+    throw error
+  }
+}
+
+const lockNotAvailable = '55P03'
+
+/** Who is about to roll back has not been idle for long. */
+const endLeftOvers = `select pg_terminate_backend(pid) from pg_stat_activity
+  where datname = current_database() and state like 'idle in transaction%' and state_change < clock_timestamp() - interval '2s'`
 
 async function administer(serverUrl: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: serverUrl })

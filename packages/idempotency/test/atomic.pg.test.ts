@@ -16,7 +16,7 @@ beforeAll(async () => {
   await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
-beforeEach(() => pool.query('truncate orders, malote.idempotency_keys'))
+beforeEach(() => database.truncate('orders, malote.idempotency_keys'))
 afterAll(() => database.drop())
 
 const operation = 'createOrder'

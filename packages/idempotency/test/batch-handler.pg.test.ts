@@ -14,7 +14,7 @@ beforeAll(async () => {
   await migrateIdempotency(pool)
   await pool.query('create table effects (id uuid not null, transaction xid8 not null default pg_current_xact_id())')
 })
-beforeEach(() => pool.query('truncate effects, malote.processed_messages'))
+beforeEach(() => database.truncate('effects, malote.processed_messages'))
 afterAll(() => database.drop())
 
 const inbox = createInbox()

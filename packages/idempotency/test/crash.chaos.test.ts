@@ -17,7 +17,7 @@ beforeAll(async () => {
   await migrateIdempotency(pool)
   await pool.query(`${createOrders}; create table foreign_calls (key text not null)`)
 })
-beforeEach(() => pool.query('truncate orders, foreign_calls, malote.idempotency_keys'))
+beforeEach(() => database.truncate('orders, foreign_calls, malote.idempotency_keys'))
 afterAll(() => database.drop())
 
 const operation = 'createOrder'

@@ -22,7 +22,7 @@ beforeAll(async () => {
   await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
-beforeEach(() => pool.query('truncate orders, malote.idempotency_keys'))
+beforeEach(() => database.truncate('orders, malote.idempotency_keys'))
 afterEach(async () => {
   await close?.()
   close = undefined

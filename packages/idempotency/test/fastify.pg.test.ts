@@ -17,7 +17,7 @@ beforeAll(async () => {
   await pool.query(createOrders)
 })
 beforeEach(async () => {
-  await pool.query('truncate orders, malote.idempotency_keys')
+  await database.truncate('orders, malote.idempotency_keys')
   app = fastify()
   app.addHook('onRequest', async (request, reply) => {
     if (request.headers.authorization === undefined) await reply.code(401).send({ error: 'who are you?' })

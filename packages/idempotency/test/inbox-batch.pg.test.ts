@@ -21,7 +21,7 @@ beforeAll(async () => {
   await pool.query('create table effects (name text not null)')
 })
 beforeEach(() =>
-  pool.query('truncate effects, malote.processed_messages, malote.entity_versions, malote.consumer_offsets'),
+  database.truncate('effects, malote.processed_messages, malote.entity_versions, malote.consumer_offsets'),
 )
 afterAll(() => database.drop())
 

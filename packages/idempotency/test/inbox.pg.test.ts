@@ -14,7 +14,7 @@ beforeAll(async () => {
   await migrateIdempotency(pool)
   await pool.query('create table effects (name text not null)')
 })
-beforeEach(() => pool.query('truncate effects, malote.processed_messages'))
+beforeEach(() => database.truncate('effects, malote.processed_messages'))
 afterAll(() => database.drop())
 
 const message = (change = {}) => ({ consumer: 'balance', messageId: '0198b1a0-0000-7000-8000-000000000001', ...change })

@@ -19,7 +19,7 @@ beforeAll(async () => {
 })
 beforeEach(async () => {
   telemetry = createTelemetry()
-  await pool.query('truncate orders, malote.idempotency_keys, malote.processed_messages')
+  await database.truncate('orders, malote.idempotency_keys, malote.processed_messages')
 })
 afterAll(() => database.drop())
 

@@ -13,7 +13,7 @@ beforeAll(async () => {
   pool = database.pool()
   await migrate(pool)
 })
-beforeEach(() => pool.query('truncate malote.messages, malote.scheduled_messages'))
+beforeEach(() => database.truncate('malote.messages, malote.scheduled_messages'))
 afterAll(() => database.drop())
 
 const aMessage = (change: Partial<NewMessage> = {}): NewMessage => ({

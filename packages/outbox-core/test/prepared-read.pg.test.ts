@@ -14,7 +14,7 @@ beforeAll(async () => {
   pool = database.pool()
   await migrate(pool)
 })
-beforeEach(() => pool.query('truncate malote.messages'))
+beforeEach(() => database.truncate('malote.messages'))
 afterAll(() => database.drop())
 
 /** The names of the prepared statements that a relay sends while it publishes a few messages. */

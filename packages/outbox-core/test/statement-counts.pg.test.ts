@@ -12,7 +12,7 @@ beforeAll(async () => {
   pool = database.pool()
   await migrate(pool)
 })
-beforeEach(() => pool.query('truncate malote.messages, malote.scheduled_messages, malote.dead_letters'))
+beforeEach(() => database.truncate('malote.messages, malote.scheduled_messages, malote.dead_letters'))
 afterAll(() => database.drop())
 
 /** A pool that writes down every statement it sends. */
