@@ -4,11 +4,13 @@ import { harnessFailure } from './harness-error.ts'
 import { measureSlowness } from './slowness.ts'
 
 const slowness = measureSlowness()
+// A case that hangs must not take an hour to fail.
+const stretch = Math.min(4, slowness)
 // What `eventually` multiplies its patience by, also in processes that a test starts.
 process.env['MALOTE_PATIENCE'] = String(slowness)
 vi.setConfig({
-  testTimeout: Math.ceil(Number(process.env['MALOTE_TEST_TIMEOUT']) * slowness),
-  hookTimeout: Math.ceil(Number(process.env['MALOTE_HOOK_TIMEOUT']) * slowness),
+  testTimeout: Math.ceil(Number(process.env['MALOTE_TEST_TIMEOUT']) * stretch),
+  hookTimeout: Math.ceil(Number(process.env['MALOTE_HOOK_TIMEOUT']) * stretch),
 })
 
 const never = { count: 0, condition: /(?!)/ }

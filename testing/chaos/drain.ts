@@ -8,30 +8,41 @@ const askBrokerEveryMs = 2_000
 /** A run that still gets on after this many patiences goes on for ever. */
 const patiences = 10
 
+export interface Drain {
+  /** Messages left in the outbox. */
+  readonly left: number
+  /** Why the wait was over, in words that follow "when". */
+  readonly ended: string
+}
+
 /**
  * Waits until the outbox is empty and everything sent has been applied. Gives up when nothing has got on for `patienceMs`, and at
  * once when nothing can: neither the outbox nor the broker has anything left.
- *
- * @returns messages left in the outbox
  */
-export async function drained(cluster: Cluster, patienceMs: number): Promise<number> {
+export async function drain(cluster: Cluster, patienceMs: number): Promise<Drain> {
   const startedMs = nowMs()
+  const limitMs = patienceMs * patiences
   let [movedMs, askedMs, before] = [startedMs, startedMs, '']
   for (;;) {
     const { left, missing } = await openIn(cluster)
     const now = `${String(left)} ${String(missing)}`
     if (now !== before) [movedMs, before] = [nowMs(), now]
-    const hasNothing = left === 0 && missing === 0
-    if (hasNothing || nowMs() - movedMs > patienceMs || nowMs() - startedMs > patienceMs * patiences) return left
+    if (left === 0 && missing === 0) return { left, ended: 'everything was through' }
+    if (nowMs() - movedMs > patienceMs) return { left, ended: `nothing had got on for ${ms(patienceMs)}` }
+    if (nowMs() - startedMs > limitMs)
+      return { left, ended: `it still got on after ${ms(limitMs)}, the most it is given` }
     if (left === 0 && nowMs() - Math.max(movedMs, askedMs) > askBrokerEveryMs) {
       askedMs = nowMs()
       // It may be on its way up: then it is asked again.
       const held = await cluster.broker.unacknowledged().catch(() => null)
-      if (held === 0 && `0 ${String((await openIn(cluster)).missing)}` === before) return 0
+      if (held === 0 && `0 ${String((await openIn(cluster)).missing)}` === before)
+        return { left, ended: 'neither the outbox nor the broker had anything left' }
     }
     await sleep(100)
   }
 }
+
+const ms = (duration: number): string => `${String(Math.round(duration))} ms`
 
 interface Open {
   readonly left: number

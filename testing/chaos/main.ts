@@ -11,7 +11,7 @@ if (process.argv.includes('--help')) {
   console.error(JSON.stringify(health))
   for (const { rule, evidence } of report.violations) console.error(`VIOLATION ${rule}: ${evidence}`)
   const outcome = outcomeOf(report)
-  if (report.undelivered.length > 0) console.error(`${outcome}: ${whereabouts(report.undelivered)}`)
+  if (report.undelivered.length > 0) console.error(`${outcome}: ${whereabouts({ report, health })}`)
   console.log(
     options.json
       ? JSON.stringify(report)
@@ -21,7 +21,7 @@ if (process.argv.includes('--help')) {
           2,
         ),
   )
-  const isSound = outcome === 'sound' && health.stuck.length === 0 && health.left === 0
+  const isSound = outcome === 'sound' && health.stuck.length === 0 && health.drain.left === 0
   // A broker's client may keep a timer of a connection that was cut: the run is over all the same.
   process.stdout.write('', () => process.exit(isSound ? 0 : 1))
 }

@@ -4,7 +4,7 @@ import type { History } from '../history/history.ts'
 import { scaled } from '../slowness.ts'
 import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
 import { gatherHistory } from './gather.ts'
-import { drained } from './drain.ts'
+import { type Drain, drain } from './drain.ts'
 import { createInjector, type Injector } from './inject.ts'
 import { nowMs, readJournals } from './journal.ts'
 import { type FaultKind, planFaults } from './plan.ts'
@@ -37,8 +37,7 @@ export interface Health {
   readonly idle: readonly string[]
   /** Had to be killed at the end. */
   readonly stuck: readonly string[]
-  /** Messages left in the outbox after the drain. */
-  readonly left: number
+  readonly drain: Drain
   /** The messages that waited longest from commit to first publish, for a look at what held them up. */
   readonly slowest: readonly string[]
 }
@@ -63,7 +62,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     const healedAtMs = nowMs()
     await busyAgain(cluster, healedAtMs)
     const stuck = [...(await cluster.stopRole('writer'))]
-    const left = await drained(cluster, scaled(options.drainMs))
+    const drained = await drain(cluster, scaled(options.drainMs))
     const after = await measure(cluster)
     const idle = idleSince(cluster, healedAtMs)
     stuck.push(...(await cluster.stopRole('relay')), ...(await cluster.stopRole('consumer')))
@@ -79,7 +78,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     )
     return {
       history,
-      health: { relayConnections, memory, idle, stuck, left, slowest: slowest(history) },
+      health: { relayConnections, memory, idle, stuck, drain: drained, slowest: slowest(history) },
       report: { seed: options.seed, seconds: options.seconds, faults, ...checkHistory(history) },
     }
   } finally {

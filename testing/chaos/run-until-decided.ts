@@ -1,4 +1,4 @@
-import { outcomeOf, type Undelivered } from '../history/check-history.ts'
+import { outcomeOf } from '../history/check-history.ts'
 import { type ChaosOptions, type ChaosRun, runChaos } from './run-chaos.ts'
 
 /** How often a run that decided nothing is repeated, each time with twice the time to drain. */
@@ -15,18 +15,18 @@ export async function runUntilDecided(options: ChaosOptions, run: typeof runChao
     const drainMs = options.drainMs * 2 ** (attempt - 1)
     const result = await run({ ...options, drainMs })
     if (outcomeOf(result.report) !== 'inconclusive') return result
-    const told = `inconclusive (seed ${String(options.seed)}): ${whereabouts(result.report.undelivered)} after ${String(drainMs)} ms without progress`
+    const told = `inconclusive (seed ${String(options.seed)}): ${whereabouts(result)}`
     console.warn(told)
-    if (attempt === attempts) throw new Error(`${told}, for the ${String(attempts)}th time: they are stuck`)
+    if (attempt === attempts) throw new Error(`${told}, in each of ${String(attempts)} runs: they are stuck`)
   }
 }
 
-/** @returns for example `3 messages undelivered: 2 in the outbox, 1 at the broker` */
-export function whereabouts(undelivered: readonly Undelivered[]): string {
+/** @returns for example `3 messages undelivered (2 in the outbox, 1 at the broker) when nothing had got on for 8000 ms` */
+export function whereabouts({ report: { undelivered }, health }: Pick<ChaosRun, 'report' | 'health'>): string {
   const places = { outbox: 'in the outbox', broker: 'at the broker', consumer: 'at a consumer' }
   const parts = Object.entries(places).flatMap(([place, words]) => {
     const count = undelivered.filter(({ at }) => at === place).length
     return count === 0 ? [] : [`${String(count)} ${words}`]
   })
-  return `${String(undelivered.length)} messages undelivered: ${parts.join(', ')}`
+  return `${String(undelivered.length)} messages undelivered (${parts.join(', ')}) when ${health.drain.ended}`
 }

@@ -6,13 +6,14 @@ import { runUntilDecided } from '../run-until-decided.ts'
 const options = chaosArguments(['--drain', '1'], () => {})
 const waiting = { undelivered: [{ id: 'm1', at: 'outbox' }], violations: [] }
 const violated = { undelivered: waiting.undelivered, violations: [{ rule: 'lost', evidence: '' }] }
+const health = { drain: { left: 1, ended: 'nothing had got on for 1000 ms' } }
 const sound = { undelivered: [], violations: [] }
 
 /** Answers with one report after the other. */
 function aRunner(...reports: object[]) {
   const drains: number[] = []
   const run = ({ drainMs }: { drainMs: number }): Promise<ChaosRun> =>
-    Promise.resolve({ report: reports[drains.push(drainMs) - 1] } as unknown as ChaosRun)
+    Promise.resolve({ report: reports[drains.push(drainMs) - 1], health } as unknown as ChaosRun)
   return { drains, run }
 }
 
@@ -34,6 +35,8 @@ describe('a chaos run', () => {
   it('that never decides is no pass', async () => {
     const { run } = aRunner(waiting, waiting, waiting)
 
-    await expect(runUntilDecided(options, run)).rejects.toThrow('1 messages undelivered: 1 in the outbox')
+    await expect(runUntilDecided(options, run)).rejects.toThrow(
+      '1 messages undelivered (1 in the outbox) when nothing had got on for 1000 ms, in each of 3 runs: they are stuck',
+    )
   })
 })
