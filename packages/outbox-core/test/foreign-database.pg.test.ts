@@ -139,3 +139,38 @@ describe('an application that has told pg how to read', () => {
     expect(broker.accepted).toMatchObject([{ body: Buffer.from([0, 255]) }, { body: '{"amount":1000}' }])
   })
 })
+
+describe('a role with defaults of its own', () => {
+  it('changes nothing: serializable, short timeouts, other notations', async () => {
+    const defaults = {
+      default_transaction_isolation: 'serializable',
+      statement_timeout: 300,
+      lock_timeout: 100,
+      bytea_output: 'escape',
+      extra_float_digits: -10,
+    }
+    const options = Object.entries(defaults).map(([name, value]) => `-c ${name}=${String(value)}`)
+    const { relay, broker, observer } = bench.relay({ pool: bench.database.pool({ options: options.join(' ') }) })
+    await bench.pool.query('alter sequence malote.messages_seq_seq restart 123456789012345')
+    await bench.add(aMessage({ payload: new Uint8Array([0, 255]) }))
+    const other = await bench.database.client()
+    await other.query('begin')
+    await other.query('lock table malote.messages in share mode')
+    relay.start()
+    await broker.received(1)
+    // The delete waits for the lock by now; it must wait for longer than the role's timeouts allow.
+    await eventually(async () => {
+      const { rows } = await bench.pool.query(
+        'select from pg_locks where not granted and clock_timestamp() - waitstart > $1',
+        ['600 ms'],
+      )
+      expect(rows).not.toEqual([])
+    })
+    await other.query('commit')
+
+    await eventually(async () => expect(await bench.count('messages')).toBe(0))
+
+    expect(broker.accepted).toMatchObject([{ body: Buffer.from([0, 255]) }])
+    expect(observer.of('lanes.lost')).toEqual([])
+  })
+})
