@@ -35,15 +35,17 @@ export function resultsOf(answer: unknown): PublishResult[] {
 
 /** Reads a failure. A kind that is not known is `retryable`: a wrong `permanent` kills a good message. */
 export function failureOf(given: unknown): PublishFailure {
-  const fields = fieldsOf(given, ['kind', 'code', 'message', 'retryAfterMs', 'cause'])
-  const { kind, code, message, retryAfterMs, cause } = fields
-  return {
-    kind: kind === 'permanent' ? 'permanent' : 'retryable',
+  const fields = fieldsOf(given, ['kind', 'destination', 'code', 'message', 'retryAfterMs', 'cause'])
+  const { kind, destination, code, message, retryAfterMs, cause } = fields
+  const words = {
     code: textOf(code, maxCode) ?? 'UNKNOWN',
     message: textOf(message, maxWords) ?? (textOf(given, maxWords) || 'the publisher gave no words for this failure'),
     ...(isPause(retryAfterMs) ? { retryAfterMs: Math.min(retryAfterMs, longestPauseMs) } : {}),
     ...(cause === undefined ? {} : { cause }),
   }
+  if (kind === 'unavailable')
+    return { kind, destination: textOf(destination, maxWords) ?? 'a destination without a name', ...words }
+  return { kind: kind === 'permanent' ? 'permanent' : 'retryable', ...words }
 }
 
 /** What an error of any make says, in text that can be stored. */

@@ -51,11 +51,15 @@ export function judge(batch: readonly BufferedMessage[], answer: unknown): Outco
 
 function isAllAcceptedInOrder(batch: readonly BufferedMessage[], answer: unknown): boolean {
   if (!Array.isArray(answer) || batch.length !== answer.length) return false
-  for (let at = 0; at < batch.length; at++) {
-    const result = answer[at] as PublishResult | null | undefined
-    if (result?.status !== 'accepted' || result.id !== batch[at]?.message.id) return false
+  try {
+    for (let at = 0; at < batch.length; at++) {
+      const result = answer[at] as PublishResult | null | undefined
+      if (result?.status !== 'accepted' || result.id !== batch[at]?.message.id) return false
+    }
+    return true
+  } catch {
+    return false // A getter or a proxy that throws: the gate for foreign input reads it with care.
   }
-  return true
 }
 
 /** Null for an accepted id. */

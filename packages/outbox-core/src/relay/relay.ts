@@ -1,6 +1,7 @@
 import { exponentialBackoff } from '../backoff.ts'
 import { OutboxError } from '../errors.ts'
 import type { RelayEvent } from '../events.ts'
+import { numberOption } from '../options.ts'
 import type { RelayOptions } from './relay-options.ts'
 import { type ResolvedRelayOptions, resolveRelayOptions } from './resolved-options.ts'
 import { Session, SessionLost } from './session.ts'
@@ -39,7 +40,8 @@ export interface Relay {
    * aborted; their messages come again later. Resolves when all is quiet, and within `graceMs` and two seconds whatever the
    * database or the publisher do. A `runOnce` under way ends early and reports what it did. Calling it twice is harmless.
    *
-   * @param options.graceMs - default: the publish timeout
+   * @param options.graceMs - from 0 to a day; default: the publish timeout
+   * @throws OutboxError `INVALID_OPTION`: then nothing is stopped
    */
   stop(options?: { readonly graceMs?: number }): Promise<void>
 }
@@ -56,6 +58,9 @@ export function createRelay(options: RelayOptions): Relay {
 
 /** Pause before connecting again: short at first, because a failover is over in seconds. */
 const reconnectBackoff = exponentialBackoff({ baseMs: 200, maxMs: 5_000 })
+
+/** Nobody waits longer for a relay to stop. */
+const longestGraceMs = 24 * 60 * 60 * 1000
 
 class PostgresRelay implements Relay {
   readonly #options: ResolvedRelayOptions
@@ -113,7 +118,7 @@ class PostgresRelay implements Relay {
   }
 
   async stop(options: { readonly graceMs?: number } = {}): Promise<void> {
-    this.#graceMs = options.graceMs ?? this.#graceMs
+    this.#graceMs = numberOption('graceMs', options.graceMs, this.#graceMs, { min: 0, max: longestGraceMs })
     const session = this.#session
     const wasRunning = this.#state === 'running'
     this.#state = 'stopped'

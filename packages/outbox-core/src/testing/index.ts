@@ -13,6 +13,8 @@ export { formatConformance, runConformance, runConformanceCase, splitConformance
 export type { Absences, ConformanceCase, ConformanceResult } from './conformance.ts'
 export { publisherConformance } from './publisher-conformance.ts'
 export type { PublishedRecord, PublisherHarness } from './publisher-conformance.ts'
+export { hostileResults } from './hostile-results.ts'
+export type { HostileResult } from './hostile-results.ts'
 export { consumerConformance } from './consumer-conformance.ts'
 export type { ConsumerHarness, HeldDeadLetter } from './consumer-conformance.ts'
 export { clientConformance } from './client-conformance.ts'

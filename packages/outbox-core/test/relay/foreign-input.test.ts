@@ -4,7 +4,7 @@ import { createRelay, inBatches, OutboxError } from '../../src/index.ts'
 import { failureOf, resultsOf, wordsOf } from '../../src/relay/foreign-input.ts'
 import { judge } from '../../src/relay/outcome.ts'
 import { resolveRelayOptions } from '../../src/relay/resolved-options.ts'
-import { createMemoryBroker } from '../../src/testing/index.ts'
+import { createMemoryBroker, hostileResults } from '../../src/testing/index.ts'
 import { aBuffered, seqsOf } from './a-buffered.ts'
 
 const throwing = {
@@ -41,6 +41,24 @@ describe('what a publisher resolves with', () => {
       expect(outcome.failed[0]?.failure).toMatchObject({ kind: 'retryable', code: 'UNKNOWN_STATUS' })
     },
   )
+
+  it.each(hostileResults)('accepts nothing and loses nothing: $name', ({ answer }) => {
+    const given = answer(batch.map(({ message }) => message))
+    if (!Array.isArray(given)) {
+      expect(() => judge(batch, given)).toThrow(TypeError)
+      return
+    }
+
+    const { accepted, failed, behind } = judge(batch, given)
+
+    expect(accepted).toEqual([])
+    expect(failed.length + behind.length).toBe(batch.length)
+    for (const { failure } of failed) {
+      expect(failure.code).toMatch(/^[^\0]{1,100}$/s)
+      expect(failure.message.isWellFormed()).toBe(true)
+      expect(failure.retryAfterMs ?? 0).toBeLessThan(2 ** 31)
+    }
+  })
 
   it.each([undefined, null, 'accepted', 3, {}, { length: 3 }, true])('%j says nothing of any message', (answer) => {
     expect(() => judge(batch, answer)).toThrow(TypeError)
@@ -79,6 +97,16 @@ describe('a failure of any make', () => {
     ['a pause that is no number', { retryAfterMs: Number.NaN }, { retryAfterMs: undefined }],
     ['an endless pause', { retryAfterMs: Number.POSITIVE_INFINITY }, { retryAfterMs: 2 ** 31 - 1 }],
     ['a kind nobody knows', { kind: 'fatal', code: 'X', message: 'm' }, { kind: 'retryable' }],
+    [
+      'a destination that takes nothing',
+      { kind: 'unavailable', destination: 'queue q', code: 'X', message: 'm' },
+      { kind: 'unavailable', destination: 'queue q', code: 'X' },
+    ],
+    [
+      'a destination whose name is no text',
+      { kind: 'unavailable', destination: 7n, code: 'X', message: 'm' },
+      { kind: 'unavailable', destination: '7' },
+    ],
     ['words alone', 'throttled', { kind: 'retryable', message: 'throttled' }],
     [
       'an error',
@@ -98,7 +126,7 @@ describe('a failure of any make', () => {
         (given) => {
           const { kind, code, message, retryAfterMs = 0 } = failureOf(given)
 
-          expect(['retryable', 'permanent']).toContain(kind)
+          expect(['retryable', 'permanent', 'unavailable']).toContain(kind)
           expect(code).toMatch(/^[^\0]{1,100}$/s)
           expect(message).toMatch(/^[^\0]{1,1000}$/s)
           expect(retryAfterMs).toBeGreaterThanOrEqual(0)
@@ -165,6 +193,16 @@ describe('callbacks and options', () => {
     (name) => {
       expect(() => createRelay({ ...options, [name]: 2 ** 31 })).toThrow(OutboxError)
       expect(() => createRelay({ ...options, [name]: 2 ** 31 - 1 })).not.toThrow()
+    },
+  )
+
+  it.each([-1, Number.NaN, Number.POSITIVE_INFINITY, 1.5, '100', null])(
+    'stop refuses graceMs %j, and stops nothing',
+    async (graceMs) => {
+      const relay = createRelay(options)
+
+      await expect(relay.stop({ graceMs: graceMs as number })).rejects.toMatchObject({ code: 'INVALID_OPTION' })
+      await expect(relay.runOnce()).rejects.toThrow('no database')
     },
   )
 
