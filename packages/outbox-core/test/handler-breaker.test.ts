@@ -55,6 +55,9 @@ it('open, lets one probe through at a time, and all when it succeeds', async () 
 
   await clock.advance(1_000)
   expect(passes.map((pass) => pass !== undefined)).toEqual([true, false, false])
+  const late = waitAt(breaker, 1)
+  await clock.advance(60_000)
+  expect([passes[1], passes[2], late[0]]).toEqual([undefined, undefined, undefined])
   passes[0]?.succeeded()
   await clock.advance(0)
 
