@@ -23,6 +23,7 @@ const task = {
   docs: (args) => [['node', 'scripts/docs.mjs', ...args]],
   chaos: (args) => [['node', source, 'testing/chaos/main.ts', ...args]],
   bench: (args) => [['node', source, 'bench/main.ts', ...args]],
+  mutants: (args) => [['node', source, 'testing/mutants/main.ts', ...args]],
   exec: (args) => [args],
 }
 

@@ -1,0 +1,329 @@
+import { type Mutant, promises } from './mutant.ts'
+
+const core = 'packages/outbox-core'
+const idempotency = 'packages/idempotency'
+
+type Change = readonly [name: string, promise: keyof typeof promises, find: string, replace: string]
+
+/** Mutants of one file, killed by one test file of its package. */
+function of(root: string, file: string, test: string, changes: readonly Change[]): Mutant[] {
+  return changes.map(([name, promise, find, replace]) => ({
+    name,
+    promise: promises[promise],
+    file: `${root}/src/${file}`,
+    find,
+    replace,
+    test: `${root}/test/${test}`,
+  }))
+}
+
+/** Chosen by hand: each breaks a promise in a way that a tired reviewer could let pass. */
+export const mutants: readonly Mutant[] = [
+  ...of(core, 'relay/floor.ts', 'relay/floor.test.ts', [
+    [
+      'the floor rises to what was drawn, not to what was drawn a barrier ago',
+      'delivered',
+      'this.#bound = this.#drawn\n',
+      'this.#bound = drawn\n',
+    ],
+    [
+      'the floor ignores who still writes',
+      'delivered',
+      'if (!suspect.isOld) this.#bound = Math.min(this.#bound, suspect.above)',
+      '',
+    ],
+    [
+      'a new writer is thought to have drawn only what comes later',
+      'delivered',
+      ': this.#drawnBefore\n',
+      ': this.#drawn\n',
+    ],
+    [
+      'the floor rises with the bound of now, not with that of when the read began',
+      'delivered',
+      'Math.min(this.#boundOfRead, reach(lane))',
+      'Math.min(this.#bound, reach(lane))',
+    ],
+    [
+      'a lane that hit its limit counts as read to the end',
+      'delivered',
+      'Math.min(this.#boundOfRead, reach(lane))',
+      'this.#boundOfRead',
+    ],
+    ['a read during which an old writer ended is used', 'ordered', 'if (this.#oldOneEnded) return false', ''],
+    [
+      'the end of an old writer sends no lane back',
+      'delivered',
+      'for (const lane of this.#floors.keys()) this.rewind(lane, suspect.above + 1)',
+      '',
+    ],
+    ['a running read undoes a rewind', 'delivered', 'Math.min(raised, this.#rewinds.get(lane) ?? raised)', 'raised'],
+    ['a rewind stops one short', 'delivered', 'const below = seq - 1', 'const below = seq'],
+  ]),
+  ...of(core, 'relay/lanes.ts', 'relay/lanes.test.ts', [
+    [
+      'a leaving lane is still read and sent from',
+      'owned',
+      'found !== undefined && found.isReady && !found.isLeaving',
+      'found !== undefined && found.isReady',
+    ],
+  ]),
+  ...of(core, 'adapter/keyed-queue.ts', 'keyed-queue.test.ts', [
+    [
+      'tasks of one key run side by side',
+      'ordered',
+      'if (candidate.key !== null && busyKeys.has(candidate.key)) {',
+      'if (false) {',
+    ],
+    ['the bound of running tasks is one too many', 'bounded', 'running < concurrency;', 'running <= concurrency;'],
+    ['a finished key is never free again', 'delivered', 'if (key !== null) busyKeys.delete(key)', ''],
+  ]),
+  ...of(core, 'adapter/handler-breaker.ts', 'handler-breaker.test.ts', [
+    [
+      'a paused consumer lets every delivery pass',
+      'outage',
+      'if (this.#pause === null) return this.#pass(false)',
+      'return this.#pass(false)',
+    ],
+  ]),
+  ...of(core, 'adapter/process-message.ts', 'process-message.test.ts', [
+    [
+      'an outage of the handler pays an attempt',
+      'outage',
+      "if (options.isOutage(error)) return { kind: 'outage' }",
+      '',
+    ],
+    [
+      'a message dies one attempt early',
+      'innocent',
+      'if (attempt >= options.maxAttempts)',
+      'if (attempt + 1 >= options.maxAttempts)',
+    ],
+    [
+      'a type nobody knows yet pays',
+      'innocent',
+      "return { action: 'retry', inMs: verdict.inMs, spendsAttempt: false }",
+      "return { action: 'retry', inMs: verdict.inMs, spendsAttempt: true }",
+    ],
+    [
+      'a handler that was stopped pays',
+      'innocent',
+      "if (signal.aborted) return { action: 'retry', inMs: 0, spendsAttempt: false }",
+      "if (signal.aborted) return { action: 'retry', inMs: 0, spendsAttempt: true }",
+    ],
+    [
+      'a message is reported handled although the broker did not take the acknowledgement',
+      'once',
+      "if (!(await inHand.acknowledge())) return 'left'\n    this.#options.report",
+      'await inHand.acknowledge()\n    this.#options.report',
+    ],
+    [
+      'a dead letter is acknowledged before it is anywhere',
+      'delivered',
+      "await inHand.deadLetter(letter)\n        if (!(await inHand.acknowledge())) return 'left'",
+      "if (!(await inHand.acknowledge())) return 'left'\n        await inHand.deadLetter(letter)",
+    ],
+    ['a dead letter that does not fit is tried as it is for ever', 'delivered', 'letter = smaller(letter)\n', ''],
+  ]),
+  ...of(core, 'is-outage.ts', 'is-outage.test.ts', [
+    ['a server that shuts down is the message’s fault', 'outage', '57P0[1-5]', '57P9[1-5]'],
+    ['a refused connection is the message’s fault', 'outage', "  'ECONNREFUSED',\n", ''],
+    ['the cause of an error is not looked at', 'outage', 'return isOutageWithin(cause, depth - 1)', 'return false'],
+    ['one outage among other errors makes all an outage', 'innocent', 'errors.every(', 'errors.some('],
+  ]),
+  ...of(core, 'adapter/envelope.ts', 'envelope.test.ts', [
+    [
+      'a user’s header replaces the message’s id',
+      'once',
+      'headers[names.id] = message.id',
+      'headers[names.id] ??= message.id',
+    ],
+    [
+      'the ordering key is not sent',
+      'ordered',
+      'if (message.orderingKey !== null) headers[names.partitionkey] = message.orderingKey',
+      '',
+    ],
+    ['bytes that are not UTF-8 pass as JSON', 'refused', 'fatal: true', 'fatal: false'],
+  ]),
+  ...of(core, 'encode.ts', 'encode.test.ts', [
+    ['an id that is not a UUID is stored', 'refused', 'if (message.id !== undefined && !isUuid(id))', 'if (false)'],
+    [
+      'a NUL in a name reaches the database',
+      'refused',
+      "if (!fits || value.includes('\\0') || !value.isWellFormed())",
+      'if (!fits)',
+    ],
+    [
+      'a trace header replaces the caller’s',
+      'refused',
+      '{ ...traceHeaders, ...headers }',
+      '{ ...headers, ...traceHeaders }',
+    ],
+    [
+      'a topic with a line break makes two streams one',
+      'ordered',
+      "if (topic.includes('\\n')) throw",
+      "if (topic.includes('\\0')) throw",
+    ],
+    [
+      'a value without a JSON form is stored as nothing',
+      'refused',
+      'if (text === undefined) throw unserializable',
+      'if (text === null) throw unserializable',
+    ],
+  ]),
+  ...of(core, 'postgres/relay-statements.ts', 'race/membership.pg.test.ts', [
+    [
+      'a fence is not compared',
+      'owned',
+      'mine.lane = lanes.lane and mine.fence = lanes.fence',
+      'mine.lane = lanes.lane',
+    ],
+  ]),
+  ...of(core, 'postgres/membership-statements.ts', 'race/membership.pg.test.ts', [
+    [
+      'an expired lease can be renewed',
+      'owned',
+      'where id = $1::uuid and lease_until > clock_timestamp()\n      returning id`',
+      'where id = $1::uuid\n      returning id`',
+    ],
+  ]),
+  ...of('packages/adapter-sqs', 'send-plan.ts', 'send-plan.test.ts', [
+    [
+      'an acceptance behind a failure of its line counts',
+      'ordered',
+      'const counts = accepted && !line.failed',
+      'const counts = accepted',
+    ],
+    [
+      'what is behind a failure is sent all the same',
+      'ordered',
+      'line.failed ? line.waiting.splice(0).toReversed() : []',
+      '[]',
+    ],
+    ['a line sends while its last request is in flight', 'ordered', '(line.ordered && line.inFlight > 0) ||', ''],
+    [
+      'a request has an entry too many',
+      'bounded',
+      'request.length === this.#options.maxEntries',
+      'request.length > this.#options.maxEntries',
+    ],
+    ['a request has more bytes than the broker takes', 'bounded', 'one.encoded.bytes > roomBytes || ', ''],
+  ]),
+  ...of('packages/adapter-sqs', 'classify.ts', 'classify.test.ts', [
+    [
+      'throttling is the message’s fault',
+      'outage',
+      "if (throttlingCodes.has(name) || status === 429) return { kind: 'failure', failure: unavailable }",
+      '',
+    ],
+    [
+      'a fault of the service kills a message',
+      'innocent',
+      "isTheirs ? { kind: 'unavailable', destination, ...words }",
+      "isTheirs ? { kind: 'permanent', ...words }",
+    ],
+    ['expired credentials are one destination’s fault', 'outage', ' || accessCodes.has(name)) return', ') return'],
+  ]),
+  ...of('packages/adapter-rabbitmq', 'batch-order.ts', 'batch-order.test.ts', [
+    [
+      'a failure leaves its followers be',
+      'ordered',
+      'for (let later = successors.get(index); later !== undefined; later = successors.get(later)) settle(later, behind)',
+      '',
+    ],
+    [
+      'a late confirm turns a failure into an acceptance',
+      'ordered',
+      'if (results[index] !== undefined) return // A',
+      '// A',
+    ],
+    [
+      'a follower is offered at once',
+      'ordered',
+      "new Set(ordering === 'strict' ? successors.values() : [])",
+      'new Set<number>([])',
+    ],
+    [
+      'what is put back comes after the others',
+      'ordered',
+      '[...indexes.toSorted((left, right) => left - right), ...again]',
+      '[...again, ...indexes.toSorted((left, right) => right - left)]',
+    ],
+  ]),
+  ...of('packages/adapter-kafka', 'progress.ts', 'progress.test.ts', [
+    ['an offset is committed over a gap', 'delivered', "if (state === 'open') break", ''],
+    ['the committed offset is the last one, not the next', 'once', 'finished = first + 1n', 'finished = first'],
+  ]),
+  ...of(idempotency, 'http/key-record.ts', 'http-semantics.pg.test.ts', [
+    [
+      'another request under a known key is answered with its response',
+      'confidential',
+      "if (comparison === 'other') return 'mismatch'",
+      '',
+    ],
+    ['an expired body is sent as an empty one', 'replayed', "record.bodyKept ? 'replay' : 'gone'", "'replay'"],
+  ]),
+  ...of(idempotency, 'http/key.ts', 'key.test.ts', [
+    [
+      'a key that was sent twice is taken',
+      'refused',
+      "if (values.length > 1) return malformed('it was sent more than once')",
+      '',
+    ],
+    ['a key shorter than allowed is taken', 'refused', 'key.length < format.minLength || ', ''],
+    ['an escape stays in the key', 'replayed', "content?.replaceAll(/\\\\([\"\\\\])/g, '$1')", 'content'],
+  ]),
+  ...of(idempotency, 'http/canonical-json.ts', 'canonical-json.test.ts', [
+    [
+      'a number that no double carries is compared all the same',
+      'confidential',
+      'if (/^-?\\d+$/.test(literal) && !Number.isSafeInteger(number)) return false\n',
+      '',
+    ],
+    [
+      'minus zero is another number',
+      'replayed',
+      "Object.is(number, -0) ? '0' : String(number)",
+      "Object.is(number, -0) ? '-0' : String(number)",
+    ],
+    [
+      'half a surrogate pair passes',
+      'refused',
+      "if (!plain.isWellFormed()) this.#fail('a string is no Unicode text')",
+      '',
+    ],
+  ]),
+  ...of(idempotency, 'client.ts', 'client.test.ts', [
+    [
+      'a retry carries another key',
+      'replayed',
+      'headers.set(\'idempotency-key\', `"${idempotencyKey}"`)\n    for (let attempt = 1; ; attempt++) {',
+      'for (let attempt = 1; ; attempt++) {\n      headers.set(\'idempotency-key\', `"${idempotencyKey}${String(attempt)}"`)',
+    ],
+    [
+      'a 409 without a time is repeated',
+      'bounded',
+      'if (response.status === 409 || response.status === 429) return named',
+      'if (response.status === 409 || response.status === 429) return named ?? jitter(attempt)',
+    ],
+    ['attempts have no end', 'bounded', 'attempt >= maxAttempts || ', ''],
+  ]),
+  ...of(idempotency, 'inbox/inbox.ts', 'inbox.pg.test.ts', [
+    [
+      'a handler whose error is swallowed can commit its inbox row',
+      'once',
+      'await db.query(claim.statements.abort, []).catch(() => {})',
+      '',
+    ],
+  ]),
+  ...of(idempotency, 'inbox/statements.ts', 'inbox.pg.test.ts', [
+    [
+      'the wait for a first copy has no end',
+      'bounded',
+      "set_config('lock_timeout', $3, true) as bounded,\n          (select coalesce",
+      "set_config('lock_timeout', '0', true) as bounded, $3::text as ignored,\n          (select coalesce",
+    ],
+  ]),
+]

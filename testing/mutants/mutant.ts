@@ -1,0 +1,27 @@
+/** A small change that breaks a promise, and the tests that must notice. */
+export interface Mutant {
+  /** Says what is broken, in words: it is the name under which a survivor is reported. */
+  readonly name: string
+  readonly promise: string
+  /** From the repository's root. */
+  readonly file: string
+  /** Stands exactly once in the file. */
+  readonly find: string
+  readonly replace: string
+  /** The test file of the same package that kills it. */
+  readonly test: string
+}
+
+/** Promises, as docs/guarantees.md and the guides word them. */
+export const promises = {
+  delivered: 'a committed message is delivered at least once',
+  ordered: 'messages of a key come in order',
+  once: 'each consumer applies a message once',
+  owned: 'a lane has one owner',
+  innocent: 'only messages that fail pay attempts or die',
+  outage: 'an outage costs nobody an attempt',
+  refused: 'bad input is refused, in words',
+  replayed: 'a request is executed once and answered again',
+  confidential: 'no client gets what is another’s',
+  bounded: 'waits, retries and memory have bounds',
+} as const
