@@ -58,10 +58,17 @@ function isKilled(copy: string, { name, file, find, replace, test }: Mutant): bo
   )
   const project = /\.(pg|broker)\.test\.ts$/.test(test) ? 'integration' : 'unit'
   const report = join(copy, 'mutant.json')
-  spawnSync('vitest', ['run', '--project', project, '--reporter=json', `--outputFile=${report}`, '--bail=1', test], {
-    cwd: copy,
-    stdio: 'ignore',
-  })
+  spawnSync(
+    'vitest',
+    ['run', '--project', project, '--reporter=json', `--outputFile=${report}`, '--bail=1', '--pool=threads', test],
+    {
+      cwd: copy,
+      stdio: 'ignore',
+      // One that hangs counts as a survivor: no test has told.
+      timeout: 300_000,
+      killSignal: 'SIGKILL',
+    },
+  )
   writeFileSync(path, sound)
   const failed = failedTests(report)
   console.log(

@@ -50,6 +50,17 @@ describe('a fast plan', () => {
     expect(plan.take()).toEqual(line.slice(10))
   })
 
+  it('sends nothing more of a line before all of its request is settled', () => {
+    const line = Array.from({ length: 11 }, () => outgoing({ line: 'a' }))
+    const plan = planOf(line, false)
+    const request = plan.take()
+
+    for (const one of request.slice(0, 9)) plan.settle(one, true)
+    expect(plan.take()).toEqual([])
+    plan.settle(request[9] as Outgoing, true)
+    expect(plan.take()).toEqual(line.slice(10))
+  })
+
   it('does not count as accepted what passed a failed message of its line', () => {
     const line = [outgoing({ line: 'a' }), outgoing({ line: 'a' }), outgoing({ line: 'a' })]
     const plan = planOf(line, false)

@@ -21,6 +21,27 @@ describe('encoding', () => {
     expect(encodeMessage({ topic: 't', type: 'x', payload: 'a', contentType: 'text/plain' }, {}).payload).toBe('a')
   })
 
+  it.each<[string, object]>([
+    ['an id that is not a UUID', { id: 'order-1' }],
+    ['a NUL in the topic', { topic: 'a\0b' }],
+    ['a NUL in the key', { orderingKey: 'a\0b' }],
+    ['half a surrogate pair in the type', { type: '\ud800' }],
+    // A topic and a key are told apart by a line break: with one in it, two streams would be one.
+    ['a line break in the topic', { topic: 'a\nb' }],
+    ['a key that is empty', { orderingKey: '' }],
+  ])('%s is refused, and the field is named', (_, change) => {
+    const message = { topic: 't', type: 'x', payload: 1, ...change }
+
+    expect(() => encodeMessage(message, {})).toThrow(expect.objectContaining({ code: 'INVALID_MESSAGE' }))
+    expect(() => encodeMessage(message, {})).toThrow(new RegExp(`"${String(Object.keys(change)[0])}"`))
+  })
+
+  it.each([undefined, () => 1, Symbol('s'), 1n])('a payload without a JSON form is refused: %s', (payload) => {
+    expect(() => encodeMessage({ topic: 't', type: 'x', payload }, {})).toThrow(
+      expect.objectContaining({ code: 'UNSERIALIZABLE_PAYLOAD' }),
+    )
+  })
+
   it.each([
     ['application/json', true],
     ['application/json; charset=utf-8', true],

@@ -97,9 +97,12 @@ describe('the envelope', () => {
   )
 
   it('refuses a body that is not JSON only when it is asked for JSON', () => {
-    const received = decodeEnvelope(encodeEnvelope(stored, options), new Uint8Array([0xff]), 'orders', 'ce_')
+    // No JSON, and a JSON string whose bytes are not UTF-8.
+    for (const bytes of [[0x7b], [0x22, 0xff, 0x22]]) {
+      const received = decodeEnvelope(encodeEnvelope(stored, options), new Uint8Array(bytes), 'orders', 'ce_')
 
-    expect(() => received.json()).toThrow(expect.objectContaining({ code: 'UNDECODABLE_MESSAGE' }))
+      expect(() => received.json()).toThrow(expect.objectContaining({ code: 'UNDECODABLE_MESSAGE' }))
+    }
   })
 
   it('keeps any headers, types and keys', () => {

@@ -132,6 +132,47 @@ describe('a message in hand', () => {
     expect(letters.at(-1)?.note).toMatchObject({ position: '3:17', omitted: ['headers', 'body'] })
   })
 
+  it('that is dead is acknowledged only after the broker has the letter', async () => {
+    const { processor } = setup({ handler: failing(new PermanentFailure('no')) })
+    const told: string[] = []
+
+    await processor.process(
+      aMessageInHand({
+        deadLetter: () => Promise.resolve(void told.push('dead letter')),
+        acknowledge: () => told.push('acknowledgement') > 0,
+      }),
+    )
+
+    expect(told).toEqual(['dead letter', 'acknowledgement'])
+  })
+
+  it('whose type nobody knows yet has paid nothing when the broker takes it back', async () => {
+    const { processor } = setup({ handler: failing(new UnknownTypeError('order.split')) })
+    const spent: number[] = []
+
+    await processor.process(aMessageInHand({ attempt: 3, retry: (_, paid) => spent.push(paid) > 0 }))
+
+    expect(spent).toEqual([2])
+  })
+
+  it('whose handler was stopped has paid nothing when the broker takes it back', async () => {
+    const graceOver = new AbortController()
+    const { processor } = setup({
+      handler: () => {
+        // The grace is over, and the consumer has not left the message yet.
+        graceOver.signal.dispatchEvent(new Event('abort'))
+        return Promise.reject(new Error('stopped in the middle'))
+      },
+    })
+    const spent: number[] = []
+
+    await processor.process(
+      aMessageInHand({ attempt: 3, graceOver: graceOver.signal, retry: (_, paid) => spent.push(paid) > 0 }),
+    )
+
+    expect(spent).toEqual([2])
+  })
+
   it('that cannot be decoded becomes a dead letter and no handler is called', async () => {
     const { processor, events } = setup({ handler: failing(new Error('must not be called')) })
     const received = receivedOf(() => {

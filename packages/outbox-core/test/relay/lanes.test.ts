@@ -10,6 +10,23 @@ function lanesAfter(crashes: number): Lanes {
 const calmAt = (lanes: Lanes, nowMs: number, isThrough: boolean): number[] =>
   lanes.calm(nowMs, () => isThrough).map(({ lane }) => lane)
 
+describe('a lane', () => {
+  it('is read and sent from while it is owned, its blocks are known, and it is not leaving', () => {
+    const lanes = new Lanes()
+    lanes.add(0, 1)
+    const lane = lanes.get(0)
+    const isActive = (): boolean[] => [lanes.isActive(0), lanes.active().length === 1]
+    if (lane === undefined) throw new Error('a lane that was added is there')
+
+    expect(isActive()).toEqual([false, false])
+    lane.isReady = true
+    expect(isActive()).toEqual([true, true])
+    lane.isLeaving = true
+    expect(isActive()).toEqual([false, false])
+    expect(lanes.isActive(1)).toBe(false)
+  })
+})
+
 describe('a lane whose former owners died', () => {
   it('is under suspicion from the second death on, as far as its backlog goes', () => {
     expect(lanesAfter(1).isSuspected(0, 1)).toBe(false)
