@@ -149,6 +149,8 @@ export const mutants: readonly Mutant[] = [
       'if (message.orderingKey !== null) headers[names.partitionkey] = message.orderingKey',
       '',
     ],
+  ]),
+  ...of(core, 'adapter/received-message.ts', 'envelope.test.ts', [
     ['bytes that are not UTF-8 pass as JSON', 'refused', 'fatal: true', 'fatal: false'],
   ]),
   ...of(core, 'encode.ts', 'encode.test.ts', [
