@@ -15,7 +15,7 @@ import { idempotentHandler, keepRawBody } from '@malote/idempotency/express'
 import { idempotentRoute } from '@malote/idempotency/fastify'
 import { NestFactory } from '@nestjs/core'
 import { type NestExpressApplication } from '@nestjs/platform-express'
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify'
+import { FastifyAdapter, type NestFastifyApplication, RouteConfig } from '@nestjs/platform-fastify'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Pool } from 'pg'
@@ -70,6 +70,7 @@ export async function createFastifyApp(
   @UseGuards(AuthGuard)
   class OrdersController {
     @Post()
+    @RouteConfig({ isIdempotent: true })
     create(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<unknown> {
       return createOrder.handler(request, reply)
     }
@@ -79,8 +80,13 @@ export async function createFastifyApp(
   class AppModule {}
 
   const app = await NestFactory.create<NestFastifyApplication>(AppModule, new FastifyAdapter(), { logger: false })
-  // Keeps the bytes of bodies as they arrive, on every route: Nest has no decorator for it.
-  app.getHttpAdapter().getInstance().addHook('preParsing', createOrder.preParsing)
+  // Keeps the bytes of bodies as they arrive, on the routes that are marked: Nest has no decorator for it.
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('onRoute', (route) => {
+      if (route.config !== undefined && 'isIdempotent' in route.config) route.preParsing = createOrder.preParsing
+    })
   return app
 }
 // #endregion

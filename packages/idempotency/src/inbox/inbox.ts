@@ -1,4 +1,5 @@
 import { type OutboxTransaction, type Queryable, transactionQueryable } from '@malote/outbox-core/postgres'
+import { isUnavailable } from '../http/store-failure.ts'
 import type { InboxEvent } from '../events.ts'
 import { createInboxClaim } from './claim.ts'
 import {
@@ -168,24 +169,43 @@ export function createInbox(options: InboxOptions = {}): Inbox {
     },
     transactBatch: async (db, consumer, messages, fn) => {
       databaseOption(db)
-      try {
-        return await transactAll(db, consumer, messages, fn)
-      } catch (error) {
-        if (messages.length === 1) return [{ failed: error }]
+      const attempt = async (some: typeof messages): Promise<Attempted> => {
+        let begun = false
+        try {
+          const results = await transactAll(db, consumer, some, (tx, fresh) => {
+            begun = true
+            return fn(tx, fresh)
+          })
+          return { results, isDown: false }
+        } catch (error) {
+          return { results: some.map(() => ({ failed: error })), isDown: !begun && isUnavailable(error) }
+        }
       }
-      return oneByOne(messages, (message) => transactAll(db, consumer, [message], fn))
+      const { results, isDown } = await attempt(messages)
+      if (isDown || messages.length === 1 || results.every((result) => typeof result === 'string')) return results
+      return oneByOne(messages, (message) => attempt([message]))
     },
   }
+}
+
+/** What came of some messages. `isDown`: the database did not even let their transaction begin. */
+interface Attempted {
+  readonly results: readonly BatchResult[]
+  readonly isDown: boolean
 }
 
 /** The batch left nothing behind, or its commit is unknown; either way the inbox tells for each message. */
 async function oneByOne<Message>(
   messages: readonly Message[],
-  transact: (message: Message) => Promise<readonly InboxResult[]>,
+  attempt: (message: Message) => Promise<Attempted>,
 ): Promise<readonly BatchResult[]> {
   const results: BatchResult[] = []
-  for (const message of messages)
-    results.push(...(await transact(message).catch((error: unknown) => [{ failed: error }])))
+  for (const message of messages) {
+    const attempted = await attempt(message)
+    results.push(...attempted.results)
+    // The others would each wait for the same database.
+    if (attempted.isDown) return messages.map((_, at) => results[at] ?? (attempted.results[0] as BatchResult))
+  }
   return results
 }
 
