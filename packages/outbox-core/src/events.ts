@@ -30,8 +30,14 @@ export type RelayEvent =
       readonly code: string
     }
   | { readonly type: 'key.held'; readonly topic: string; readonly id: MessageId }
-  | { readonly type: 'outage.started'; readonly error: unknown; readonly retryInMs: number }
-  | { readonly type: 'outage.ended'; readonly ms: number }
+  /** The broker is out of reach, or only the destination that is named. No message pays for it. */
+  | {
+      readonly type: 'outage.started'
+      readonly destination?: string
+      readonly error: unknown
+      readonly retryInMs: number
+    }
+  | { readonly type: 'outage.ended'; readonly destination?: string; readonly ms: number }
   | { readonly type: 'database.disconnected'; readonly error: unknown; readonly retryInMs: number }
   | { readonly type: 'database.reconnected' }
   | { readonly type: 'doorbell.unavailable'; readonly reason: string }

@@ -46,6 +46,8 @@ export { createDeadLetters } from './dead-letters.ts'
 export type { AttemptFailure, DeadLetter, DeadLetterDetail, DeadLetters, DeadLettersOptions } from './dead-letters.ts'
 export { createHeldKeys } from './held-keys.ts'
 export type { HeldKey, HeldKeys } from './held-keys.ts'
+export { createTopics } from './topics.ts'
+export type { PausedTopic, Steering, Topics } from './topics.ts'
 
 // Failing
 export { exponentialBackoff } from './backoff.ts'
@@ -58,7 +60,7 @@ export type { OutboxErrorCode } from './errors.ts'
 export type { RelayEvent } from './events.ts'
 
 export { outboxStatus } from './status.ts'
-export type { OutboxStatus, RelayStatus } from './status.ts'
+export type { OutageStatus, OutboxStatus, RelayStatus } from './status.ts'
 export { examine } from './doctor.ts'
 export type { Finding } from './doctor.ts'
 

@@ -8,6 +8,7 @@ export interface MembershipStatements {
   readonly renew: string
   readonly look: string
   readonly restoreLanes: string
+  readonly noteOutages: string
   readonly reap: string
   readonly acquire: string
   readonly release: string
@@ -52,7 +53,25 @@ export function membershipStatements(schema: string): MembershipStatements {
         (select count(*)::integer from ${s}.lanes) as lanes,
         (select extract(epoch from min(m.available_at) - clock_timestamp())::float8 * 1000 from ${s}.messages as m
           where m.available_at is not null and m.lane = any($2::smallint[])) as waiting_ms,
-        (select extract(epoch from min(available_at) - clock_timestamp())::float8 * 1000 from ${s}.scheduled_messages) as scheduled_ms`,
+        (select extract(epoch from min(available_at) - clock_timestamp())::float8 * 1000 from ${s}.scheduled_messages) as scheduled_ms,
+        exists (select from ${s}.held_keys) as has_held,
+        array(select topic from ${s}.paused_topics) as paused`,
+
+    // $1 id, $2 JSON array of {destination, topics, age_ms, code, message}: all there are now.
+    noteOutages: `
+      with given as materialized (
+        select g.*, array(select jsonb_array_elements_text(g.topics)) as topic_list
+        from jsonb_to_recordset($2::text::jsonb)
+          as g (destination text, topics jsonb, age_ms float8, code text, message text)),
+      gone as (
+        delete from ${s}.outages as o
+        where o.relay = $1::uuid and o.destination not in (select destination from given)
+          or not exists (select from ${s}.relays as r where r.id = o.relay))
+      insert into ${s}.outages (relay, destination, topics, started_at, code, message)
+      select r.id, destination, topic_list, clock_timestamp() - age_ms * interval '1 millisecond', code, message
+      from given join ${s}.relays as r on r.id = $1::uuid
+      on conflict (relay, destination) do update
+      set topics = excluded.topics, code = excluded.code, message = excluded.message`,
 
     // Whoever truncates every table takes the lanes with them. The fences start again: who held one before is told apart by its
     // relay, whose row is gone too.

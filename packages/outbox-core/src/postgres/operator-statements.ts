@@ -9,6 +9,10 @@ export interface OperatorStatements {
   readonly purge: string
   readonly listHeldKeys: string
   readonly releaseHeldKey: string
+  readonly holdKey: string
+  readonly listPausedTopics: string
+  readonly pauseTopic: string
+  readonly resumeTopic: string
 }
 
 const summary = `letter.dead_letter_id::text as "deadLetterId", letter.id, letter.topic, letter.type,
@@ -62,7 +66,7 @@ export function operatorStatements(schema: string): OperatorStatements {
     // $1 limit.
     listHeldKeys: `
       select held.topic, held.ordering_key as "orderingKey", held.dead_letter_id::text as "deadLetterId",
-        held.held_at as "heldAt",
+        held.held_at as "heldAt", held.held_by as "heldBy", held.reason,
         (select count(*)::integer from ${s}.messages as m
           where m.lane = held.lane and m.topic = held.topic and m.ordering_key = held.ordering_key) as waiting
       from ${s}.held_keys as held
@@ -72,5 +76,26 @@ export function operatorStatements(schema: string): OperatorStatements {
     releaseHeldKey: `
       with gone as (delete from ${s}.held_keys where topic = $1 and ordering_key = $2 returning 1)
       select count(*)::integer as done, pg_notify($3, 'keys') from gone`,
+
+    // $1 topic, $2 ordering key, $3 who, $4 why, $5 channel.
+    holdKey: `
+      with held as (
+        insert into ${s}.held_keys (topic, ordering_key, held_by, reason) values ($1, $2, $3, $4)
+        on conflict do nothing returning 1)
+      select count(*)::integer as done, pg_notify($5, 'keys') from held`,
+
+    listPausedTopics: `
+      select topic, paused_by as "pausedBy", reason, paused_at as "pausedAt" from ${s}.paused_topics order by paused_at`,
+
+    // $1 topic, $2 who, $3 why, $4 channel.
+    pauseTopic: `
+      with paused as (
+        insert into ${s}.paused_topics (topic, paused_by, reason) values ($1, $2, $3) on conflict do nothing returning 1)
+      select count(*)::integer as done, pg_notify($4, 'lanes') from paused`,
+
+    // $1 topic, $2 channel.
+    resumeTopic: `
+      with gone as (delete from ${s}.paused_topics where topic = $1 returning 1)
+      select count(*)::integer as done, pg_notify($2, 'lanes') from gone`,
   }
 }

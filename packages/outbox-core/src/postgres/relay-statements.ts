@@ -8,6 +8,7 @@ export interface RelayStatements {
   readonly moveScheduled: string
   readonly read: string
   readonly readWaiting: string
+  readonly readSamples: string
   readonly barrier: (sequence: string) => string
   readonly findMissed: string
   readonly deletePublished: string
@@ -44,6 +45,10 @@ const order = (alias: string): string => `(${alias}.topic || e'\\n' || ${alias}.
 /** `$n::text[]` holds the orders that wait; an empty list is folded away when the statement is planned. */
 const notBlocked = (alias: string, n: number): string =>
   `(${alias}.ordering_key is null or cardinality($${String(n)}::text[]) = 0 or ${order(alias)} <> all($${String(n)}::text[]))`
+
+/** `$n::text[]` holds the topics that stand still; an empty list is folded away as well. */
+const notSuspended = (alias: string, n: number): string =>
+  `(cardinality($${String(n)}::text[]) = 0 or ${alias}.topic <> all($${String(n)}::text[]))`
 
 /** `$1` relay, `$2` lanes, `$3` fences. Nobody can take the lanes while we hold the key share lock on our own relay row:
  * a reaper must delete that row, and a heartbeat does not conflict with it. */
@@ -91,7 +96,10 @@ function checkStatement(s: string): string {
 function readStatements(
   s: string,
   durable: boolean,
-): Pick<RelayStatements, 'loadBlocks' | 'moveScheduled' | 'read' | 'readWaiting' | 'barrier' | 'findMissed'> {
+): Pick<
+  RelayStatements,
+  'loadBlocks' | 'moveScheduled' | 'read' | 'readWaiting' | 'readSamples' | 'barrier' | 'findMissed'
+> {
   return {
     // $1 smallint[] lanes. Which orders of them must not be read, and from where to read them again afterwards. Served by
     // messages_waiting: on a table that was analyzed while empty the planner takes "is not null" for nearly all rows, and
@@ -129,9 +137,10 @@ function readStatements(
         returning 1)
       select count(*)::integer as moved, case when count(*) > 0 then pg_notify($2, '') end from added`,
 
-    // $1 lanes, $2 floors, $3 limits, $4 byte limits, $5 known seqs, $6 blocked orders, $7 the largest body that is ever read.
-    // One statement, one snapshot, per lane the lowest unseen rows; the first that exceeds the lane's bytes ends it and comes
-    // without its body, and so does what is too large: whatever is returned, nothing unseen of that lane lies below it. The primary key serves it, in
+    // $1 lanes, $2 floors, $3 limits, $4 byte limits, $5 known seqs, $6 blocked orders, $7 the largest body that is ever read,
+    // $8 suspended topics. One statement, one snapshot, per lane the lowest unseen rows; the first that exceeds the lane's bytes
+    // ends it and comes without its body, and so does what is too large: whatever is returned, nothing unseen of that lane lies
+    // below it, but what is blocked or suspended. The primary key serves it, in
     // its order and only as far as the limit: the "case" hides from the planner what it would misjudge. On a table that was
     // analyzed while empty it takes "is null" for rare, and then rather sorts the whole lane for each read.
     read: `
@@ -143,13 +152,14 @@ function readStatements(
           select ${columns}, ${size} as size
           from ${s}.messages as m
           where m.lane = l.lane and m.seq > l.floor
-            and case when m.available_at is null and m.seq <> all($5::bigint[]) and ${notBlocked('m', 6)} then true end
+            and case when m.available_at is null and m.seq <> all($5::bigint[]) and ${notBlocked('m', 6)} and ${notSuspended('m', 8)}
+              then true end
           order by m.seq
           limit l.lim) as sized) as o
       where o.before <= l.bytes`,
 
     // $1 lanes, $2 held orders, $3 known seqs, $4 limit, $5 byte limit, $6 the largest body that is ever read, $7 whether the
-    // first may exceed the byte limit. Bodies as in `read`. Failed and replayed messages that are due; of one order only the
+    // first may exceed the byte limit, $8 suspended topics. Bodies as in `read`. Failed and replayed messages that are due; of one order only the
     // first. Served by messages_waiting.
     readWaiting: `
       select ${withinBudget('o.size <= $6::float8 and (o.before + o.size <= $5::float8 or o.before = 0 and $7::boolean)')} from (
@@ -158,7 +168,7 @@ function readStatements(
           select ${columns}, ${size} as size, m.available_at
           from ${s}.messages as m
           where m.available_at <= now() and m.lane = any($1::smallint[])
-            and ${notBlocked('m', 2)} and m.seq <> all($3::bigint[])
+            and ${notBlocked('m', 2)} and ${notSuspended('m', 8)} and m.seq <> all($3::bigint[])
             and (m.ordering_key is null or not exists (
               select from ${s}.messages as earlier
               where earlier.available_at is not null and earlier.lane = m.lane and earlier.topic = m.topic
@@ -167,6 +177,33 @@ function readStatements(
           limit $4) as sized) as o
       where o.before <= $5::float8
       order by o.available_at, o.seq`,
+
+    // $1 lanes, $2 topics, $3 known seqs, $4 blocked orders, $5 held orders, $6 limit, $7 the largest body that is ever read. The
+    // first message of the topics in each lane, ready or due, of which a few at random are taken: one may be refused for reasons
+    // of its own. Whatever stands first in its lane stands first in its order. Reads from the bottom of the lane, without a
+    // floor: a message below it may have been committed late.
+    readSamples: `
+      select ${withinBudget('o.size <= $7::float8')}, o.waited from (
+        select first.* from unnest($1::smallint[]) as l (lane)
+        cross join lateral (
+          select ${columns}, ${size} as size, false as waited
+          from ${s}.messages as m
+          where m.lane = l.lane
+            and case when m.available_at is null and m.topic = any($2::text[]) and m.seq <> all($3::bigint[])
+              and ${notBlocked('m', 4)} then true end
+          order by m.seq
+          limit 1) as first
+        union all
+        (select ${columns}, ${size} as size, true as waited
+        from ${s}.messages as m
+        where m.available_at <= now() and m.lane = any($1::smallint[]) and m.topic = any($2::text[])
+          and ${notBlocked('m', 5)} and m.seq <> all($3::bigint[])
+          and (m.ordering_key is null or not exists (
+            select from ${s}.messages as earlier
+            where earlier.available_at is not null and earlier.lane = m.lane and earlier.topic = m.topic
+              and earlier.ordering_key = m.ordering_key and earlier.seq < m.seq))
+        limit $6)) as o
+      order by random() limit $6`,
 
     // $1 integer[]: the relay's own backends, whose deletes take the same lock. A prepared transaction has no pid and
     // counts. Nothing here needs a privilege.
@@ -178,14 +215,14 @@ function readStatements(
             and database = (select oid from pg_database where datname = current_database())
             and mode = 'RowExclusiveLock' and (pid = any($1::integer[])) is not true) as holders`,
 
-    // $1 lanes, $2 floors, $3 known seqs, $4 blocked orders. The net under the floor: must always find nothing.
+    // $1 lanes, $2 floors, $3 known seqs, $4 blocked orders, $5 suspended topics. The net under the floor: must always find nothing.
     findMissed: `
       select l.lane, min(missed.seq)::float8 as seq, count(*)::integer as messages
       from unnest($1::smallint[], $2::bigint[]) as l (lane, floor)
       cross join lateral (
         select m.seq from ${s}.messages as m
         where m.lane = l.lane and m.seq <= l.floor and m.available_at is null
-          and m.seq <> all($3::bigint[]) and ${notBlocked('m', 4)}
+          and m.seq <> all($3::bigint[]) and ${notBlocked('m', 4)} and ${notSuspended('m', 5)}
         limit 1000) as missed
       group by l.lane`,
   }

@@ -1,22 +1,18 @@
 import type { Clock } from '../clock.ts'
 import type { RelayEvent } from '../events.ts'
-import type { Blocks } from './blocks.ts'
-import type { Buffer as MessageBuffer } from './buffer.ts'
+import type { Backlog } from './backlog.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Floor } from './floor.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import { laneCount, type Membership } from './membership.ts'
 import type { ReadLoop } from './read-loop.ts'
-import type { Schedule } from './schedule.ts'
 import { createWake, type Wake } from './wake.ts'
 
 export interface ControlLoopParts {
   readonly membership: Membership
   readonly lanes: Lanes
   readonly floor: Floor
-  readonly blocks: Blocks
-  readonly buffer: MessageBuffer
-  readonly schedule: Schedule
+  readonly backlog: Backlog
   readonly dispatcher: Dispatcher
   readonly readLoop: ReadLoop
   readonly clock: Clock
@@ -26,6 +22,9 @@ export interface ControlLoopParts {
   readonly onExpired: () => void
 }
 
+/** Why a topic is suspended. */
+const pausedByOperator = 'paused'
+
 /** Between two looks at the other relays, in milliseconds: a relay's death is noticed within it. */
 const lookIntervalMs = 500
 
@@ -34,6 +33,7 @@ export class ControlLoop {
   readonly #parts: ControlLoopParts
   readonly #wake: Wake
   #isStopped = false
+  #notedVersion = 0
   #loop: Promise<void> = Promise.resolve()
 
   constructor(parts: ControlLoopParts) {
@@ -75,8 +75,9 @@ export class ControlLoop {
 
   /** One look at the others, and what follows from it. */
   async look(): Promise<void> {
-    const { membership, lanes, readLoop, blocks } = this.#parts
+    const { membership, lanes, readLoop, backlog } = this.#parts
     const look = await membership.look()
+    this.#steer(look.paused) // Before lanes are acquired: nothing of them may be read that is paused.
     const reaped = look.dead > 0 ? await membership.reap() : 0
     if (look.missing > 0) await this.#restoreLanes(look.missing)
     const share = Math.ceil(laneCount / Math.max(1, look.live - reaped))
@@ -84,15 +85,32 @@ export class ControlLoop {
     this.#giveBackSurplus(share)
     if (look.waitingMs !== null) readLoop.waitingDueIn(look.waitingMs)
     if (look.scheduledMs !== null) readLoop.scheduledDueIn(look.scheduledMs)
-    if (blocks.heldCount > 0) readLoop.reloadBlocks()
+    if (look.hasHeld || backlog.hasHeld) readLoop.reloadBlocks()
     await this.#calm()
+    await this.#noteOutages()
+  }
+
+  /** Topics stand still or go on as operators say. */
+  #steer(paused: readonly string[]): void {
+    const { backlog, readLoop } = this.#parts
+    for (const topic of paused) backlog.suspend(topic, pausedByOperator)
+    for (const topic of backlog.suspendedBy(pausedByOperator))
+      if (!paused.includes(topic) && backlog.resume(topic, pausedByOperator)) readLoop.readable()
+  }
+
+  async #noteOutages(): Promise<void> {
+    const { membership, dispatcher } = this.#parts
+    const { outagesVersion } = dispatcher
+    if (outagesVersion === this.#notedVersion) return
+    await membership.noteOutages(dispatcher.outages())
+    this.#notedVersion = outagesVersion
   }
 
   /** Forgets the deaths of former owners where what they may have died of is through. */
   async #calm(): Promise<void> {
-    const { membership, lanes, floor, buffer, clock } = this.#parts
+    const { membership, lanes, floor, backlog, clock } = this.#parts
     const isThrough = ({ lane, backlogEnd }: Lane): boolean =>
-      floor.of(lane) >= backlogEnd && !buffer.hasUpTo(lane, backlogEnd)
+      floor.of(lane) >= backlogEnd && !backlog.hasUpTo(lane, backlogEnd)
     const calmed = lanes.calm(clock.monotonicMs(), isThrough)
     if (calmed.length > 0) await membership.calm(calmed)
   }
@@ -124,28 +142,27 @@ export class ControlLoop {
   }
 
   #giveBackSurplus(share: number): void {
-    const { lanes, schedule, buffer, dispatcher } = this.#parts
+    const { lanes, backlog } = this.#parts
     const staying = lanes.all().filter((lane) => !lane.isLeaving)
     const surplus = staying.slice(0, Math.max(0, staying.length - share))
     for (const lane of surplus) {
       lane.isLeaving = true
-      for (const message of schedule.dropLane(lane.lane)) buffer.drop(message)
+      backlog.leaveLane(lane.lane)
     }
     if (surplus.length === 0) return
-    dispatcher.drop((message) => !lanes.isActive(message.lane))
     this.#wake.now()
   }
 
   /** Frees the lanes that are on their way out and have nothing in flight or unsettled any more. */
   async #handOver(): Promise<void> {
-    const { membership, lanes, buffer, blocks, floor, report } = this.#parts
-    const done = lanes.all().filter((lane) => lane.isLeaving && buffer.countOf(lane.lane) === 0)
+    const { membership, lanes, backlog, floor, report } = this.#parts
+    const done = lanes.all().filter((lane) => lane.isLeaving && backlog.countOf(lane.lane) === 0)
     if (done.length === 0) return
     const released = done.map((lane) => lane.lane)
     await membership.release(released)
     for (const lane of released) {
       floor.removeLane(lane)
-      blocks.removeLane(lane)
+      backlog.removeLane(lane)
     }
     report({ type: 'lanes.released', lanes: released })
   }

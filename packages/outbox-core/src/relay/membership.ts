@@ -15,6 +15,20 @@ export interface Look {
   readonly waitingMs: number | null
   /** Milliseconds until the next scheduled message is due; null when none waits. */
   readonly scheduledMs: number | null
+  /** Some key is held, of whatever lane. */
+  readonly hasHeld: boolean
+  /** Topics that an operator paused. */
+  readonly paused: readonly string[]
+}
+
+/** What operators are told of an outage that lasts. */
+export interface NotedOutage {
+  /** Empty: the broker as a whole. */
+  readonly destination: string
+  readonly topics: readonly string[]
+  readonly ageMs: number
+  readonly code: string
+  readonly message: string
 }
 
 export interface MembershipParts {
@@ -87,6 +101,8 @@ export class Membership {
       missing: laneCount - Number(row['lanes']),
       waitingMs: ms(row['waiting_ms']),
       scheduledMs: ms(row['scheduled_ms']),
+      hasHeld: row['has_held'] === true,
+      paused: (row['paused'] ?? []) as readonly string[],
     }
   }
 
@@ -94,6 +110,13 @@ export class Membership {
   async restoreLanes(): Promise<void> {
     const { connection, statements } = this.#parts
     await connection.query(statements.restoreLanes, [])
+  }
+
+  /** Writes down for operators what is out of reach now. */
+  async noteOutages(outages: readonly NotedOutage[]): Promise<void> {
+    const { connection, statements, relayId } = this.#parts
+    const rows = outages.map(({ ageMs, ...outage }) => ({ ...outage, age_ms: ageMs }))
+    await connection.queryReadCommitted(statements.noteOutages, [relayId, JSON.stringify(rows)])
   }
 
   /** Removes relays that are dead, which frees their lanes. */

@@ -1,5 +1,5 @@
 import type { PublishFailure, PublishResult } from '../publisher.ts'
-import type { BufferedMessage } from './buffer.ts'
+import type { BufferedMessage } from './buffered-message.ts'
 import { resultsOf } from './foreign-input.ts'
 
 export interface FailedMessage {

@@ -83,6 +83,12 @@ export class ReadLoop {
     this.#wake.now()
   }
 
+  /** Topics go on, or a destination is to be tried. */
+  readable(): void {
+    this.waitingDueIn(0)
+    this.#wake.now()
+  }
+
   waitingDueIn(ms: number): void {
     this.#waitingAtMs = Math.min(this.#waitingAtMs, this.#parts.clock.monotonicMs() + Math.max(0, ms))
     if (ms < this.#pauseMs) this.#wake.now()
@@ -113,6 +119,8 @@ export class ReadLoop {
       this.#needsBlocks = false
       await reader.loadBlocks()
     }
+    for (const { destination, topics } of dispatcher.startProbes())
+      dispatcher.probe(destination, await reader.readSamples([...topics]))
     let isBusy = await this.#lookAtClock()
     this.#hasRead = reader.space >= this.#parts.minSpace && lanes.size > 0
     if (this.#hasRead) {

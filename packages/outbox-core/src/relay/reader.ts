@@ -1,11 +1,11 @@
 import { orderOf, type OutboxMessage } from '../message.ts'
 import type { RelayStatements } from '../postgres/relay-statements.ts'
-import type { BlockRow, Blocks } from './blocks.ts'
-import type { Buffer as MessageBuffer, BufferedMessage } from './buffer.ts'
+import type { Backlog } from './backlog.ts'
+import type { BlockRow } from './blocks.ts'
+import type { BufferedMessage } from './buffered-message.ts'
 import type { Connection } from './connections.ts'
 import type { Floor } from './floor.ts'
 import type { Lane, Lanes } from './lanes.ts'
-import type { Schedule } from './schedule.ts'
 import { companyOf } from './suspicion.ts'
 
 export interface ReaderParts {
@@ -19,9 +19,7 @@ export interface ReaderParts {
   readonly channel: string
   readonly floor: Floor
   readonly lanes: Lanes
-  readonly blocks: Blocks
-  readonly buffer: MessageBuffer
-  readonly schedule: Schedule
+  readonly backlog: Backlog
   readonly maxMessages: number
   readonly maxBytes: number
   /** Larger bodies are left in the table. */
@@ -51,6 +49,9 @@ export async function prepareReader(connection: Connection): Promise<void> {
   )
 }
 
+/** Messages that try a destination together: more than one, because one may be refused for reasons of its own. */
+const maxSamples = 4
+
 /** Messages moved from the schedule for later in one transaction: bounded, because it holds the floor down meanwhile. */
 const maxMoved = 1_000
 
@@ -69,8 +70,8 @@ export class Reader {
 
   /** Messages that fit into the buffer now. */
   get space(): number {
-    const { buffer, maxMessages, maxBytes } = this.#parts
-    return buffer.bytes >= maxBytes ? 0 : Math.max(0, maxMessages - buffer.count)
+    const { backlog, maxMessages, maxBytes } = this.#parts
+    return backlog.bytes >= maxBytes ? 0 : Math.max(0, maxMessages - backlog.count)
   }
 
   /** The last reads left something in the table for which there were no bytes. */
@@ -80,11 +81,12 @@ export class Reader {
 
   /** Reads what is ready in all active lanes into the schedule. */
   async read(): Promise<ReadReport> {
-    const { floor, lanes } = this.#parts
+    const { backlog, floor, lanes } = this.#parts
     const active = lanes.active()
     if (active.length === 0 || this.space === 0) return { messages: 0, isPartial: active.length > 0 }
     const shares = this.#share(active)
     floor.beginRead()
+    backlog.beginRead(active.map(({ lane }) => lane))
     const rows = await this.#queryReady(active, shares)
     if (floor.needsConfirmation) await this.barrier()
     const { reach, isFull } = coverage(active, shares, rows, this.#parts.maxPayloadBytes)
@@ -96,9 +98,9 @@ export class Reader {
 
   /** The first message that waits for bytes may have them: they are free, or nothing is in memory and it is alone. */
   #fitsNow(lane: Lane | undefined): boolean {
-    const { buffer, maxBytes } = this.#parts
+    const { backlog, maxBytes } = this.#parts
     if (lane === undefined || lane.withheld === null) return false
-    return buffer.bytes === 0 || buffer.bytes + lane.withheld.bytes <= maxBytes
+    return backlog.bytes === 0 || backlog.bytes + lane.withheld.bytes <= maxBytes
   }
 
   /** Looks who may still commit an older message. */
@@ -118,21 +120,22 @@ export class Reader {
 
   /** Reads failed and replayed messages that are due. Independent of the floor: they keep their old seq. */
   async readWaiting(): Promise<ReadReport> {
-    const { connection, statements, lanes, blocks, buffer, schedule, maxBytes, maxPayloadBytes } = this.#parts
+    const { connection, statements, lanes, backlog, maxBytes, maxPayloadBytes } = this.#parts
     const active = lanes.active()
     const limit = Math.min(this.space, 500)
-    const maxSize = maxBytes - buffer.bytes
+    const maxSize = maxBytes - backlog.bytes
     if (active.length === 0 || limit === 0) return { messages: 0, isPartial: active.length > 0 }
-    const isEmpty = buffer.bytes === 0
-    const known = buffer.seqs()
+    const isEmpty = backlog.bytes === 0
+    const known = backlog.seqs()
     const values = [
       active.map((lane) => lane.lane),
-      blocks.heldOrders(),
+      backlog.heldOrders,
       known,
       limit,
       maxSize,
       maxPayloadBytes,
       isEmpty,
+      backlog.suspendedTopics,
     ]
     const { rows } = await connection.query(statements.readWaiting, values)
     let messages = 0
@@ -140,25 +143,30 @@ export class Reader {
     for (const row of rows) {
       if (isRowWithheld(row, maxPayloadBytes)) continue
       const message = this.#toMessage(row, true)
-      if (!lanes.isActive(message.lane)) continue
-      if (message.order !== null) this.#blockBehind(message.order, message)
-      buffer.add(message)
-      schedule.add(message)
-      messages++
+      if (backlog.addWaiting(message)) messages++
     }
     return { messages, isPartial: rows.length === limit || this.#isWaitingWithheld }
   }
 
+  /** A few messages of suspended topics, the first of their orders, to try a destination with. */
+  async readSamples(topics: readonly string[]): Promise<readonly BufferedMessage[]> {
+    const { connection, statements, lanes, backlog, maxPayloadBytes } = this.#parts
+    const active = lanes.active().map(({ lane }) => lane)
+    const orders = [backlog.blockedOrders, backlog.heldOrders]
+    const values = [active, topics, backlog.seqs(), ...orders, maxSamples, maxPayloadBytes]
+    const { rows } = await connection.query(statements.readSamples, values)
+    return rows.map((row) => this.#toMessage(row, row['waited'] === true))
+  }
+
   /** Learns which orders of the lanes wait. Must have run before a lane is read for the first time. */
   async loadBlocks(): Promise<void> {
-    const { connection, statements, lanes, blocks, floor } = this.#parts
+    const { connection, statements, lanes, backlog } = this.#parts
     const loading = lanes.all()
     if (loading.length === 0) return
-    const begun = blocks.beginReload()
-    const { rows } = await connection.query(statements.loadBlocks, [loading.map((lane) => lane.lane)])
-    const changes = blocks.reload(begun, new Set(loading.map((lane) => lane.lane)), rows as unknown as BlockRow[])
-    for (const { lane, seq } of changes.rewinds) floor.rewind(lane, seq)
-    for (const order of changes.blocked) this.#drop(order)
+    const begun = backlog.beginReload()
+    const numbers = loading.map(({ lane }) => lane)
+    const { rows } = await connection.query(statements.loadBlocks, [numbers])
+    backlog.reloadBlocks(begun, numbers, rows as unknown as BlockRow[])
     for (const lane of loading) lane.isReady = true
   }
 
@@ -171,11 +179,12 @@ export class Reader {
 
   /** The net: looks below the floor of some lanes for what must not be there. @returns how many messages it found */
   async findMissed(isChosen: (lane: number) => boolean): Promise<number> {
-    const { connection, statements, lanes, floor, buffer, blocks } = this.#parts
+    const { connection, statements, lanes, floor, backlog } = this.#parts
     const chosen = lanes.active().filter((lane) => isChosen(lane.lane))
     if (chosen.length === 0) return 0
     const numbers = chosen.map((lane) => lane.lane)
-    const values = [numbers, numbers.map((lane) => floor.of(lane)), buffer.seqs(), blocks.orders()]
+    const floors = numbers.map((lane) => floor.of(lane))
+    const values = [numbers, floors, backlog.seqs(), backlog.blockedOrders, backlog.suspendedTopics]
     const { rows } = await connection.query(statements.findMissed, values)
     let found = 0
     for (const row of rows) {
@@ -186,28 +195,30 @@ export class Reader {
   }
 
   async #queryReady(active: readonly Lane[], shares: readonly Share[]): Promise<Record<string, unknown>[]> {
-    const { connection, isSession, statements, floor, buffer, blocks, maxPayloadBytes } = this.#parts
-    const blocked = blocks.orders()
+    const { connection, isSession, statements, floor, backlog, maxPayloadBytes } = this.#parts
+    const blocked = backlog.blockedOrders
+    const suspended = backlog.suspendedTopics
     const values = [
       `{${active.map((lane) => lane.lane).join(',')}}`,
       `{${active.map((lane) => floor.of(lane.lane)).join(',')}}`,
       `{${shares.map((share) => share.limit).join(',')}}`,
       `{${shares.map((share) => share.bytes).join(',')}}`,
       // What lies below a floor is not looked at anyway, and in a backlog that is all there is to know.
-      buffer.seqs((lane) => floor.of(lane)),
+      backlog.seqs(true),
       blocked,
       maxPayloadBytes,
+      suspended,
     ]
     // Planning takes twice as long as reading a few messages.
     const { rows } =
-      isSession && buffer.count <= maxKnownPrepared && blocked.length === 0
+      isSession && backlog.count <= maxKnownPrepared && blocked.length === 0 && suspended.length === 0
         ? await connection.queryPrepared('malote read', statements.read, values)
         : await connection.query(statements.read, values)
     return rows
   }
 
   #enqueueReady(active: readonly Lane[], rows: readonly Record<string, unknown>[]): number {
-    const { lanes, buffer, blocks, schedule, maxPayloadBytes } = this.#parts
+    const { lanes, backlog, maxPayloadBytes } = this.#parts
     // Not a lane that was handed over, even if it came back since: another relay may have settled what we saw.
     const usable = new Set(
       active.filter((lane) => !lane.isLeaving && lanes.get(lane.lane) === lane).map((lane) => lane.lane),
@@ -216,26 +227,10 @@ export class Reader {
     for (const row of rows) {
       if (isRowWithheld(row, maxPayloadBytes)) continue
       const message = this.#toMessage(row, false)
-      // What changed while the read was running counts: blocked and handed over messages stay out.
-      if (!usable.has(message.lane)) continue
-      if (message.order !== null && blocks.has(message.order)) continue
-      buffer.add(message)
-      schedule.add(message)
-      messages++
+      // What changed while the read was running counts: blocked, suspended and handed over messages stay out.
+      if (usable.has(message.lane) && backlog.add(message)) messages++
     }
     return messages
-  }
-
-  /** A waiting message goes first: what is ready behind it must not overtake it. */
-  #blockBehind(order: string, message: BufferedMessage): void {
-    const { blocks } = this.#parts
-    if (!blocks.has(order)) this.#drop(order)
-    blocks.block(order, message.lane, message.seq, { pending: false })
-  }
-
-  #drop(order: string): void {
-    const { schedule, buffer } = this.#parts
-    for (const message of schedule.dropOrder(order)) buffer.drop(message)
   }
 
   #toMessage(row: Record<string, unknown>, hasWaited: boolean): BufferedMessage {
@@ -254,14 +249,14 @@ export class Reader {
    * than is free, except for one message alone.
    */
   #share(active: readonly Lane[]): Share[] {
-    const { buffer, maxBytes } = this.#parts
+    const { backlog, maxBytes } = this.#parts
     const wanted = active.reduce((sum, lane) => sum + lane.limit, 0)
     const scale = Math.min(1, this.space / wanted)
-    let free = maxBytes - buffer.bytes
+    let free = maxBytes - backlog.bytes
     const given = new Map<Lane, number>()
     for (const lane of active.filter(({ withheld }) => withheld !== null).sort(bySeqWithheld)) {
       const bytes = lane.withheld?.bytes ?? 0
-      const isAlone = given.size === 0 && buffer.bytes === 0
+      const isAlone = given.size === 0 && backlog.bytes === 0
       if (bytes > free && !isAlone) {
         free = Math.floor(free / 2) // What the others may fill meanwhile: all of it, and the large one would never fit.
         break

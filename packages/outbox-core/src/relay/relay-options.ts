@@ -95,6 +95,14 @@ export interface RelayOptions {
   /** Pause while the broker is out of reach, from the 1-based failure in a row. @defaultValue exponential from 200 ms to 30 s with full jitter */
   readonly outageBackoff?: Backoff
   /**
+   * Pause before a destination that takes nothing is tried again, from the 1-based failure in a row. Other destinations do not
+   * wait meanwhile.
+   *
+   * @defaultValue exponential from 200 ms to 3 s with full jitter: trying costs a few messages, and what waits goes on soon
+   * after somebody has mended it
+   */
+  readonly destinationBackoff?: Backoff
+  /**
    * What happens to an ordering key behind a dead letter. `hold`: it waits for an operator, because order was promised.
    * `skip`: it goes on without the dead message. A function decides by topic.
    *

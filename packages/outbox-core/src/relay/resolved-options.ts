@@ -32,6 +32,7 @@ export interface ResolvedRelayOptions {
   readonly maxAttempts: number
   readonly backoff: Backoff
   readonly outageBackoff: Backoff
+  readonly destinationBackoff: Backoff
   readonly afterDeadLetter: (topic: string) => 'hold' | 'skip'
   readonly doorbell: boolean
   readonly presence: boolean
@@ -66,6 +67,7 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     maxAttempts: numberOption('maxAttempts', options.maxAttempts, 10, { min: 1 }),
     backoff: soundBackoff(options.backoff),
     outageBackoff: soundBackoff(options.outageBackoff, exponentialBackoff({ baseMs: 200, maxMs: 30_000 })),
+    destinationBackoff: soundBackoff(options.destinationBackoff, exponentialBackoff({ baseMs: 200, maxMs: 3_000 })),
     afterDeadLetter: choiceAfterDeadLetter(options.afterDeadLetter),
     doorbell: options.doorbell ?? true,
     presence: options.presence ?? true,

@@ -1,4 +1,4 @@
-import type { BufferedMessage } from './buffer.ts'
+import type { BufferedMessage } from './buffered-message.ts'
 import { isSuspect } from './suspicion.ts'
 
 /** A queue that gives back its memory as it is emptied from the front. */
@@ -71,6 +71,7 @@ class Batch {
 interface Order {
   readonly name: string
   readonly lane: number
+  readonly topic: string
   /** Lowest seq first; the head is at `next`. */
   items: BufferedMessage[]
   next: number
@@ -78,22 +79,39 @@ interface Order {
   isBusy: boolean
 }
 
+/** Messages that may share a batch, and orders whose head is one of them. */
+class Line {
+  readonly loose = new Fifo<BufferedMessage>()
+  readonly ready = new Fifo<Order>()
+
+  get isEmpty(): boolean {
+    return this.loose.length === 0 && this.ready.length === 0
+  }
+}
+
+/** All messages of which nothing special is known. */
+const common = 'common'
+/** What may have killed a relay. */
+const suspects = 'suspects'
+
 /**
  * Decides what may be sent now. Pure.
  *
  * One order (topic and ordering key) is in one batch at a time, in order; a batch may hold many messages of it. Different
- * orders, and messages without a key, never wait for each other. Suspects are batched among themselves, no more of them
- * than each one's company allows; every second batch is one of theirs while there are any.
+ * orders, and messages without a key, never wait for each other.
+ *
+ * Lines keep apart what must not share a batch: suspects are batched among themselves, no more of them than each one's company
+ * allows; topics that hang, and messages of rejected batches, each topic for itself. Every second batch is of another line
+ * than the common one while there are any.
  */
 export class Schedule {
-  readonly #loose = new Fifo<BufferedMessage>()
-  readonly #looseSuspects = new Fifo<BufferedMessage>()
+  readonly #lines = new Map<string, Line>([[common, new Line()]])
   readonly #orders = new Map<string, Order>()
-  readonly #ready = new Fifo<Order>()
-  /** Ready, and their head is a suspect. */
-  readonly #readySuspects = new Fifo<Order>()
-  #isSuspectsTurn = false
+  readonly #isolated = new Set<string>()
+  #isCommonsTurn = true
   #length = 0
+  /** Outages ended so far: what was accused without proof is forgiven by the end of one. */
+  outages = 0
 
   /** Messages that wait to be taken, sendable or not. */
   get length(): number {
@@ -102,14 +120,37 @@ export class Schedule {
 
   add(message: BufferedMessage): void {
     this.#length++
-    if (message.order === null) return (isSuspect(message) ? this.#looseSuspects : this.#loose).push(message)
+    if (message.order === null) return this.#line(this.#lineOf(message)).loose.push(message)
     let order = this.#orders.get(message.order)
     if (order === undefined) {
-      order = { name: message.order, lane: message.lane, items: [], next: 0, isBusy: false }
-      this.#orders.set(message.order, order)
-      this.#ready.push(order)
-    }
-    insert(order, message)
+      order = this.#open(message, message.order)
+      insert(order, message)
+      this.#line(this.#lineOf(message)).ready.push(order)
+    } else insert(order, message)
+  }
+
+  /** Counts the message as taken: its order's only batch until `release`. */
+  addTaken(message: BufferedMessage): void {
+    if (message.order !== null) this.#open(message, message.order).isBusy = true
+  }
+
+  /** Whether anything of the order waits or is under way. */
+  has(order: string): boolean {
+    return this.#orders.has(order)
+  }
+
+  /** The topic's messages share batches with no other topic's. Give it back what `dropTopic` gave, if anything waits. */
+  isolate(topic: string): void {
+    this.#isolated.add(topic)
+  }
+
+  /** From now on the topic's messages share batches with others. */
+  mix(topic: string): void {
+    this.#isolated.delete(topic)
+  }
+
+  isIsolated(topic: string): boolean {
+    return this.#isolated.has(topic)
   }
 
   /**
@@ -119,13 +160,13 @@ export class Schedule {
    * @param maxBytes - the most bytes of bodies, unless one message alone has more
    */
   take(limit: number, maxBytes: number = Number.POSITIVE_INFINITY): readonly BufferedMessage[] {
-    this.#isSuspectsTurn = !this.#isSuspectsTurn
+    this.#isCommonsTurn = !this.#isCommonsTurn
     let batch: readonly BufferedMessage[] = []
-    // Either may find heads of the other kind and pass them on, so the first is asked again at the end.
-    for (const isSuspects of [this.#isSuspectsTurn, !this.#isSuspectsTurn, this.#isSuspectsTurn]) {
+    // Either may find heads of other lines and pass them on, so the first is asked again at the end.
+    for (const isCommon of [this.#isCommonsTurn, !this.#isCommonsTurn, this.#isCommonsTurn]) {
       const taken = new Batch(limit, maxBytes)
-      if (isSuspects) this.#takeSuspects(taken)
-      else this.#takeOthers(taken, limit)
+      if (isCommon) this.#takeCommon(taken, limit)
+      else this.#takeOther(taken)
       batch = taken.messages
       if (batch.length > 0) break
     }
@@ -133,39 +174,15 @@ export class Schedule {
     return batch
   }
 
-  #takeOthers(batch: Batch, limit: number): void {
-    // Half for each kind while both wait, so that neither starves; then whatever fills the batch.
-    this.#takeOrdered(batch, this.#loose.length > 0 ? Math.max(1, limit >> 1) : limit)
-    this.#takeLoose(batch)
-    this.#takeOrdered(batch, limit)
-  }
-
-  #takeSuspects(batch: Batch): void {
-    const group = new Group(batch)
-    while (group.takes(this.#looseSuspects.peek())) this.#looseSuspects.shift()
-    for (let order = this.#readySuspects.peek(); order !== undefined; order = this.#readySuspects.peek()) {
-      let end = order.next
-      while (group.takes(order.items[end])) end++
-      const next = order.items[order.next]
-      if (end === order.next && next !== undefined && isSuspect(next)) break // The group is full.
-      this.#readySuspects.shift()
-      if (next === undefined) this.#orders.delete(order.name)
-      else if (end === order.next) this.#ready.push(order)
-      else {
-        order.isBusy = true
-        advance(order, end)
-      }
-    }
-  }
-
-  /** The batch's messages are acknowledged, dropped or blocked: what follows in their orders may be taken. */
+  /** The batch's messages are acknowledged, dropped, blocked or added again: what follows in their orders may be taken. */
   release(batch: readonly BufferedMessage[]): void {
     for (const { order: name } of batch) {
       const order = name === null ? undefined : this.#orders.get(name)
       if (order === undefined || !order.isBusy) continue
       order.isBusy = false
-      if (order.next < order.items.length) this.#ready.push(order)
-      else this.#orders.delete(order.name)
+      const head = order.items[order.next]
+      if (head === undefined) this.#orders.delete(order.name)
+      else this.#line(this.#lineOf(head)).ready.push(order)
     }
   }
 
@@ -182,33 +199,120 @@ export class Schedule {
 
   /** Removes what waits in the lane and gives it back. What is under way stays so. */
   dropLane(lane: number): readonly BufferedMessage[] {
-    const isOfLane = (message: BufferedMessage): boolean => message.lane === lane
-    const dropped = [...this.#loose.removeWhere(isOfLane), ...this.#looseSuspects.removeWhere(isOfLane)]
+    return this.#drop(
+      (message) => message.lane === lane,
+      (order) => order.lane === lane,
+    )
+  }
+
+  /** Removes what waits of the topic and gives it back. What is under way stays so. */
+  dropTopic(topic: string): readonly BufferedMessage[] {
+    return this.#drop(
+      ({ message }) => message.topic === topic,
+      (order) => order.topic === topic,
+    )
+  }
+
+  #drop(isDropped: (loose: BufferedMessage) => boolean, isOf: (order: Order) => boolean): BufferedMessage[] {
+    const dropped = [...this.#lines.values()].flatMap((line) => line.loose.removeWhere(isDropped))
     this.#length -= dropped.length
-    for (const order of this.#orders.values()) {
-      if (order.lane === lane) dropped.push(...this.dropOrder(order.name))
-    }
+    for (const order of this.#orders.values()) if (isOf(order)) dropped.push(...this.dropOrder(order.name))
     return dropped
   }
 
-  #takeLoose(batch: Batch): void {
-    for (let next = this.#loose.peek(); next !== undefined && batch.fits(next); next = this.#loose.peek()) {
-      batch.push(next)
-      this.#loose.shift()
+  #open({ lane, message: { topic } }: BufferedMessage, name: string): Order {
+    const order = { name, lane, topic, items: [], next: 0, isBusy: false }
+    this.#orders.set(name, order)
+    return order
+  }
+
+  #lineOf(message: BufferedMessage): string {
+    if (isSuspect(message)) return suspects
+    if (this.#isolated.size === 0 && message.accusation === undefined) return common
+    const isApart = this.#limitOf(message) !== Number.POSITIVE_INFINITY || this.#isolated.has(message.message.topic)
+    return isApart ? `topic ${message.message.topic}` : common
+  }
+
+  /** Most messages in a batch with this one. */
+  #limitOf({ company, accusation }: BufferedMessage): number {
+    if (accusation === undefined || (!accusation.isProven && accusation.outages < this.outages)) return company
+    return Math.min(company, accusation.limit)
+  }
+
+  #line(name: string): Line {
+    let line = this.#lines.get(name)
+    if (line === undefined) {
+      line = new Line()
+      this.#lines.set(name, line)
+    }
+    return line
+  }
+
+  #takeCommon(batch: Batch, limit: number): void {
+    const line = this.#line(common)
+    // Half for each kind while both wait, so that neither starves; then whatever fills the batch.
+    this.#takeOrdered(line, batch, line.loose.length > 0 ? Math.max(1, limit >> 1) : limit)
+    this.#takeLoose(line, batch)
+    this.#takeOrdered(line, batch, limit)
+  }
+
+  /** The line that was served last comes last. */
+  #takeOther(batch: Batch): void {
+    const served = [...this.#lines.keys()]
+    for (const name of served) {
+      const line = this.#line(name)
+      if (name === common) continue
+      this.#lines.delete(name)
+      if (line.isEmpty) continue
+      this.#lines.set(name, line)
+      this.#takeGroup(name, line, batch)
+      if (batch.length > 0) return
     }
   }
 
-  #takeOrdered(batch: Batch, limit: number): void {
-    for (let order = this.#ready.peek(); order !== undefined; order = this.#ready.peek()) {
+  #takeGroup(name: string, line: Line, batch: Batch): void {
+    const group = new Group(batch)
+    // A message without a key stays in the line it was put in; its limit counts, whatever became of its topic.
+    for (let next = line.loose.peek(); next !== undefined && group.takes(next, this.#limitOf(next));) {
+      line.loose.shift()
+      next = line.loose.peek()
+    }
+    const takes = (message: BufferedMessage | undefined): boolean =>
+      message !== undefined && this.#lineOf(message) === name && group.takes(message, this.#limitOf(message))
+    for (let order = line.ready.peek(); order !== undefined; order = line.ready.peek()) {
+      let end = order.next
+      while (takes(order.items[end])) end++
+      const next = order.items[order.next]
+      if (end === order.next && next !== undefined && this.#lineOf(next) === name) break // The group is full.
+      line.ready.shift()
+      if (next === undefined) this.#orders.delete(order.name)
+      else if (end === order.next) this.#line(this.#lineOf(next)).ready.push(order)
+      else {
+        order.isBusy = true
+        advance(order, end)
+      }
+    }
+  }
+
+  #takeLoose(line: Line, batch: Batch): void {
+    for (let next = line.loose.peek(); next !== undefined && batch.fits(next); next = line.loose.peek()) {
+      batch.push(next)
+      line.loose.shift()
+    }
+  }
+
+  #takeOrdered(line: Line, batch: Batch, limit: number): void {
+    for (let order = line.ready.peek(); order !== undefined; order = line.ready.peek()) {
       const head = order.items[order.next]
-      if (head !== undefined && !isSuspect(head) && !batch.fits(head, limit)) return
-      this.#ready.shift()
+      const isCommon = head !== undefined && this.#lineOf(head) === common
+      if (isCommon && !batch.fits(head, limit)) return
+      line.ready.shift()
       if (head === undefined) this.#orders.delete(order.name) // Dropped while it waited for its turn.
-      else if (isSuspect(head)) this.#readySuspects.push(order)
+      else if (!isCommon) this.#line(this.#lineOf(head)).ready.push(order)
       else {
         let end = order.next
         for (let next = order.items[end]; next !== undefined; next = order.items[++end]) {
-          if (isSuspect(next) || !batch.fits(next, limit)) break
+          if (this.#lineOf(next) !== common || !batch.fits(next, limit)) break
           batch.push(next)
         }
         order.isBusy = true
@@ -218,7 +322,7 @@ export class Schedule {
   }
 }
 
-/** Suspects that are published together. */
+/** Messages that are published together although some allow only few beside them. */
 class Group {
   readonly #batch: Batch
   #limit = Number.POSITIVE_INFINITY
@@ -227,10 +331,9 @@ class Group {
     this.#batch = batch
   }
 
-  /** Takes the next in line in, unless it is no suspect or the group would become larger than one of its members allows. */
-  takes(message: BufferedMessage | undefined): boolean {
-    if (message === undefined || !isSuspect(message)) return false
-    const limit = Math.min(this.#limit, message.company)
+  /** Takes the message in, unless the group would become larger than it or one of its members allows. */
+  takes(message: BufferedMessage, allowed: number): boolean {
+    const limit = Math.min(this.#limit, allowed)
     if (this.#batch.length >= limit || !this.#batch.fits(message)) return false
     this.#limit = limit
     this.#batch.push(message)

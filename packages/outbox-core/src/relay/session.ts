@@ -1,8 +1,8 @@
 import { membershipStatements } from '../postgres/membership-statements.ts'
 import type { RelayStatements } from '../postgres/relay-statements.ts'
 import { uuidv7 } from '../uuid.ts'
-import { Blocks } from './blocks.ts'
-import { type BufferedMessage, createBuffer } from './buffer.ts'
+import { Backlog } from './backlog.ts'
+import type { BufferedMessage } from './buffered-message.ts'
 import { type Connections, openConnections } from './connections.ts'
 import { ControlLoop } from './control-loop.ts'
 import { Dispatcher } from './dispatcher.ts'
@@ -14,7 +14,6 @@ import { Membership } from './membership.ts'
 import { ReadLoop } from './read-loop.ts'
 import { Reader, type ReaderParts } from './reader.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
-import { Schedule } from './schedule.ts'
 import { Settler } from './settle.ts'
 import { createTrial } from './trial.ts'
 
@@ -46,10 +45,8 @@ export class Session {
   readonly #options: ResolvedRelayOptions
   readonly #connections: Connections
   readonly #lanes = new Lanes()
-  readonly #blocks = new Blocks()
-  readonly #schedule = new Schedule()
-  readonly #buffer = createBuffer()
   readonly #floor = createFloor(20_000)
+  readonly #backlog = new Backlog(this.#lanes, this.#floor)
   readonly #membership: Membership
   readonly #doorbell: Doorbell
   readonly #settler: Settler
@@ -117,7 +114,7 @@ export class Session {
     this.#settler = this.#createSettler(statements)
     this.#reader = this.#createReader(facts)
     this.#dispatcher = new Dispatcher({
-      ...this.#memory(),
+      backlog: this.#backlog,
       options,
       settler: this.#settler,
       trial: createTrial({
@@ -129,6 +126,7 @@ export class Session {
       }),
       isTrusted: () => this.#membership.isTrusted,
       onProgress: () => this.#progressed(),
+      onReadable: () => this.#readLoop.readable(),
     })
     const loops = { ...this.#memory(), clock, report, dispatcher: this.#dispatcher }
     this.#readLoop = new ReadLoop({
@@ -164,7 +162,7 @@ export class Session {
     this.#readLoop.waitingDueIn(0)
     this.#readLoop.scheduledDueIn(0)
     await this.#untilOver(Promise.race([this.#drained(), control]))
-    return !this.#dispatcher.isOut
+    return !this.#dispatcher.isOut && this.#dispatcher.openBreakers.length === 0
   }
 
   /** Finishes what is in flight within `graceMs`, aborts the rest, settles, and frees the lanes at once. */
@@ -231,7 +229,7 @@ export class Session {
       const isBusy = await this.#readLoop.round()
       if (isBusy) continue
       const mayBeMore = this.#reader.isShortOfBytes || this.#readLoop.mustReload
-      if (this.#buffer.count === 0 && !mayBeMore) return
+      if (this.#backlog.count === 0 && !mayBeMore) return
       await this.#readLoop.rest()
     }
   }
@@ -258,14 +256,8 @@ export class Session {
     this.#control.progressed()
   }
 
-  #memory(): Pick<ReaderParts, 'floor' | 'lanes' | 'blocks' | 'buffer' | 'schedule'> {
-    return {
-      floor: this.#floor,
-      lanes: this.#lanes,
-      blocks: this.#blocks,
-      buffer: this.#buffer,
-      schedule: this.#schedule,
-    }
+  #memory(): Pick<ReaderParts, 'floor' | 'lanes' | 'backlog'> {
+    return { floor: this.#floor, lanes: this.#lanes, backlog: this.#backlog }
   }
 
   #createReader({ statements, sequence, isSession }: DatabaseFacts): Reader {
@@ -295,7 +287,7 @@ export class Session {
       onError: (error) => this.fail('connection-lost', error),
       onFenced: () => this.fail('fenced', new Error('another relay owns a lane of ours')),
       onSettled: (messages, ms) => {
-        this.#buffer.settled(messages)
+        this.#backlog.settled(messages)
         this.#hasSettled = true
         report({ type: 'batch.settled', messages: messages.length, ms })
         if (messages.some((message) => message.hasWaited && message.order !== null)) this.#readLoop.reloadBlocks()
@@ -322,8 +314,7 @@ export class Session {
   }
 
   #failed(messages: readonly BufferedMessage[]): void {
-    this.#buffer.settled(messages)
-    for (const { order } of messages) if (order !== null) this.#blocks.confirm(order)
+    this.#backlog.confirmed(messages)
     this.#progressed()
   }
 }

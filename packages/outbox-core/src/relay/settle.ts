@@ -1,7 +1,7 @@
 import type { RelayStatements } from '../postgres/relay-statements.ts'
 import { sqlStateOf } from '../postgres/queryable.ts'
 import type { PublishFailure } from '../publisher.ts'
-import type { BufferedMessage } from './buffer.ts'
+import type { BufferedMessage } from './buffered-message.ts'
 import type { Connection } from './connections.ts'
 import type { Lanes } from './lanes.ts'
 import type { FailedMessage } from './outcome.ts'

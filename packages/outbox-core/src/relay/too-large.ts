@@ -1,6 +1,6 @@
 import type { OutboxMessage } from '../message.ts'
 import type { PublishResult } from '../publisher.ts'
-import type { BufferedMessage } from './buffer.ts'
+import type { BufferedMessage } from './buffered-message.ts'
 
 /**
  * Leaves out of a batch what was too large to be read, and what stands behind it in its order, with the results that those

@@ -1,5 +1,5 @@
 import type { RelayStatements } from '../postgres/relay-statements.ts'
-import type { BufferedMessage } from './buffer.ts'
+import type { BufferedMessage } from './buffered-message.ts'
 import type { Connection } from './connections.ts'
 import { identities, type Settler } from './settle.ts'
 

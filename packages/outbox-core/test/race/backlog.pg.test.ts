@@ -87,7 +87,7 @@ function withValues(text: string, blocked: string): string {
   const lanes = Array.from({ length: 64 }, (_, lane) => lane)
   const known = Array.from({ length: 1_000 }, (_, seq) => seq)
   const values = [lanes, lanes.map(() => 0), lanes.map(() => 64), lanes.map(() => 100_000), known]
-  const literals = [...values.map((value) => `'{${value.join(',')}}'`), `'${blocked}'`, '1000000']
+  const literals = [...values.map((value) => `'{${value.join(',')}}'`), `'${blocked}'`, '1000000', `'{dead}'`]
   return text.replaceAll(/\$(\d)/g, (_, n: string) => literals[Number(n) - 1] ?? '')
 }
 
@@ -143,7 +143,7 @@ describe('a role that defaults to repeatable read (race 19)', () => {
     stepped.push(zombie)
     await insert(bench.pool, 'm')
     await zombie.reader.read()
-    const [message] = zombie.schedule.take(1)
+    const [message] = zombie.backlog.take(1)
     const takeover = await begun('begin')
     await takeover.query('delete from malote.relays where id = $1', [zombie.relayId])
 

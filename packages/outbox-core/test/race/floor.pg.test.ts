@@ -211,7 +211,7 @@ describe('a message is not read twice', () => {
     const relay = await setup()
     await insert(bench.pool, 'once')
     await relay.reader.read()
-    const batch = relay.schedule.take(10)
+    const batch = relay.backlog.take(10)
     relay.onRead(async (moment, text) => {
       if (moment !== 'after' || !text.includes('cross join lateral')) return
       relay.onRead(() => Promise.resolve())

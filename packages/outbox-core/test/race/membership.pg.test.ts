@@ -126,7 +126,7 @@ describe('a relay that lost its lanes', () => {
     const [zombie, heir] = [await setup({ acquire: 64 }), await setup({ acquire: 0 })]
     await insert(bench.pool, 'm')
     await zombie.reader.read()
-    const [message] = zombie.schedule.take(1)
+    const [message] = zombie.backlog.take(1)
     await expire(zombie)
     const takeover = await bench.database.client()
     await takeover.query('begin')
@@ -147,7 +147,7 @@ describe('a relay that lost its lanes', () => {
     const [zombie, heir] = [await setup({ acquire: 64 }), await setup({ acquire: 0 })]
     await insert(bench.pool, 'm', 'k')
     await zombie.reader.read()
-    const [message] = zombie.schedule.take(1)
+    const [message] = zombie.backlog.take(1)
     await expire(zombie)
     await heir.membership.reap()
     await heir.membership.acquire(64)
@@ -164,7 +164,7 @@ describe('a relay that lost its lanes', () => {
     const relay = await setup({ acquire: 64 })
     await insert(bench.pool, 'm')
     await relay.reader.read()
-    const [message] = relay.schedule.take(1)
+    const [message] = relay.backlog.take(1)
     await bench.pool.query('update malote.lanes set fence = fence + 1')
 
     relay.settler.retry([{ message: message as never, failure, delayMs: 0 }])
@@ -177,7 +177,7 @@ describe('a relay that lost its lanes', () => {
     const relay = await setup()
     const seq = await insert(bench.pool, 'published before the failover', 'k')
     await relay.reader.read()
-    const batch = relay.schedule.take(1)
+    const batch = relay.backlog.take(1)
     await bench.pool.query('delete from malote.messages')
     await bench.pool.query(
       `insert into malote.messages (seq, topic, type, ordering_key, payload) overriding system value values ($1, 't', 'x', 'k', 'new')`,
@@ -199,7 +199,7 @@ describe('heartbeats', () => {
       `insert into malote.messages (topic, type, payload) select 't', 'x', 'm' from generate_series(1, 2000)`,
     )
     await relay.reader.read()
-    const messages = relay.schedule.take(2_000)
+    const messages = relay.backlog.take(2_000)
     const deadlocks = `select deadlocks::integer as n from pg_stat_database where datname = current_database()`
     const before = (await bench.pool.query(deadlocks)).rows[0].n
 

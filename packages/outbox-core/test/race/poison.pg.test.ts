@@ -63,24 +63,24 @@ describe('the death of a relay', () => {
     await insert(bench.pool, '1', 'k')
     await insert(bench.pool, '2', 'k')
     const { relay, trial } = await setup()
-    await trial.begin(relay.schedule.take(1))
+    await trial.begin(relay.backlog.take(1))
 
     const { relay: successor } = await succeed(relay)
 
     expect(await attempts()).toEqual([ready('1', 1, 'RELAY_DIED'), ready('2', 0, null)])
-    const [first, second] = successor.schedule.take(1).concat(successor.schedule.take(1))
+    const [first, second] = successor.backlog.take(1).concat(successor.backlog.take(1))
     expect([first?.company, first?.diedAlone, first?.message.attempt, second]).toEqual([1, true, 2, undefined])
   })
 
   it('leaves a group that it had named under suspicion, in smaller groups and without a charge', async () => {
     for (let n = 1; n <= 20; n++) await insert(bench.pool, String(n), 'k')
     const { relay, trial } = await setup()
-    await trial.begin(relay.schedule.take(16))
+    await trial.begin(relay.backlog.take(16))
 
     const { relay: successor } = await succeed(relay)
 
     expect((await attempts()).slice(15, 17)).toEqual([ready('16', 0, 'RELAY_DIED'), ready('17', 0, null)])
-    const groups = [successor.schedule.take(100), successor.schedule.take(100)]
+    const groups = [successor.backlog.take(100), successor.backlog.take(100)]
     expect(groups.map((group) => group.length)).toEqual([2, 0])
     expect(groups[0]).toMatchObject([{ company: 2, diedAlone: false }, { company: 2 }])
   })
@@ -88,7 +88,7 @@ describe('the death of a relay', () => {
   it('is none when the server was restarted, which takes the sessions of all relays', async () => {
     await insert(bench.pool, '1', 'k')
     const { relay, trial } = await setup()
-    await trial.begin(relay.schedule.take(1))
+    await trial.begin(relay.backlog.take(1))
     const beforeTheServer = `update malote.relays set started_at = pg_postmaster_start_time() - interval '1 s'`
     await bench.pool.query(beforeTheServer)
 
@@ -102,7 +102,7 @@ describe('the death of a relay', () => {
   it('charges nothing once the message is settled or the trial is over', async () => {
     await insert(bench.pool, '1')
     const { relay, trial } = await setup()
-    await trial.begin(relay.schedule.take(1))
+    await trial.begin(relay.backlog.take(1))
     await trial.end()
 
     await succeed(relay)
@@ -114,13 +114,13 @@ describe('the death of a relay', () => {
     await insert(bench.pool, '1')
     const { relay: first } = await setup()
     const { relay: second } = await succeed(first)
-    expect(second.schedule.take(1)).toMatchObject([{ company: Number.POSITIVE_INFINITY }])
+    expect(second.backlog.take(1)).toMatchObject([{ company: Number.POSITIVE_INFINITY }])
 
     const { relay: third } = await succeed(second)
     await insert(bench.pool, '2', 'k')
     await third.reader.read()
 
-    const taken = [...third.schedule.take(1), ...third.schedule.take(1)]
+    const taken = [...third.backlog.take(1), ...third.backlog.take(1)]
     expect(taken.map(({ message, company }) => [message.body, company])).toEqual([
       ['1', 64],
       ['2', Number.POSITIVE_INFINITY],
@@ -155,7 +155,7 @@ describe('a relay that stops', () => {
   it('charges nobody and leaves no suspicion', async () => {
     await insert(bench.pool, '1')
     const { relay, trial } = await setup()
-    await trial.begin(relay.schedule.take(1))
+    await trial.begin(relay.backlog.take(1))
     await relay.membership.leave()
 
     expect(await attempts()).toEqual([ready('1', 0, null)])
@@ -168,7 +168,7 @@ describe('a relay that stops', () => {
     const { relay, trial, losses } = await setup()
     await expire(relay)
 
-    expect(await trial.begin(relay.schedule.take(1))).toBe(false)
+    expect(await trial.begin(relay.backlog.take(1))).toBe(false)
     expect(losses).toEqual(['lease-expired'])
   })
 })

@@ -3,14 +3,12 @@ import { type Clock, systemClock } from '../../src/clock.ts'
 import { membershipStatements } from '../../src/postgres/membership-statements.ts'
 import { relayStatements } from '../../src/postgres/relay-statements.ts'
 import { maxStoredBytes } from '../../src/encode.ts'
-import { Blocks } from '../../src/relay/blocks.ts'
-import { type Buffer as MessageBuffer, createBuffer } from '../../src/relay/buffer.ts'
+import { Backlog } from '../../src/relay/backlog.ts'
 import { type Connection, type Connections, openConnections } from '../../src/relay/connections.ts'
 import { createFloor, type Floor } from '../../src/relay/floor.ts'
 import { Lanes } from '../../src/relay/lanes.ts'
 import { Membership } from '../../src/relay/membership.ts'
 import { Reader } from '../../src/relay/reader.ts'
-import { Schedule } from '../../src/relay/schedule.ts'
 import { Settler } from '../../src/relay/settle.ts'
 import { uuidv7 } from '../../src/uuid.ts'
 
@@ -20,9 +18,7 @@ export interface SteppedRelay {
   readonly connections: Connections
   readonly floor: Floor
   readonly lanes: Lanes
-  readonly blocks: Blocks
-  readonly buffer: MessageBuffer
-  readonly schedule: Schedule
+  readonly backlog: Backlog
   readonly reader: Reader
   readonly membership: Membership
   readonly settler: Settler
@@ -58,9 +54,7 @@ class Stepped implements SteppedRelay {
   readonly connections: Connections
   readonly floor: Floor
   readonly lanes: Lanes = new Lanes()
-  readonly blocks: Blocks = new Blocks()
-  readonly buffer: MessageBuffer = createBuffer()
-  readonly schedule: Schedule = new Schedule()
+  readonly backlog: Backlog
   readonly reader: Reader
   readonly membership: Membership
   readonly settler: Settler
@@ -71,6 +65,7 @@ class Stepped implements SteppedRelay {
   constructor(connections: Connections, options: SteppedRelayOptions) {
     this.connections = connections
     this.floor = createFloor(options.oldAfter ?? 20_000)
+    this.backlog = new Backlog(this.lanes, this.floor)
     this.reader = this.#createReader(options)
     this.settler = this.#createSettler()
     this.membership = new Membership({
@@ -97,8 +92,8 @@ class Stepped implements SteppedRelay {
   }
 
   async publishAll(): Promise<string[]> {
-    const batch = this.schedule.take(100_000)
-    this.schedule.release(batch)
+    const batch = this.backlog.take(100_000)
+    this.backlog.end(batch, { failed: [], returned: [] })
     this.settler.published(batch)
     await this.settler.idle()
     return batch.map(({ message }) => String(message.body))
@@ -110,7 +105,7 @@ class Stepped implements SteppedRelay {
 
   #createReader({ maxMessages = 5_000 }: SteppedRelayOptions): Reader {
     const { reader, settler, control } = this.connections
-    const { floor, lanes, blocks, buffer, schedule } = this
+    const { floor, lanes, backlog } = this
     const gated: Connection['query'] = async (text, values) => {
       await this.#gate('before', text)
       const result = await reader.query(text, values)
@@ -126,9 +121,7 @@ class Stepped implements SteppedRelay {
       channel: 'malote',
       floor,
       lanes,
-      blocks,
-      buffer,
-      schedule,
+      backlog,
       maxMessages,
       maxBytes: 16 * 1024 * 1024,
       maxPayloadBytes: maxStoredBytes,
@@ -136,15 +129,15 @@ class Stepped implements SteppedRelay {
   }
 
   #createSettler(): Settler {
-    const { buffer, lanes, relayId } = this
+    const { backlog, lanes, relayId } = this
     return new Settler({
       connection: this.connections.settler,
       statements: this.#statements,
       relayId,
       lanes,
-      onSettled: (messages) => buffer.settled(messages),
-      onRetried: (retries) => buffer.settled(retries.map(({ message }) => message)),
-      onBuried: (burials) => buffer.settled(burials.map(({ message }) => message)),
+      onSettled: (messages) => backlog.settled(messages),
+      onRetried: (retries) => backlog.settled(retries.map(({ message }) => message)),
+      onBuried: (burials) => backlog.settled(burials.map(({ message }) => message)),
       onFenced: () => {
         this.#isFenced = true
       },

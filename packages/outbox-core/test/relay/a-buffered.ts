@@ -1,4 +1,4 @@
-import type { BufferedMessage } from '../../src/relay/buffer.ts'
+import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 
 /** A message as the reader hands it on; its id says its seq. */
 export function aBuffered(

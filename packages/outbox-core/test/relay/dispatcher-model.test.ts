@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest'
 import { runDispatcher } from './dispatcher-model.ts'
 
-it('over random outages, failures, hand-overs and suspicions each order goes in sequence, one batch at a time, and nothing is stuck', async () => {
+it('over random outages, unavailable destinations, failures, replays, hand-overs and suspicions each order goes in sequence, one batch at a time, and nothing is stuck', async () => {
   let published = 0
   for (let seed = 1; seed <= 200; seed++) {
     const run = await runDispatcher(seed)
-    expect({ seed, ...run }).toMatchObject({ seed, inversions: [], overlaps: [], notAlone: [], stuck: [] })
+    expect({ seed, ...run }).toMatchObject({ seed, inversions: [], overlaps: [], notAlone: [], charged: [], stuck: [] })
     published += run.published
   }
   expect(published).toBeGreaterThan(15_000)

@@ -1,11 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { Blocks } from '../../src/relay/blocks.ts'
-import { type BufferedMessage, createBuffer } from '../../src/relay/buffer.ts'
+import type { BlockRow } from '../../src/relay/blocks.ts'
+import { Backlog } from '../../src/relay/backlog.ts'
+import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 import { createFloor } from '../../src/relay/floor.ts'
 import { Dispatcher } from '../../src/relay/dispatcher.ts'
 import { Lanes } from '../../src/relay/lanes.ts'
 import { resolveRelayOptions } from '../../src/relay/resolved-options.ts'
-import { Schedule } from '../../src/relay/schedule.ts'
 import type { Burial, Retry } from '../../src/relay/settle.ts'
 import { createManualClock } from '../../src/testing/manual-clock.ts'
 import { aBuffered } from './a-buffered.ts'
@@ -19,14 +19,17 @@ export interface DispatcherRun {
   /** Rows never published although everything was well for a long time. */
   readonly stuck: readonly number[]
   readonly published: number
+  /** Messages that paid for a destination that was unavailable. */
+  readonly charged: readonly number[]
 }
 
 const laneNumbers = [0, 1, 2]
+const topics = ['a', 'b', 'c']
 
 /**
- * A small world around the dispatcher, the schedule, the blocks and the outage: a table that grows, a reader that always
- * shows the lowest unknown rows, a broker that accepts, rejects, answers halfway or hangs, a settler that takes its time, and
- * lanes that leave and come back. Moved by a seeded stream of numbers; in the end all is well and everything must get through.
+ * A small world around the dispatcher and the backlog: a table that grows, a reader that always shows the lowest unknown rows, a
+ * broker that accepts, rejects, answers halfway or hangs, destinations that come and go, a settler that takes its time, an
+ * operator who replays and discards dead letters, and lanes that leave and come back. Moved by a seeded stream of numbers; in the end all is well and everything must get through.
  */
 export async function runDispatcher(seed: number): Promise<DispatcherRun> {
   const world = new World(seed)
@@ -38,20 +41,26 @@ export async function runDispatcher(seed: number): Promise<DispatcherRun> {
 class World {
   readonly #random: () => number
   readonly #clock = createManualClock()
-  readonly #schedule = new Schedule()
-  readonly #buffer = createBuffer()
   readonly #lanes = new Lanes()
-  readonly #blocks = new Blocks()
   readonly #floor = createFloor(1_000)
+  readonly #backlog = new Backlog(this.#lanes, this.#floor)
   readonly #dispatcher: Dispatcher
   readonly #rows = new Map<number, Row>()
   readonly #broker: ModelBroker
   readonly #settles: (() => void)[] = []
+  readonly #charged: number[] = []
+  readonly #letters: { readonly row: Row; isHeld: boolean }[] = []
   #seq = 0
+  #isReading = false
+  #needsReload = false
 
   constructor(seed: number) {
     this.#random = mulberry32(seed)
-    this.#broker = new ModelBroker(this.#random, ({ id }) => this.#rows.get(Number(id)) as Row)
+    this.#broker = new ModelBroker(
+      this.#random,
+      ({ id }) => this.#rows.get(Number(id)) as Row,
+      (row) => this.#overtakenBy(row),
+    )
     const options = resolveRelayOptions({
       pool: { connect: () => Promise.reject(new Error('not used')) },
       publisher: {
@@ -66,13 +75,12 @@ class World {
       publishTimeoutMs: 500,
       backoff: () => 20,
       outageBackoff: () => 30,
+      destinationBackoff: () => 30,
+      afterDeadLetter: () => (this.#random() < 0.5 ? 'hold' : 'skip'),
     })
     this.#dispatcher = new Dispatcher({
       options,
-      schedule: this.#schedule,
-      buffer: this.#buffer,
-      blocks: this.#blocks,
-      lanes: this.#lanes,
+      backlog: this.#backlog,
       settler: {
         published: (messages) => void this.#settles.push(() => this.#settled(messages)),
         retry: (retries) => void this.#settles.push(() => this.#retried(retries)),
@@ -86,6 +94,7 @@ class World {
       },
       isTrusted: () => true,
       onProgress: () => {},
+      onReadable: () => {},
     })
     for (const lane of laneNumbers) this.#acquire(lane)
   }
@@ -98,10 +107,14 @@ class World {
     else if (dice < 0.55) this.#readWaiting()
     else if (dice < 0.75) this.#broker.answer(isWell)
     else if (dice < 0.88) this.#settles.shift()?.()
+    else if (dice < 0.9) this.#probe()
     else if (dice < 0.93) await this.#clock.advance(Math.floor(this.#random() * 40))
     else if (dice < 0.94) await this.#clock.advance(600)
-    else if (!isWell && dice < 0.97) this.#leave()
+    else if (!isWell && dice < 0.96) this.#leave()
+    else if (dice < 0.97) this.#operate(isWell)
+    else if (!isWell && dice < 0.985) this.#trouble()
     else this.#comeBack()
+    if (isWell) this.#broker.unavailable.clear()
     this.#dispatcher.pump()
     await turn()
   }
@@ -113,16 +126,61 @@ class World {
       notAlone: this.#broker.notAlone,
       stuck: [...this.#rows.keys()],
       published: this.#broker.accepted.size,
+      charged: this.#charged,
     }
   }
 
   #add(): void {
     const seq = ++this.#seq
     const lane = Math.floor(this.#random() * laneNumbers.length)
-    const order = this.#random() < 0.2 ? null : `k${String(lane)}-${String(Math.floor(this.#random() * 2))}`
+    const topic = topics[Math.floor(this.#random() * topics.length)] as string
+    const order = this.#random() < 0.2 ? null : `${topic} k${String(lane)}-${String(Math.floor(this.#random() * 2))}`
     // Suspects are what lay in the lane when it was taken over: in this world, every now and then all of the lowest.
     const company = seq % 120 < 40 ? 1 + (seq % 3) : Number.POSITIVE_INFINITY
-    this.#rows.set(seq, { seq, lane, order, company, dueMs: null, attempts: 0 })
+    this.#rows.set(seq, { seq, lane, order, topic, company, dueMs: null, attempts: 0, isUnnoticed: false })
+  }
+
+  /** What must be accepted before the message may be sent, and is not. */
+  #overtakenBy(row: Row): Row[] {
+    if (row.order === null) return []
+    return [...this.#rows.values()].filter(
+      ({ seq, order, isUnnoticed }) =>
+        order === row.order && seq < row.seq && !isUnnoticed && !this.#broker.accepted.has(seq),
+    )
+  }
+
+  /** A destination goes away or comes back. */
+  #trouble(): void {
+    const topic = topics[Math.floor(this.#random() * topics.length)] as string
+    if (!this.#broker.unavailable.delete(topic)) this.#broker.unavailable.add(topic)
+  }
+
+  /** An operator replays or discards a dead letter; the relay hears of it now, or with its next look. */
+  #operate(isWell: boolean): void {
+    const [letter] = this.#letters.splice(Math.floor(this.#random() * this.#letters.length), 1)
+    if (letter === undefined) return
+    if (this.#random() < 0.8) {
+      const row = { ...letter.row, dueMs: this.#clock.monotonicMs(), attempts: 0, isUnnoticed: true }
+      this.#rows.set(row.seq, row)
+    }
+    if (isWell || this.#random() < 0.7) this.#reload()
+  }
+
+  #probe(): void {
+    for (const { destination, topics: wanted } of this.#dispatcher.startProbes()) {
+      const known = this.#known()
+      const rows = [...this.#rows.values()].filter(({ topic, seq }) => wanted.has(topic) && !known.has(seq))
+      const blocked = new Set(this.#backlog.blockedOrders)
+      const ready = laneNumbers.flatMap((lane) =>
+        rows
+          .filter((row) => row.lane === lane && row.dueMs === null && !blocked.has(row.order ?? ''))
+          .sort((a, b) => a.seq - b.seq)
+          .slice(0, 1),
+      )
+      const due = rows.filter((row) => this.#isFirstDue(row)).slice(0, 2)
+      const samples = [...ready, ...due].slice(0, 3).map((row) => toMessage(row, row.dueMs !== null))
+      this.#dispatcher.probe(destination, samples)
+    }
   }
 
   /** Shows of each lane the lowest unknown rows above its floor, up to a limit; now and then things happen meanwhile. */
@@ -131,13 +189,18 @@ class World {
     const limit = 4
     const active = this.#lanes.active()
     this.#floor.beginRead()
+    this.#backlog.beginRead(active.map(({ lane }) => lane))
+    const [blocked, suspended] = [new Set(this.#backlog.blockedOrders), new Set(this.#backlog.suspendedTopics)]
     const shown = active.flatMap((lane) =>
       [...this.#rows.values()]
         .filter((row) => row.lane === lane.lane && row.seq > this.#floor.of(lane.lane) && row.dueMs === null)
-        .filter((row) => !known.has(row.seq) && (row.order === null || !this.#blocks.has(row.order)))
+        .sort((a, b) => a.seq - b.seq)
+        .filter((row) => !known.has(row.seq) && !suspended.has(row.topic) && !blocked.has(row.order ?? ''))
         .slice(0, limit),
     )
+    this.#isReading = true
     if (this.#random() < 0.5) await this.#meanwhile()
+    this.#isReading = false
     const countOf = (lane: number): number => shown.filter((row) => row.lane === lane).length
     const lastOf = (lane: number): number => shown.findLast((row) => row.lane === lane)?.seq ?? 0
     this.#floor.finishRead(
@@ -147,10 +210,10 @@ class World {
     for (const row of shown) {
       const lane = this.#lanes.get(row.lane)
       if (lane === undefined || lane.isLeaving || !active.includes(lane)) continue
-      if (row.order !== null && this.#blocks.has(row.order)) continue
-      this.#take(row, false)
+      this.#backlog.add(toMessage(row, false))
     }
     this.#floor.noteBarrier({ drawn: this.#seq, holders: [] })
+    if (this.#needsReload) this.#reload()
   }
 
   async #meanwhile(): Promise<void> {
@@ -162,38 +225,32 @@ class World {
   }
 
   #known(): ReadonlySet<number> {
-    return new Set(JSON.parse(this.#buffer.seqs().replace('{', '[').replace('}', ']')) as number[])
+    return new Set(JSON.parse(this.#backlog.seqs().replace('{', '[').replace('}', ']')) as number[])
   }
 
   #readWaiting(): void {
     const known = this.#known()
-    for (const row of this.#rows.values()) {
-      if (row.dueMs === null || row.dueMs > this.#clock.monotonicMs() || known.has(row.seq)) continue
-      if (!this.#lanes.isActive(row.lane)) continue
-      if (row.order !== null) {
-        if (!this.#blocks.has(row.order))
-          for (const message of this.#schedule.dropOrder(row.order)) this.#buffer.drop(message)
-        this.#blocks.block(row.order, row.lane, row.seq, { pending: false })
-      }
-      this.#take(row, true)
-    }
+    for (const row of this.#rows.values())
+      if (this.#isFirstDue(row) && !known.has(row.seq)) this.#backlog.addWaiting(toMessage(row, true))
   }
 
-  #take({ seq, lane, order, company, attempts }: Row, hasWaited: boolean): void {
-    const message = aBuffered(seq, order, { lane, hasWaited, company })
-    const numbered = { ...message, message: { ...message.message, attempt: attempts + 1 } }
-    this.#buffer.add(numbered)
-    this.#schedule.add(numbered)
+  /** Due, and of its order the first that waits; nobody holds it. */
+  #isFirstDue({ seq, lane, order, dueMs }: Row): boolean {
+    if (dueMs === null || dueMs > this.#clock.monotonicMs() || !this.#lanes.isActive(lane)) return false
+    if (order === null) return true
+    if (this.#backlog.heldOrders.includes(order)) return false
+    return ![...this.#rows.values()].some((row) => row.order === order && row.dueMs !== null && row.seq < seq)
   }
 
   #settled(messages: readonly BufferedMessage[]): void {
     for (const { seq } of messages) this.#rows.delete(seq)
-    this.#buffer.settled(messages)
+    this.#backlog.settled(messages)
     this.#reload()
   }
 
   #retried(retries: readonly Retry[]): void {
-    for (const { message, delayMs } of retries) {
+    for (const { message, failure, delayMs } of retries) {
+      if (failure.kind === 'unavailable') this.#charged.push(message.seq)
       const row = this.#rows.get(message.seq)
       if (row === undefined) continue
       row.dueMs = this.#clock.monotonicMs() + delayMs
@@ -203,24 +260,32 @@ class World {
   }
 
   #buried(burials: readonly Burial[]): void {
-    for (const { message } of burials) this.#rows.delete(message.seq)
+    for (const { message, isKeyHeld } of burials) {
+      const row = this.#rows.get(message.seq)
+      this.#rows.delete(message.seq)
+      if (row !== undefined) this.#letters.push({ row, isHeld: isKeyHeld })
+    }
     this.#confirm(burials.map(({ message }) => message))
   }
 
   #confirm(messages: readonly BufferedMessage[]): void {
-    this.#buffer.settled(messages)
-    for (const { order } of messages) if (order !== null) this.#blocks.confirm(order)
+    this.#backlog.confirmed(messages)
     this.#reload()
   }
 
+  /** On the connection that reads: never while a read is running. */
   #reload(): void {
-    const begun = this.#blocks.beginReload()
-    const waiting = [...this.#rows.values()].flatMap(({ lane, order, seq, dueMs }) =>
-      dueMs === null || order === null ? [] : [{ lane, order, seq, held: false }],
+    this.#needsReload = this.#isReading
+    if (this.#isReading) return
+    const begun = this.#backlog.beginReload()
+    const waiting = new Map<string, BlockRow>()
+    for (const { lane, order, seq, dueMs } of [...this.#rows.values()].sort((a, b) => b.seq - a.seq))
+      if (dueMs !== null && order !== null) waiting.set(order, { lane, order, seq, held: false })
+    const held = this.#letters.flatMap(({ row: { lane, order, seq }, isHeld }) =>
+      isHeld && order !== null ? [{ lane, order, seq, held: true }] : [],
     )
-    const { blocked, rewinds } = this.#blocks.reload(begun, new Set(this.#lanes.numbers()), waiting)
-    for (const { lane, seq } of rewinds) this.#floor.rewind(lane, seq)
-    for (const order of blocked) for (const message of this.#schedule.dropOrder(order)) this.#buffer.drop(message)
+    this.#backlog.reloadBlocks(begun, this.#lanes.numbers(), [...waiting.values(), ...held])
+    for (const row of this.#rows.values()) row.isUnnoticed = false
   }
 
   #acquire(lane: number): void {
@@ -235,16 +300,15 @@ class World {
     const lane = this.#lanes.get(Math.floor(this.#random() * laneNumbers.length))
     if (lane === undefined) return
     lane.isLeaving = true
-    for (const message of this.#schedule.dropLane(lane.lane)) this.#buffer.drop(message)
-    this.#dispatcher.drop((message) => !this.#lanes.isActive(message.lane))
+    this.#backlog.leaveLane(lane.lane)
   }
 
   #comeBack(): void {
     for (const { lane, isLeaving } of this.#lanes.all()) {
-      if (!isLeaving || this.#buffer.countOf(lane) > 0) continue
+      if (!isLeaving || this.#backlog.countOf(lane) > 0) continue
       this.#lanes.remove(lane)
       this.#floor.removeLane(lane)
-      this.#blocks.removeLane(lane)
+      this.#backlog.removeLane(lane)
       this.#acquire(lane)
     }
   }
@@ -252,4 +316,9 @@ class World {
   #later(): Promise<void> {
     return turn().then(() => {})
   }
+}
+
+function toMessage({ seq, lane, order, topic, company, attempts }: Row, hasWaited: boolean): BufferedMessage {
+  const message = aBuffered(seq, order, { lane, hasWaited, company })
+  return { ...message, message: { ...message.message, topic, attempt: attempts + 1 } }
 }

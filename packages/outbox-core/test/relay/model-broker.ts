@@ -6,11 +6,14 @@ export interface Row {
   readonly seq: number
   readonly lane: number
   readonly order: string | null
+  readonly topic: string
   /** Most messages that may be in flight with it; Infinity for one under no suspicion. */
   readonly company: number
   /** Failed: due again at this instant. */
   dueMs: number | null
   attempts: number
+  /** It came back from the dead letters and the relay may not have heard of it yet. */
+  isUnnoticed: boolean
 }
 
 interface Call {
@@ -20,11 +23,14 @@ interface Call {
 }
 
 const failure = (code: string): PublishFailure => ({ kind: 'retryable', code, message: code })
+const permanent: PublishFailure = { kind: 'permanent', code: 'NEVER', message: 'never' }
 
-/** A broker that accepts, rejects, answers halfway or hangs, and notes whatever must not happen. */
+/** A broker that accepts, rejects, answers halfway or hangs, whose destinations come and go, and that notes whatever must not happen. */
 export class ModelBroker {
-  /** First arrivals against the order. */
+  /** Messages sent before an earlier one of their order. */
   readonly inversions: string[] = []
+  /** Topics whose destination takes nothing. */
+  readonly unavailable: Set<string> = new Set()
   /** Batches that held an order of which another batch was in flight. */
   readonly overlaps: string[] = []
   /** Suspects that were published beside something else, or in too large a company. */
@@ -33,11 +39,12 @@ export class ModelBroker {
   readonly #random: () => number
   readonly #rowOf: (message: OutboxMessage) => Row
   readonly #calls = new Set<Call>()
-  readonly #lastOf = new Map<string, number>()
+  readonly #overtakenBy: (row: Row) => readonly Row[]
 
-  constructor(random: () => number, rowOf: (message: OutboxMessage) => Row) {
+  constructor(random: () => number, rowOf: (message: OutboxMessage) => Row, overtakenBy: (row: Row) => readonly Row[]) {
     this.#random = random
     this.#rowOf = rowOf
+    this.#overtakenBy = overtakenBy
   }
 
   publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]> {
@@ -63,14 +70,20 @@ export class ModelBroker {
     const call = [...this.#calls][Math.floor(this.#random() * this.#calls.size)]
     if (call === undefined) return
     const dice = isWell ? 0 : this.#random()
-    if (dice < 0.5) call.settle(call.rows.map((row) => this.#accept(row)))
+    if (dice < 0.5 || isWell) call.settle(this.#prefix(call, failure('REFUSED'), 1))
     else if (dice < 0.7) call.settle(new Error('out of reach'))
     else if (dice < 0.85) call.settle(this.#prefix(call, failure('CONNECTION_LOST')))
-    else call.settle(this.#prefix(call, failure('REFUSED')))
+    else if (dice < 0.95) call.settle(this.#prefix(call, failure('REFUSED')))
+    else call.settle(this.#prefix(call, permanent))
   }
 
   #check(rows: readonly Row[]): void {
     const inFlight = [...this.#calls].flatMap((call) => call.rows)
+    rows.forEach((row, at) => {
+      const before = rows.slice(0, at)
+      for (const { seq } of this.#overtakenBy(row).filter((other) => !before.includes(other)))
+        this.inversions.push(`${String(row.order)}: ${String(row.seq)} before ${String(seq)}`)
+    })
     for (const { order } of rows)
       if (order !== null && inFlight.some((row) => row.order === order)) this.overlaps.push(order)
     const allowed = Math.min(...[...rows, ...inFlight].map(({ company }) => company))
@@ -78,24 +91,31 @@ export class ModelBroker {
     if (allowed !== Number.POSITIVE_INFINITY && !isAlone) this.notAlone.push(rows.map(({ seq }) => seq).join(' '))
   }
 
-  /** Of each order some are accepted, and from then on none. */
-  #prefix({ rows }: Call, reason: PublishFailure): PublishResult[] {
+  /** Of each order some are accepted, and from then on none; nothing of an unavailable topic is. */
+  #prefix({ rows }: Call, reason: PublishFailure, share = 0.5): PublishResult[] {
     const broken = new Set<string>()
     return rows.map((row): PublishResult => {
       const isBehind = row.order !== null && broken.has(row.order)
-      if (!isBehind && this.#random() < 0.5) return this.#accept(row)
+      const isAway = this.unavailable.has(row.topic)
+      if (!isBehind && !isAway && this.#random() < share) return this.#accept(row)
       if (row.order !== null) broken.add(row.order)
-      return { id: String(row.seq), status: 'failed', failure: isBehind ? failure('PREDECESSOR_FAILED') : reason }
+      return {
+        id: String(row.seq),
+        status: 'failed',
+        failure: isBehind ? failure('PREDECESSOR_FAILED') : isAway ? away(row) : reason,
+      }
     })
   }
 
-  #accept({ seq, order }: Row): PublishResult {
-    if (order !== null && !this.accepted.has(seq)) {
-      const last = this.#lastOf.get(order) ?? 0
-      if (last > seq) this.inversions.push(`${order}: ${String(seq)} after ${String(last)}`)
-      this.#lastOf.set(order, Math.max(last, seq))
-    }
+  #accept({ seq }: Row): PublishResult {
     this.accepted.add(seq)
     return { id: String(seq), status: 'accepted' }
   }
 }
+
+const away = ({ topic }: Row): PublishFailure => ({
+  kind: 'unavailable',
+  destination: `destination of ${topic}`,
+  code: 'AWAY',
+  message: 'away',
+})

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Schedule } from '../../src/relay/schedule.ts'
-import type { BufferedMessage } from '../../src/relay/buffer.ts'
+import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 import { mulberry32 } from './floor-model.ts'
 import { aBuffered, seqsOf } from './a-buffered.ts'
 

@@ -1,14 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import type { Publisher, PublishResult } from '../../src/publisher.ts'
-import { Blocks } from '../../src/relay/blocks.ts'
-import { type BufferedMessage, createBuffer } from '../../src/relay/buffer.ts'
-import { Dispatcher } from '../../src/relay/dispatcher.ts'
-import { Lanes } from '../../src/relay/lanes.ts'
-import { resolveRelayOptions } from '../../src/relay/resolved-options.ts'
+import type { PublishResult } from '../../src/publisher.ts'
+import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 import { Schedule } from '../../src/relay/schedule.ts'
 import type { Burial } from '../../src/relay/settle.ts'
-import { createManualClock } from '../../src/testing/manual-clock.ts'
 import { aBuffered, seqsOf } from './a-buffered.ts'
+import { aDispatcher, type TestDispatcher } from './a-dispatcher.ts'
 
 const suspect = (seq: number, order: string | null = null, company = 1): BufferedMessage =>
   aBuffered(seq, order, { company })
@@ -60,7 +56,10 @@ describe('a suspect in the schedule', () => {
       schedule.release(batch)
     }
 
-    expect(batches.filter((batch) => batch.length > 1)).toEqual([[2, 3, 4]])
+    expect(batches.filter((batch) => batch.length > 1)).toEqual([
+      [1, 2, 3],
+      [4, 6],
+    ])
     expect(batches.flat().toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7])
     expect(batches.at(-1)).toEqual([7])
   })
@@ -78,45 +77,36 @@ function setup(...messages: BufferedMessage[]): {
   readonly log: string[]
   readonly burials: Burial[]
   readonly answer: () => Promise<void>
-  readonly dispatcher: Dispatcher
-  readonly schedule: Schedule
+  readonly arrive: TestDispatcher['arrive']
 } {
   const [log, burials, answers]: [string[], Burial[], (() => void)[]] = [[], [], []]
-  const publisher: Publisher = {
-    name: 'test',
-    close: () => Promise.resolve(),
-    publish: (batch) => {
-      log.push(`publish ${batch.map(({ id }) => id).join(' ')}`)
-      return new Promise((resolve) => {
-        answers.push(() => resolve(batch.map(({ id }): PublishResult => ({ id, status: 'accepted' }))))
-      })
-    },
-  }
-  const pool = { connect: () => Promise.reject(new Error('not used')) }
-  const options = resolveRelayOptions({ pool, publisher, clock: createManualClock(), maxAttempts: 3, concurrency: 4 })
-  const [schedule, buffer, lanes] = [scheduleOf(...messages), createBuffer(), new Lanes()]
-  lanes.add(0, 1)
-  lanes.all().forEach((lane) => (lane.isReady = true))
   const settler = { published: () => {}, retry: () => {}, bury: (buried: readonly Burial[]) => burials.push(...buried) }
   const trial = {
     begin: (named: readonly BufferedMessage[]) => Promise.resolve(log.push(`begin ${seqsOf(named).join(' ')}`) > 0),
     end: () => Promise.resolve(void log.push('end')),
   }
-  const parts = { options, trial, schedule, buffer, lanes, settler, blocks: new Blocks() }
-  const dispatcher = new Dispatcher({ ...parts, isTrusted: () => true, onProgress: () => {} })
+  const { arrive, turn } = aDispatcher(
+    (batch) => {
+      log.push(`publish ${batch.map(({ id }) => id).join(' ')}`)
+      return new Promise((resolve) => {
+        answers.push(() => resolve(batch.map(({ id }): PublishResult => ({ id, status: 'accepted' }))))
+      })
+    },
+    { settler, trial },
+    { maxAttempts: 3, concurrency: 4 },
+  )
+  arrive(...messages)
   const answer = async (): Promise<void> => {
     answers.shift()?.()
-    await new Promise((resolve) => setImmediate(resolve))
+    await turn()
   }
-  return { log, burials, answer, dispatcher, schedule }
+  return { log, burials, answer, arrive }
 }
 
 describe('a suspect in the dispatcher', () => {
   it('is named before it is published, and nothing else is in flight until it is settled', async () => {
-    const { log, answer, dispatcher, schedule } = setup(aBuffered(1))
-    dispatcher.pump()
-    for (const message of [suspect(2), suspect(3), aBuffered(4)]) schedule.add(message)
-    dispatcher.pump()
+    const { log, answer, arrive } = setup(aBuffered(1))
+    arrive(suspect(2), suspect(3), aBuffered(4))
     const beforeItsAnswer = [...log]
     for (let answers = 0; answers < 4; answers++) await answer()
 
@@ -127,8 +117,7 @@ describe('a suspect in the dispatcher', () => {
 
   it('that paid all its attempts with the deaths of relays is buried as poison and not published', () => {
     const poison = aBuffered(1, 'a', { company: 1, diedAlone: true })
-    const { log, burials, dispatcher } = setup({ ...poison, message: { ...poison.message, attempt: 4 } })
-    dispatcher.pump()
+    const { log, burials } = setup({ ...poison, message: { ...poison.message, attempt: 4 } })
 
     expect(log).toEqual([])
     expect(burials).toMatchObject([{ reason: 'POISON', isKeyHeld: true, failure: { code: 'RELAY_DIED' } }])
@@ -136,8 +125,7 @@ describe('a suspect in the dispatcher', () => {
 
   it('that was charged with fewer deaths than maxAttempts gets its last attempt', async () => {
     const message = aBuffered(1, null, { company: 1, diedAlone: true })
-    const { log, burials, answer, dispatcher } = setup({ ...message, message: { ...message.message, attempt: 3 } })
-    dispatcher.pump()
+    const { log, burials, answer } = setup({ ...message, message: { ...message.message, attempt: 3 } })
     await answer()
     await answer()
 

@@ -1,0 +1,256 @@
+import { type BlockRow, Blocks } from './blocks.ts'
+import type { BufferedMessage } from './buffered-message.ts'
+import type { Floor } from './floor.ts'
+import type { Lanes } from './lanes.ts'
+import { Schedule } from './schedule.ts'
+import { Suspensions } from './suspensions.ts'
+
+/** What became of a batch whose publish is over. What is in neither list was accepted. */
+export interface BatchEnd {
+  /** They pay an attempt or are dead: their orders are blocked from them on. */
+  readonly failed: readonly BufferedMessage[]
+  /** Not accepted, and nobody pays: they wait again, in their old place. */
+  readonly returned: readonly BufferedMessage[]
+}
+
+/**
+ * The one owner of every message that this relay has read and not seen the end of. Pure.
+ *
+ * Such a message *waits* in its place by seq, is *in flight*, or is *ending* (the statement that deletes or changes it is under
+ * way); there is no fourth place. Nothing known is read a second time: each read is told the seqs, as they were when it was
+ * sent, so that one which is deleted while a read with an older snapshot is on its way does not come back by it.
+ *
+ * Three things close the way to a message: its order is blocked (an earlier one waits in the table, or an operator holds the
+ * key), its topic is suspended, its lane leaves. Each is opened and closed here. What waits behind it is forgotten at once and
+ * read again later; what is in flight is forgotten when it comes back.
+ */
+export class Backlog {
+  readonly #lanes: Lanes
+  readonly #floor: Floor
+  readonly #known = new Map<number, BufferedMessage>()
+  readonly #perLane = new Int32Array(64)
+  readonly #schedule = new Schedule()
+  readonly #blocks = new Blocks()
+  readonly #suspensions = new Suspensions()
+  #bytes = 0
+
+  constructor(lanes: Lanes, floor: Floor) {
+    this.#lanes = lanes
+    this.#floor = floor
+  }
+
+  get count(): number {
+    return this.#known.size
+  }
+
+  /** Messages that wait to be taken, sendable or not. */
+  get waiting(): number {
+    return this.#schedule.length
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Messages of the lane whose end is not seen yet. */
+  countOf(lane: number): number {
+    return this.#perLane[lane] ?? 0
+  }
+
+  /** Whether a message of the lane up to `seq` is known. */
+  hasUpTo(lane: number, seq: number): boolean {
+    for (const message of this.#known.values()) if (message.lane === lane && message.seq <= seq) return true
+    return false
+  }
+
+  /** All known seqs as a PostgreSQL array literal; of those above their lane's floor only when `isAboveFloor`. */
+  seqs(isAboveFloor = false): string {
+    const seqs: number[] = []
+    for (const { seq, lane } of this.#known.values()) if (!isAboveFloor || seq > this.#floor.of(lane)) seqs.push(seq)
+    return `{${seqs.join(',')}}`
+  }
+
+  get blockedOrders(): string[] {
+    return this.#blocks.orders()
+  }
+
+  get heldOrders(): string[] {
+    return this.#blocks.heldOrders()
+  }
+
+  get hasHeld(): boolean {
+    return this.#blocks.heldCount > 0
+  }
+
+  get suspendedTopics(): string[] {
+    return this.#suspensions.topics()
+  }
+
+  /** Topics that are suspended for this reason. */
+  suspendedBy(reason: string): string[] {
+    return this.#suspensions.suspendedBy(reason)
+  }
+
+  /** Call before a read of the lanes is sent that leaves out `suspendedTopics`. */
+  beginRead(lanes: readonly number[]): void {
+    this.#suspensions.beginRead()
+    for (const lane of lanes) this.#suspensions.passBy(lane, this.#floor.of(lane) + 1)
+  }
+
+  /** A ready message was read. @returns false when the way to it was closed meanwhile */
+  add(message: BufferedMessage): boolean {
+    if (message.order !== null && this.#blocks.has(message.order)) return false
+    if (this.#suspensions.hadSinceRead(message.message.topic)) return false
+    this.#remember(message)
+    this.#schedule.add(message)
+    return true
+  }
+
+  /** A failed or replayed message that is due was read: what is ready behind it must not overtake it. */
+  addWaiting(message: BufferedMessage): boolean {
+    const { order, lane } = message
+    if (!this.#lanes.isActive(lane) || this.#suspensions.has(message.message.topic)) return false
+    if (order !== null) this.#blockBehind(order, message)
+    this.#remember(message)
+    this.#schedule.add(message)
+    return true
+  }
+
+  /** Messages of suspended topics that were read to try their destination. @returns those that may be sent: they count as taken */
+  takeProbe(samples: readonly BufferedMessage[]): readonly BufferedMessage[] {
+    const ids = new Set<string>()
+    return samples.filter((message) => {
+      const { order, lane, seq, hasWaited } = message
+      if (!this.#lanes.isActive(lane) || this.#known.has(seq) || ids.has(message.message.id)) return false
+      if (order !== null) {
+        if (this.#schedule.has(order) || (this.#blocks.has(order) && !hasWaited)) return false
+        if (hasWaited) this.#blockBehind(order, message)
+      }
+      ids.add(message.message.id)
+      this.#remember(message)
+      this.#schedule.addTaken(message)
+      return true
+    })
+  }
+
+  /** At most `limit` messages and `maxBytes` bytes to send now. They are in flight until `end`. */
+  take(limit: number, maxBytes?: number): readonly BufferedMessage[] {
+    return this.#schedule.take(limit, maxBytes)
+  }
+
+  /** The publish of the batch is over. */
+  end(batch: readonly BufferedMessage[], { failed, returned }: BatchEnd): void {
+    for (const { order, lane, seq } of failed) {
+      if (order === null) continue
+      this.#blocks.block(order, lane, seq, { pending: true })
+      this.#dropOrder(order)
+    }
+    for (const message of returned) this.#takeBack(message)
+    this.#schedule.release(batch)
+  }
+
+  /** The end of accepted messages is committed. */
+  settled(messages: readonly BufferedMessage[]): void {
+    for (const message of messages) this.#forget(message)
+  }
+
+  /** The end of failed messages is committed. */
+  confirmed(messages: readonly BufferedMessage[]): void {
+    this.settled(messages)
+    for (const { order } of messages) if (order !== null) this.#blocks.confirm(order)
+  }
+
+  /** An outage ended: batches that were rejected in it are not suspected of anything. */
+  outageEnded(): void {
+    this.#schedule.outages++
+  }
+
+  get outages(): number {
+    return this.#schedule.outages
+  }
+
+  /** The topic's messages share batches with no other topic's until `mix`. */
+  isolate(topic: string): void {
+    if (this.#schedule.isIsolated(topic)) return
+    this.#schedule.isolate(topic)
+    for (const message of this.#schedule.dropTopic(topic)) this.#schedule.add(message)
+  }
+
+  mix(topic: string): void {
+    this.#schedule.mix(topic)
+  }
+
+  /** Nothing of the topic is read or sent until the reason, and every other one, is gone. */
+  suspend(topic: string, reason: string): void {
+    if (!this.#suspensions.suspend(topic, reason)) return
+    for (const { lane } of this.#lanes.all()) this.#suspensions.passBy(lane, this.#floor.of(lane) + 1, [topic])
+    for (const message of this.#schedule.dropTopic(topic)) this.#leave(message)
+  }
+
+  /** @returns whether the topic goes on: there may be more to read, ready and waiting */
+  resume(topic: string, reason: string): boolean {
+    const rewinds = this.#suspensions.resume(topic, reason)
+    for (const { lane, seq } of rewinds ?? []) if (this.#lanes.get(lane)) this.#floor.rewind(lane, seq)
+    return rewinds !== null
+  }
+
+  /** Call before the query is sent that asks which orders are blocked; hand the number to `reloadBlocks`. */
+  beginReload(): number {
+    return this.#blocks.beginReload()
+  }
+
+  reloadBlocks(begun: number, lanes: readonly number[], rows: readonly BlockRow[]): void {
+    const { rewinds, blocked } = this.#blocks.reload(begun, new Set(lanes), rows)
+    for (const { lane, seq } of rewinds) this.#floor.rewind(lane, seq)
+    for (const order of blocked) this.#dropOrder(order)
+    // What waits goes first, and what an operator holds not at all, also where the order was blocked before.
+    for (const { order, seq, held } of rows) if (held || !this.#known.has(seq)) this.#dropOrder(order)
+  }
+
+  /** The lane is on its way to another relay: nothing of it is sent any more. Mark it as leaving first. */
+  leaveLane(lane: number): void {
+    for (const message of this.#schedule.dropLane(lane)) this.#forget(message)
+  }
+
+  /** The lane is another relay's. */
+  removeLane(lane: number): void {
+    this.#blocks.removeLane(lane)
+    this.#suspensions.removeLane(lane)
+  }
+
+  #blockBehind(order: string, { lane, seq }: BufferedMessage): void {
+    if (!this.#blocks.has(order)) this.#dropOrder(order)
+    this.#blocks.block(order, lane, seq, { pending: false })
+  }
+
+  /** Its old place, unless the way to it was closed while it was in flight. */
+  #takeBack(message: BufferedMessage): void {
+    const { order, lane, hasWaited } = message
+    const isBlocked = order !== null && !hasWaited && this.#blocks.has(order)
+    if (!this.#lanes.isActive(lane) || isBlocked) return this.#forget(message)
+    if (this.#suspensions.has(message.message.topic)) return this.#leave(message)
+    this.#schedule.add(message)
+  }
+
+  #dropOrder(order: string): void {
+    for (const message of this.#schedule.dropOrder(order)) this.#forget(message)
+  }
+
+  /** It stays in the table, behind its suspended topic. */
+  #leave(message: BufferedMessage): void {
+    this.#suspensions.passBy(message.lane, message.seq, [message.message.topic])
+    this.#forget(message)
+  }
+
+  #remember(message: BufferedMessage): void {
+    this.#known.set(message.seq, message)
+    this.#bytes += message.bytes
+    this.#perLane[message.lane] = (this.#perLane[message.lane] ?? 0) + 1
+  }
+
+  #forget({ seq, lane, bytes }: BufferedMessage): void {
+    if (!this.#known.delete(seq)) return
+    this.#bytes -= bytes
+    this.#perLane[lane] = (this.#perLane[lane] ?? 0) - 1
+  }
+}
