@@ -21,17 +21,18 @@ Object.assign(pool, {
     const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<pg.QueryResult>
     return Object.assign(client, {
       query: async (text: string, values?: unknown[]) => {
-        if (text.includes('response_status = $4')) at('before completing')
-        if (text === 'commit') at('before COMMIT')
-        const result = await query(text, values)
-        if (text === 'commit' && completed) at('after COMMIT')
-        completed ||= text.includes('response_status = $4')
+        if (!text.includes('finish_v1')) return query(text, values)
+        at('before completing')
+        // The two statements of this round trip, one at a time, to die between them.
+        await query(text.replace(/; commit$/, ''))
+        at('before COMMIT')
+        const result = await query('commit')
+        at('after COMMIT')
         return result
       },
     })
   },
 })
-let completed = false
 
 const idem = idempotencyOn(pool)
 const atomic = idem.atomic({ operation: 'createOrder' }, async (call) => {
