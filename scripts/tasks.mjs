@@ -7,12 +7,12 @@ const task = {
   test: (args) => [['vitest', 'run', ...args]],
   // What is promised of PostgreSQL's older versions, one after the other; the newest is what every other test runs on.
   'test-postgres': (args) => [['node', 'scripts/test-postgres.mjs', ...args]],
-  check: () => [
+  lint: () => [
     ['oxfmt', '--check', '.'],
     ['oxlint', '--type-aware', '--deny-warnings'],
     ['tsc', '-p', 'tsconfig.json'],
-    ['vitest', 'run', '--project', 'unit'],
   ],
+  check: () => [...task.lint(), ['vitest', 'run', '--project', 'unit']],
   format: () => [
     ['oxfmt', '.'],
     ['oxlint', '--type-aware', '--fix'],
@@ -22,6 +22,7 @@ const task = {
   // The API reference as Markdown, then the site; with --serve, a look at it.
   docs: (args) => [['node', 'scripts/docs.mjs', ...args]],
   chaos: (args) => [['node', source, 'testing/chaos/main.ts', ...args]],
+  soak: (args) => [['node', source, 'testing/chaos/soak.ts', ...args]],
   bench: (args) => [['node', source, 'bench/main.ts', ...args]],
   mutants: (args) => [['node', source, 'testing/mutants/main.ts', ...args]],
   exec: (args) => [args],

@@ -1,6 +1,7 @@
 // Loaded by vitest before each test file: stretches its bounds on time by how slow the machine is now.
 import { beforeEach, vi } from 'vitest'
 import { harnessFailure } from './harness-error.ts'
+import { propertyRuns, propertyScale, propertySeed } from './property-scale.ts'
 import { measureSlowness } from './slowness.ts'
 
 const slowness = measureSlowness()
@@ -9,9 +10,14 @@ const stretch = Math.min(4, slowness)
 // What `eventually` multiplies its patience by, also in processes that a test starts.
 process.env['MALOTE_PATIENCE'] = String(slowness)
 vi.setConfig({
-  testTimeout: Math.ceil(Number(process.env['MALOTE_TEST_TIMEOUT']) * stretch),
+  testTimeout: Math.ceil(Number(process.env['MALOTE_TEST_TIMEOUT']) * stretch * propertyScale),
   hookTimeout: Math.ceil(Number(process.env['MALOTE_HOOK_TIMEOUT']) * stretch),
 })
+
+if (propertySeed !== null) {
+  const { default: fc } = await import('fast-check') // Only a soak pays for it in every file.
+  fc.configureGlobal({ seed: propertySeed, numRuns: propertyRuns(100) })
+}
 
 const never = { count: 0, condition: /(?!)/ }
 

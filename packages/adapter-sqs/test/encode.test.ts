@@ -1,3 +1,4 @@
+import { propertyRuns } from '@malote/testing/property-scale'
 import { anOutboxMessage } from '@malote/outbox-core/testing'
 import type { OutboxMessage } from '@malote/outbox-core'
 import fc from 'fast-check'
@@ -81,7 +82,7 @@ describe('a message on the wire', () => {
     expect(bytes).toBe(Buffer.byteLength([body, ...parts].join('')))
   })
 
-  it('comes back as it was, whatever its text, keys and headers are', { timeout: 30_000 }, () => {
+  it('comes back as it was, whatever its text, keys and headers are', () => {
     const name = fc
       .string({ unit: 'binary', minLength: 1 })
       .filter((one) => !/^(ce[-_]|malote-|cloudevents[:_]|content-type$|__proto__$)/i.test(one))
@@ -105,7 +106,7 @@ describe('a message on the wire', () => {
           expect(sent.filter((one) => !allowed.test(one))).toEqual([])
         },
       ),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     )
   })
 })

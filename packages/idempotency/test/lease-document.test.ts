@@ -1,3 +1,4 @@
+import { propertyRuns } from '@malote/testing/property-scale'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createDocumentLeaseStore, type LeaseDocuments } from '../src/http/lease/stores/document-lease-store.ts'
@@ -7,7 +8,7 @@ import { createMemoryDocuments, type MemoryDocuments, Turns } from './lease-docu
 import { aClaim, LeaseModel, policies, storedResponse } from './lease-model.ts'
 
 // No I/O, so ten thousand histories take seconds. fast-check prints the seed and the shortest history that fails.
-const numRuns = 10_000
+const numRuns = propertyRuns(10_000)
 const limitMs = 60_000
 const times = { leaseMs: 100, bodyRetentionMs: 500, keyRetentionMs: 1_000 }
 const key = { tenant: 'acme', keyHash: Buffer.alloc(32, 7) }

@@ -1,3 +1,4 @@
+import { propertyRuns } from '@malote/testing/property-scale'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createKeyedQueue } from '../src/adapter/index.ts'
@@ -77,7 +78,7 @@ describe('a keyed queue', () => {
           expect(finished).toHaveLength(keys.length)
         },
       ),
-      { numRuns: 100 },
+      { numRuns: propertyRuns(100) },
     )
   })
 })

@@ -1,0 +1,79 @@
+// `npm run soak -- --hours H`: the chaos plan on every broker in turn, and between them the properties with far more cases.
+import { spawnSync } from 'node:child_process'
+import { parseArgs } from 'node:util'
+import { outcomeOf } from '../history/check-history.ts'
+import { chaosArguments } from './arguments.ts'
+import { runUntilDecided } from './run-until-decided.ts'
+
+const usage = `npm run soak -- [options]
+  --hours H     how long to go on; the last run is cut short, and what it began is drained (default 1)
+  --seed S      of the first round; each round takes the next (default: random, printed)
+  --minutes M   of faults on each broker in each round (default 5)
+  --scale N     times as many cases of each property as the tests take (default 20)`
+
+const brokers = ['sqs', 'rabbitmq', 'kafka'] as const
+const hourMs = 3_600_000
+/** Shorter runs meet no fault. */
+const leastMinutes = 0.1
+
+const { values } = parseArgs({
+  options: {
+    hours: { type: 'string', default: '1' },
+    seed: { type: 'string' },
+    minutes: { type: 'string', default: '5' },
+    scale: { type: 'string', default: '20' },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+if (values.help) console.log(usage)
+else process.exit((await soak()) === 0 ? 0 : 1)
+
+/** @returns how many runs found something */
+async function soak(): Promise<number> {
+  const endMs = performance.now() + positive('hours', values.hours) * hourMs
+  const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : positive('seed', values.seed)
+  const failed: string[] = []
+  for (let seed = firstSeed; performance.now() < endMs; seed++) {
+    for (const broker of brokers) {
+      if (performance.now() >= endMs) break
+      if (!(await isSound(broker, seed, endMs))) failed.push(`chaos on ${broker}, seed ${String(seed)}`)
+    }
+    if (performance.now() < endMs && !holdProperties(seed)) failed.push(`properties, seed ${String(seed)}`)
+  }
+  for (const what of failed) console.error(`FAILED ${what}`)
+  console.log(`${String(failed.length)} of the runs found something`)
+  return failed.length
+}
+
+async function isSound(broker: string, seed: number, endMs: number): Promise<boolean> {
+  const restMinutes = (endMs - performance.now()) / 60_000
+  const minutes = Math.max(leastMinutes, Math.min(positive('minutes', values.minutes), restMinutes))
+  console.log(`\nchaos on ${broker}, seed ${String(seed)}`)
+  const flags = ['--broker', broker, '--seed', String(seed), '--minutes', String(minutes)]
+  try {
+    const { report, health } = await runUntilDecided(chaosArguments(flags, () => {}))
+    for (const { rule, evidence } of report.violations) console.error(`VIOLATION ${rule}: ${evidence}`)
+    const { published, duplicates, effectsApplied } = report
+    console.log(JSON.stringify({ published, duplicates, effectsApplied, violations: report.violations.length }))
+    return outcomeOf(report) === 'sound' && health.stuck.length === 0
+  } catch (error) {
+    console.error(error) // The next run may say more: hours of them are not given up for one.
+    return false
+  }
+}
+
+/** The tests that draw their cases from a seed, with another seed and more cases. */
+function holdProperties(seed: number): boolean {
+  console.log(`\nproperties, seed ${String(seed)}`)
+  const scale = String(positive('scale', values.scale))
+  const env = { ...process.env, MALOTE_PROPERTY_SCALE: scale, MALOTE_PROPERTY_SEED: String(seed) }
+  const args = ['run', '--project', 'unit']
+  return spawnSync('vitest', args, { stdio: 'inherit', env, shell: process.platform === 'win32' }).status === 0
+}
+
+function positive(name: string, value: string): number {
+  const number = Number(value)
+  if (!Number.isFinite(number) || number <= 0) throw new Error(`--${name} ${value}: a number above 0`)
+  return number
+}
