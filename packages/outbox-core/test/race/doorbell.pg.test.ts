@@ -32,8 +32,7 @@ async function received(started: StartedRelay, count: number, withinMs: number):
 }
 
 /** The relay's queries come as objects, with the types they are read by. */
-const textOf = (query: unknown): string =>
-  typeof query === 'object' ? (query as { text: string }).text : String(query)
+const textOf = (query: unknown): string => (typeof query === 'string' ? query : (query as { text: string }).text)
 
 describe('a sleeping relay', () => {
   it('is woken by a commit long before it would look again', async () => {
