@@ -20,6 +20,8 @@ export default defineConfig({
   format: ['esm'],
   target: 'node22',
   dts: true,
+  // A tool of the command line only, so that the package has no dependency at run time.
+  noExternal: ['commander'],
   sourcemap: true,
   clean: true,
 })

@@ -45,14 +45,29 @@ export interface DeadLettersOptions {
   readonly schema?: string
 }
 
+/** Who decides, and why: kept beside what was done. */
+export interface Decision {
+  /** @defaultValue the database role */
+  readonly operator?: string
+  readonly reason?: string
+}
+
+/** What is given must match; nothing given matches all. */
+export interface DeadLetterFilter {
+  readonly topic?: string
+  readonly type?: string
+  readonly reason?: DeadLetter['reason']
+  readonly orderingKey?: string
+  /** Died at or after. */
+  readonly since?: Date
+}
+
 /** For operators: look at dead letters and decide what becomes of them. */
 export interface DeadLetters {
   /** Newest first. `before` continues below the last `deadLetterId` of the page before. @param options.limit - default 100 */
-  list(options?: {
-    readonly topic?: string
-    readonly before?: string
-    readonly limit?: number
-  }): Promise<readonly DeadLetter[]>
+  list(
+    options?: DeadLetterFilter & { readonly before?: string; readonly limit?: number },
+  ): Promise<readonly DeadLetter[]>
   /** @throws OutboxError `NOT_FOUND` */
   get(deadLetterId: string): Promise<DeadLetterDetail>
   /**
@@ -61,11 +76,11 @@ export interface DeadLetters {
    *
    * @returns how many there were
    */
-  replay(deadLetterIds: readonly string[]): Promise<number>
+  replay(deadLetterIds: readonly string[], decision?: Decision): Promise<number>
   /** Deletes dead letters for ever and frees the keys held for them. @returns how many there were */
-  discard(deadLetterIds: readonly string[]): Promise<number>
+  discard(deadLetterIds: readonly string[], decision?: Decision): Promise<number>
   /** Discards those that died more than `days` days ago. @returns how many there were */
-  purge(days: number): Promise<number>
+  purge(days: number, decision?: Decision): Promise<number>
 }
 
 /** @throws OutboxError `INVALID_OPTION` */
@@ -74,14 +89,16 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
   const statements = operatorStatements(schema)
   const { db } = options
   guardPool(db)
-  const change = async (statement: string, value: unknown): Promise<number> => {
-    const { rows } = await db.query(statement, [value, schema])
+  const change = async (statement: string, value: unknown, decision: Decision = {}): Promise<number> => {
+    const { rows } = await db.query(statement, [value, schema, decision.operator ?? null, decision.reason ?? null])
     return Number(rows[0]?.['done'])
   }
 
   return {
-    list: async ({ topic, before, limit } = {}) => {
-      const values = [topic ?? null, before ?? null, numberOption('limit', limit, 100, { min: 1, max: 10_000 })]
+    list: async ({ topic, type, reason, orderingKey, since, before, limit } = {}) => {
+      const most = numberOption('limit', limit, 100, { min: 1, max: 10_000 })
+      const filter = [type, reason, orderingKey, since?.toISOString()].map((value) => value ?? null)
+      const values = [topic ?? null, before ?? null, most, ...filter]
       return (await db.query(statements.listDeadLetters, values)).rows as unknown as DeadLetter[]
     },
     get: async (deadLetterId) => {
@@ -89,9 +106,10 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
       if (row === undefined) throw new OutboxError('NOT_FOUND', `there is no dead letter ${deadLetterId}`)
       return toDetail(row)
     },
-    replay: (deadLetterIds) => change(statements.replay, deadLetterIds),
-    discard: (deadLetterIds) => change(statements.discard, deadLetterIds),
-    purge: (days) => change(statements.purge, numberOption('days', days, 0, { min: 0, integer: false })),
+    replay: (deadLetterIds, decision) => change(statements.replay, deadLetterIds, decision),
+    discard: (deadLetterIds, decision) => change(statements.discard, deadLetterIds, decision),
+    purge: (days, decision) =>
+      change(statements.purge, numberOption('days', days, 0, { min: 0, integer: false }), decision),
   }
 }
 

@@ -1,4 +1,4 @@
-import type { DeadLettersOptions } from './dead-letters.ts'
+import type { DeadLettersOptions, Decision } from './dead-letters.ts'
 import { numberOption } from './options.ts'
 import { guardPool } from './postgres/guard-pool.ts'
 import { schemaOption } from './postgres/identifiers.ts'
@@ -32,7 +32,7 @@ export interface HeldKeys {
    */
   hold(topic: string, orderingKey: string, steering: Steering): Promise<boolean>
   /** Lets the key go on without its dead letter, which stays where it is. @returns whether the key was held */
-  release(topic: string, orderingKey: string): Promise<boolean>
+  release(topic: string, orderingKey: string, decision?: Decision): Promise<boolean>
 }
 
 /** @throws OutboxError `INVALID_OPTION` */
@@ -49,8 +49,9 @@ export function createHeldKeys(options: DeadLettersOptions): HeldKeys {
       const values = [topic, orderingKey, ...steeringOf(steering), schema]
       return Number((await options.db.query(statements.holdKey, values)).rows[0]?.['done']) > 0
     },
-    release: async (topic, orderingKey) => {
-      const { rows } = await options.db.query(statements.releaseHeldKey, [topic, orderingKey, schema])
+    release: async (topic, orderingKey, { operator, reason } = {}) => {
+      const values = [topic, orderingKey, operator ?? null, reason ?? null, schema]
+      const { rows } = await options.db.query(statements.releaseHeldKey, values)
       return Number(rows[0]?.['done']) > 0
     },
   }

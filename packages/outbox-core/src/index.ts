@@ -43,11 +43,23 @@ export type { Clock } from './clock.ts'
 
 // Deciding about what failed
 export { createDeadLetters } from './dead-letters.ts'
-export type { AttemptFailure, DeadLetter, DeadLetterDetail, DeadLetters, DeadLettersOptions } from './dead-letters.ts'
+export type {
+  AttemptFailure,
+  DeadLetter,
+  DeadLetterDetail,
+  DeadLetterFilter,
+  DeadLetters,
+  DeadLettersOptions,
+  Decision,
+} from './dead-letters.ts'
 export { createHeldKeys } from './held-keys.ts'
 export type { HeldKey, HeldKeys } from './held-keys.ts'
 export { createTopics } from './topics.ts'
 export type { PausedTopic, Steering, Topics } from './topics.ts'
+export { listOperatorActions } from './operator-actions.ts'
+export type { OperatorAction } from './operator-actions.ts'
+export { findMessages } from './find-messages.ts'
+export type { FoundMessage, MessageFilter, MessageState } from './find-messages.ts'
 
 // Failing
 export { exponentialBackoff } from './backoff.ts'
@@ -60,13 +72,15 @@ export type { OutboxErrorCode } from './errors.ts'
 export type { RelayEvent } from './events.ts'
 
 export { outboxStatus } from './status.ts'
-export type { OutageStatus, OutboxStatus, RelayStatus } from './status.ts'
+export type { DeadLetterGroup, FailureGroup, OutageStatus, OutboxStatus, RelayStatus, TopicStatus } from './status.ts'
 export { examine } from './doctor.ts'
-export type { Finding } from './doctor.ts'
+export type { ExamineOptions, Finding } from './doctor.ts'
 
 // The database
+export { grantStatements } from './postgres/grants.ts'
+export type { RolePurpose } from './postgres/grants.ts'
 export { kyselyMigrations } from './postgres/kysely-migrations.ts'
-export type { KyselyMigration } from './postgres/kysely-migrations.ts'
-export { migrate } from './postgres/migrate.ts'
+export type { KyselyMigration, KyselyMigrations } from './postgres/kysely-migrations.ts'
+export { migrate, migrationScript } from './postgres/migrate.ts'
 export type { MigrateOptions, Migration, MigrationClient, MigrationPool } from './postgres/migrate.ts'
 export type { KyselyTransaction, OutboxTransaction, PgClient, Queryable } from './postgres/queryable.ts'

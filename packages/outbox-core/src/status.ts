@@ -1,25 +1,45 @@
 import { guardPool } from './postgres/guard-pool.ts'
-import { quoteIdentifier, schemaOption } from './postgres/identifiers.ts'
+import { schemaOption } from './postgres/identifiers.ts'
 import type { Queryable } from './postgres/queryable.ts'
+import { statusStatement } from './postgres/status-statements.ts'
 
-/** What is in the outbox at one instant. */
+/** What is in the outbox at one instant. Ages are in milliseconds and instants in ISO 8601, all by the database's clock. */
 export interface OutboxStatus {
-  /** Messages ready to be published, or in flight. */
+  /** Messages that nothing but a relay keeps from being published, or that are in flight. */
   readonly ready: number
-  /** Messages waiting for another attempt. */
+  /** Messages that failed and wait for another attempt. */
   readonly waiting: number
-  /** Messages that are not due yet. */
+  /** Messages behind a held key. */
+  readonly held: number
+  /** Messages for later, those that are due by now and not fetched yet included. */
   readonly scheduled: number
   readonly deadLetters: number
   readonly heldKeys: number
-  /** Age of the oldest ready message in milliseconds, by the database's clock; null when there is none. */
-  readonly oldestReadyMs: number | null
+  /**
+   * Age of the oldest message that is due and not published, whatever it waits for: a relay, its next attempt, a held key,
+   * a broker. Null when there is none. This is the number to alarm on. A replayed dead letter counts from when it was added.
+   */
+  readonly oldestUnpublishedMs: number | null
+  /**
+   * Messages ever added, as far as is known: published, plus what is here. Discarded dead letters are not in it, and what
+   * was published before migration 0004 is not.
+   */
+  readonly addedTotal: number
+  readonly publishedTotal: number
+  /** Null: nobody ever added anything. */
+  readonly lastAddedAt: string | null
+  readonly lastPublishedAt: string | null
+  /** The one that waits longest first. */
+  readonly topics: readonly TopicStatus[]
+  /** Messages that wait for another attempt, by topic and code of their last failure; the largest group first. */
+  readonly retries: readonly FailureGroup[]
+  readonly deadLetterGroups: readonly DeadLetterGroup[]
   /** What relays find out of reach now. */
   readonly outages: readonly OutageStatus[]
   /** Topics that an operator paused. */
   readonly pausedTopics: readonly string[]
   readonly relays: readonly RelayStatus[]
-  /** Lanes nobody owns: 0 while a relay lives, 64 when none does. */
+  /** Lanes that no living relay owns: 0 while one lives, 64 when none does. */
   readonly lanesWithoutRelay: number
 }
 
@@ -31,6 +51,7 @@ export interface OutageStatus {
   readonly topics: readonly string[]
   /** ISO 8601, by the database's clock. */
   readonly since: string
+  readonly sinceMs: number
   /** Messages of these topics that are ready or wait for an attempt. */
   readonly backlog: number
   /** The broker's last words when the outage was noted. */
@@ -38,54 +59,58 @@ export interface OutageStatus {
   readonly message: string
 }
 
+export interface TopicStatus {
+  readonly topic: string
+  readonly ready: number
+  readonly waiting: number
+  readonly held: number
+  /** Due by now, and not fetched by a relay. */
+  readonly overdueScheduled: number
+  readonly deadLetters: number
+  readonly published: number
+  readonly oldestUnpublishedMs: number | null
+  readonly lastAddedAt: string | null
+  readonly lastPublishedAt: string | null
+}
+
+export interface FailureGroup {
+  readonly topic: string
+  readonly code: string
+  readonly messages: number
+  /** Most attempts that one of them has behind it. */
+  readonly attempts: number
+  readonly oldestMs: number
+  /** What the broker said to the last of them. */
+  readonly lastWords: string
+}
+
+export interface DeadLetterGroup {
+  readonly topic: string
+  readonly reason: 'MAX_ATTEMPTS' | 'PERMANENT' | 'POISON'
+  readonly code: string | null
+  readonly messages: number
+  /** Since the first of them died. */
+  readonly oldestMs: number
+  readonly lastWords: string | null
+}
+
 export interface RelayStatus {
   readonly id: string
   readonly name: string
+  /** Its lease holds, and so does the session that proves its presence. */
+  readonly isAlive: boolean
   readonly lanes: number
+  readonly startedAt: string
   /** Milliseconds until the lease runs out; negative when it has. */
   readonly leaseMs: number
 }
 
-/** Reads the status in one snapshot. Counts rows: on a backlog of millions it takes its time. */
+/**
+ * Reads the status in one snapshot. Needs `select` on the tables of the schema and nothing else. Counts rows: on a backlog of
+ * millions it takes its time.
+ */
 export async function outboxStatus(db: Queryable, options: { readonly schema?: string } = {}): Promise<OutboxStatus> {
   guardPool(db)
-  const s = quoteIdentifier(schemaOption(options.schema))
-  const { rows } = await db.query(
-    `select
-      (select count(*) from ${s}.messages where available_at is null)::float8 as ready,
-      (select count(*) from ${s}.messages where available_at is not null)::float8 as waiting,
-      (select count(*) from ${s}.scheduled_messages)::float8 as scheduled,
-      (select count(*) from ${s}.dead_letters)::float8 as dead_letters,
-      (select count(*) from ${s}.held_keys)::float8 as held_keys,
-      (select extract(epoch from clock_timestamp() - min(created_at)) * 1000 from ${s}.messages where available_at is null)::float8 as oldest_ready_ms,
-      (select count(*) from ${s}.lanes where owner is null)::float8 as lanes_without_relay,
-      (select coalesce(json_agg(json_build_object('destination', nullif(o.destination, ''), 'topics', o.topics, 'since', o.since,
-          'code', o.code, 'message', o.message, 'backlog', (select count(*) from ${s}.messages as m
-            where o.destination = '' or m.topic = any(o.topics))) order by o.since), '[]')
-        from (
-          select destination, array_remove(array_agg(distinct stopped.topic), null) as topics,
-            min(outages.started_at) as since, min(code) as code, min(message) as message
-          from ${s}.outages join ${s}.relays as finder on finder.id = outages.relay left join lateral unnest(topics) as stopped (topic) on true
-          group by destination) as o)::text as outages,
-      (select coalesce(json_agg(topic order by paused_at), '[]') from ${s}.paused_topics)::text as paused_topics,
-      (select coalesce(json_agg(json_build_object('id', relay.id, 'name', relay.name,
-          'lanes', (select count(*) from ${s}.lanes where owner = relay.id),
-          'leaseMs', round(extract(epoch from relay.lease_until - clock_timestamp()) * 1000)) order by relay.started_at), '[]')
-        from ${s}.relays as relay)::text as relays`,
-    [],
-  )
-  const row = rows[0] as Record<string, unknown>
-  const number = (name: string): number => Number(row[name])
-  return {
-    ready: number('ready'),
-    waiting: number('waiting'),
-    scheduled: number('scheduled'),
-    deadLetters: number('dead_letters'),
-    heldKeys: number('held_keys'),
-    oldestReadyMs: row['oldest_ready_ms'] === null ? null : Math.round(number('oldest_ready_ms')),
-    outages: JSON.parse(String(row['outages'])) as OutageStatus[],
-    pausedTopics: JSON.parse(String(row['paused_topics'])) as string[],
-    relays: JSON.parse(String(row['relays'])) as RelayStatus[],
-    lanesWithoutRelay: number('lanes_without_relay'),
-  }
+  const { rows } = await db.query(statusStatement(schemaOption(options.schema)), [])
+  return JSON.parse(String(rows[0]?.['status'])) as OutboxStatus
 }

@@ -41,17 +41,28 @@ beforeAll(async () => {
     stdout: expect.stringContaining('applied 0001_create_outbox.sql'),
   })
 })
-beforeEach(() => database.pool().query('truncate malote.dead_letters restart identity; truncate malote.held_keys'))
+beforeEach(() =>
+  database
+    .pool()
+    .query(
+      'truncate malote.dead_letters restart identity; truncate malote.held_keys; truncate malote.operator_actions',
+    ),
+)
 afterAll(() => database.drop())
 
 describe('malote', () => {
   it('migrates once and then has nothing to do', async () => {
     expect(await malote('migrate')).toMatchObject({ code: 0, stdout: 'nothing to do\n' })
-    expect((await malote('migrate', '--dry-run', '--schema', 'other')).stdout).toContain('create table messages')
+    const { stdout } = await malote('migrate', '--dry-run', '--only', 'outbox', '--schema', 'other')
+    await database.pool().query(stdout)
+    expect(await malote('migrate', '--only', 'outbox', '--schema', 'other')).toMatchObject({
+      stdout: 'nothing to do\n',
+    })
   })
 
   it('tells the status to people and machines', async () => {
     expect((await malote('status')).stdout).toMatch(/ready\s+0/)
+    expect((await malote('status')).stdout).toContain('last never')
     expect(await json('status')).toMatchObject({ ready: 0, deadLetters: 0, lanesWithoutRelay: 64, relays: [] })
   })
 
@@ -63,7 +74,7 @@ describe('malote', () => {
 
     await database.pool().query(`alter sequence malote.messages_seq_seq cache 1`)
     expect(code).toBe(1)
-    expect(stdout).toMatch(/problem\s+sequence cache/)
+    expect(stdout).toMatch(/problem\s+sequence cache\s+SEQUENCE_CACHE/)
     expect(await malote('doctor', '--schema', 'nowhere')).toMatchObject({
       code: 1,
       stdout: expect.stringContaining('malote migrate'),
@@ -116,13 +127,70 @@ describe('malote', () => {
     expect((await malote('held-keys', 'release', 'orders', 'conta-2')).code).toBe(1)
   })
 
-  it.each([[['unknown']], [['dead-letters', 'show', 'abc']], [['purge']], [['status', '--no-such-flag']], [[]]])(
-    '%j is refused with the usage and 2',
-    async (words) => {
-      const { code, stdout, stderr } = await malote(...words)
+  it.each([
+    [['unknown'], 'unknown command'],
+    [['statsu'], 'Did you mean status?'],
+    [['dead-letters', 'show', 'abc'], 'not the id of a dead letter'],
+    [['dead-letters', 'replay'], 'a filter'],
+    [['purge'], '--older-than'],
+    [['purge', '--older-than', 'x'], 'a number from 0'],
+    [['status', '--no-such-flag'], '--no-such-flag'],
+    [['messages', 'show', 'no-id'], 'a UUID'],
+    [['grants', '--role', 'r', '--for', 'king'], 'writer'],
+  ])('%j is refused at once, with 2', async (words, why) => {
+    const { code, stderr } = await malote(...words)
 
-      expect(code).toBe(2)
-      expect(stdout + stderr).toContain('malote dead-letters list')
-    },
-  )
+    expect(stderr).toContain(why)
+    expect(code).toBe(2)
+  })
+
+  it('helps with each verb by examples, and tells its version', async () => {
+    const help = await malote('dead-letters', 'replay', '--help')
+    expect(help.stdout).toContain('malote dead-letters replay --topic orders')
+    expect((await malote('--version')).stdout).toMatch(/^\d+\.\d+\.\d+/)
+    expect((await malote()).code).toBe(2)
+  })
+
+  it('exits with 3 when the doctor cannot look', async () => {
+    expect(await malote('doctor', '--database-url', 'postgres://127.0.0.1:1/none')).toMatchObject({ code: 3 })
+  })
+
+  it('finds messages that wait, and tells for what', async () => {
+    await bury('conta-9')
+    await database
+      .pool()
+      .query(
+        `insert into malote.messages (topic, type, ordering_key, payload) values ('orders', 'order.accepted', 'conta-9', '{"secret":1}')`,
+      )
+
+    const [waiting] = (await json('messages', 'list', '--state', 'held')) as { id: string }[]
+    const shown = await malote('messages', 'show', String(waiting?.id))
+    const dead = await malote('messages', 'list', '--state', 'dead', '--key', 'conta-9')
+
+    expect(shown.stdout).toContain('dead letter 1, since')
+    expect(dead.stdout).toContain('THROTTLED')
+    expect(shown.stdout + dead.stdout).not.toContain('secret')
+    await database.pool().query('truncate malote.messages')
+  })
+
+  it('decides about many by filter, shows them first, and writes down who decided and why', async () => {
+    for (const key of ['a', 'b', 'c']) await bury(key)
+    const filter = ['--topic', 'orders', '--type', 'order.accepted', '--death-reason', 'MAX_ATTEMPTS', '--limit', '2']
+    const who = ['--operator', 'ana', '--reason', 'queue is back']
+
+    const refused = await malote('dead-letters', 'replay', ...filter)
+    const done = await malote('dead-letters', 'replay', ...filter, '--yes', ...who)
+
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('Replay 2 dead letters?') })
+    expect(done).toMatchObject({ code: 0, stdout: 'replayed 2\n', stderr: expect.stringContaining('THROTTLED') })
+    await malote('held-keys', 'release', 'orders', 'a', '--operator', 'rui')
+    await malote('dead-letters', 'discard', '1', '--yes', '--operator', 'ana')
+    expect(await json('audit')).toMatchObject([
+      { action: 'discard', operator: 'ana', affected: 1, target: [{ dead_letter_id: 1, ordering_key: 'a' }] },
+      { action: 'release', operator: 'rui', reason: null },
+      { action: 'replay', operator: 'ana', reason: 'queue is back', affected: 2 },
+    ])
+    expect(JSON.stringify(await json('audit'))).not.toContain('secret')
+    await database.pool().query('truncate malote.messages, malote.operator_actions')
+  })
 })

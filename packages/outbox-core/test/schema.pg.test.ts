@@ -1,9 +1,9 @@
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { Kysely, PostgresDialect } from 'kysely'
-import { Migrator } from 'kysely/migration'
+import { type Migration, Migrator } from 'kysely/migration'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { kyselyMigrations, migrate } from '../src/index.ts'
+import { kyselyMigrations, migrate, migrationScript } from '../src/index.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -26,7 +26,7 @@ async function describeSchema(schema: string): Promise<string> {
        union all select 1000, format('constraint %s %s', conname, pg_get_constraintdef(oid)) from pg_constraint where conrelid = class.oid and contype <> 'n'
        union all select 2000, replace(pg_get_indexdef(indexrelid), format('%I.', $1::text), '') from pg_index where indrelid = class.oid
      ) as line
-     where class.relnamespace = $1::regnamespace and class.relkind = 'r'
+     where class.relnamespace = quote_ident($1)::regnamespace and class.relkind = 'r'
      order by class.relname, line.position, line.text`,
     [schema],
   )
@@ -40,17 +40,37 @@ describe('the schema', () => {
     await expect(`${await describeSchema('reviewed')}\n`).toMatchFileSnapshot('schema.snap.txt')
   })
 
-  it('is the same when Kysely runs the migrations', async () => {
-    await pool.query('create schema by_kysely')
+  it('is the same when Kysely runs the migrations, beside migrations of the application that come later', async () => {
     const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: database.pool() }) })
-    const migrator = new Migrator({ db, provider: { getMigrations: () => kyselyMigrations({ schema: 'by_kysely' }) } })
+    const own: Record<string, Migration> = { '2026_01_01_accounts': { up: async () => {} } }
+    const application = new Migrator({ db, provider: { getMigrations: async () => own } })
+    const malote = new Migrator({ db, ...kyselyMigrations({ schema: 'by_kysely' }) })
 
-    const { error } = await migrator.migrateToLatest()
+    expect((await application.migrateToLatest()).error).toBeUndefined()
+    expect((await malote.migrateToLatest()).error).toBeUndefined()
+    own['2026_06_01_orders'] = { up: async () => {} }
+    expect((await application.migrateToLatest()).error).toBeUndefined()
 
-    expect(error).toBeUndefined()
     await migrate(pool, { schema: 'ours' })
-    const ours = (await describeSchema('ours')).split('\n').filter((line) => !line.startsWith('migrations:'))
-    expect((await describeSchema('by_kysely')).split('\n')).toEqual(ours)
+    expect(await describeSchema('by_kysely')).toEqual(await describeSchema('ours'))
+    expect(await migrate(pool, { schema: 'by_kysely' })).toEqual([])
     await db.destroy()
+  })
+
+  it('is the same when the script of a dry run is run, and the script is refused the second time', async () => {
+    const client = await database.client()
+    const migrations = await migrate(client, { schema: 'by script', dryRun: true })
+    const script = migrationScript(migrations, { schema: 'by script', component: 'outbox' })
+
+    await client.query(script)
+
+    await migrate(pool, { schema: 'other' })
+    const described = (await describeSchema('by script')).replaceAll('"by script".', '')
+    expect(described).toEqual(await describeSchema('other'))
+    const stray = `select count(*)::int as n from pg_tables where schemaname = 'public' and tablename = 'messages'`
+    expect((await client.query(stray)).rows).toEqual([{ n: 0 }])
+    expect(await migrate(client, { schema: 'by script' })).toEqual([])
+    await expect(client.query(script)).rejects.toMatchObject({ code: '23505' })
+    await client.query('rollback')
   })
 })

@@ -76,23 +76,35 @@ function createInstruments(meter: Meter): {
     }),
     gauges: [
       gauge('ready', '{message}', 'Messages to be published now, or in flight: the lag', (status) => status.ready),
-      gauge('oldest_ready.age', 's', 'Age of the oldest of them; 0 when there is none', oldestSeconds),
+      gauge(
+        'oldest_unpublished.age',
+        's',
+        'Age of the oldest message that is due and not published, whatever it waits for; 0 when there is none',
+        oldestSeconds,
+      ),
       gauge('waiting', '{message}', 'Messages waiting for another attempt', (status) => status.waiting),
+      gauge('held', '{message}', 'Messages behind a held key', (status) => status.held),
+      gauge(
+        'open_breakers',
+        '{breaker}',
+        'Brokers and destinations that take nothing, as the relays see it',
+        (status) => status.outages.length,
+      ),
       gauge('scheduled', '{message}', 'Messages that are not due yet', (status) => status.scheduled),
       gauge('dead_letters', '{message}', 'Dead letters nobody has decided about', (status) => status.deadLetters),
       gauge('held_keys', '{key}', 'Ordering keys stopped behind a dead letter', (status) => status.heldKeys),
-      gauge('relays', '{relay}', 'Relays whose lease holds', aliveRelays),
-      gauge('lanes_without_relay', '{lane}', 'Lanes nobody owns', (status) => status.lanesWithoutRelay),
+      gauge('relays', '{relay}', 'Relays that live, by lease and presence', aliveRelays),
+      gauge('lanes_without_relay', '{lane}', 'Lanes that no living relay owns', (status) => status.lanesWithoutRelay),
     ],
   }
 }
 
-function oldestSeconds({ oldestReadyMs }: OutboxStatus): number {
-  return Math.max(0, oldestReadyMs ?? 0) / 1_000
+function oldestSeconds({ oldestUnpublishedMs }: OutboxStatus): number {
+  return Math.max(0, oldestUnpublishedMs ?? 0) / 1_000
 }
 
 function aliveRelays({ relays }: OutboxStatus): number {
-  return relays.filter((relay) => relay.leaseMs > 0).length
+  return relays.filter((relay) => relay.isAlive).length
 }
 
 /** Reads the status, one reading at a time: who asks meanwhile, and who gave up waiting and asks again, gets that one. */

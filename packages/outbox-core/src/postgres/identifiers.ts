@@ -8,6 +8,13 @@ export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
+/** Quotes a text for use in SQL that has no parameters. */
+export function quoteLiteral(text: string): string {
+  return text.includes('\\')
+    ? `e'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+    : `'${text.replaceAll("'", "''")}'`
+}
+
 /**
  * Checks a schema name and returns it unquoted. PostgreSQL would silently cut a name over 63 bytes.
  *

@@ -6,7 +6,7 @@
  */
 export { guardPool } from './guard-pool.ts'
 export { defaultSchema, quoteIdentifier, schemaOption } from './identifiers.ts'
-export { readMigrations, runMigrations } from './migrate.ts'
+export { migrationScript, readMigrations, runMigrations } from './migrate.ts'
 export type { MigrateOptions, Migration, MigrationClient, MigrationPool, MigrationSet } from './migrate.ts'
 export type { DatabaseClient, IsolationLevel } from '../clients/database-client.ts'
 export { sqlStateOf, transactionQueryable } from './queryable.ts'

@@ -1,5 +1,5 @@
 import { quoteIdentifier, schemaOption } from './identifiers.ts'
-import { readMigrations } from './migrate.ts'
+import { ledgerStatements, type Migration, noteStatement, readMigrations } from './migrate.ts'
 import { rawQuery } from './queryable.ts'
 
 /** The shape of a Kysely `Migration`, without importing kysely. */
@@ -7,36 +7,59 @@ export interface KyselyMigration {
   up(db: unknown): Promise<void>
 }
 
-interface Executor {
-  executeQuery(query: unknown): Promise<unknown>
+/** What a Kysely `Migrator` of its own is made of, besides `db`. */
+export interface KyselyMigrations {
+  readonly provider: { getMigrations(): Promise<Record<string, KyselyMigration>> }
+  readonly migrationTableName: string
+  readonly migrationLockTableName: string
 }
 
+interface Executor {
+  executeQuery(query: unknown): Promise<{ rows: Record<string, unknown>[] }>
+}
+
+const component = 'outbox'
+
 /**
- * The outbox's migrations for Kysely's own `Migrator`: merge them into what its provider returns. Their names begin with
- * `malote_outbox_`. Forward only. Use either these or `migrate`, not both on one schema.
+ * The outbox's migrations for a Kysely `Migrator` of their own: `new Migrator({ db, ...kyselyMigrations() })`. Forward only.
  *
- * @example see docs/operations.md
+ * Not for merging into your own migrations: Kysely demands that new names sort behind all applied ones, and no name of ours
+ * can do that for every name of yours. So these have a table of their own. What they apply is noted where `migrate` notes
+ * it: both may be used on one schema, and `malote doctor` knows either.
+ *
+ * @throws OutboxError `INVALID_OPTION`
  */
-export async function kyselyMigrations(
-  options: { readonly schema?: string } = {},
-): Promise<Record<string, KyselyMigration>> {
-  const schema = quoteIdentifier(schemaOption(options.schema))
-  const entries = (await readMigrations()).map((migration): [string, KyselyMigration] => [
-    `malote_outbox_${migration.name.replace(/\.sql$/, '')}`,
-    { up: (db) => runAll(db as Executor, schema, migration.sql) },
-  ])
-  return Object.fromEntries(entries)
+export function kyselyMigrations(options: { readonly schema?: string } = {}): KyselyMigrations {
+  const schema = schemaOption(options.schema)
+  return {
+    provider: {
+      getMigrations: async () =>
+        Object.fromEntries(
+          (await readMigrations()).map((migration) => [
+            migration.name.replace(/\.sql$/, ''),
+            { up: (db: unknown) => apply(db as Executor, schema, migration) },
+          ]),
+        ),
+    },
+    migrationTableName: 'malote_kysely_migration',
+    migrationLockTableName: 'malote_kysely_migration_lock',
+  }
 }
 
 /** Kysely's driver sends parameters, and such a query may hold one statement only. */
-async function runAll(db: Executor, schema: string, sql: string): Promise<void> {
-  const before = (await db.executeQuery(rawQuery(`select current_setting('search_path') as path`, []))) as {
-    rows: { path: string }[]
-  }
-  await db.executeQuery(rawQuery(`create schema if not exists ${schema}`, []))
-  await db.executeQuery(rawQuery(`select set_config('search_path', $1, true)`, [`${schema}, pg_temp`]))
-  for (const statement of splitStatements(sql)) await db.executeQuery(rawQuery(statement, []))
-  await db.executeQuery(rawQuery(`select set_config('search_path', $1, true)`, [before.rows[0]?.path ?? '']))
+async function apply(db: Executor, schema: string, migration: Migration): Promise<void> {
+  const run = (sql: string, values: unknown[] = []) => db.executeQuery(rawQuery(sql, values))
+  for (const statement of ledgerStatements(schema)) await run(statement)
+  const { rows: known } = await run(
+    `select 1 from ${quoteIdentifier(schema)}.migrations where component = $1 and name = $2`,
+    [component, migration.name],
+  )
+  if (known.length > 0) return
+  const { rows } = await run(`select current_setting('search_path') as path`)
+  await run(`select set_config('search_path', $1, true)`, [`${quoteIdentifier(schema)}, pg_temp`])
+  await run(noteStatement(schema, { component }, migration))
+  for (const statement of splitStatements(migration.sql)) await run(statement)
+  await run(`select set_config('search_path', $1, true)`, [rows[0]?.['path'] ?? ''])
 }
 
 /** Splits a migration file at its semicolons, those in a `$$` function body excepted. Holds for our files: no string in them has one. */

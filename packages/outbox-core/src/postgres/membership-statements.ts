@@ -22,7 +22,7 @@ export interface MembershipStatements {
 const presenceClass = 1_835_101_295
 
 /** Dead: the lease ran out, or the session that held its presence lock is gone. */
-const isDead = `(r.lease_until < clock_timestamp() or r.presence_key is not null and not exists (
+export const isDead: string = `(r.lease_until < clock_timestamp() or r.presence_key is not null and not exists (
   select from pg_locks as k
   where k.locktype = 'advisory' and k.classid = ${String(presenceClass)} and k.objid = r.presence_key::oid and k.objsubid = 2
     and k.database = (select oid from pg_database where datname = current_database())))`

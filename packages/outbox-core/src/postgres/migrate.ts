@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { OutboxError } from '../errors.ts'
 import { guardPool } from './guard-pool.ts'
-import { quoteIdentifier, schemaOption } from './identifiers.ts'
+import { quoteIdentifier, quoteLiteral, schemaOption } from './identifiers.ts'
 import { sqlStateOf } from './queryable.ts'
 
 /** A `pg` client. Migrations open their own transactions, so it must not be inside one. */
@@ -95,7 +95,9 @@ async function applyAll(
   migrations: readonly Migration[],
   options: MigrateOptions,
 ): Promise<readonly Migration[]> {
-  if (options.dryRun === true) return missing(migrations, await appliedChecksums(client, schema, set))
+  // A look first: a role that may not create anything starts up as long as nothing is to be created.
+  const toApply = missing(migrations, await appliedChecksums(client, schema, set))
+  if (options.dryRun === true || toApply.length === 0) return toApply
   const applied: Migration[] = []
   for (;;) {
     const next = await applyNext(client, schema, set, migrations)
@@ -114,22 +116,13 @@ async function applyNext(
   const quoted = quoteIdentifier(schema)
   await client.query('begin isolation level read committed')
   try {
-    await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`malote migrations ${schema}`])
-    await client.query(`create schema if not exists ${quoted}`)
-    await client.query(`create table if not exists ${quoted}.migrations (
-      component text not null, name text not null, checksum text not null,
-      applied_at timestamptz not null default now(),
-      constraint migrations_pkey primary key (component, name))`)
+    for (const statement of ledgerStatements(schema)) await client.query(statement)
     const [next] = missing(migrations, await appliedChecksums(client, schema, set))
     if (next !== undefined) {
       // pg_temp last: left out it would come first, and functions made here would see a caller's temporary tables before ours.
       await client.query(`set local search_path to ${quoted}, pg_temp`)
+      await client.query(noteStatement(schema, set, next))
       await client.query(next.sql)
-      await client.query(`insert into ${quoted}.migrations (component, name, checksum) values ($1, $2, $3)`, [
-        set.component,
-        next.name,
-        checksum(next),
-      ])
     }
     await client.query('commit')
     return next
@@ -137,6 +130,47 @@ async function applyNext(
     await client.query('rollback').catch(() => {}) // The first error is the one to report; a broken connection rolls back by itself.
     throw error
   }
+}
+
+/** Lets one process migrate at a time, and makes the place where it is noted what was applied. */
+export function ledgerStatements(schema: string): readonly string[] {
+  const quoted = quoteIdentifier(schema)
+  return [
+    `select pg_advisory_xact_lock(hashtextextended(${quoteLiteral(`malote migrations ${schema}`)}, 0))::text`,
+    `create schema if not exists ${quoted}`,
+    `create table if not exists ${quoted}.migrations (
+  component text not null, name text not null, checksum text not null,
+  applied_at timestamptz not null default now(),
+  constraint migrations_pkey primary key (component, name))`,
+  ]
+}
+
+/** Notes that the migration is applied; fails when it is noted already. */
+export function noteStatement(schema: string, set: Pick<MigrationSet, 'component'>, migration: Migration): string {
+  const values = [set.component, migration.name, checksum(migration)].map(quoteLiteral).join(', ')
+  return `insert into ${quoteIdentifier(schema)}.migrations (component, name, checksum) values (${values})`
+}
+
+/**
+ * One script that does what `migrate` would: for `psql`, for a review, for a role that only a DBA has. All or nothing, and
+ * run a second time it fails before it changes anything.
+ */
+export function migrationScript(
+  migrations: readonly Migration[],
+  options: { readonly schema?: string; readonly component: string },
+): string {
+  const schema = schemaOption(options.schema)
+  const set = { component: options.component }
+  return [
+    'begin isolation level read committed;',
+    ...ledgerStatements(schema).map((statement) => `${statement};`),
+    `set local search_path to ${quoteIdentifier(schema)}, pg_temp;`,
+    ...migrations.flatMap((migration) => [
+      `\n-- ${set.component} ${migration.name}\n${noteStatement(schema, set, migration)};`,
+      migration.sql.trimEnd(),
+    ]),
+    '\ncommit;\n',
+  ].join('\n')
 }
 
 async function appliedChecksums(

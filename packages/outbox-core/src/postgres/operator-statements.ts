@@ -13,24 +13,37 @@ export interface OperatorStatements {
   readonly listPausedTopics: string
   readonly pauseTopic: string
   readonly resumeTopic: string
+  readonly listOperatorActions: string
 }
 
 const summary = `letter.dead_letter_id::text as "deadLetterId", letter.id, letter.topic, letter.type,
   letter.ordering_key as "orderingKey", letter.attempts, letter.reason, letter.created_at as "createdAt",
   letter.died_at as "diedAt", letter.failures -> -1 as "lastFailure"`
 
+/** What the note about a decision keeps of each dead letter: enough to find it elsewhere, never its body. */
+const target = 'dead_letter_id, id, topic, type, ordering_key, reason'
+
 export function operatorStatements(schema: string): OperatorStatements {
   const s = quoteIdentifier(schema)
   // Deleting a held key and telling relays. They look at held keys at every poll as well; the ring only makes it sooner.
-  const freed = (gone: string, channel: number): string => `
+  const freed = (action: string): string => `
     freed as (
-      delete from ${s}.held_keys as held using ${gone} where held.dead_letter_id = ${gone}.dead_letter_id returning 1)
-    select count(*)::integer as done, pg_notify($${String(channel)}, 'keys') from ${gone}`
+      delete from ${s}.held_keys as held using gone where held.dead_letter_id = gone.dead_letter_id returning 1),
+    ${noted(action)}
+    select count(*)::integer as done, pg_notify($2, 'keys') from gone`
+  // In the statement that acts: what was decided is known exactly when it was done. $3 operator, $4 reason.
+  const noted = (action: string): string => `
+    noted as (
+      insert into ${s}.operator_actions (operator, action, reason, target, affected)
+      select coalesce($3::text, current_user), '${action}', $4::text, jsonb_agg(to_jsonb(gone)), count(*)
+      from (select ${target} from gone) as gone having count(*) > 0)`
   return {
-    // $1 topic or null, $2 id to continue below or null, $3 limit.
+    // Each null, or: $1 topic, $2 id to continue below, $4 type, $5 reason, $6 ordering key, $7 since. $3 limit.
     listDeadLetters: `
       select ${summary} from ${s}.dead_letters as letter
       where ($1::text is null or letter.topic = $1) and ($2::bigint is null or letter.dead_letter_id < $2)
+        and ($4::text is null or letter.type = $4) and ($5::text is null or letter.reason = $5)
+        and ($6::text is null or letter.ordering_key = $6) and ($7::timestamptz is null or letter.died_at >= $7)
       order by letter.dead_letter_id desc limit $3`,
 
     // $1 id.
@@ -39,7 +52,7 @@ export function operatorStatements(schema: string): OperatorStatements {
         letter.payload_binary as "payloadBinary", coalesce(letter.failures, '[]') as failures
       from ${s}.dead_letters as letter where letter.dead_letter_id = $1::bigint`,
 
-    // $1 ids, $2 channel. The old seq puts the message back in its place. It is inserted as waiting and due, because relays
+    // $1 ids, $2 channel, $3 operator or null, $4 reason or null. The old seq puts the message back in its place. It is inserted as waiting and due, because relays
     // have long read past that seq: waiting messages are read without regard to the floor.
     replay: `
       with gone as (delete from ${s}.dead_letters where dead_letter_id = any($1::bigint[]) returning *),
@@ -50,18 +63,18 @@ export function operatorStatements(schema: string): OperatorStatements {
         select seq, id, topic, type, ordering_key, payload, payload_binary, content_type, headers,
           created_at, clock_timestamp(), failures from gone
         order by seq),
-      ${freed('gone', 2)}`,
+      ${freed('replay')}`,
 
-    // $1 ids, $2 channel.
+    // $1 ids, $2 channel, $3 operator or null, $4 reason or null.
     discard: `
-      with gone as (delete from ${s}.dead_letters where dead_letter_id = any($1::bigint[]) returning dead_letter_id),
-      ${freed('gone', 2)}`,
+      with gone as (delete from ${s}.dead_letters where dead_letter_id = any($1::bigint[]) returning *),
+      ${freed('discard')}`,
 
-    // $1 age in days, $2 channel.
+    // $1 age in days, $2 channel, $3 operator or null, $4 reason or null.
     purge: `
       with gone as (
-        delete from ${s}.dead_letters where died_at < now() - $1::float8 * interval '1 day' returning dead_letter_id),
-      ${freed('gone', 2)}`,
+        delete from ${s}.dead_letters where died_at < now() - $1::float8 * interval '1 day' returning *),
+      ${freed('purge')}`,
 
     // $1 limit.
     listHeldKeys: `
@@ -72,10 +85,15 @@ export function operatorStatements(schema: string): OperatorStatements {
       from ${s}.held_keys as held
       order by held.held_at limit $1`,
 
-    // $1 topic, $2 ordering key, $3 channel.
+    // $1 topic, $2 ordering key, $3 operator or null, $4 reason or null, $5 channel.
     releaseHeldKey: `
-      with gone as (delete from ${s}.held_keys where topic = $1 and ordering_key = $2 returning 1)
-      select count(*)::integer as done, pg_notify($3, 'keys') from gone`,
+      with gone as (
+        delete from ${s}.held_keys where topic = $1 and ordering_key = $2 returning topic, ordering_key, dead_letter_id),
+      noted as (
+        insert into ${s}.operator_actions (operator, action, reason, target, affected)
+        select coalesce($3::text, current_user), 'release', $4::text, jsonb_agg(to_jsonb(gone)), count(*)
+        from gone having count(*) > 0)
+      select count(*)::integer as done, pg_notify($5, 'keys') from gone`,
 
     // $1 topic, $2 ordering key, $3 who, $4 why, $5 channel.
     holdKey: `
@@ -97,5 +115,11 @@ export function operatorStatements(schema: string): OperatorStatements {
     resumeTopic: `
       with gone as (delete from ${s}.paused_topics where topic = $1 returning 1)
       select count(*)::integer as done, pg_notify($2, 'lanes') from gone`,
+
+    // $1 limit. Newest first.
+    listOperatorActions: `
+      select operator_action_id::text as "operatorActionId", at, operator, database_role as "databaseRole", action, target,
+        reason, affected
+      from ${s}.operator_actions order by operator_action_id desc limit $1`,
   }
 }

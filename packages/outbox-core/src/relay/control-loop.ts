@@ -3,6 +3,7 @@ import type { RelayEvent } from '../events.ts'
 import type { Backlog } from './backlog.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Floor } from './floor.ts'
+import type { Journal } from './journal.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import { laneCount, type Membership } from './membership.ts'
 import type { ReadLoop } from './read-loop.ts'
@@ -15,6 +16,7 @@ export interface ControlLoopParts {
   readonly backlog: Backlog
   readonly dispatcher: Dispatcher
   readonly readLoop: ReadLoop
+  readonly journal: Journal
   readonly clock: Clock
   readonly leaseMs: number
   readonly report: (event: RelayEvent) => void
@@ -88,6 +90,7 @@ export class ControlLoop {
     if (look.hasHeld || backlog.hasHeld) readLoop.reloadBlocks()
     await this.#calm()
     await this.#noteOutages()
+    await this.#parts.journal.write()
   }
 
   /** Topics stand still or go on as operators say. */

@@ -9,6 +9,7 @@ import { Dispatcher } from './dispatcher.ts'
 import { Doorbell } from './doorbell.ts'
 import { type DatabaseFacts, examine } from './examine.ts'
 import { createFloor } from './floor.ts'
+import { Journal } from './journal.ts'
 import { Lanes } from './lanes.ts'
 import { Membership } from './membership.ts'
 import { ReadLoop } from './read-loop.ts'
@@ -54,6 +55,7 @@ export class Session {
   readonly #reader: Reader
   readonly #readLoop: ReadLoop
   readonly #control: ControlLoop
+  readonly #journal: Journal
   readonly #lost = Promise.withResolvers<never>()
   readonly #isSession: boolean
   #isOver = false
@@ -100,6 +102,7 @@ export class Session {
 
   private constructor(options: ResolvedRelayOptions, connections: Connections, facts: DatabaseFacts) {
     const { statements } = facts
+    this.#journal = new Journal({ ...options, connection: connections.control })
     this.#options = options
     this.#connections = connections
     this.#openedAtMs = options.clock.monotonicMs()
@@ -141,6 +144,7 @@ export class Session {
       ...loops,
       membership: this.#membership,
       readLoop: this.#readLoop,
+      journal: this.#journal,
       leaseMs,
       onExpired: () => this.fail('lease-expired', new Error('the lease ran out before it was renewed')),
     })
@@ -183,6 +187,7 @@ export class Session {
       await Promise.race([this.#dispatcher.stop(), this.#lost.promise])
       await Promise.race([this.#control.stop(), this.#lost.promise])
       await Promise.race([this.#settler.idle(), this.#lost.promise])
+      await Promise.race([this.#journal.write(true), this.#lost.promise])
       await Promise.race([this.#membership.leave(), this.#lost.promise])
       this.#isOver = true
       this.#connections.destroy()
@@ -288,6 +293,7 @@ export class Session {
       onFenced: () => this.fail('fenced', new Error('another relay owns a lane of ours')),
       onSettled: (messages, ms) => {
         this.#backlog.settled(messages)
+        this.#journal.published(messages)
         this.#hasSettled = true
         report({ type: 'batch.settled', messages: messages.length, ms })
         if (messages.some((message) => message.hasWaited && message.order !== null)) this.#readLoop.reloadBlocks()

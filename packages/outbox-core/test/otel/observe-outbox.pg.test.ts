@@ -30,7 +30,7 @@ function counting(before: () => Promise<unknown> = async () => {}): Queryable & 
 }
 
 describe('the gauges of the outbox', () => {
-  it('tell what is in it now: ready (followers of a held key among them), waiting, scheduled, dead letters, held keys, relays', async () => {
+  it('tell what is in it now: ready, waiting, held, scheduled, dead letters, held keys, relays', async () => {
     const telemetry = createTelemetry()
     const failing = createMemoryBroker()
     failing.failWith(({ topic }) => ({ kind: topic === 'bad' ? 'permanent' : 'retryable', code: 'NO', message: 'no' }))
@@ -47,14 +47,16 @@ describe('the gauges of the outbox', () => {
 
     observeOutbox(bench.pool, { meter: telemetry.meter })
 
-    expect(await only(telemetry, 'ready')).toEqual([2])
+    expect(await only(telemetry, 'ready')).toEqual([1])
+    expect(await only(telemetry, 'held')).toEqual([1])
+    expect(await only(telemetry, 'open_breakers')).toEqual([0])
     expect(await only(telemetry, 'waiting')).toEqual([1])
     expect(await only(telemetry, 'scheduled')).toEqual([1])
     expect(await only(telemetry, 'dead_letters')).toEqual([1])
     expect(await only(telemetry, 'held_keys')).toEqual([1])
     expect(await only(telemetry, 'relays')).toEqual([0])
     expect(await only(telemetry, 'lanes_without_relay')).toEqual([64])
-    const [ageSeconds = 0] = await only(telemetry, 'oldest_ready.age')
+    const [ageSeconds = 0] = await only(telemetry, 'oldest_unpublished.age')
     expect(ageSeconds).toBeGreaterThanOrEqual(90)
     expect(ageSeconds).toBeLessThan(120)
   })
@@ -73,7 +75,7 @@ describe('the gauges of the outbox', () => {
 
     expect(await telemetry.measurements('malote.outbox.relays')).toEqual([{ attributes: { outbox: 'main' }, value: 1 }])
     expect(await only(telemetry, 'lanes_without_relay')).toEqual([0])
-    expect(await only(telemetry, 'oldest_ready.age')).toEqual([0])
+    expect(await only(telemetry, 'oldest_unpublished.age')).toEqual([0])
 
     await relay.stop()
   })

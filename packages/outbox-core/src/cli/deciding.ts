@@ -1,0 +1,111 @@
+import { createDeadLetters, type DeadLetter } from '../dead-letters.ts'
+import { createHeldKeys } from '../held-keys.ts'
+import { confirmed, decision, type Invocation, report, UsageError, type Verb } from './invocation.ts'
+import { given } from './looking.ts'
+import { iso, table } from './output.ts'
+
+export interface FilterFlags {
+  readonly topic?: string
+  readonly type?: string
+  readonly deathReason?: DeadLetter['reason']
+  readonly key?: string
+  readonly since?: Date
+  readonly limit?: number
+}
+
+const deadLetters = ({ client, schema }: Invocation) => createDeadLetters({ db: client, ...schema })
+
+function find(invocation: Invocation<FilterFlags>): Promise<readonly DeadLetter[]> {
+  const { topic, type, deathReason: reason, key: orderingKey, since, limit } = invocation.flags
+  return deadLetters(invocation).list(given({ topic, type, reason, orderingKey, since, limit }))
+}
+
+function letterTable(letters: readonly DeadLetter[]): string[] {
+  const rows = letters.map((letter) => [
+    letter.deadLetterId,
+    iso(letter.diedAt),
+    letter.topic,
+    letter.type,
+    letter.orderingKey,
+    letter.id,
+    letter.reason,
+    letter.attempts,
+    letter.lastFailure === null ? null : `${letter.lastFailure.code} ${letter.lastFailure.message.slice(0, 80)}`,
+  ])
+  return table([['id', 'died', 'topic', 'type', 'key', 'message id', 'reason', 'attempts', 'last failure'], ...rows])
+}
+
+export const listDeadLetters: Verb<FilterFlags> = async (invocation) => {
+  const letters = await find(invocation)
+  invocation.output.print(letters, letterTable(letters))
+  return 0
+}
+
+export const showDeadLetter: Verb = async (invocation) => {
+  const [deadLetterId = ''] = ids(invocation.words)
+  // The body stays out of sight unless it is asked for as JSON: terminals are recorded.
+  const letter = await deadLetters(invocation).get(deadLetterId)
+  const { body, failures, lastFailure: _, headers, ...rest } = letter
+  const facts = Object.entries({
+    ...rest,
+    headers: Object.keys(headers).join(', ') || null,
+    bytes: Buffer.byteLength(body),
+  })
+  invocation.output.print({ ...letter, body: typeof body === 'string' ? body : Buffer.from(body).toString('base64') }, [
+    ...table(facts.map(([name, value]) => [name, value instanceof Date ? iso(value) : value])),
+    ...failures.map((failure) => `${failure.at}  ${failure.code}  ${failure.message}`),
+  ])
+  return 0
+}
+
+export const replay: Verb<FilterFlags> = (invocation) =>
+  decide(invocation, 'replayed', 'Replay', (letters, ids) => letters.replay(ids, decision(invocation)))
+
+export const discard: Verb<FilterFlags> = (invocation) =>
+  decide(invocation, 'discarded', 'Delete for ever', (letters, ids) => letters.discard(ids, decision(invocation)))
+
+/** By ids, or by filter: what matches is shown before anything is done, and `--limit` bounds it. */
+async function decide(
+  invocation: Invocation<FilterFlags>,
+  done: string,
+  question: string,
+  act: (letters: ReturnType<typeof createDeadLetters>, ids: readonly string[]) => Promise<number>,
+): Promise<number> {
+  const { flags, words, output } = invocation
+  const isFiltered = [flags.topic, flags.type, flags.deathReason, flags.key, flags.since].some(
+    (value) => value !== undefined,
+  )
+  if (isFiltered && words.length > 0) throw new UsageError('give ids or filters, not both')
+  const chosen = isFiltered ? (await find(invocation)).map((letter) => letter) : null
+  const wanted = chosen === null ? ids(words) : chosen.map(({ deadLetterId }) => deadLetterId)
+  if (chosen !== null) output.note(letterTable(chosen))
+  // A replay of named ids can be undone by nothing worse than another dead letter; all else asks.
+  const mustAsk = isFiltered || done === 'discarded'
+  if (
+    wanted.length > 0 &&
+    mustAsk &&
+    !(await confirmed(invocation, `${question} ${String(wanted.length)} dead letters?`))
+  )
+    return 1
+  return report(invocation, done, wanted.length === 0 ? 0 : await act(deadLetters(invocation), wanted), wanted.length)
+}
+
+export const releaseHeldKey: Verb = async (invocation) => {
+  const [topic = '', orderingKey = ''] = invocation.words
+  const keys = createHeldKeys({ db: invocation.client, ...invocation.schema })
+  return report(invocation, 'released', (await keys.release(topic, orderingKey, decision(invocation))) ? 1 : 0, 1)
+}
+
+export const purge: Verb<{ olderThan: number }> = async (invocation) => {
+  const days = invocation.flags.olderThan
+  if (!(await confirmed(invocation, `Delete every dead letter older than ${String(days)} days for ever?`))) return 1
+  return report(invocation, 'purged', await deadLetters(invocation).purge(days, decision(invocation)), 0)
+}
+
+function ids(words: readonly string[]): readonly string[] {
+  const wrong = words.find((word) => !/^\d{1,19}$/.test(word))
+  if (wrong !== undefined)
+    throw new UsageError(`"${wrong}" is not the id of a dead letter: see \`malote dead-letters list\``)
+  if (words.length === 0) throw new UsageError('which one? give at least one id, or a filter such as --topic')
+  return words
+}

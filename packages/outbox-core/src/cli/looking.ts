@@ -1,0 +1,186 @@
+import { systemClock } from '../clock.ts'
+import { examine, type Finding } from '../doctor.ts'
+import { findMessages, type FoundMessage, type MessageState } from '../find-messages.ts'
+import { createHeldKeys } from '../held-keys.ts'
+import { listOperatorActions } from '../operator-actions.ts'
+import type { RolePurpose } from '../postgres/grants.ts'
+import { type OutboxStatus, outboxStatus } from '../status.ts'
+import { OutboxError } from '../errors.ts'
+import type { Verb } from './invocation.ts'
+import { iso, seconds, table } from './output.ts'
+
+/** Between two looks of `--watch`, in milliseconds. */
+const watchIntervalMs = 2_000
+
+export const status: Verb<{ watch?: boolean }> = async ({ client, schema, output, flags }) => {
+  for (;;) {
+    const now = await outboxStatus(client, schema)
+    if (flags.watch === true && flags.json !== true) output.clear()
+    output.print(now, statusLines(now))
+    if (flags.watch !== true) return 0
+    await new Promise<void>((resolve) => systemClock.after(watchIntervalMs, resolve))
+  }
+}
+
+function statusLines(now: OutboxStatus): string[] {
+  return [
+    ...table([
+      ['oldest unpublished', seconds(now.oldestUnpublishedMs)],
+      ['ready', now.ready],
+      ['waiting', now.waiting],
+      ['held', now.held],
+      ['scheduled', now.scheduled],
+      ['dead letters', now.deadLetters],
+      ['held keys', now.heldKeys],
+      ['added', `${String(now.addedTotal)}, last ${now.lastAddedAt ?? 'never'}`],
+      ['published', `${String(now.publishedTotal)}, last ${now.lastPublishedAt ?? 'never'}`],
+      ['lanes without relay', now.lanesWithoutRelay],
+    ]),
+    ...now.outages.map(
+      ({ destination, sinceMs, backlog, message }) =>
+        `OPEN for ${seconds(sinceMs)}: ${destination ?? 'the broker'}, ${String(backlog)} messages wait: ${message}`,
+    ),
+    ...section(
+      ['topic', 'ready', 'waiting', 'held', 'dead', 'published', 'oldest', 'last published'],
+      now.topics.map((topic) => [
+        topic.topic,
+        topic.ready,
+        topic.waiting,
+        topic.held,
+        topic.deadLetters,
+        topic.published,
+        seconds(topic.oldestUnpublishedMs),
+        topic.lastPublishedAt,
+      ]),
+    ),
+    ...section(
+      ['retries: topic', 'code', 'messages', 'attempts', 'oldest', 'last words'],
+      now.retries.map((group) => [
+        group.topic,
+        group.code,
+        group.messages,
+        group.attempts,
+        seconds(group.oldestMs),
+        group.lastWords,
+      ]),
+    ),
+    ...section(
+      ['dead: topic', 'reason', 'code', 'messages', 'last words'],
+      now.deadLetterGroups.map((group) => [group.topic, group.reason, group.code, group.messages, group.lastWords]),
+    ),
+    ...section(
+      ['relay', 'name', 'alive', 'lanes', 'lease'],
+      now.relays.map((relay) => [
+        relay.id,
+        relay.name,
+        relay.isAlive ? 'yes' : 'NO',
+        relay.lanes,
+        `${(relay.leaseMs / 1000).toFixed(1)} s`,
+      ]),
+    ),
+  ]
+}
+
+/** Nothing when there are no rows. */
+function section(head: readonly string[], rows: readonly (readonly (string | number | null)[])[]): string[] {
+  return rows.length === 0 ? [] : ['', ...table([head, ...rows])]
+}
+
+/** Exit codes: 0 fine, 1 a problem, 3 could not look. */
+export const doctor: Verb<{ as?: RolePurpose }> = async ({ client, schema, output, flags }) => {
+  const purpose = flags.as === undefined ? {} : { purpose: flags.as }
+  const findings = await examine(client, { ...schema, ...purpose })
+  output.print(findings, findings.flatMap(findingLines))
+  if (findings.some(({ level }) => level === 'problem')) return 1
+  return findings.some(({ level }) => level === 'unseen') ? 3 : 0
+}
+
+function findingLines({ level, check, code, detail, since, mend }: Finding): string[] {
+  const head = `${level.padEnd(8)} ${check.padEnd(22)} ${code === 'OK' ? '' : `${code}: `}${detail}`
+  const lines = [head]
+  if (since !== null) lines.push(`${' '.repeat(9)}since ${since}`)
+  if (mend !== null) lines.push(`${' '.repeat(9)}mend: ${mend}`)
+  return lines
+}
+
+interface MessageFlags {
+  topic?: string
+  key?: string
+  state?: MessageState
+  limit?: number
+}
+
+export const listMessages: Verb<MessageFlags> = async ({ client, schema, output, flags }) => {
+  const { topic, key, state, limit } = flags
+  const filter = { ...schema, ...given({ topic, orderingKey: key, state, limit }) }
+  const messages = await findMessages(client, filter)
+  const rows = messages.map((message) => [
+    message.id,
+    message.topic,
+    message.type,
+    message.orderingKey,
+    message.state,
+    iso(message.createdAt),
+    waitsFor(message),
+    message.attempts,
+    message.failures.at(-1)?.code ?? null,
+  ])
+  output.print(
+    messages,
+    table([['id', 'topic', 'type', 'key', 'state', 'added', 'waits for', 'attempts', 'last failure'], ...rows]),
+  )
+  return 0
+}
+
+export const showMessage: Verb = async ({ client, schema, output, words }) => {
+  const messages = await findMessages(client, { ...schema, id: words[0] ?? '' })
+  if (messages.length === 0)
+    throw new OutboxError(
+      'NOT_FOUND',
+      `no message ${words[0] ?? ''} waits, is scheduled or is dead: it was published, discarded, or never added here`,
+    )
+  output.print(
+    messages,
+    messages.flatMap(({ failures, ...message }) => [
+      ...table(Object.entries(message).map(([name, value]) => [name, value instanceof Date ? iso(value) : value])),
+      `waits for ${waitsFor({ ...message, failures }) ?? '-'}`,
+      ...failures.map((failure) => `${failure.at}  ${failure.code}  ${failure.message}`),
+    ]),
+  )
+  return 0
+}
+
+function waitsFor({ state, dueAt, since, deadLetterId }: FoundMessage): string | null {
+  if (state === 'ready') return 'a relay'
+  if (state === 'waiting') return `its next attempt at ${iso(dueAt) ?? '-'}`
+  if (state === 'scheduled') return `its time, ${iso(dueAt) ?? '-'}`
+  const letter = deadLetterId === null ? 'a key held by hand' : `dead letter ${deadLetterId}`
+  return state === 'held' ? `${letter}, since ${iso(since) ?? '-'}` : `you: ${letter}, since ${iso(since) ?? '-'}`
+}
+
+export const listHeldKeys: Verb = async ({ client, schema, output }) => {
+  const keys = await createHeldKeys({ db: client, ...schema }).list({ limit: 1_000 })
+  const rows = keys.map((key) => [key.topic, key.orderingKey, key.deadLetterId, iso(key.heldAt), key.waiting])
+  output.print(keys, table([['topic', 'key', 'dead letter', 'held', 'waiting'], ...rows]))
+  return 0
+}
+
+export const audit: Verb<{ limit?: number }> = async ({ client, schema, output, flags }) => {
+  const actions = await listOperatorActions({ db: client, ...schema, ...given({ limit: flags.limit }) })
+  const rows = actions.map((action) => [
+    iso(action.at),
+    action.operator,
+    action.databaseRole,
+    action.action,
+    action.affected,
+    action.reason,
+    action.target.map((target) => String(target['id'] ?? target['ordering_key'])).join(' '),
+  ])
+  output.print(actions, table([['at', 'operator', 'role', 'action', 'count', 'reason', 'target'], ...rows]))
+  return 0
+}
+
+/** Without what is undefined. */
+export function given<Values extends object>(values: Values): { [Key in keyof Values]?: NonNullable<Values[Key]> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never
+}

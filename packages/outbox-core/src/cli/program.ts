@@ -1,0 +1,127 @@
+import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import { messageStates } from '../find-messages.ts'
+import { rolePurposes } from '../postgres/grants.ts'
+import * as deciding from './deciding.ts'
+import type { CommonFlags, Verb } from './invocation.ts'
+import * as looking from './looking.ts'
+import { grants, migrate } from './schema-verbs.ts'
+
+/** Connects, runs the verb and keeps its exit code. */
+export type Run = (verb: Verb<never>, flags: CommonFlags, words: readonly string[]) => Promise<void>
+
+function number(text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !(value >= 0)) throw new InvalidArgumentError('It must be a number from 0.')
+  return value
+}
+
+function instant(text: string): Date {
+  const date = new Date(text)
+  if (Number.isNaN(date.getTime())) throw new InvalidArgumentError('It must be a time such as 2026-11-28T03:00:00Z.')
+  return date
+}
+
+const examples = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  malote ${line}`).join('\n')}`
+
+/** All verbs; `version` is the package's. */
+export function createProgram(version: string, run: Run): Command {
+  const program = new Command('malote')
+    .description('look after an outbox')
+    .version(version)
+    .option('--database-url <url>', 'default: the variable DATABASE_URL, then PGHOST, PGUSER and so on')
+    .option('--schema <name>', 'default: malote')
+    .option('--json', 'one JSON value on standard output')
+    .option('--yes', 'do not ask before deleting or changing many')
+    .option('--operator <name>', 'who decides, for `malote audit`; default: who runs the command')
+    .option('--reason <text>', 'why, for `malote audit`')
+    .showSuggestionAfterError()
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 fine, 1 failed or a problem was found, 2 the command line is wrong, 3 could not look.',
+    )
+  const verb = (parent: Command, name: string, description: string, action: Verb<never>): Command =>
+    parent
+      .command(name)
+      .description(description)
+      .action(async (...given: unknown[]) => {
+        const command = given.at(-1) as Command
+        await run(action, command.optsWithGlobals(), command.args)
+      })
+  addSchemaVerbs(program, verb)
+  addLookingVerbs(program, verb)
+  addDecidingVerbs(program, verb)
+  return program
+}
+
+type AddVerb = (parent: Command, name: string, description: string, action: Verb<never>) => Command
+
+function addSchemaVerbs(program: Command, verb: AddVerb): void {
+  verb(program, 'migrate', 'create or upgrade the tables', migrate)
+    .option('--dry-run', 'print a script for psql instead')
+    .addOption(new Option('--only <component>', 'default: what is installed').choices(['outbox', 'idempotency']))
+    .option('--adopt <file...>', 'note files that another tool has run')
+    .addHelpText('after', examples('migrate', 'migrate --dry-run --schema money | psql'))
+  program
+    .command('grants')
+    .description('print the SQL that gives a role what it needs')
+    .requiredOption('--role <name>', 'the role')
+    .addOption(new Option('--for <purpose>', 'what it is for').choices(rolePurposes).makeOptionMandatory())
+    .action((_: unknown, command: Command) => {
+      process.exitCode = grants(command.optsWithGlobals())
+    })
+    .addHelpText('after', examples('grants --role relay --for relay | psql'))
+}
+
+function addLookingVerbs(program: Command, verb: AddVerb): void {
+  verb(program, 'status', 'what waits and why, who relays, what went out', looking.status)
+    .option('--watch', 'look again every two seconds')
+    .addHelpText('after', examples('status', 'status --watch'))
+  verb(program, 'doctor', 'what is wrong, since when, and what mends it', looking.doctor)
+    .addOption(new Option('--as <purpose>', 'what this role is for; default: relay').choices(rolePurposes))
+    .addHelpText('after', examples('doctor', 'doctor --json', 'doctor --as reader'))
+  verb(program, 'audit', 'who decided what, newest first', looking.audit).option(
+    '--limit <count>',
+    'default: 100',
+    number,
+  )
+  const messages = program.command('messages').description('messages that are not published')
+  verb(messages, 'list', 'oldest first, without bodies', looking.listMessages)
+    .option('--topic <topic>')
+    .option('--key <key>')
+    .addOption(new Option('--state <state>').choices(messageStates))
+    .option('--limit <count>', 'default: 100', number)
+    .addHelpText('after', examples('messages list --topic orders --state waiting'))
+  verb(messages, 'show', 'one: what it waits for, and its failures', looking.showMessage).argument('<message-id>')
+  const keys = program.command('held-keys').description('ordering keys that wait for an operator')
+  verb(keys, 'list', 'oldest first', looking.listHeldKeys)
+  verb(keys, 'release', 'go on without the dead letter', deciding.releaseHeldKey).argument('<topic>').argument('<key>')
+}
+
+function addDecidingVerbs(program: Command, verb: AddVerb): void {
+  const letters = program.command('dead-letters').description('messages that could not be published')
+  const filtered = (command: Command): Command =>
+    command
+      .option('--topic <topic>')
+      .option('--type <type>')
+      .addOption(new Option('--death-reason <reason>').choices(['MAX_ATTEMPTS', 'PERMANENT', 'POISON']))
+      .option('--key <key>')
+      .option('--since <time>', 'died at or after', instant)
+      .option('--limit <count>', 'default: 100', number)
+  filtered(verb(letters, 'list', 'newest first, without bodies', deciding.listDeadLetters)).addHelpText(
+    'after',
+    examples('dead-letters list', 'dead-letters list --topic orders --since 2026-11-28T03:00:00Z'),
+  )
+  verb(letters, 'show', 'one, with its failures; its body with --json', deciding.showDeadLetter).argument('<id>')
+  const ids = (): Argument => new Argument('[id...]', 'as `malote dead-letters list` shows them')
+  filtered(verb(letters, 'replay', 'back to its old place in the order; frees its key', deciding.replay))
+    .addArgument(ids())
+    .addHelpText('after', examples('dead-letters replay 17', 'dead-letters replay --topic orders --limit 10'))
+  filtered(verb(letters, 'discard', 'delete it; frees its key', deciding.discard))
+    .addArgument(ids())
+    .addHelpText('after', examples('dead-letters discard 17 --reason "test data"'))
+  verb(program, 'purge', 'delete old dead letters', deciding.purge).requiredOption(
+    '--older-than <days>',
+    'how old',
+    number,
+  )
+}

@@ -1,0 +1,131 @@
+import { ago, type Check, duration, found, type Found, type KnownPatient, ok } from './finding.ts'
+
+/** The checks that ask whether messages get out. */
+export const flowChecks: Readonly<Record<string, Check<KnownPatient>>> = {
+  relays: ({ status, flag }) => {
+    const living = status.relays.filter((relay) => relay.isAlive)
+    const dead = status.relays.filter((relay) => !relay.isAlive)
+    const waiting = status.oldestUnpublishedMs === null ? 'nothing waits yet' : 'messages wait'
+    if (status.relays.length === 0) {
+      const level = status.oldestUnpublishedMs === null ? 'warning' : 'problem'
+      return [found(level, 'NO_RELAY', `no relay runs, and ${waiting}`, 'start a relay: `malote relay --config FILE`')]
+    }
+    if (living.length === 0) {
+      const names = dead.map(({ name, leaseMs }) => `${name} (lease ran out ${duration(Math.max(0, -leaseMs))} ago)`)
+      const detail = `no relay lives: ${names.join(', ')} was killed, hangs, or cannot reach the database; ${waiting}`
+      return [found('problem', 'RELAY_DEAD', detail, `start it again, then \`malote status${flag}\``)]
+    }
+    if (status.lanesWithoutRelay > 0)
+      return [
+        found(
+          'warning',
+          'LANES_WITHOUT_RELAY',
+          `${String(status.lanesWithoutRelay)} of 64 lanes have no living relay: normal for the length of a lease after one died`,
+          `look again: \`malote status${flag} --watch\``,
+        ),
+      ]
+    return ok(`${String(living.length)} alive`)
+  },
+
+  breakers: ({ status }) => {
+    if (status.outages.length === 0) return ok('none open')
+    return status.outages.map(({ destination, sinceMs, code, message: lastWords }) =>
+      destination === null
+        ? found(
+            'problem',
+            'BROKER_UNAVAILABLE',
+            `the broker has taken nothing for ${duration(sinceMs)}: ${lastWords}`,
+            'bring the broker back, or correct its address and credentials; the relay goes on by itself',
+            ago(sinceMs),
+          )
+        : found(
+            'problem',
+            'DESTINATION_UNAVAILABLE',
+            `${destination} has taken nothing for ${duration(sinceMs)}: ${code} ${lastWords}`,
+            'mend the destination (does it exist, is it full, may we write?); the relay goes on by itself',
+            ago(sinceMs),
+          ),
+    )
+  },
+
+  publishing: ({ status, overdueMs, flag }) => {
+    const late = status.topics.filter((topic) => (topic.oldestUnpublishedMs ?? 0) > overdueMs)
+    if (late.length === 0) return ok(`nothing is due for longer than ${duration(overdueMs)}`)
+    return late.map((topic): Found => {
+      const ageMs = topic.oldestUnpublishedMs ?? 0
+      const parts = [
+        [topic.ready, 'ready'],
+        [topic.waiting, 'waiting for another attempt'],
+        [topic.held, 'behind a held key'],
+        [topic.overdueScheduled, 'scheduled and not fetched'],
+      ].filter(([count]) => count !== 0)
+      const what = parts.map(([count, words]) => `${String(count)} ${String(words)}`).join(', ')
+      const published =
+        topic.lastPublishedAt === null ? 'nothing was ever published' : `last published ${topic.lastPublishedAt}`
+      const isOnlyHeld = topic.ready + topic.waiting + topic.overdueScheduled === 0
+      return found(
+        isOnlyHeld ? 'warning' : 'problem',
+        'OVERDUE',
+        `topic ${topic.topic}: due for ${duration(ageMs)} and not published: ${what}; ${published}`,
+        `\`malote messages list --topic ${topic.topic}${flag}\`, and see the other findings for the cause`,
+        ago(ageMs),
+      )
+    })
+  },
+
+  retries: ({ status, overdueMs, flag }) => {
+    const groups = status.retries.filter((group) => group.oldestMs > overdueMs || group.attempts > 1)
+    if (groups.length === 0) return ok('none that lasts')
+    return groups.map((group) => {
+      const topic = status.topics.find(({ topic }) => topic === group.topic)
+      const sinceSuccess = topic?.lastPublishedAt ? Date.now() - Date.parse(topic.lastPublishedAt) : Infinity
+      const isEverything = sinceSuccess > overdueMs && group.oldestMs > overdueMs
+      return found(
+        isEverything ? 'problem' : 'warning',
+        isEverything ? 'PUBLISHING_FAILS' : 'RETRIES',
+        `topic ${group.topic}: ${String(group.messages)} messages fail with ${group.code}, up to ${String(group.attempts)} times, for ${duration(group.oldestMs)}: ${group.lastWords}`,
+        `mend what the words name, before they become dead letters; \`malote messages list --topic ${group.topic} --state waiting${flag}\` shows each`,
+        ago(group.oldestMs),
+      )
+    })
+  },
+
+  'dead letters': ({ status, flag }) => {
+    const groups = status.deadLetterGroups.map((group) =>
+      found(
+        'warning',
+        group.reason === 'POISON' ? 'POISON' : 'DEAD_LETTERS',
+        `topic ${group.topic}: ${String(group.messages)} dead letters, ${group.reason} ${group.code ?? ''}, the first ${duration(group.oldestMs)} ago: ${group.lastWords ?? ''}`,
+        `mend the cause, then \`malote dead-letters replay --topic ${group.topic}${flag}\`, or discard`,
+        ago(group.oldestMs),
+      ),
+    )
+    return groups.length > 0 ? groups : ok('none')
+  },
+
+  'held keys': ({ status, flag }) =>
+    status.heldKeys === 0
+      ? ok('none')
+      : [
+          found(
+            'warning',
+            'HELD_KEYS',
+            `${String(status.heldKeys)} ordering keys stand still, ${String(status.held)} messages behind them`,
+            `\`malote held-keys list${flag}\`; replay or discard the dead letter of each, or release the key`,
+          ),
+        ],
+
+  use: ({ status }) =>
+    status.lastAddedAt === null
+      ? [
+          found(
+            'warning',
+            'NEVER_USED',
+            'nobody has ever added a message to this outbox',
+            'check that writers use this database and schema',
+          ),
+        ]
+      : ok(
+          `${String(status.addedTotal)} added, last ${status.lastAddedAt}; ${String(status.publishedTotal)} published, last ${status.lastPublishedAt ?? 'never'}`,
+        ),
+}

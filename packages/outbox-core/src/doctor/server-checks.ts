@@ -1,0 +1,181 @@
+import { quoteIdentifier } from '../postgres/identifiers.ts'
+import { neededPrivileges } from '../postgres/grants.ts'
+import { type Check, duration, found, ok } from './finding.ts'
+
+type Row = Readonly<Record<string, unknown>>
+
+/** How a session is shown: enough to find its owner. */
+const session = (row: Row): string =>
+  `pid ${String(row['pid'])} (${String(row['user'])}, ${String(row['application'])}, ${typeof row['address'] === 'string' ? row['address'] : 'local'}) for ${duration(Number(row['seconds']) * 1_000)}: ${String(row['query']).replaceAll(/\s+/g, ' ')}`
+
+/** The checks that ask whether the database lets messages out quickly and safely. */
+export const serverChecks: Readonly<Record<string, Check>> = {
+  server: async ({ client, statements }) => {
+    const row = (await client.query(statements.server)).rows[0] as Row
+    const [version, connections, most] = [row['version'], row['connections'], row['max_connections']].map(Number) as [
+      number,
+      number,
+      number,
+    ]
+    const findings = []
+    if (version < 140_000)
+      findings.push(found('problem', 'SERVER_TOO_OLD', 'PostgreSQL 14 or newer is needed', 'upgrade the server'))
+    if (row['autovacuum'] === false)
+      findings.push(
+        found(
+          'problem',
+          'AUTOVACUUM_OFF',
+          'autovacuum is off for the whole server: published messages stay on disk',
+          'alter system set autovacuum = on; select pg_reload_conf();',
+        ),
+      )
+    if (connections > most * 0.9)
+      findings.push(
+        found(
+          'warning',
+          'CONNECTIONS_NEAR_LIMIT',
+          `${String(connections)} of ${String(most)} connections are taken: a relay that must connect again may not get one`,
+          'lower the size of pools, or put a pooler in front of the writers',
+        ),
+      )
+    return findings.length > 0
+      ? findings
+      : ok(`PostgreSQL ${String(Math.floor(version / 10_000))}, ${String(connections)} of ${String(most)} connections`)
+  },
+
+  'sequence cache': async ({ client, statements, schema }) => {
+    const name = `${quoteIdentifier(schema)}.messages`
+    const cache = Number((await client.query(statements.sequenceCache, [name])).rows[0]?.['cache'])
+    if (cache === 1) return ok('1')
+    return [
+      found(
+        'problem',
+        'SEQUENCE_CACHE',
+        `the cache of messages.seq is ${String(cache)}: values would appear below what a relay has read past`,
+        `alter sequence ${quoteIdentifier(schema)}.messages_seq_seq cache 1;`,
+      ),
+    ]
+  },
+
+  indexes: async ({ client, statements, schema }) => {
+    const { rows } = await client.query(statements.invalidIndexes, [schema])
+    if (rows.length === 0) return ok('all valid')
+    return rows.map((row) =>
+      found(
+        'problem',
+        'INDEX_INVALID',
+        `index ${String(row['name'])} of ${String(row['table'])} is invalid: every read walks the table`,
+        `reindex index concurrently ${quoteIdentifier(schema)}.${quoteIdentifier(String(row['name']))};`,
+      ),
+    )
+  },
+
+  vacuum: async ({ client, statements, schema }) => {
+    const { rows } = await client.query(statements.autovacuum, [schema])
+    const s = quoteIdentifier(schema)
+    const findings = rows.flatMap((row) => {
+      const name = String(row['name'])
+      if (row['off'] === true)
+        return found(
+          'problem',
+          'AUTOVACUUM_OFF',
+          `autovacuum of ${name} is off: published messages stay on disk`,
+          `alter table ${s}.${name} reset (autovacuum_enabled);`,
+        )
+      if (Number(row['dead']) < 1_000_000) return []
+      return found(
+        'warning',
+        'AUTOVACUUM_STARVED',
+        `${name} has ${String(row['dead'])} dead rows: vacuum does not get through`,
+        `look for old snapshots below, then: vacuum ${s}.${name};`,
+        row['last'] instanceof Date ? row['last'] : null,
+      )
+    })
+    return findings.length > 0 ? findings : ok('keeps up')
+  },
+
+  'old snapshots': async ({ client, statements }) => {
+    const { rows } = await client.query(statements.oldSnapshots)
+    if (rows.length === 0) return ok('none over five minutes')
+    return rows.map((row) =>
+      found(
+        'warning',
+        'OLD_SNAPSHOT',
+        `a transaction keeps vacuum from removing published messages: ${session(row)}`,
+        `select pg_terminate_backend(${String(row['pid'])});`,
+        row['since'] as Date,
+      ),
+    )
+  },
+
+  'open writers': async ({ client, statements }) => {
+    const { rows } = await client.query(statements.openWriters)
+    if (rows.length === 0) return ok('none idle over a minute')
+    return rows.map((row) =>
+      found(
+        'warning',
+        'IDLE_WRITER',
+        `a transaction that wrote messages is idle, and the relay must look again at everything since: ${session(row)}`,
+        `select pg_terminate_backend(${String(row['pid'])});`,
+        row['since'] as Date,
+      ),
+    )
+  },
+
+  'prepared transactions': async ({ client, statements }) => {
+    const { rows } = await client.query(statements.preparedTransactions)
+    if (rows.length === 0) return ok('none forgotten')
+    return rows.map((row) =>
+      found(
+        'warning',
+        'PREPARED_TRANSACTION',
+        `prepared transaction ${String(row['gid'])} is ${duration(Number(row['seconds']) * 1_000)} old`,
+        `commit prepared '${String(row['gid']).replaceAll("'", "''")}'; or rollback prepared …`,
+        row['since'] as Date,
+      ),
+    )
+  },
+
+  'replication slots': async ({ client, statements }) => {
+    const { rows } = await client.query(statements.replicationSlots)
+    if (rows.length === 0) return ok('none left behind')
+    return rows.map((row) =>
+      found(
+        'warning',
+        'REPLICATION_SLOT',
+        `replication slot ${String(row['slot'])} is ${row['active'] === true ? 'far behind' : 'not in use'} and holds back ${String(row['bytes'])} bytes of WAL`,
+        `start its consumer, or: select pg_drop_replication_slot('${String(row['slot'])}');`,
+      ),
+    )
+  },
+
+  privileges: async ({ client, statements, schema, purpose, flag }) => {
+    const needed = JSON.stringify(neededPrivileges(purpose))
+    const { rows } = await client.query(statements.lackingPrivilege, [needed, schema])
+    if (rows.length === 0) return ok(`this role may do all that a ${purpose} does`)
+    const lacking = rows.map((row) => `${String(row['privilege'])} on ${String(row['kind'])} ${String(row['name'])}`)
+    return [
+      found(
+        'problem',
+        'GRANTS_MISSING',
+        `this role cannot be a ${purpose}: it lacks ${lacking.join(', ')}`,
+        `as the owner: \`malote grants --role ROLE --for ${purpose}${flag}\``,
+      ),
+    ]
+  },
+
+  'clock skew': async ({ client, statements }) => {
+    const sentMs = Date.now()
+    const serverMs = Number((await client.query(statements.clock)).rows[0]?.['ms'])
+    const skewMs = Math.round(serverMs - (sentMs + Date.now()) / 2)
+    if (Math.abs(skewMs) < 1_000) return ok(`${String(skewMs)} ms`)
+    return [
+      found(
+        'warning',
+        'CLOCK_SKEW',
+        `this machine's clock differs from the database's by ${String(skewMs)} ms: harmless to Malote, which trusts only the database's, but not to your logs`,
+        'synchronise this machine with NTP',
+      ),
+    ]
+  },
+}

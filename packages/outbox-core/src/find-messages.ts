@@ -1,0 +1,64 @@
+import type { AttemptFailure } from './dead-letters.ts'
+import type { MessageId } from './message.ts'
+import { invalidOption, numberOption } from './options.ts'
+import { findMessagesStatement } from './postgres/find-messages-statement.ts'
+import { guardPool } from './postgres/guard-pool.ts'
+import { schemaOption } from './postgres/identifiers.ts'
+import type { Queryable } from './postgres/queryable.ts'
+import { isUuid } from './uuid.ts'
+
+/** `ready`: for a relay to publish. `waiting`: failed, for its next attempt. `held`: behind a held key. */
+export type MessageState = 'ready' | 'waiting' | 'held' | 'scheduled' | 'dead'
+
+export const messageStates: readonly MessageState[] = ['ready', 'waiting', 'held', 'scheduled', 'dead']
+
+/** What is given must match; nothing given matches all. */
+export interface MessageFilter {
+  readonly id?: string
+  readonly topic?: string
+  readonly orderingKey?: string
+  readonly state?: MessageState
+  /** @defaultValue 100 */
+  readonly limit?: number
+}
+
+/** A message that is not published, without its body. */
+export interface FoundMessage {
+  readonly id: MessageId
+  readonly topic: string
+  readonly type: string
+  readonly orderingKey: string | null
+  readonly state: MessageState
+  readonly createdAt: Date
+  /** When it is tried next, or fetched; null when a time is not what it waits for. */
+  readonly dueAt: Date | null
+  /** Since when its key is held, or when it died. */
+  readonly since: Date | null
+  readonly attempts: number
+  /** What it waits behind, or what it became. */
+  readonly deadLetterId: string | null
+  readonly lane: number | null
+  readonly bytes: number
+  /** The last ten, oldest first. */
+  readonly failures: readonly AttemptFailure[]
+}
+
+/**
+ * Finds messages that are not published, oldest first: what each waits for, since when, and how it failed. Walks the tables;
+ * a published message is not there any more.
+ *
+ * @throws OutboxError `INVALID_OPTION`
+ */
+export async function findMessages(
+  db: Queryable,
+  filter: MessageFilter & { readonly schema?: string } = {},
+): Promise<readonly FoundMessage[]> {
+  guardPool(db)
+  if (filter.id !== undefined && !isUuid(filter.id)) throw invalidOption('id', filter.id, 'a UUID')
+  if (filter.state !== undefined && !messageStates.includes(filter.state))
+    throw invalidOption('state', filter.state, `one of ${messageStates.join(', ')}`)
+  const limit = numberOption('limit', filter.limit, 100, { min: 1, max: 10_000 })
+  const values = [filter.id, filter.topic, filter.orderingKey, filter.state].map((value) => value ?? null)
+  const { rows } = await db.query(findMessagesStatement(schemaOption(filter.schema)), [...values, limit])
+  return rows as unknown as FoundMessage[]
+}

@@ -1,0 +1,107 @@
+import { quoteIdentifier, schemaOption } from './identifiers.ts'
+import { invalidOption } from '../options.ts'
+
+/** What a database role is for. */
+export type RolePurpose = 'writer' | 'relay' | 'operator' | 'consumer' | 'reader'
+
+export const rolePurposes: readonly RolePurpose[] = ['writer', 'relay', 'operator', 'consumer', 'reader']
+
+/** A privilege on an object that a purpose needs, and what it needs it for is said in docs/operations.md. */
+export interface NeededPrivilege {
+  readonly kind: 'table' | 'sequence' | 'function'
+  /** Unqualified; a function with its argument types. */
+  readonly name: string
+  readonly privileges: readonly string[]
+}
+
+const all = ['select', 'insert', 'update', 'delete']
+const tables = (names: readonly string[], privileges: readonly string[]): NeededPrivilege[] =>
+  names.map((name) => ({ kind: 'table', name, privileges }))
+
+const outboxTables = [
+  'messages',
+  'scheduled_messages',
+  'relays',
+  'lanes',
+  'doorbell',
+  'dead_letters',
+  'held_keys',
+  'flow',
+  'outages',
+  'paused_topics',
+  'operator_actions',
+]
+const functions: readonly NeededPrivilege[] = [
+  'ring_doorbell()',
+  'add_message(text, text, text, text, text, text, text)',
+  'add_messages(text)',
+].map((name) => ({ kind: 'function', name, privileges: ['execute'] }))
+/** The floor reads how far the sequence has got; no privilege on tables gives that. */
+const sequence: NeededPrivilege = { kind: 'sequence', name: 'messages_seq_seq', privileges: ['select'] }
+const ledger = tables(['migrations'], ['select'])
+const idempotencyTables = [
+  'inbox_consumers',
+  'processed_messages',
+  'processed_messages_by_day',
+  'inbox_watermarks',
+  'consumer_offsets',
+  'idempotency_keys',
+  'entity_versions',
+]
+
+const needed: Readonly<Record<RolePurpose, readonly NeededPrivilege[]>> = {
+  writer: [
+    ...tables(['messages'], ['insert']),
+    ...tables(['scheduled_messages'], ['insert', 'select', 'delete']),
+    ...tables(['doorbell', 'relays'], ['select']),
+    ...functions,
+    ...ledger,
+  ],
+  relay: [
+    ...tables(
+      outboxTables.filter((name) => name !== 'operator_actions'),
+      all,
+    ),
+    sequence,
+    ...functions,
+    ...ledger,
+  ],
+  operator: [
+    ...tables(['messages'], ['select', 'insert', 'delete']),
+    ...tables(['dead_letters', 'held_keys', 'paused_topics'], all),
+    ...tables(['operator_actions'], ['select', 'insert']),
+    ...tables(['scheduled_messages', 'relays', 'lanes', 'doorbell', 'flow', 'outages'], ['select']),
+    sequence,
+    ...ledger,
+  ],
+  consumer: [...tables(idempotencyTables, all), ...ledger],
+  reader: [...tables(outboxTables, ['select']), sequence, ...ledger],
+}
+
+/** What a role of the purpose needs, besides `usage` on the schema. */
+export function neededPrivileges(purpose: RolePurpose): readonly NeededPrivilege[] {
+  return needed[purpose]
+}
+
+/**
+ * SQL that gives a role what it needs for its purpose, and nothing more. `writer` adds messages, `relay` publishes them,
+ * `operator` decides about dead letters and held keys, `consumer` uses the inbox and idempotent requests, `reader` looks.
+ * Run it as the owner of the tables, after migrating; again after each upgrade.
+ *
+ * @throws OutboxError `INVALID_OPTION`
+ */
+export function grantStatements(
+  role: string,
+  purpose: RolePurpose,
+  options: { readonly schema?: string } = {},
+): readonly string[] {
+  if (!rolePurposes.includes(purpose)) throw invalidOption('for', purpose, `one of ${rolePurposes.join(', ')}`)
+  const schema = quoteIdentifier(schemaOption(options.schema))
+  const to = quoteIdentifier(schemaOption(role))
+  return [
+    `grant usage on schema ${schema} to ${to};`,
+    ...needed[purpose].map(
+      ({ kind, name, privileges }) => `grant ${privileges.join(', ')} on ${kind} ${schema}.${name} to ${to};`,
+    ),
+  ]
+}

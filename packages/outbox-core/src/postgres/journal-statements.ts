@@ -1,0 +1,21 @@
+import { quoteIdentifier } from './identifiers.ts'
+
+/** What a relay writes down for operators. */
+export interface JournalStatements {
+  readonly addFlow: string
+}
+
+export function journalStatements(schema: string): JournalStatements {
+  const s = quoteIdentifier(schema)
+  return {
+    // $1 JSON array. In the order of the topics, so that two relays cannot deadlock. Losing one in a crash loses a count.
+    addFlow: `
+      with mode as materialized (select set_config('synchronous_commit', 'off', true))
+      insert into ${s}.flow as known (topic, published, last_published_at, last_added_at)
+      select f.topic, f.published, clock_timestamp(), to_timestamp(f.last_added_ms / 1000)
+      from mode, json_to_recordset($1::text::json) as f (topic text, published bigint, last_added_ms float8)
+      order by f.topic
+      on conflict (topic) do update set published = known.published + excluded.published,
+        last_published_at = excluded.last_published_at, last_added_at = greatest(known.last_added_at, excluded.last_added_at)`,
+  }
+}

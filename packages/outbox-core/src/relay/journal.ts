@@ -1,0 +1,69 @@
+import type { Clock } from '../clock.ts'
+import { journalStatements, type JournalStatements } from '../postgres/journal-statements.ts'
+import { sqlStateOf } from '../postgres/queryable.ts'
+import type { Connection } from './connections.ts'
+
+interface TopicFlow {
+  published: number
+  lastAddedMs: number
+}
+
+/** Between two notes of what was published, in milliseconds: operators look by the second, messages pass by the thousand. */
+const flowIntervalMs = 2_000
+
+/**
+ * What a relay writes down for operators: how much it published. They read it from the database, because the relay itself
+ * may be anywhere.
+ *
+ * A schema of an earlier version, or a role of an earlier version's grants, has no place for it: the relay works without.
+ */
+export class Journal {
+  readonly #statements: JournalStatements
+  readonly #flow = new Map<string, TopicFlow>()
+  readonly #connection: Connection
+  readonly #clock: Clock
+  #nextFlowAtMs = 0
+  #isPossible = true
+
+  constructor(parts: { connection: Connection; schema: string; clock: Clock }) {
+    this.#connection = parts.connection
+    this.#clock = parts.clock
+    this.#statements = journalStatements(parts.schema)
+  }
+
+  published(messages: readonly { readonly message: { readonly topic: string; readonly createdAt: Date } }[]): void {
+    for (const { message } of messages) {
+      const flow = this.#flow.get(message.topic)
+      const addedMs = message.createdAt.getTime()
+      if (flow === undefined) this.#flow.set(message.topic, { published: 1, lastAddedMs: addedMs })
+      else {
+        flow.published++
+        if (addedMs > flow.lastAddedMs) flow.lastAddedMs = addedMs
+      }
+    }
+  }
+
+  /** Writes what is new. Called by the control loop, and with `isLast` before the relay leaves. */
+  async write(isLast = false): Promise<void> {
+    if (!this.#isPossible) return
+    try {
+      if (this.#flow.size > 0 && (isLast || this.#clock.monotonicMs() >= this.#nextFlowAtMs)) await this.#writeFlow()
+    } catch (error) {
+      const state = sqlStateOf(error)
+      if (state !== '42P01' && state !== '42501') throw error
+      this.#isPossible = false
+      this.#flow.clear()
+    }
+  }
+
+  async #writeFlow(): Promise<void> {
+    this.#nextFlowAtMs = this.#clock.monotonicMs() + flowIntervalMs
+    const flow = [...this.#flow].map(([topic, { published, lastAddedMs }]) => ({
+      topic,
+      published,
+      last_added_ms: lastAddedMs,
+    }))
+    this.#flow.clear()
+    await this.#connection.query(this.#statements.addFlow, [JSON.stringify(flow)])
+  }
+}
