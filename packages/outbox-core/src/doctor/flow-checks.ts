@@ -8,7 +8,14 @@ export const flowChecks: Readonly<Record<string, Check<KnownPatient>>> = {
     const waiting = status.oldestUnpublishedMs === null ? 'nothing waits yet' : 'messages wait'
     if (status.relays.length === 0) {
       const level = status.oldestUnpublishedMs === null ? 'warning' : 'problem'
-      return [found(level, 'NO_RELAY', `no relay runs, and ${waiting}`, 'start a relay: `malote relay --config FILE`')]
+      return [
+        found(
+          level,
+          'NO_RELAY',
+          `no relay runs, and ${waiting}`,
+          'start a process that calls createRelay(…).start(): see docs/operations.md',
+        ),
+      ]
     }
     if (living.length === 0) {
       const names = dead.map(({ name, leaseMs }) => `${name} (lease ran out ${duration(Math.max(0, -leaseMs))} ago)`)
