@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { lockAccounts } from '../src/balances/ledger.ts'
-import { decideOrder, listTasks } from '../src/orders/manual-tasks.ts'
+import { listTasks } from '../src/orders/manual-tasks.ts'
 import { historyOf, rebuildOrder } from '../src/orders/order-history.ts'
 import { findOrder } from '../src/orders/order-store.ts'
 import {
@@ -196,75 +196,6 @@ describe('an exchange without an answer', () => {
     expect(await bench.stateOf(order)).toBe('COMPENSATED')
     expect(change(before, await bench.balances(accountId))).toEqual({})
     expect((await listTasks(bench.db)).map(({ orderId }) => orderId)).not.toContain(order.orderId)
-  })
-})
-
-describe('an order whose messages do not come through', () => {
-  const timedOut = async (order: { orderId: string }) => ({
-    ...(await bench.messageOf(order as never, 'order-checks')),
-    type: 'order.timeout',
-    id: order.orderId,
-  })
-
-  it('before it was sent is given back when its time is up', async () => {
-    const accountId = bench.nextAccount()
-    const before = await bench.balances(accountId)
-    const order = await bench.place(accountId)
-    await bench.age(order)
-
-    await pursuing(bench.db, fillingExchange)(delivery(await timedOut(order)))
-    await bench.close(order)
-
-    expect(await findOrder(bench.db, order.orderId)).toMatchObject({ state: 'COMPENSATED', reason: 'NOT_SENT_IN_TIME' })
-    expect(change(before, await bench.balances(accountId))).toEqual({})
-  })
-
-  it('after it was filled is settled by its timeout', async () => {
-    const order = await bench.place(bench.nextAccount())
-    await bench.pursue(order, fillingExchange)
-    await bench.age(order)
-
-    await pursuing(bench.db, fillingExchange)(delivery(await timedOut(order)))
-
-    expect(await bench.stateOf(order)).toBe('SETTLED')
-  })
-})
-
-describe('a person', () => {
-  async function failed() {
-    const order = await bench.place(bench.nextAccount())
-    await bench.pursue(order, anExchange())
-    await bench.age(order)
-    const timeout = { ...(await bench.messageOf(order, 'order-checks')), type: 'order.timeout', id: order.orderId }
-    await pursuing(bench.db, anExchange())(delivery(timeout))
-    return order
-  }
-  const decide = (order: { orderId: string }, verdict: Parameters<typeof decideOrder>[2]) =>
-    bench.db
-      .transaction()
-      .execute((tx) => decideOrder(tx, order.orderId, verdict, 'by phone', { actor: 'ADMIN', causationId: 'r' }))
-
-  it.each([
-    ['settles', { quantity: 10_000_000, priceCentavos: 3_700 }, 'SETTLED'],
-    ['gives back', null, 'COMPENSATED'],
-  ])('%s an order that has failed, once', async (_what, verdict, state) => {
-    const order = await failed()
-
-    const first = await decide(order, verdict)
-    const second = await decide(order, verdict)
-    await bench.close(order)
-
-    expect([first.outcome, second.outcome]).toEqual(['decided', 'not-open'])
-    expect(await bench.stateOf(order)).toBe(state)
-    const manual = (await historyOf(bench.db, order.orderId)).filter(({ actor }) => actor === 'ADMIN')
-    expect(manual.map(({ data }) => data['reason'])).toEqual(['MANUAL: by phone'])
-  })
-
-  it('cannot settle more than was reserved, nor an order that is on its way', async () => {
-    const [late, young] = [await failed(), await bench.place(bench.nextAccount())]
-
-    expect((await decide(late, { quantity: late.quantity + 1, priceCentavos: 1 })).outcome).toBe('fill-too-large')
-    expect((await decide(young, null)).outcome).toBe('not-open')
   })
 })
 

@@ -6,7 +6,8 @@ import { log } from '../process/log.ts'
 import { report } from '../process/run-role.ts'
 import { milliseconds, setting } from '../process/settings.ts'
 import { pursueOrder } from './pursue-order.ts'
-import { defaultOrderTimeoutMs, retryDelays } from './timing.ts'
+import { defaultOrderTimeoutMs, retryDelays, silenceOf } from './timing.ts'
+import { watchOrders } from './watch-orders.ts'
 
 const pool = createPool(setting('DATABASE_URL'), 1)
 const db = createDatabase(pool)
@@ -19,10 +20,18 @@ const exchange = createExchangeClient(setting('B3_URL'), {
     noteBreaker(db, state).catch((error: unknown) => log.warn({ err: error }, 'the breaker was not noted'))
   },
 })
-const timing = {
-  timeoutMs: milliseconds('ORDER_TIMEOUT_MS', defaultOrderTimeoutMs),
-  retryDelayMs: retryDelays(milliseconds('B3_RETRY_MS', 2_000)),
-}
+const timeoutMs = milliseconds('ORDER_TIMEOUT_MS', defaultOrderTimeoutMs)
+const firstRetryMs = milliseconds('B3_RETRY_MS', 2_000)
+const timing = { timeoutMs, retryDelayMs: retryDelays(firstRetryMs) }
+const silenceMs = silenceOf(timeoutMs, firstRetryMs)
+const watch = watchOrders(
+  db,
+  { timeoutMs, silenceMs, everyMs: silenceMs / 5 },
+  {
+    onFound: (count) => log.warn({ count }, 'orders without a timeout were found and are looked at'),
+    onError: (error) => log.warn({ err: error }, 'orders without a timeout were not looked for'),
+  },
+)
 
 await runConsumers(
   (['orders', 'checks'] as const).map((name) => ({
@@ -30,6 +39,7 @@ await runConsumers(
     createHandler: (db, applyOnce) => pursueOrder({ db, exchange, ...timing }, applyOnce, name),
   })),
   async () => {
+    await watch.stop()
     await exchange.close()
     await pool.end()
   },

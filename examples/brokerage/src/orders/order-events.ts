@@ -41,9 +41,15 @@ export const orderEvent: z.ZodType<OrderEvent> = z.object({
 export interface OrderCheck {
   readonly orderId: string
   readonly tries: number
+  /** One look, whatever it finds: the next one is somebody else's business. */
+  readonly once?: boolean | undefined
 }
 
-export const orderCheck: z.ZodType<OrderCheck> = z.object({ orderId: z.uuid(), tries: z.int().nonnegative() })
+export const orderCheck: z.ZodType<OrderCheck> = z.object({
+  orderId: z.uuid(),
+  tries: z.int().nonnegative(),
+  once: z.boolean().optional(),
+})
 
 const catalog = {
   'order.accepted': orderEvent,
@@ -105,10 +111,8 @@ export interface Announcement {
 }
 
 /** Another look at an order after so long. A timeout has the order's own id, so that it can be cancelled without being noted. */
-export interface Reminder {
+export interface Reminder extends OrderCheck {
   readonly type: 'order.check' | 'order.timeout'
-  readonly orderId: string
-  readonly tries: number
   readonly delayMs: number
 }
 
@@ -141,7 +145,7 @@ function messageOf({ type, order }: Announcement): MessageOf<typeof catalog> {
   return { topic, type, payload, headers, ...(isOrdered(topic) ? { orderingKey: order.accountId } : {}) }
 }
 
-function reminderMessage({ type, orderId, tries, delayMs }: Reminder): MessageOf<typeof catalog> {
-  const id = type === 'order.timeout' && tries === 0 ? { id: orderId } : {}
-  return { topic: topics.checks, type, payload: { orderId, tries }, delayMs, ...id }
+function reminderMessage({ type, delayMs, ...payload }: Reminder): MessageOf<typeof catalog> {
+  const id = type === 'order.timeout' && payload.tries === 0 ? { id: payload.orderId } : {}
+  return { topic: topics.checks, type, payload, delayMs, ...id }
 }

@@ -6,9 +6,10 @@ import type { Database, Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { batching } from '../messaging/batching.ts'
 import { openTasks, resolveTasks } from './manual-tasks.ts'
-import { announce, type Announcement, orderCheck, type Reminder } from './order-events.ts'
+import { announce, type Announcement, type OrderCheck, orderCheck, type Reminder } from './order-events.ts'
 import { advance, findOrders, type Step, type StoredOrder, type TimedOrder } from './order-store.ts'
 import { isFinal } from './order.ts'
+import { noteLook } from './watch-orders.ts'
 
 export interface PursueOptions {
   readonly db: Database
@@ -25,6 +26,8 @@ interface Finding {
   readonly messageId: string
   readonly isTimeout: boolean
   readonly tries: number
+  /** Nobody looks again because of this look. */
+  readonly once: boolean
   /** Null: nothing to decide here. */
   readonly answer:
     | Answer
@@ -77,18 +80,21 @@ export function pursueOrder(options: PursueOptions, applyOnce: ApplyOnce, actor:
     const { message, signal } = delivery
     if (!['order.accepted', 'order.check', 'order.timeout'].includes(message.type))
       throw new UnknownTypeError(message.type)
-    const { orderId, tries } =
-      message.type === 'order.accepted' ? accepted(message.json()) : orderCheck.parse(message.json())
+    const {
+      orderId,
+      tries,
+      once = false,
+    } = message.type === 'order.accepted' ? accepted(message.json()) : orderCheck.parse(message.json())
     const order = await look(orderId)
     const asks = ['BALANCE_RESERVED', 'SENT_TO_B3', 'FAILED'].includes(order.state)
     const answer = asks ? await ask(order, message.id, signal) : null
     const isTimeout = message.type === 'order.timeout'
     const close = isTimeout && !asks && !isFinal(order.state)
-    await record(delivery, { order, messageId: message.id, isTimeout, tries, answer, close })
+    await record(delivery, { order, messageId: message.id, isTimeout, tries, once, answer, close })
   }
 }
 
-function accepted(json: unknown): { orderId: string; tries: number } {
+function accepted(json: unknown): OrderCheck {
   return { orderId: (json as { orderId: string }).orderId, tries: 0 }
 }
 
@@ -139,6 +145,10 @@ async function writeDown(tx: Tx, findings: readonly Finding[], options: PursueOp
     moved.map(announcementOf),
     findings.flatMap((finding) => reminderOf(finding, options)),
   )
+  await noteLook(
+    tx,
+    findings.filter(({ isTimeout }) => isTimeout).map(({ order }) => order.orderId),
+  )
   await closeOrders(
     tx,
     findings.filter(({ close }) => close).map(({ order, messageId }) => ({ order, causationId: messageId, actor })),
@@ -171,10 +181,11 @@ function announcementOf(order: StoredOrder): Announcement {
 
 /**
  * Who looks next. Checks ask again after a call in vain, and end when the order's time is up: from then on its timeout does.
- * A timeout comes back until it finds the order in a final state.
+ * A timeout comes back until it finds the order in a final state. Should it be lost, `watch-orders.ts` finds the order.
  */
-function reminderOf({ order, isTimeout, tries, answer, close }: Finding, options: PursueOptions): readonly Reminder[] {
+function reminderOf({ order, isTimeout, once, ...finding }: Finding, options: PursueOptions): readonly Reminder[] {
+  const { tries, answer, close } = finding
   const next = { orderId: order.orderId, tries: tries + 1, delayMs: options.retryDelayMs(tries) }
-  if (isTimeout) return isFinal(order.state) || close ? [] : [{ ...next, type: 'order.timeout' }]
+  if (isTimeout) return isFinal(order.state) || close || once ? [] : [{ ...next, type: 'order.timeout' }]
   return answer?.status === 'no-answer' && !answer.isLate ? [{ ...next, type: 'order.check' }] : []
 }

@@ -8,3 +8,8 @@ const longest = 30
 export function retryDelays(firstMs: number): (tries: number) => number {
   return (tries) => Math.min(firstMs * 2 ** Math.min(tries, 10), firstMs * longest)
 }
+
+/** Longest time without a look at an order whose time is up: longer than any pause between two looks, and a timeout besides. */
+export function silenceOf(timeoutMs: number, firstMs: number): number {
+  return timeoutMs + firstMs * longest
+}
