@@ -27,5 +27,6 @@ export function measureSlowness(): number {
  * A bound on time, multiplied by how slow the machine is now. For what must not take long but takes longer on a busy machine.
  *
  * @param quietMs - the bound on a quiet machine, in milliseconds
+ * @returns whole milliseconds
  */
-export const scaled = (quietMs: number): number => quietMs * measureSlowness()
+export const scaled = (quietMs: number): number => Math.round(quietMs * measureSlowness())

@@ -14,3 +14,4 @@ export type {
 export { systemClock } from '../../packages/outbox-core/src/adapter/index.ts'
 export type { Clock } from '../../packages/outbox-core/src/adapter/index.ts'
 export { createInbox, migrateIdempotency } from '../../packages/idempotency/src/index.ts'
+export type { Inbox } from '../../packages/idempotency/src/index.ts'

@@ -6,6 +6,7 @@ import {
   readDeadLetterNote,
 } from '@malote/outbox-core'
 import { eventually } from '@malote/outbox-core/testing'
+import { scaled } from '@malote/testing/slowness'
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import {
@@ -95,6 +96,8 @@ describe.skipIf(brokers === '')('consuming from Kafka', () => {
     const attempts: number[] = []
     const handled = new Set<string>()
     const events: ConsumerEvent['type'][] = []
+    // The others are handled while it waits: both times grow with the machine's slowness.
+    const waitMs = scaled(3_000)
     await send([stuck])
 
     await consume(
@@ -103,11 +106,11 @@ describe.skipIf(brokers === '')('consuming from Kafka', () => {
         attempts.push(attempt)
         return attempt === 1 ? Promise.reject(new Error('not yet')) : Promise.resolve()
       },
-      { backoff: () => 3_000, maxBufferedMessages: 5, onEvent: ({ type }) => void events.push(type) },
+      { backoff: () => waitMs, maxBufferedMessages: 5, onEvent: ({ type }) => void events.push(type) },
     )
     await eventually(() => expect(attempts).toEqual([1]))
     await send(others)
-    await eventually(() => expect(handled.size).toBeGreaterThanOrEqual(30), { patienceMs: 2_500 })
+    await eventually(() => expect(handled.size).toBeGreaterThanOrEqual(30), { patienceMs: waitMs - 500 })
 
     expect(attempts).toEqual([1])
     await eventually(() => expect([attempts, handled.size]).toEqual([[1, 2], 40]))

@@ -1,4 +1,6 @@
+import { eventually } from '@malote/outbox-core/testing'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import { scaled } from '@malote/testing/slowness'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { migrateIdempotency, NoEffectError } from '../src/index.ts'
@@ -261,13 +263,26 @@ describe('a lost lease', () => {
   })
 
   it('a heartbeat keeps a handler alive far beyond its lease', async () => {
-    const buy = idempotencyOn(pool).lease({ operation, onLeaseExpired: 'retry', leaseMs: 150 }, async ({ signal }) => {
-      await new Promise((resolve) => setTimeout(resolve, 600))
+    const [entered, opened] = [gate(), gate()]
+    const leaseMs = scaled(150)
+    const buy = idempotencyOn(pool).lease({ operation, onLeaseExpired: 'retry', leaseMs }, async ({ signal }) => {
+      entered.open()
+      await opened.passed
       return { status: signal.aborted ? 500 : 200 }
     })
     const first = send(buy)
-    await new Promise((resolve) => setTimeout(resolve, 400))
+    await entered.passed
+    const { lease_until: firstEnd } = await keyRow()
+    await eventually(async () => {
+      const { rows } = await pool.query(
+        "select clock_timestamp() > $1::timestamptz + $2::integer * interval '1 ms' as over",
+        [firstEnd, 2 * leaseMs],
+      )
+      expect(rows).toEqual([{ over: true }])
+    })
 
-    expect([(await send(buy)).status, (await first).status]).toEqual([409, 200])
+    const second = await send(buy).finally(opened.open)
+
+    expect([second.status, (await first).status, (await keyRow()).attempt]).toEqual([409, 200, 1])
   })
 })

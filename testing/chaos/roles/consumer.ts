@@ -2,7 +2,7 @@ import { brokerKind } from '../brokers/broker.ts'
 import { nowMs } from '../journal.ts'
 import { createInbox, type DeliveryHandler } from '../library.ts'
 import { startRole } from './role.ts'
-import { handlerVariant } from './variants.ts'
+import { handlerVariant, inboxVariant } from './variants.ts'
 
 /** All consumer processes are one consumer to the inbox: they compete for the same messages. */
 export const consumerName = 'chaos-consumer'
@@ -10,7 +10,7 @@ export const consumerName = 'chaos-consumer'
 const role = startRole()
 const { settings, journal, failpoints } = role
 const pool = role.pool({ max: 10 })
-const inbox = createInbox()
+const inbox = inboxVariant(createInbox(), settings.variant)
 
 const apply: DeliveryHandler = async ({ message }) => {
   journal.write({ what: 'arrived', id: message.id, atMs: nowMs() })

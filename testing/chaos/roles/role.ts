@@ -21,6 +21,7 @@ export const variants = [
   'none',
   'acknowledge-before-broker',
   'acknowledge-before-commit',
+  'apply-without-inbox',
   'send-behind-a-failure',
   /** Takes nothing out: the control for the next one. */
   'zombie-failures',

@@ -1,6 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type pg from 'pg'
 import { nowMs } from '../journal.ts'
-import type { DeliveryHandler, OutboxMessage, Publisher, PublishResult, RelayClient, RelayPool } from '../library.ts'
+import type {
+  DeliveryHandler,
+  Inbox,
+  OutboxMessage,
+  Publisher,
+  PublishResult,
+  RelayClient,
+  RelayPool,
+} from '../library.ts'
 import { statementOf } from '../failpoints.ts'
 import type { RoleSettings, Variant } from './role.ts'
 
@@ -128,6 +137,26 @@ const rewrites: Partial<Record<Variant, (text: string) => string>> = {
           .replace('mine.lane = lanes.lane and mine.fence = lanes.fence', 'mine.lane = lanes.lane')
           .replace('join alive on alive.id = lanes.owner', '')
       : text,
+}
+
+/** Applies in a transaction that keeps no proof: a message that comes again is applied again. */
+export function inboxVariant(inbox: Inbox, variant: Variant): Pick<Inbox, 'transact'> {
+  if (variant !== 'apply-without-inbox') return inbox
+  return {
+    transact: async (pool: pg.Pool, _message, apply) => {
+      const client = await pool.connect()
+      try {
+        await client.query('begin')
+        await apply(client as never)
+        await client.query('commit')
+        client.release()
+        return 'processed'
+      } catch (error) {
+        client.release(true)
+        throw error
+      }
+    },
+  } as Pick<Inbox, 'transact'>
 }
 
 /** Acknowledges before the effect is committed. */

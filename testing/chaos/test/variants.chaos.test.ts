@@ -45,6 +45,10 @@ it('a consumer that acknowledges before its commit is seen as a missing effect',
   expect(await rulesBrokenBy('acknowledge-before-commit', 'kill-consumer')).toContain('effect-missing')
 })
 
+it('a consumer that keeps no proof of what it applied is seen as a double effect', async () => {
+  expect(await rulesBrokenBy('apply-without-inbox', 'kill-relay')).toContain('effect-twice')
+})
+
 it('sending behind a failed message of the same key is seen as disorder', async () => {
   const rules = await rulesBrokenBy('send-behind-a-failure', 'kill-writer-at-failpoint', '--keys', '3')
 

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { scaled } from '@malote/testing/slowness'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { eventually } from '../../src/testing/index.ts'
 import { aMessage, createRelayBench, type RelayBench } from '../relay-bench.ts'
@@ -114,7 +115,7 @@ describe('a relay process', () => {
     )
     expect(owned.rows).toEqual([{ owners: 1, lanes: 64 }])
     const firstOfOthers = sent.find(({ by, atMs }) => by === 2 && atMs > killedAtMs)
-    expect((firstOfOthers?.atMs ?? Number.POSITIVE_INFINITY) - killedAtMs).toBeLessThan(2_000)
+    expect((firstOfOthers?.atMs ?? Number.POSITIVE_INFINITY) - killedAtMs).toBeLessThan(scaled(2_000))
   })
 
   it('that was killed without a presence lock is replaced when its lease ends (race 9)', async () => {
