@@ -13,6 +13,7 @@ import {
   createOrderPath,
   createReportHandler,
   mountOrders,
+  mountOrdersInBatches,
   pepperOf,
   placeOrder,
   reconcile,
@@ -29,7 +30,7 @@ beforeAll(async () => {
   await migrateIdempotency(pool)
   await pool.query(`
     create table accounts (id int primary key, balance int not null); insert into accounts values (1, 0);
-    create table orders (id bigint generated always as identity primary key, asset text not null);
+    create table orders (id uuid primary key default gen_random_uuid(), asset text not null);
     create table fills (asset text not null);
     create table trades (id text primary key, asset text not null)`)
 })
@@ -88,6 +89,31 @@ describe('the snippets of the idempotency guide', () => {
       202, 1, 1,
     ])
     await job.stop()
+    await app.close()
+  })
+
+  it('accept many orders in one commit, each once', async () => {
+    const app = fastify()
+    mountOrdersInBatches(app, createOrderIdempotency(pool, pepper))
+    const post = (at: number) =>
+      app.inject({
+        method: 'POST',
+        url: '/orders',
+        headers: { 'idempotency-key': `a-key-of-a-batch-${String(at)}`, 'x-tenant': 'acme', 'x-user': 'alice' },
+        payload: { asset: `MANY${String(at)}` },
+      })
+    const sendAll = () => Promise.all(Array.from({ length: 20 }, (_, at) => post(at)))
+
+    const [firsts, retries] = [await sendAll(), await sendAll()]
+
+    expect(firsts.map(({ statusCode }) => statusCode)).toEqual(Array(20).fill(202))
+    expect(retries.map(({ headers }) => headers['location'])).toEqual(firsts.map(({ headers }) => headers['location']))
+    const { rows } = await pool.query(`select id, asset, xmin from orders where asset like 'MANY%' order by id`)
+    expect([rows.length, new Set(rows.map(({ xmin }) => xmin)).size < 20]).toEqual([20, true])
+    const assetOf = new Map(rows.map(({ id, asset }) => [`/orders/${String(id)}`, asset as string]))
+    expect(firsts.map(({ headers }) => assetOf.get(String(headers['location'])))).toEqual(
+      firsts.map((_, at) => `MANY${String(at)}`),
+    )
     await app.close()
   })
 

@@ -12,7 +12,7 @@ import {
 } from '@malote/idempotency'
 import { createIdempotentClient } from '@malote/idempotency/client'
 import { idempotentRoute } from '@malote/idempotency/fastify'
-import { createOutbox, type DeliveryHandler } from '@malote/outbox-core'
+import { createOutbox, type DeliveryHandler, uuidv7 } from '@malote/outbox-core'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Pool } from 'pg'
 
@@ -65,6 +65,30 @@ export function mountOrders(app: FastifyInstance, idempotency: Idempotency<Pool,
     const { id } = rows[0] as { id: string }
     await outbox.add(tx, { topic: 'orders', type: 'order.accepted', payload: { id } })
     return { status: 202, headers: { location: `/orders/${id}` }, body: { id }, resourceRef: id }
+  })
+  app.post('/orders', idempotentRoute(createOrder))
+}
+// #endregion
+
+// #region batch
+export function mountOrdersInBatches(app: FastifyInstance, idempotency: Idempotency<Pool, FastifyRequest>): void {
+  const createOrder = idempotency.batch({ operation: 'createOrder', maxSize: 32 }, async ({ tx, requests }) => {
+    const orders = requests.map(({ body }) => ({ id: uuidv7(), asset: (body as { asset: string }).asset }))
+    await tx.query(
+      'insert into orders (id, asset) select id, asset from json_to_recordset($1) as given (id uuid, asset text)',
+      [JSON.stringify(orders)],
+    )
+    await outbox.addAll(
+      tx,
+      orders.map(({ id }) => ({ topic: 'orders', type: 'order.accepted', payload: { id } })),
+    )
+    // One response for each request, in their order.
+    return orders.map(({ id }) => ({
+      status: 202,
+      headers: { location: `/orders/${id}` },
+      body: { id },
+      resourceRef: id,
+    }))
   })
   app.post('/orders', idempotentRoute(createOrder))
 }

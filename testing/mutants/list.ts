@@ -274,6 +274,85 @@ export const mutants: readonly Mutant[] = [
   ...of(idempotency, 'http/key-record.ts', 'retention.pg.test.ts', [
     ['an expired body is sent as an empty one', 'replayed', "record.bodyKept ? 'replay' : 'gone'", "'replay'"],
   ]),
+  ...of(idempotency, 'http/atomic/batch.ts', 'batch.pg.test.ts', [
+    [
+      'a key that comes twice runs twice in a batch',
+      'replayed',
+      'return !keys.has(key) && keys.add(key)',
+      'return true',
+    ],
+    [
+      'a batch takes two tenants for one',
+      'confidential',
+      "`${request.keyHash.toString('hex')} ${request.tenant}`",
+      '`${request.keyHash.subarray(0, 0).toString()}`',
+    ],
+    [
+      'a request without a key gets a row',
+      'replayed',
+      "if (fate !== 'undo' && item.request !== null)",
+      "if (fate !== 'undo')",
+    ],
+  ]),
+  ...of(idempotency, 'http/atomic/batch.ts', 'batch-failures.pg.test.ts', [
+    [
+      'a lost connection is tried again for every half',
+      'outage',
+      '!isTimeout(error) && !isUnavailable(error)',
+      '!isTimeout(error)',
+    ],
+    [
+      'a batch that overran is tried again',
+      'bounded',
+      '!isTimeout(error) && !isUnavailable(error)',
+      '!isUnavailable(error)',
+    ],
+    ['a handler’s own COMMIT is tried again', 'once', "'NOT_A_TRANSACTION', ", ''],
+    ['a request that is not stored gets a row', 'replayed', "if (fate !== 'undo' && item.request", 'if (item.request'],
+    [
+      'a failed commit fails everybody',
+      'innocent',
+      'if (part.length > 1 && mayBeOnes(error)) {',
+      'if (part.length > 100 && mayBeOnes(error)) {',
+    ],
+    ['a handler’s network error is taken for an outage', 'outage', 'new HandlerFailed(part.error)', 'part.error'],
+  ]),
+  ...of(idempotency, 'http/atomic/run-batch.ts', 'batch-failures.pg.test.ts', [
+    [
+      'nothing is undone before the parts run again',
+      'once',
+      'if (!isKeptWhole) await savepoint.undo()',
+      'if (part.length > 100) await savepoint.undo()',
+    ],
+    ['what runs alone is not behind a savepoint of its own', 'once', 'await savepoint.take()', ''],
+    [
+      'the halves change places',
+      'ordered',
+      '[items.slice(0, middle), items.slice(middle)]',
+      '[items.slice(middle), items.slice(0, middle)]',
+    ],
+    ['what follows a bad request is run with it', 'innocent', 'isOpen = kept\n', 'isOpen = true\n'],
+    [
+      'fewer answers than requests are taken',
+      'refused',
+      'returned.length !== part.length',
+      'returned.length > part.length',
+    ],
+    [
+      'a conflict is taken for a request’s own',
+      'innocent',
+      'if (isTimeout(error) || isTransient(error)) throw error',
+      'if (isTimeout(error)) throw error',
+    ],
+  ]),
+  ...of(idempotency, 'http/atomic/atomic-store.ts', 'batch-failures.pg.test.ts', [
+    [
+      'keys are written in the order of the requests',
+      'bounded',
+      '[...done].sort((a, b) => inKeyOrder(a.request, b.request))',
+      '[...done]',
+    ],
+  ]),
   ...of(idempotency, 'http/key.ts', 'key.test.ts', [
     [
       'a key that was sent twice is taken',

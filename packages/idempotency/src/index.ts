@@ -20,6 +20,7 @@ export type { AssignedPartition, KafkaPositions } from './inbox/kafka-positions.
 export { createIdempotency } from './http/idempotency.ts'
 export type { Idempotency } from './http/idempotency.ts'
 export type { AtomicCall, AtomicHandler, AtomicOptions } from './http/atomic/atomic.ts'
+export type { RequestBatchCall, RequestBatchHandler, RequestBatchOptions } from './http/atomic/batch.ts'
 export { NoEffectError } from './http/lease/lease.ts'
 export type { LeaseHandler, LeaseOptions } from './http/lease/lease.ts'
 export type { LeaseCall } from './http/lease/attempt.ts'

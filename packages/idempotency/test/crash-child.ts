@@ -1,6 +1,6 @@
 // Run by crash.chaos.test.ts: sends one request and kills itself, or waits to be stopped, at the point named.
 import pg from 'pg'
-import { idempotencyOn, placeOrder, send } from './callers.ts'
+import { idempotencyOn, key, placeOrder, send } from './callers.ts'
 
 const [url, mode, point] = process.argv.slice(2) as [string, string, string]
 const pool = new pg.Pool({ connectionString: url })
@@ -42,6 +42,14 @@ const atomic = idem.atomic({ operation: 'createOrder' }, async (call) => {
   return response
 })
 
+const batch = idem.batch({ operation: 'createOrder' }, async ({ tx, requests }) => {
+  at('before the handler')
+  const responses = []
+  for (const request of requests) responses.push(await placeOrder({ tx, request }))
+  at('after the first effect')
+  return responses
+})
+
 const lease = (onLeaseExpired: 'hold' | 'resume') =>
   idem.lease({ operation: 'createOrder', onLeaseExpired, leaseMs: 600 }, async (call) => {
     at('after the claim')
@@ -55,6 +63,7 @@ const lease = (onLeaseExpired: 'hold' | 'resume') =>
     return call.commit((tx) => placeOrder({ tx, request: call.request }))
   })
 
+if (mode === 'batch') await Promise.all(['1', '2', '3'].map((last) => send(batch, { key: `${key}-${last}` })))
 const answer = await send(mode === 'atomic' ? atomic : lease(mode === 'resume' ? 'resume' : 'hold'))
 process.stdout.write(`answered ${String(answer.status)}\n`)
 await pool.end()

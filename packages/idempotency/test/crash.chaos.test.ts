@@ -6,7 +6,7 @@ import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { migrateIdempotency } from '../src/index.ts'
-import { countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
+import { countOrders, createOrders, idempotencyOn, key, placeOrder, send } from './callers.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -27,26 +27,49 @@ const foreignCalls = async () =>
 const expireLease = () =>
   pool.query(`update malote.idempotency_keys set lease_until = clock_timestamp() - interval '1 second'`)
 
-function child(mode: 'atomic' | 'hold' | 'resume', point: string): ChildProcess {
+type Mode = 'atomic' | 'batch' | 'hold' | 'resume'
+
+function child(mode: Mode, point: string): ChildProcess {
   const script = fileURLToPath(new URL('crash-child.ts', import.meta.url))
   return spawn(process.execPath, ['--conditions=@malote/source', script, database.url, mode, point], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
 }
 
-async function killedAt(mode: 'atomic' | 'hold' | 'resume', point: string): Promise<void> {
+async function killedAt(mode: Mode, point: string): Promise<void> {
   const [, signal] = (await once(child(mode, point), 'exit')) as [number | null, string | null]
   expect(signal).toBe('SIGKILL')
 }
 
+const points = [
+  ['18.', 'before the handler', false],
+  ['19.', 'after the first effect', false],
+  ['20.', 'before completing', false],
+  ['21.', 'before COMMIT', false],
+  ['22.', 'after COMMIT', true],
+] as const
+
+describe('a batch whose process is killed', () => {
+  it.each(points)(
+    '%s %s is one rollback or one commit for all; each retry finds out (%s)',
+    async (_, point, committed) => {
+      await killedAt('batch', point)
+      const ordersBefore = await countOrders(pool)
+      const orders = idempotencyOn(pool).atomic({ operation, waitMs: 5_000 }, placeOrder)
+
+      const retries = await Promise.all(['1', '2', '3'].map((last) => send(orders, { key: `${key}-${last}` })))
+
+      expect(ordersBefore).toBe(committed ? 3 : 0)
+      expect(retries.map(({ status, headers }) => [status, 'idempotency-replayed' in headers])).toEqual(
+        Array.from(retries, () => [201, committed]),
+      )
+      expect(await countOrders(pool)).toBe(3)
+    },
+  )
+})
+
 describe('an atomic request whose process is killed', () => {
-  it.each([
-    ['18.', 'before the handler', false],
-    ['19.', 'after the first effect', false],
-    ['20.', 'before completing', false],
-    ['21.', 'before COMMIT', false],
-    ['22.', 'after COMMIT', true],
-  ])('%s %s has one effect after a retry (committed: %s)', async (_, point, committed) => {
+  it.each(points)('%s %s has one effect after a retry (committed: %s)', async (_, point, committed) => {
     await killedAt('atomic', point)
     const ordersBefore = await countOrders(pool)
 

@@ -7,6 +7,17 @@ export interface Statement {
   readonly values: readonly Parameter[]
 }
 
+/** The statements as one, run in the order given. One statement stays as it is. */
+export function unionAll(statements: readonly Statement[]): Statement {
+  let count = 0
+  const texts = statements.map(({ text, values }) => {
+    const before = count
+    count += values.length
+    return text.replace(/\$(\d+)/g, (_, position: string) => `$${String(before + Number(position))}`)
+  })
+  return { text: texts.join('\nunion all\n'), values: statements.flatMap(({ values }) => values) }
+}
+
 /**
  * The statement with its parameters written into it: only so can it share a round trip with BEGIN or COMMIT. Every text and
  * every byte goes as hexadecimal digits, so no value can end its literal, whatever it holds and however the server is set.

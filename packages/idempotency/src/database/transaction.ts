@@ -217,11 +217,16 @@ async function oneAtATime<Result>(
 
 /** A handler that ends the transaction itself would have the rest run, and stay, outside of it. */
 function assertStillOpen(client: PooledClient): void {
-  if (client.getTransactionStatus?.() === 'I')
-    throw new IdempotencyError(
-      'NOT_A_TRANSACTION',
-      'the handler ended the transaction it was given: leave COMMIT and ROLLBACK to the caller of the handler',
-    )
+  if (client.getTransactionStatus?.() === 'I') throw endedByHandler()
+}
+
+/** What a handler is told that ended the transaction it was given. */
+export function endedByHandler(cause?: unknown): IdempotencyError {
+  return new IdempotencyError(
+    'NOT_A_TRANSACTION',
+    'the handler ended the transaction it was given: leave COMMIT and ROLLBACK to the caller of the handler',
+    { cause },
+  )
 }
 
 function isClient(db: Database): db is DatabaseClient {

@@ -1,4 +1,5 @@
 import { type AtomicHandler, type AtomicOptions, createAtomicOperation } from './atomic/atomic.ts'
+import { createBatchOperation, type RequestBatchHandler, type RequestBatchOptions } from './atomic/batch.ts'
 import type { IdempotentOperation } from './http.ts'
 import { type IdempotencyOptions, resolveOptions } from './options.ts'
 import { createKeyRetention, type KeyRetention } from './key-retention.ts'
@@ -18,6 +19,20 @@ export interface Idempotency<Db extends Database, Context> extends KeyRetention 
   atomic(
     options: AtomicOptions<Context>,
     handler: AtomicHandler<TransactionOf<Db>, Context>,
+  ): IdempotentOperation<Context>
+
+  /**
+   * `atomic` for many clients: requests that arrive while a transaction is under way share the next one, with one commit for
+   * all. Each still has its own key, effect and answer: one that fails, or is refused, changes nothing for the others. One
+   * transaction at a time, so a slow request holds up those behind it, up to `timeoutMs`.
+   *
+   * A handler must not wait for another request to the same operation.
+   *
+   * @throws IdempotencyError `INVALID_OPTION`
+   */
+  batch(
+    options: RequestBatchOptions<Context>,
+    handler: RequestBatchHandler<TransactionOf<Db>, Context>,
   ): IdempotentOperation<Context>
 
   /**
@@ -43,6 +58,7 @@ export function createIdempotency<Db extends Database, Context = unknown>(
   const settings = resolveOptions(options)
   return {
     atomic: (operationOptions, handler) => createAtomicOperation(settings, operationOptions, handler),
+    batch: (operationOptions, handler) => createBatchOperation(settings, operationOptions, handler),
     lease: (operationOptions, handler) => createLeaseOperation(settings, operationOptions, handler),
     reconcile: (store) => createReconcile(settings, store),
     ...createKeyRetention(settings),

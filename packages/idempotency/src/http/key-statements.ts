@@ -16,9 +16,9 @@ export function keyStatements(s: string): KeyStatements {
   return {
     // Migration 0005 says what the functions do.
     // Advisory locks, tenant, key hashes (the current first), key retention ms, the key's own time or null, transaction timeout,
-    // keys a tenant may have or null, the mark of the transaction.
+    // keys a tenant may have or null, the mark of the transaction, the place of the request in it.
     claim: (...values) => ({
-      text: `select * from ${s}.claim_v1($1::bigint[], $2::text, $3::bytea[], $4::bigint, $5::timestamptz, $6::text, $7::integer, $8::text)`,
+      text: `select $9::integer as place, claim.* from ${s}.claim_v1($1::bigint[], $2::text, $3::bytea[], $4::bigint, $5::timestamptz, $6::text, $7::integer, $8::text) as claim`,
       values,
     }),
 

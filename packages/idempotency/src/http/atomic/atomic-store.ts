@@ -1,45 +1,50 @@
-import { sqlStateOf } from '@malote/outbox-core/postgres'
-import { IdempotencyError } from '../../errors.ts'
+import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
+import type { NotRun } from '../answer.ts'
+import { createHandlerSavepoint, type HandlerSavepoint, handlerSavepoint } from '../handler-savepoint.ts'
 import type { HttpResponse } from '../http.ts'
 import type { Settings } from '../options.ts'
-import { type KeyRecord, meet, type SettledMeeting, toKeyRecord } from '../key-record.ts'
+import { meet, toKeyRecord } from '../key-record.ts'
 import { type KeyStatements, keyStatements } from '../key-statements.ts'
 import type { PreparedRequest } from '../prepare.ts'
 import { type Ending, keyExpired } from '../replay.ts'
 import { lockNumberOf } from '../scope.ts'
 import { createResponseSealer } from '../stored-response.ts'
-import type { Statement } from '../../database/statement.ts'
-import type { Database, Opening, TransactionSteps } from '../../database/transaction.ts'
+import { Undo } from './run-handler.ts'
+import { type Statement, unionAll } from '../../database/statement.ts'
+import { type Database, endedByHandler, type Opening, type TransactionSteps } from '../../database/transaction.ts'
 
-/** Ends a request with a response, and its transaction with a rollback. */
-export class Undo extends Error {
-  readonly ending: Ending
-  constructor(ending: Ending) {
-    super('the transaction is rolled back, its response is sent all the same')
-    this.ending = ending
-  }
+/** What came of trying to claim a key: the right to run its request, or what to do without. */
+export type Claim = { readonly kind: 'claimed' } | NotRun | Ending
+
+/** What came of claiming the keys of a transaction. */
+export interface Claims {
+  /** One for each request, in the order given. */
+  readonly claims: readonly Claim[]
+  /** Before the handler, after whatever was removed here: that must not come back with what the handler undoes. */
+  readonly savepoint: HandlerSavepoint
 }
 
-/** What came of trying to claim a key. `busy`: another transaction holds it, and nothing of it can be seen. */
-export type Claim =
-  | { readonly kind: 'claimed' | 'busy' }
-  | { readonly kind: 'known'; readonly record: KeyRecord; readonly meeting: SettledMeeting }
-  | { readonly kind: 'ended'; readonly ending: Ending }
+/** A request whose response is to be stored. */
+export interface Completion {
+  readonly request: PreparedRequest
+  readonly response: HttpResponse
+  readonly resourceRef: string | undefined
+}
 
-/** The keys of one atomic operation, in the transaction of the request. */
+/**
+ * The keys of one atomic operation, in the transaction of their requests. Requests of one transaction have different keys.
+ * Keys are claimed and written in one order for all transactions, whatever the order of the requests.
+ */
 export interface AtomicStore {
-  /** What the transaction of the request begins with. */
-  opening(request: PreparedRequest): Opening
+  /** What the transaction of the requests begins with. */
+  opening(requests: readonly PreparedRequest[]): Opening
   /** Judges what the opening answered. Nothing is written: a claimed key is held by locks alone. */
-  claim(open: TransactionSteps, request: PreparedRequest): Promise<Claim>
-  /** Stores the response. The last statement before COMMIT: it fails when the handler left the transaction failed. */
-  complete(open: TransactionSteps, request: PreparedRequest, response: HttpResponse, resourceRef?: string): void
+  claim(open: TransactionSteps, requests: readonly PreparedRequest[]): Promise<Claims>
+  /** Stores the responses. The last statement before COMMIT: it fails when the handler left the transaction failed. */
+  complete(open: TransactionSteps, requests: readonly PreparedRequest[], done: readonly Completion[]): void
   /** The ending, or the plainer error, behind an error that `complete` brought about. */
   explain(error: unknown): unknown
 }
-
-/** What the handler did since can be undone without the claim. */
-export const handlerSavepoint = 'malote_handler'
 
 export function createAtomicStore<Db extends Database, Context>(
   settings: Settings<Db, Context>,
@@ -49,8 +54,8 @@ export function createAtomicStore<Db extends Database, Context>(
   const statements = keyStatements(settings.quotedSchema)
   const seal = createResponseSealer(settings)
   const cap = settings.maxKeysPerTenant ?? null
-  const claimOf = (request: PreparedRequest): Statement => {
-    const hashes = [request.keyHash, ...request.otherHashes]
+  const claimOf = (request: PreparedRequest, mark: string, place: number): Statement => {
+    const hashes = hashesOf(request)
     return statements.claim(
       [...hashes].sort((a, b) => a.compare(b)).map(lockNumberOf),
       request.tenant,
@@ -59,78 +64,118 @@ export function createAtomicStore<Db extends Database, Context>(
       request.keyTime?.toISOString() ?? null,
       idleLimit(settings.db, timeoutMs),
       cap,
-      request.keyHash.toString('hex'),
+      mark,
+      place,
+    )
+  }
+  const finishOf = ({ request, response, resourceRef }: Completion, mark: string): Statement => {
+    const stored = seal(request, response, resourceRef)
+    return statements.finish(
+      request.tenant,
+      hashesOf(request),
+      request.subjectHash,
+      request.fingerprint.version,
+      request.fingerprint.digest,
+      operation,
+      stored.status,
+      JSON.stringify(stored.headers),
+      stored.body,
+      stored.bodyKept,
+      stored.encryptionKeyId,
+      stored.resourceRef,
+      settings.bodyRetentionMs,
+      settings.keyRetentionMs,
+      cap,
+      mark,
     )
   }
   return {
-    opening: (request) => ({ statement: claimOf(request), savepoint: handlerSavepoint }),
-    claim: (open, request) => judge(settings, statements, claimOf(request), open, request),
-    complete: (open, request, response, resourceRef) => {
-      const stored = seal(request, response, resourceRef)
-      open.endWith(
-        statements.finish(
-          request.tenant,
-          [request.keyHash, ...request.otherHashes],
-          request.subjectHash,
-          request.fingerprint.version,
-          request.fingerprint.digest,
-          operation,
-          stored.status,
-          JSON.stringify(stored.headers),
-          stored.body,
-          stored.bodyKept,
-          stored.encryptionKeyId,
-          stored.resourceRef,
-          settings.bodyRetentionMs,
-          settings.keyRetentionMs,
-          cap,
-          request.keyHash.toString('hex'),
-        ),
-      )
+    opening: (requests) => {
+      const places = new Map(requests.map((request, place) => [request, place]))
+      const claims = [...requests].sort(inKeyOrder)
+      return {
+        savepoint: handlerSavepoint,
+        ...(claims.length > 0 && {
+          statement: unionAll(claims.map((one) => claimOf(one, markOf(requests), places.get(one) as number))),
+        }),
+      }
+    },
+    claim: async (open, requests) => {
+      let isHere = open.hasSavepoint
+      const claims: Claim[] = []
+      const found = Map.groupBy(open.rows, (row) => Number(row['place']))
+      for (const [place, request] of requests.entries()) {
+        const rows = found.get(place) ?? []
+        const again = claimOf(request, markOf(requests), place)
+        const judged = await judge(settings, statements, again, open.sql, rows, request)
+        claims.push(judged.claim)
+        isHere &&= !judged.hasWritten
+      }
+      return { claims, savepoint: createHandlerSavepoint(open.sql, isHere) }
+    },
+    complete: (open, requests, done) => {
+      if (done.length === 0) return
+      const ordered = [...done].sort((a, b) => inKeyOrder(a.request, b.request))
+      open.endWith(unionAll(ordered.map((one) => finishOf(one, markOf(requests)))))
     },
     explain: (error) => {
       const state = sqlStateOf(error)
       if (state === 'ML004') return new Undo(tooManyKeys(settings))
       if (state !== 'ML003') return error
-      return new IdempotencyError(
-        'NOT_A_TRANSACTION',
-        'the handler ended the transaction it was given: leave COMMIT and ROLLBACK to the caller of the handler',
-        { cause: error },
-      )
+      return endedByHandler(error)
     },
   }
 }
 
+const hashesOf = (request: PreparedRequest): readonly Buffer[] => [request.keyHash, ...request.otherHashes]
+
+/** Leaves with its transaction, and is known to nobody else in it. */
+const markOf = (requests: readonly PreparedRequest[]): string => requests[0]?.keyHash.toString('hex') ?? ''
+
+/** Of two transactions that write for the same tenants and keys one waits for the other, and not each for the other. */
+function inKeyOrder(a: PreparedRequest, b: PreparedRequest): number {
+  if (a.tenant !== b.tenant) return a.tenant < b.tenant ? -1 : 1
+  return a.keyHash.compare(b.keyHash)
+}
+
+type Outcome = 'known' | 'claimed' | 'busy' | 'too-old' | 'full'
+
+/** `hasWritten`: a record that counts as absent was removed on the way. */
 async function judge<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   statements: KeyStatements,
-  claim: Statement,
-  open: TransactionSteps,
+  again: Statement,
+  sql: Queryable,
+  found: readonly Record<string, unknown>[],
   request: PreparedRequest,
-): Promise<Claim> {
-  const names = [request.tenant, [request.keyHash, ...request.otherHashes]]
-  let rows = open.rows
+): Promise<{ readonly claim: Claim; readonly hasWritten: boolean }> {
+  let rows = found
   for (let round = 0; round < 3; round++) {
-    const outcome = rows[0]?.['outcome'] as 'known' | 'claimed' | 'busy' | 'too-old' | 'full'
-    if (outcome === 'too-old') return { kind: 'ended', ending: keyExpired(settings) }
-    if (outcome === 'full') return { kind: 'ended', ending: tooManyKeys(settings) }
-    if (outcome === 'busy') return { kind: 'busy' }
-    if (outcome === 'claimed') {
-      // After whatever was removed here, which must not come back with what the handler undoes.
-      if (!open.hasSavepoint || round > 0) await open.sql.query(`savepoint ${handlerSavepoint}`, [])
-      return { kind: 'claimed' }
-    }
-    // Rows under two peppers are the work of a process that did not know one of them: what is remembered counts.
-    const records = rows.map(toKeyRecord)
-    const record = records.find(({ expired }) => !expired) ?? records[0]
-    if (record === undefined) break
-    const meeting = meet(record, request.fingerprint)
-    if (meeting !== 'expired' && meeting !== 'retryable') return { kind: 'known', record, meeting }
-    if (rows[0]?.['is_free'] !== true) return { kind: 'busy' }
-    await open.sql.query(meeting === 'expired' ? statements.removeExpired : statements.removeRetryable, names)
-    rows = (await open.sql.query(claim.text, [...claim.values])).rows
+    const claim = judgeOnce(settings, rows, request)
+    if (claim !== 'expired' && claim !== 'retryable') return { claim, hasWritten: round > 0 }
+    const remove = claim === 'expired' ? statements.removeExpired : statements.removeRetryable
+    await sql.query(remove, [request.tenant, hashesOf(request)])
+    rows = (await sql.query(again.text, [...again.values])).rows
   }
-  return { kind: 'busy' }
+  return { claim: { kind: 'busy' }, hasWritten: true }
+}
+
+function judgeOnce<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  rows: readonly Record<string, unknown>[],
+  request: PreparedRequest,
+): Claim | 'expired' | 'retryable' {
+  const outcome = rows[0]?.['outcome'] as Outcome
+  if (outcome === 'too-old') return keyExpired(settings)
+  if (outcome === 'full') return tooManyKeys(settings)
+  if (outcome === 'busy' || outcome === 'claimed') return { kind: outcome }
+  // Rows under two peppers are the work of a process that did not know one of them: what is remembered counts.
+  const records = rows.map(toKeyRecord)
+  const record = records.find(({ expired }) => !expired) ?? records[0]
+  if (record === undefined) return { kind: 'busy' }
+  const meeting = meet(record, request.fingerprint)
+  if (meeting !== 'expired' && meeting !== 'retryable') return { kind: 'known', record, meeting }
+  return rows[0]?.['is_free'] === true ? meeting : { kind: 'busy' }
 }
 
 /**

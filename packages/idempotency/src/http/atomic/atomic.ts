@@ -1,18 +1,15 @@
-import { type AtomicStore, type Claim, createAtomicStore, handlerSavepoint, Undo } from './atomic-store.ts'
-import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
-import { IdempotencyError, timedOut, wholeNumberOption } from '../../errors.ts'
-import type { RequestOutcome } from '../../events.ts'
-import { type HandlerResponse, type HttpRequest, type IdempotentOperation, withLimit } from '../http.ts'
+import { answering, type NotRun, untilSettled } from '../answer.ts'
+import { createAtomicStore } from './atomic-store.ts'
+import { blame, endingOf, startDeadline, toResult, Undo } from './run-handler.ts'
+import { wholeNumberOption } from '../../errors.ts'
+import type { HandlerResponse, IdempotentOperation } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
-import { answerKnown, type Ending, inProgress } from '../replay.ts'
-import { encodeResponse, fateOf } from '../response.ts'
-import { failureResponse } from '../store-failure.ts'
+import type { Ending } from '../replay.ts'
 import {
   type Database,
   type IsolationLevel,
   type OpenTransaction,
-  pause,
   retryTransient,
   runTransaction,
   type TransactionOf,
@@ -52,130 +49,56 @@ export function createAtomicOperation<Db extends Database, Context>(
   options: AtomicOptions<Context>,
   handler: AtomicHandler<TransactionOf<Db>, Context>,
 ): IdempotentOperation<Context> {
-  const timeoutMs = wholeNumberOption('timeoutMs', options.timeoutMs, 30_000, { min: 1, max: 3_600_000 })
-  const waitMs = wholeNumberOption('waitMs', options.waitMs, 0, { min: 0, max: 600_000 })
-  const isolation = options.isolation ?? 'read committed'
+  const { timeoutMs, waitMs, isolation } = atomicOptions(options)
   const store = createAtomicStore(settings, options.operation, timeoutMs)
 
-  const execute = (open: OpenTransaction<Db>, request: PreparedRequest | null, context: Context): Promise<Ending> =>
-    executeIn(settings, store, handler, timeoutMs, open, request, context)
-
-  function attempt(request: PreparedRequest, context: Context): Promise<Claim | Ending> {
-    const work = async (open: OpenTransaction<Db>): Promise<Claim | Ending> => {
-      const claim = await store.claim(open, request)
-      return claim.kind === 'claimed' ? execute(open, request, context) : claim
-    }
-    return runTransaction(settings.db, isolation, work, store.opening(request)).catch((error: unknown) => {
-      throw store.explain(error)
-    })
+  /** Runs the handler in the transaction and decides what the transaction keeps. @throws Undo */
+  async function execute(open: OpenTransaction<Db>, request: PreparedRequest | null, context: Context) {
+    const requests = request === null ? [] : [request]
+    const { claims, savepoint } = await store.claim(open, requests)
+    const [claim = { kind: 'claimed' }] = claims
+    if (!('kind' in claim) || claim.kind !== 'claimed') return claim
+    await savepoint.take()
+    const deadline = startDeadline(timeoutMs)
+    const returned = await deadline
+      .within(Promise.resolve(handler({ tx: open.tx, request: context, signal: deadline.signal })))
+      .catch((error: unknown) => blame(settings, open.sql, error))
+      .finally(() => deadline.end())
+    const { response, fate, resourceRef } = toResult(returned)
+    if (fate === 'undo') throw new Undo({ outcome: 'rolled-back', response })
+    if (fate === 'store-and-undo') await savepoint.undo()
+    if (request !== null) store.complete(open, requests, [{ request, response, resourceRef }])
+    return { outcome: 'executed', response } as const
   }
 
-  async function protectedRun(request: PreparedRequest, context: Context): Promise<Ending> {
-    const deadline = performance.now() + waitMs
-    for (let round = 0; ; round++) {
-      const result = await retryTransient(() => attempt(request, context))
-      if ('outcome' in result) return result
-      if (result.kind === 'ended') return result.ending
-      if (result.kind === 'known' && result.meeting !== 'in-progress')
-        return answerKnown(settings, options, request, result.record, result.meeting, context)
-      const leftMs = deadline - performance.now()
-      if (leftMs <= 0) return inProgress(settings, result.kind === 'known' ? (result.record.leaseMs ?? 0) : 0)
-      // No connection is held while waiting: any number may wait without starving the one they wait for.
-      await pause(Math.min(leftMs, (0.5 + Math.random() / 2) * Math.min(200, 10 * 2 ** round)))
+  async function attempt(request: PreparedRequest | null, context: Context): Promise<Ending | NotRun> {
+    const opening = store.opening(request === null ? [] : [request])
+    const once = (): Promise<Ending | NotRun> =>
+      runTransaction(settings.db, isolation, (open) => execute(open, request, context), opening)
+    try {
+      return await retryTransient(once)
+    } catch (error) {
+      return endingOf(settings, store.explain(error))
     }
   }
 
-  async function run(request: HttpRequest, context: Context): Promise<Ending> {
+  return answering(settings, options.operation, async (request, context) => {
     const prepared = await prepare(settings, options, request, context)
     if (prepared.kind === 'refused') return { outcome: 'refused', response: prepared.response }
-    if (prepared.kind === 'prepared') return protectedRun(prepared.request, context)
-    const savepoint = handlerSavepoint
-    const unprotected = async (open: OpenTransaction<Db>): Promise<Ending> => {
-      if (!open.hasSavepoint) await open.sql.query(`savepoint ${savepoint}`, [])
-      return execute(open, null, context)
-    }
-    return retryTransient(() => runTransaction(settings.db, isolation, unprotected, { savepoint }))
-  }
-
-  const { operation } = options
-  return withLimit(settings, async (request, context) => {
-    const startedMs = performance.now()
-    const report = (outcome: RequestOutcome, error?: unknown): void =>
-      settings.report({
-        type: 'request',
-        operation,
-        outcome,
-        ms: performance.now() - startedMs,
-        ...(error === undefined ? {} : { error }),
-      })
-    try {
-      const ending = await run(request, context).catch((error: unknown) => endingOf(settings, error))
-      report(ending.outcome, ending.error)
-      return ending.response
-    } catch (error) {
-      report('rolled-back', error)
-      throw error
-    }
+    if (prepared.kind === 'unprotected') return (await attempt(null, context)) as Ending
+    return untilSettled(settings, options, waitMs, prepared.request, context, () => attempt(prepared.request, context))
   })
 }
 
-/** Runs the handler in the transaction and decides what the transaction keeps. @throws Undo */
-async function executeIn<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
-  store: AtomicStore,
-  handler: AtomicHandler<TransactionOf<Db>, Context>,
-  timeoutMs: number,
-  open: OpenTransaction<Db>,
-  request: PreparedRequest | null,
-  context: Context,
-): Promise<Ending> {
-  const signal = AbortSignal.timeout(timeoutMs)
-  const work = Promise.resolve(handler({ tx: open.tx, request: context, signal }))
-  const result = await within(signal, timeoutMs, work).catch((error: unknown) => blame(settings, open.sql, error))
-  const response = encodeResponse(result)
-  const fate = fateOf(result)
-  if (fate === 'undo') throw new Undo({ outcome: 'rolled-back', response })
-  if (fate === 'store-and-undo') await open.sql.query(`rollback to savepoint ${handlerSavepoint}`, [])
-  if (request !== null) store.complete(open, request, response, result.resourceRef)
-  return { outcome: 'executed', response }
-}
-
-/** @throws IdempotencyError `TIMED_OUT` when the handler has not settled in time; what it still does is for nothing */
-function within<Result>(signal: AbortSignal, timeoutMs: number, work: Promise<Result>): Promise<Result> {
-  const tooLate = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(timedOut(timeoutMs)), { once: true })
-  })
-  return Promise.race([work, tooLate])
-}
-
-/** A failure of the handler that looks like one of the store's, a foreign system that refuses connections for example. */
-class HandlerFailed extends Error {
-  constructor(cause: unknown) {
-    super('the handler failed, and the transaction is still there', { cause })
+/** @throws IdempotencyError `INVALID_OPTION` */
+export function atomicOptions<Context>(options: AtomicOptions<Context>): {
+  readonly timeoutMs: number
+  readonly waitMs: number
+  readonly isolation: IsolationLevel
+} {
+  return {
+    timeoutMs: wholeNumberOption('timeoutMs', options.timeoutMs, 30_000, { min: 1, max: 3_600_000 }),
+    waitMs: wholeNumberOption('waitMs', options.waitMs, 0, { min: 0, max: 600_000 }),
+    isolation: options.isolation ?? 'read committed',
   }
-}
-
-/** Tells a handler's own network errors from those of the transaction it was given: that one still answers. @throws always */
-async function blame<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
-  sql: Queryable,
-  error: unknown,
-): Promise<never> {
-  const isOurs = error instanceof IdempotencyError && error.code === 'TIMED_OUT'
-  if (isOurs || failureResponse(settings, error) === undefined) throw error
-  const isAlive = await sql.query('select 1', []).then(
-    () => true,
-    (refusal: unknown) => sqlStateOf(refusal) === '25P02', // A statement of the handler has failed: that is an answer.
-  )
-  throw isAlive ? new HandlerFailed(error) : error
-}
-
-/** What a failed transaction has to say, if it is not the application's own error. @throws the application's error */
-function endingOf<Db extends Database, Context>(settings: Settings<Db, Context>, error: unknown): Ending {
-  if (error instanceof Undo) return error.ending
-  if (error instanceof HandlerFailed) throw error.cause
-  const response = failureResponse(settings, error)
-  if (response === undefined) throw error
-  const isTimeout = error instanceof IdempotencyError && error.code === 'TIMED_OUT'
-  return { outcome: isTimeout ? 'rolled-back' : 'unavailable', response, error }
 }

@@ -1,0 +1,70 @@
+import type { RequestOutcome } from '../events.ts'
+import { type HttpRequest, type HttpResponse, type IdempotentOperation, withLimit } from './http.ts'
+import type { KeyRecord, SettledMeeting } from './key-record.ts'
+import type { Settings } from './options.ts'
+import type { OperationOptions, PreparedRequest } from './prepare.ts'
+import { answerKnown, type Ending, inProgress } from './replay.ts'
+import { type Database, pause } from '../database/transaction.ts'
+
+/**
+ * Turns what one request comes to into the answer that is sent, and reports it once.
+ *
+ * @param run - one request from its bytes to its ending
+ * @param whenThrown - the outcome of a request whose error is the application's to handle
+ */
+export function answering<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  operation: string,
+  run: (request: HttpRequest, context: Context) => Promise<Ending>,
+  whenThrown: RequestOutcome = 'rolled-back',
+): IdempotentOperation<Context> {
+  return withLimit(settings, async (request, context): Promise<HttpResponse> => {
+    const startedMs = performance.now()
+    const report = (outcome: RequestOutcome, error?: unknown): void =>
+      settings.report({
+        type: 'request',
+        operation,
+        outcome,
+        ms: performance.now() - startedMs,
+        ...(error === undefined ? {} : { error }),
+      })
+    try {
+      const ending = await run(request, context)
+      report(ending.outcome, ending.error)
+      return ending.response
+    } catch (error) {
+      report(whenThrown, error)
+      throw error
+    }
+  })
+}
+
+/** Why a request was not run: the key is known, or another request holds it for about `leaseMs` more. */
+export type NotRun =
+  | { readonly kind: 'known'; readonly record: KeyRecord; readonly meeting: SettledMeeting }
+  | { readonly kind: 'busy'; readonly leaseMs?: number }
+
+/**
+ * Tries a request until it has an ending. While another one holds its key it waits, up to `waitMs` in all, and holds no
+ * connection meanwhile: any number may wait without starving the one they wait for.
+ */
+export async function untilSettled<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  options: OperationOptions<Context>,
+  waitMs: number,
+  request: PreparedRequest,
+  context: Context,
+  attempt: () => Promise<Ending | NotRun>,
+): Promise<Ending> {
+  const deadline = performance.now() + waitMs
+  for (let round = 0; ; round++) {
+    const result = await attempt()
+    if ('outcome' in result) return result
+    if (result.kind === 'known' && result.meeting !== 'in-progress')
+      return answerKnown(settings, options, request, result.record, result.meeting, context)
+    const leftMs = deadline - performance.now()
+    const leaseMs = result.kind === 'known' ? result.record.leaseMs : result.leaseMs
+    if (leftMs <= 0) return inProgress(settings, Math.max(0, leaseMs ?? 0))
+    await pause(Math.min(leftMs, (0.5 + Math.random() / 2) * Math.min(200, 10 * 2 ** round)))
+  }
+}

@@ -1,0 +1,210 @@
+import { inBatches } from '@malote/outbox-core'
+import { answering, type NotRun, untilSettled } from '../answer.ts'
+import { type AtomicOptions, atomicOptions } from './atomic.ts'
+import { type Claim, type Completion, createAtomicStore } from './atomic-store.ts'
+import { halves, type Part, runInParts } from './run-batch.ts'
+import { endingOf, HandlerFailed, isTimeout, startDeadline } from './run-handler.ts'
+import { IdempotencyError, wholeNumberOption } from '../../errors.ts'
+import type { HandlerSavepoint } from '../handler-savepoint.ts'
+import type { HandlerResponse, IdempotentOperation } from '../http.ts'
+import type { Settings } from '../options.ts'
+import { prepare, type PreparedRequest } from '../prepare.ts'
+import type { Ending } from '../replay.ts'
+import { isUnavailable } from '../store-failure.ts'
+import {
+  type Database,
+  type OpenTransaction,
+  retryTransient,
+  runTransaction,
+  type TransactionOf,
+} from '../../database/transaction.ts'
+
+export interface RequestBatchOptions<Context> extends AtomicOptions<Context> {
+  /** Requests in one transaction at the most, up to 1000. @defaultValue 32: more save little, and keep everybody's answer waiting */
+  readonly maxSize?: number
+  /**
+   * Longest wait of a request for company before a batch that is not full runs, in milliseconds.
+   *
+   * @defaultValue 0: nobody waits for company; what arrives while a batch runs is the next one
+   */
+  readonly maxWaitMs?: number
+}
+
+/** What a batch handler is called with. */
+export interface RequestBatchCall<Tx, Context> {
+  /** The transaction that also holds the keys and the responses. Every effect must go through it. */
+  readonly tx: Tx
+  /** In the order they came, each with a key of its own. At least one. */
+  readonly requests: readonly Context[]
+  /** Aborts when `timeoutMs` has passed since the handler was first called in this transaction. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * The application's code: one response for each request, in their order. It may run more than once, with fewer of the
+ * requests; what it did through `tx` is kept at most once. It must treat the requests as if they came one after the other.
+ */
+export type RequestBatchHandler<Tx, Context> = (
+  call: RequestBatchCall<Tx, Context>,
+) => Promise<readonly HandlerResponse[]>
+
+interface Item<Context> {
+  /** Null: without a key, and unprotected. */
+  readonly request: PreparedRequest | null
+  readonly context: Context
+}
+
+/** `again`: another request of the batch has the same key, and goes first. */
+type Verdict = Ending | NotRun | { readonly kind: 'again' } | { readonly kind: 'failed'; readonly error: unknown }
+
+/**
+ * Atomic requests that share a transaction: those that arrive while one is under way are in the next. Its protocol and its
+ * interleavings are in docs/decisions.
+ */
+export function createBatchOperation<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  options: RequestBatchOptions<Context>,
+  handler: RequestBatchHandler<TransactionOf<Db>, Context>,
+): IdempotentOperation<Context> {
+  const { waitMs } = atomicOptions(options)
+  const maxSize = wholeNumberOption('maxSize', options.maxSize, 32, { min: 1, max: 1_000 })
+  const lingerMs = wholeNumberOption('maxWaitMs', options.maxWaitMs, 0, { min: 0, max: 60_000 })
+  const transact = createBatchTransaction(settings, options, handler)
+
+  async function runBatch(items: readonly Item<Context>[]): Promise<readonly PromiseSettledResult<Verdict>[]> {
+    const firsts = firstOfEachKey(items)
+    const verdicts = await settle([...firsts], transact)
+    return items.map((item) => ({ status: 'fulfilled', value: verdicts.get(item) ?? { kind: 'again' } }))
+  }
+  const enqueue = inBatches(runBatch, { maxSize, lingerMs })
+
+  async function attempt(item: Item<Context>): Promise<Ending | NotRun> {
+    for (;;) {
+      const verdict = await enqueue(item)
+      if ('outcome' in verdict) return verdict
+      if (verdict.kind === 'failed') return endingOf(settings, verdict.error)
+      if (verdict.kind !== 'again') return verdict
+    }
+  }
+
+  return answering(settings, options.operation, async (request, context) => {
+    const prepared = await prepare(settings, options, request, context)
+    if (prepared.kind === 'refused') return { outcome: 'refused', response: prepared.response }
+    if (prepared.kind === 'unprotected') return (await attempt({ request: null, context })) as Ending
+    const item = { request: prepared.request, context }
+    return untilSettled(settings, options, waitMs, prepared.request, context, () => attempt(item))
+  })
+}
+
+function firstOfEachKey<Context>(items: readonly Item<Context>[]): ReadonlySet<Item<Context>> {
+  const keys = new Set<string>()
+  return new Set(
+    items.filter(({ request }) => {
+      if (request === null) return true
+      const key = `${request.keyHash.toString('hex')} ${request.tenant}`
+      return !keys.has(key) && keys.add(key)
+    }),
+  )
+}
+
+/**
+ * Runs the items in one transaction. When it fails for a reason that may be one item's, in two of half the size; when the
+ * database is gone, every item gets that for an answer, for each half would wait for it again.
+ */
+async function settle<One>(
+  items: readonly One[],
+  transact: (items: readonly One[]) => Promise<readonly Verdict[]>,
+): Promise<ReadonlyMap<One, Verdict>> {
+  const verdicts = new Map<One, Verdict>()
+  let parts: (readonly One[])[] = [items]
+  for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
+    try {
+      const found = await transact(part)
+      for (const [at, item] of part.entries()) verdicts.set(item, found[at] as Verdict)
+    } catch (error) {
+      if (part.length > 1 && mayBeOnes(error)) {
+        parts.unshift(...halves(part))
+        continue
+      }
+      const failed = mayBeOnes(error) ? part : [part, ...parts].flat()
+      if (!mayBeOnes(error)) parts = []
+      for (const item of failed) verdicts.set(item, { kind: 'failed', error })
+    }
+  }
+  return verdicts
+}
+
+/** Whether one item alone may have brought the error about: not an outage, an overrun, or a handler's own COMMIT. */
+function mayBeOnes(error: unknown): boolean {
+  if (
+    error instanceof IdempotencyError &&
+    ['COMMIT_UNKNOWN', 'NOT_A_TRANSACTION', 'SCHEMA_MISSING'].includes(error.code)
+  )
+    return false
+  return !isTimeout(error) && !isUnavailable(error)
+}
+
+/** One transaction of a batch: claims the keys, runs the handler, stores the responses. */
+function createBatchTransaction<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  options: AtomicOptions<Context>,
+  handler: RequestBatchHandler<TransactionOf<Db>, Context>,
+): (items: readonly Item<Context>[]) => Promise<readonly Verdict[]> {
+  const { timeoutMs, isolation } = atomicOptions(options)
+  const store = createAtomicStore(settings, options.operation, timeoutMs)
+
+  async function execute(
+    open: OpenTransaction<Db>,
+    items: readonly Item<Context>[],
+    requests: readonly PreparedRequest[],
+  ): Promise<readonly Verdict[]> {
+    const { claims, savepoint } = await store.claim(open, requests)
+    const claimOf = new Map<PreparedRequest | null, Claim>(requests.map((one, at) => [one, claims[at] as Claim]))
+    const verdicts = new Map<Item<Context>, Verdict>()
+    const running: Item<Context>[] = []
+    for (const item of items) {
+      const claim = claimOf.get(item.request)
+      if (claim === undefined || ('kind' in claim && claim.kind === 'claimed')) running.push(item)
+      else verdicts.set(item, claim)
+    }
+    const parts = await runHandler(open, running, savepoint)
+    const done: Completion[] = []
+    for (const [at, item] of running.entries()) {
+      const part = parts[at] as Part
+      if ('error' in part) {
+        verdicts.set(item, { kind: 'failed', error: new HandlerFailed(part.error) })
+        continue
+      }
+      const { response, resourceRef, fate } = part
+      verdicts.set(item, { outcome: fate === 'undo' ? 'rolled-back' : 'executed', response })
+      if (fate !== 'undo' && item.request !== null) done.push({ request: item.request, response, resourceRef })
+    }
+    store.complete(open, requests, done)
+    return items.map((item) => verdicts.get(item) as Verdict)
+  }
+
+  async function runHandler(
+    open: OpenTransaction<Db>,
+    items: readonly Item<Context>[],
+    savepoint: HandlerSavepoint,
+  ): Promise<readonly Part[]> {
+    if (items.length === 0) return []
+    const deadline = startDeadline(timeoutMs)
+    const handle = (part: readonly Item<Context>[]): Promise<readonly HandlerResponse[]> => {
+      const call = { tx: open.tx, requests: part.map(({ context }) => context), signal: deadline.signal }
+      return deadline.within(Promise.resolve(handler(call)))
+    }
+    return runInParts(items, handle, savepoint).finally(() => deadline.end())
+  }
+
+  return async (items) => {
+    const requests = items.flatMap(({ request }) => request ?? [])
+    const once = (): Promise<readonly Verdict[]> =>
+      runTransaction(settings.db, isolation, (open) => execute(open, items, requests), store.opening(requests))
+    try {
+      return await retryTransient(once)
+    } catch (error) {
+      throw store.explain(error)
+    }
+  }
+}

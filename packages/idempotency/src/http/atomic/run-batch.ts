@@ -1,0 +1,99 @@
+import { sqlStateOf } from '@malote/outbox-core/postgres'
+import { IdempotencyError } from '../../errors.ts'
+import type { HandlerSavepoint } from '../handler-savepoint.ts'
+import type { HandlerResponse } from '../http.ts'
+import { type HandlerResult, isTimeout, toResult } from './run-handler.ts'
+import { endedByHandler, isTransient } from '../../database/transaction.ts'
+
+/** What one request of a batch came to: what its handler returned, or the error that it alone brings about. */
+export type Part = HandlerResult | { readonly error: unknown }
+
+type Handle<Item> = (items: readonly Item[]) => Promise<readonly HandlerResponse[]>
+
+/**
+ * Runs a batch's handler so that each request ends as if the requests had run one after the other, in the order given: behind a
+ * savepoint for all of them together first. When one of them fails, or its effects are to be undone, all are undone and
+ * run again in parts: those before it, it alone, and those after it. A handler that throws does not say whose fault it is;
+ * there the parts are halves.
+ *
+ * @returns one part per item. Only the effects of parts whose fate is `store` are left in the transaction.
+ * @throws what says nothing about any one request: a conflict, an overrun, a transaction that is gone
+ */
+export async function runInParts<Item>(
+  items: readonly Item[],
+  handle: Handle<Item>,
+  savepoint: HandlerSavepoint,
+): Promise<readonly Part[]> {
+  const ended = new Map<Item, Part>()
+  const parts: (readonly Item[])[] = [items]
+  for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
+    await savepoint.take()
+    const { outcomes, isThrown } = await outcomesOf(part, handle)
+    const isKeptWhole = outcomes.every(isKept)
+    if (!isKeptWhole) await savepoint.undo().catch((error: unknown) => transactionGone(outcomes, error))
+    if (isKeptWhole || part.length === 1) {
+      for (const [at, item] of part.entries()) ended.set(item, outcomes[at] as Part)
+    } else {
+      parts.unshift(...(isThrown ? halves(part) : aroundTheBad(part, outcomes)))
+    }
+  }
+  return items.map((item) => ended.get(item) as Part)
+}
+
+const isKept = (part: Part): boolean => !('error' in part) && part.fate === 'store'
+
+interface Outcomes {
+  readonly outcomes: readonly Part[]
+  /** The handler threw: the error is everybody's. */
+  readonly isThrown: boolean
+}
+
+/** @throws what says nothing about any one request */
+async function outcomesOf<Item>(part: readonly Item[], handle: Handle<Item>): Promise<Outcomes> {
+  try {
+    const returned: unknown = await handle(part)
+    if (!Array.isArray(returned) || returned.length !== part.length)
+      throw new IdempotencyError(
+        'INVALID_RESPONSE',
+        `a batch handler must return one response for each request, in their order: it was given ${String(part.length)}`,
+      )
+    return { outcomes: returned.map(outcomeOf), isThrown: false }
+  } catch (error) {
+    if (isTimeout(error) || isTransient(error)) throw error
+    return { outcomes: part.map(() => ({ error })), isThrown: true }
+  }
+}
+
+function outcomeOf(returned: HandlerResponse): Part {
+  try {
+    return toResult(returned)
+  } catch (error) {
+    return { error }
+  }
+}
+
+export function halves<Item>(items: readonly Item[]): readonly [readonly Item[], readonly Item[]] {
+  const middle = Math.ceil(items.length / 2)
+  return [items.slice(0, middle), items.slice(middle)]
+}
+
+/** Each request that is known to be bad alone, and those between them together. */
+function aroundTheBad<Item>(part: readonly Item[], outcomes: readonly Part[]): readonly (readonly Item[])[] {
+  const found: Item[][] = []
+  let isOpen = false
+  for (const [at, item] of part.entries()) {
+    const kept = isKept(outcomes[at] as Part)
+    if (kept && isOpen) found.at(-1)?.push(item)
+    else found.push([item])
+    isOpen = kept
+  }
+  return found
+}
+
+/** Nothing can be undone any more. @throws the handler's error, which says why, or else what the database says */
+function transactionGone(outcomes: readonly Part[], error: unknown): never {
+  // No transaction, or one without our savepoint.
+  if (['25P01', '3B001'].includes(sqlStateOf(error) ?? '')) throw endedByHandler(error)
+  const [first] = outcomes
+  throw first !== undefined && 'error' in first ? first.error : error
+}

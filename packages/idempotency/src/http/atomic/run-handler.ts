@@ -1,0 +1,89 @@
+import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
+import { IdempotencyError, timedOut } from '../../errors.ts'
+import type { HandlerResponse, HttpResponse } from '../http.ts'
+import type { Settings } from '../options.ts'
+import type { Ending } from '../replay.ts'
+import { encodeResponse, fateOf, type ResponseFate } from '../response.ts'
+import { failureResponse } from '../store-failure.ts'
+import type { Database } from '../../database/transaction.ts'
+
+/** The time the handlers of one transaction have together. */
+export interface Deadline {
+  /** Aborts when the time has passed. */
+  readonly signal: AbortSignal
+  /** @throws IdempotencyError `TIMED_OUT` when `work` has not settled in time; what it still does is for nothing */
+  within<Result>(work: Promise<Result>): Promise<Result>
+  /** Nobody waits any more. */
+  end(): void
+}
+
+export function startDeadline(timeoutMs: number): Deadline {
+  const controller = new AbortController()
+  const tooLate = Promise.withResolvers<never>()
+  tooLate.promise.catch(() => {}) // It may come while nobody waits: between two handlers of a batch.
+  const timer = setTimeout(() => {
+    const error = timedOut(timeoutMs)
+    controller.abort(error)
+    tooLate.reject(error)
+  }, timeoutMs)
+  return {
+    signal: controller.signal,
+    within: (work) => Promise.race([work, tooLate.promise]),
+    end: () => clearTimeout(timer),
+  }
+}
+
+/** What a handler returned for one request, encoded. */
+export interface HandlerResult {
+  readonly response: HttpResponse
+  readonly fate: ResponseFate
+  readonly resourceRef: string | undefined
+}
+
+/** @throws IdempotencyError `INVALID_RESPONSE` */
+export function toResult(returned: HandlerResponse): HandlerResult {
+  return { response: encodeResponse(returned), fate: fateOf(returned), resourceRef: returned.resourceRef }
+}
+
+/** Ends a request with a response, and its transaction with a rollback. */
+export class Undo extends Error {
+  readonly ending: Ending
+  constructor(ending: Ending) {
+    super('the transaction is rolled back, its response is sent all the same')
+    this.ending = ending
+  }
+}
+
+/** A failure of the handler that looks like one of the store's, a foreign system that refuses connections for example. */
+export class HandlerFailed extends Error {
+  constructor(cause: unknown) {
+    super('the handler failed, and the transaction is still there', { cause })
+  }
+}
+
+/** Tells a handler's own network errors from those of the transaction it was given: that one still answers. @throws always */
+export async function blame<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  sql: Queryable,
+  error: unknown,
+): Promise<never> {
+  if (isTimeout(error) || failureResponse(settings, error) === undefined) throw error
+  const isAlive = await sql.query('select 1', []).then(
+    () => true,
+    (refusal: unknown) => sqlStateOf(refusal) === '25P02', // A statement of the handler has failed: that is an answer.
+  )
+  throw isAlive ? new HandlerFailed(error) : error
+}
+
+/** What a failed transaction has to say, if it is not the application's own error. @throws the application's error */
+export function endingOf<Db extends Database, Context>(settings: Settings<Db, Context>, error: unknown): Ending {
+  if (error instanceof Undo) return error.ending
+  if (error instanceof HandlerFailed) throw error.cause
+  const response = failureResponse(settings, error)
+  if (response === undefined) throw error
+  return { outcome: isTimeout(error) ? 'rolled-back' : 'unavailable', response, error }
+}
+
+export function isTimeout(error: unknown): boolean {
+  return error instanceof IdempotencyError && error.code === 'TIMED_OUT'
+}

@@ -1,0 +1,244 @@
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { migrateIdempotency } from '../src/index.ts'
+import { batchOn, brief, createNotes, type Deed, keyOf, noteAll, notesIn } from './batch-callers.ts'
+import { alice, type Answer, idempotencyOn, send } from './callers.ts'
+import { gate } from './gates.ts'
+
+let database: TestDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  pool = database.pool()
+  await migrateIdempotency(pool)
+  await pool.query(createNotes)
+})
+beforeEach(() => database.truncate('notes, malote.idempotency_keys'))
+afterAll(() => database.drop())
+
+const keys = async () => (await pool.query('select * from malote.idempotency_keys')).rowCount
+const settled = (answers: PromiseSettledResult<Answer>[]) =>
+  answers.map((answer) => (answer.status === 'fulfilled' ? brief(answer.value) : String(answer.reason.code)))
+
+describe('one request that goes wrong', () => {
+  it.each([
+    ['refuse', '422 bad', '422 bad again', 8],
+    ['fail', '500 bad', '500 bad', 7],
+    ['throw', '23514', '23514', 7],
+    ['break the commit', '23503', '23503', 7],
+    ['spoil the response', 'INVALID_RESPONSE', 'INVALID_RESPONSE', 7],
+  ] as const)('does so alone, and the others keep their order: %s', async (does, first, second, stored) => {
+    const { post } = batchOn(pool)
+    const names = ['a', 'b', 'c', 'bad', 'd', 'e', 'f', 'g']
+    const all = () => Promise.allSettled(names.map((name) => post(name, name === 'bad' ? does : 'order')))
+    const expected = (bad: string, again: string) => names.map((name) => (name === 'bad' ? bad : `201 ${name}${again}`))
+
+    expect(settled(await all())).toEqual(expected(first, ''))
+    expect([await notesIn(pool), await keys()]).toEqual([['a', 'b', 'c', 'd', 'e', 'f', 'g'], stored])
+    expect(settled(await all())).toEqual(expected(second, ' again'))
+  })
+
+  it('is found with few calls: those that answered are run again without it, those of a throw are halved', async () => {
+    const names = Array.from({ length: 16 }, (_, at) => String(at))
+    const run = async (does: Deed) => {
+      await pool.query('truncate notes, malote.idempotency_keys')
+      const { calls, post } = batchOn(pool)
+      await Promise.allSettled(names.map((name) => post(name, name === '5' ? does : 'order')))
+      return calls.map((call) => call.length)
+    }
+
+    expect(await run('refuse')).toEqual([16, 5, 1, 10])
+    expect(await run('throw')).toEqual([16, 8, 4, 4, 2, 1, 1, 2, 8])
+  })
+
+  it('keeps what it did when it says so, without a second call', async () => {
+    const { calls, post } = batchOn(pool, async (call) =>
+      (await noteAll(call)).map((response) => ({ ...response, effects: 'keep' })),
+    )
+
+    const answers = await Promise.all([post('a'), post('no', 'refuse')])
+
+    expect([answers.map(brief), await notesIn(pool), calls.length]).toEqual([['201 a', '422 no'], ['a', 'no'], 1])
+  })
+
+  it('looks like an outage and is none: its error is the application’s, and the others are answered', async () => {
+    const { post } = batchOn(pool, (call) => {
+      if (call.requests.some((request) => (request as { does?: Deed }).does === 'throw'))
+        throw Object.assign(new Error('a foreign system'), { code: 'ECONNREFUSED' })
+      return noteAll(call)
+    })
+
+    const answers = await Promise.allSettled([post('a'), post('bad', 'throw'), post('b')])
+
+    expect(settled(answers)).toEqual(['201 a', 'ECONNREFUSED', '201 b'])
+  })
+
+  it('finds its key written by somebody who takes no lock: it meets that, and the others run', async () => {
+    const lease = idempotencyOn(pool).lease({ operation: 'note' }, () =>
+      Promise.resolve({ status: 200, body: 'lease' }),
+    )
+    let isFirst = true
+    const { post } = batchOn(pool, async (call) => {
+      if (isFirst) await send(lease, { key: keyOf('b'), body: { name: 'b' }, caller: alice })
+      isFirst = false
+      return noteAll(call)
+    })
+
+    const answers = await Promise.all([post('a'), post('b'), post('c')])
+
+    expect(answers.map(brief)).toEqual(['201 a', '200 lease again', '201 c'])
+    expect(await notesIn(pool)).toEqual(['a', 'c'])
+  })
+
+  it('is one key too many: exactly those are told', async () => {
+    const { post } = batchOn(pool, noteAll, {}, { maxKeysPerTenant: 3 })
+
+    const answers = await Promise.all(['a', 'b', 'c', 'd', 'e'].map((name) => post(name)))
+
+    expect(answers.map(({ status }) => status).sort((a, b) => a - b)).toEqual([201, 201, 201, 429, 429])
+    expect([(await notesIn(pool)).length, await keys()]).toEqual([3, 3])
+  })
+
+  it('too few answers are nobody’s answers', async () => {
+    const { post } = batchOn(pool, async (call) => (await noteAll(call)).slice(0, 2))
+
+    const answers = await Promise.all(['a', 'b', 'c'].map((name) => post(name)))
+
+    expect(answers.map(brief)).toEqual(['201 a', '201 b', '201 c'])
+    expect(await notesIn(pool)).toEqual(['a', 'b', 'c'])
+  })
+})
+
+describe('a batch that goes wrong', () => {
+  it('because its connection was lost answers each with 503 at once, and the retries run', async () => {
+    let isFirst = true
+    const { calls, post, outcomes } = batchOn(pool, async (call) => {
+      const answers = await noteAll(call)
+      const { rows } = await call.tx.query('select pg_backend_pid() as pid')
+      if (isFirst) await pool.query('select pg_terminate_backend($1)', [rows[0].pid])
+      isFirst = false
+      await call.tx.query('select 1')
+      return answers
+    })
+    const all = () => Promise.all(['a', 'b', 'c'].map((name) => post(name)))
+
+    expect((await all()).map(({ status }) => status)).toEqual([503, 503, 503])
+    expect([calls.length, await notesIn(pool), outcomes()]).toEqual([1, [], Array(3).fill('unavailable')])
+    expect((await all()).map(brief)).toEqual(['201 a', '201 b', '201 c'])
+  })
+
+  it.each([true, false])(
+    'at its COMMIT answers each with 503, and the retries find out (it had committed: %s)',
+    async (committed) => {
+      const single = database.pool({ max: 1 })
+      single.on('connect', (client) => {
+        const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<pg.QueryResult>
+        Object.assign(client, {
+          query: async (text: string, values?: unknown[]) => {
+            if (!text.endsWith('; commit')) return query(text, values)
+            await query(committed ? text : 'rollback')
+            throw new Error('Connection terminated unexpectedly')
+          },
+        })
+      })
+      const names = ['a', 'b', 'c']
+
+      const lost = await Promise.all(names.map((name) => batchOn(single).post(name)))
+      const { calls, post } = batchOn(pool)
+      const retries = await Promise.all(names.map((name) => post(name)))
+
+      expect(lost.map(({ status, text }) => [status, text.includes('commit-unknown')])).toEqual(
+        Array.from(lost, () => [503, true]),
+      )
+      expect(retries.map(brief)).toEqual(names.map((name) => `201 ${name}${committed ? ' again' : ''}`))
+      expect([calls.length, await notesIn(pool)]).toEqual([committed ? 0 : 1, names])
+    },
+  )
+
+  it('because its handler overran answers each with 503 and loses its connection; the next batch runs', async () => {
+    const small = database.pool({ max: 1 })
+    let isSlow = true
+    const { post } = batchOn(
+      small,
+      async (call) => {
+        const answers = await noteAll(call)
+        if (isSlow) await new Promise(() => {})
+        return answers
+      },
+      { timeoutMs: 100 },
+    )
+
+    const late = await Promise.all([post('a'), post('b')])
+    isSlow = false
+
+    expect(late.map(({ status, text }) => [status, text.includes('timed-out')])).toEqual(
+      Array.from(late, () => [503, true]),
+    )
+    expect((await Promise.all([post('a'), post('b')])).map(brief)).toEqual(['201 a', '201 b'])
+    expect(await notesIn(pool)).toEqual(['a', 'b'])
+  })
+
+  it('because its handler ended the transaction is nobody’s success, and is not tried again', async () => {
+    const { calls, post } = batchOn(pool, async (call) => {
+      await call.tx.query('rollback; begin')
+      return noteAll(call)
+    })
+
+    const answers = await Promise.allSettled(['a', 'b', 'c'].map((name) => post(name)))
+
+    expect(settled(answers)).toEqual(Array(3).fill('NOT_A_TRANSACTION'))
+    expect([calls.length, await notesIn(pool), await keys()]).toEqual([1, [], 0])
+  })
+
+  it('because of a deadlock with another batch is run again, whole', async () => {
+    await pool.query('create table accounts (id int primary key); insert into accounts values (1), (2)')
+    const both = [gate(), gate()]
+    const lock = (at: 0 | 1) => {
+      let isFirst = true
+      return batchOn(pool, async (call) => {
+        const order = at === 0 ? [1, 2] : [2, 1]
+        await call.tx.query('select from accounts where id = $1 for update', [order[0]])
+        both[at]?.open()
+        if (isFirst) await both[1 - at]?.passed
+        isFirst = false
+        await call.tx.query('select from accounts where id = $1 for update', [order[1]])
+        return noteAll(call)
+      })
+    }
+    const [one, other] = [lock(0), lock(1)]
+
+    const answers = await Promise.all([one.post('a'), one.post('b'), other.post('c'), other.post('d')])
+
+    expect(answers.map(brief)).toEqual(['201 a', '201 b', '201 c', '201 d'])
+    expect([one.calls.length + other.calls.length, (await notesIn(pool)).sort()]).toEqual([3, ['a', 'b', 'c', 'd']])
+  })
+
+  it('never is one because of its keys: two that write for the same tenants do so in one order', async () => {
+    const deadlocks = async () => {
+      await pool.query('select pg_stat_force_next_flush()')
+      const { rows } = await pool.query(
+        'select deadlocks::int from pg_stat_database where datname = current_database()',
+      )
+      return rows[0].deadlocks as number
+    }
+    const before = await deadlocks()
+    const [one, other] = [1, 2].map(() => batchOn(pool, noteAll, {}, { maxKeysPerTenant: 1_000 })) as [
+      ReturnType<typeof batchOn>,
+      ReturnType<typeof batchOn>,
+    ]
+    const tenants = Array.from({ length: 16 }, (_, at) => `tenant ${String(at)}`)
+
+    for (let round = 0; round < 20; round++) {
+      const name = (who: string, tenant: string) => `${who} ${String(round)} ${tenant}`
+      const answers = await Promise.all([
+        ...tenants.map((tenant) => one.post(name('one', tenant), 'order', { tenant })),
+        ...tenants.toReversed().map((tenant) => other.post(name('other', tenant), 'order', { tenant })),
+      ])
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]))
+    }
+
+    expect([one.calls.length, other.calls.length, await deadlocks()]).toEqual([20, 20, before])
+  })
+})
