@@ -1,8 +1,10 @@
-import { type Check, type Finding, type Found, type Patient } from './doctor/finding.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { type Check, type Finding, type Found, type MigrateIdempotency, type Patient } from './doctor/finding.ts'
 import { flowChecks } from './doctor/flow-checks.ts'
-import { checkSchema } from './doctor/schema-check.ts'
+import { consumerChecks } from './doctor/consumer-checks.ts'
+import { type DoctorLimits, doctorLimits } from './doctor/limits.ts'
+import { checkSchema, tablesOf } from './doctor/schema-check.ts'
 import { serverChecks } from './doctor/server-checks.ts'
-import { numberOption } from './options.ts'
 import { doctorStatements } from './postgres/doctor-statements.ts'
 import type { RolePurpose } from './postgres/grants.ts'
 import { defaultSchema, schemaOption } from './postgres/identifiers.ts'
@@ -10,15 +12,20 @@ import type { MigrationClient } from './postgres/migrate.ts'
 import { sqlStateOf } from './postgres/queryable.ts'
 import { type OutboxStatus, outboxStatus } from './status.ts'
 
-export type { Finding } from './doctor/finding.ts'
+export type { Finding, MigrateIdempotency } from './doctor/finding.ts'
+export type { DoctorLimits } from './doctor/limits.ts'
 
 export interface ExamineOptions {
   /** Schema the outbox tables live in. @defaultValue "malote" */
   readonly schema?: string
   /** What the role that looks is for: its privileges are checked against it. @defaultValue "relay" */
   readonly purpose?: RolePurpose
-  /** Age from which a message that is due and not published is a problem, in milliseconds. @defaultValue 60_000 */
-  readonly overdueMs?: number
+  /** From where on something is said. */
+  readonly limits?: Partial<DoctorLimits>
+  /** `migrateIdempotency` of @malote/idempotency, where its tables are to be looked at as well. It is asked what it would do, no more. */
+  readonly migrateIdempotency?: MigrateIdempotency
+  /** This machine's, compared with the database's. @defaultValue the system's clock */
+  readonly clock?: Clock
 }
 
 /**
@@ -31,7 +38,7 @@ export interface ExamineOptions {
 export async function examine(client: MigrationClient, options: ExamineOptions = {}): Promise<readonly Finding[]> {
   const schema = schemaOption(options.schema)
   const flag = schema === defaultSchema ? '' : ` --schema ${schema}`
-  const overdueMs = numberOption('overdueMs', options.overdueMs, 60_000, { min: 1 })
+  const limits = doctorLimits(options.limits)
   const findings: Finding[] = []
   const look = async (check: string, ask: () => ReturnType<Check>): Promise<readonly Found[]> => {
     const results = await seen(ask)
@@ -44,9 +51,12 @@ export async function examine(client: MigrationClient, options: ExamineOptions =
     client,
     schema,
     flag,
-    overdueMs,
+    limits,
     purpose: options.purpose ?? 'relay',
     statements: doctorStatements(schema),
+    tables: await tablesOf(client, schema),
+    migrateIdempotency: options.migrateIdempotency,
+    clock: options.clock ?? systemClock,
   }
   let status: OutboxStatus | undefined
   await look('status', async () => {
@@ -57,7 +67,8 @@ export async function examine(client: MigrationClient, options: ExamineOptions =
     const known = { ...patient, status }
     for (const [name, check] of Object.entries(flowChecks)) await look(name, () => check(known))
   }
-  for (const [name, check] of Object.entries(serverChecks)) await look(name, () => check(patient))
+  for (const [name, check] of Object.entries({ ...serverChecks, ...consumerChecks }))
+    await look(name, () => check(patient))
   return findings
 }
 

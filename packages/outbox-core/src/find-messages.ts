@@ -37,6 +37,8 @@ export interface FoundMessage {
   readonly attempts: number
   /** What it waits behind, or what it became. */
   readonly deadLetterId: string | null
+  /** For people: what must happen before it goes on. */
+  readonly waitsFor: string
   readonly lane: number | null
   readonly bytes: number
   /** The last ten, oldest first. */
@@ -60,5 +62,28 @@ export async function findMessages(
   const limit = numberOption('limit', filter.limit, 100, { min: 1, max: 10_000 })
   const values = [filter.id, filter.topic, filter.orderingKey, filter.state].map((value) => value ?? null)
   const { rows } = await db.query(findMessagesStatement(schemaOption(filter.schema)), [...values, limit])
-  return rows as unknown as FoundMessage[]
+  return (rows as unknown as (FoundMessage & Obstacles)[]).map(({ heldBy, pausedBy, outage, ...message }) => ({
+    ...message,
+    waitsFor: waitsFor(message, { heldBy, pausedBy, outage }),
+  }))
+}
+
+interface Obstacles {
+  readonly heldBy: string | null
+  readonly pausedBy: string | null
+  /** The destination that takes nothing; empty for the broker as a whole. */
+  readonly outage: string | null
+}
+
+function waitsFor(
+  { state, deadLetterId, dueAt }: Pick<FoundMessage, 'state' | 'deadLetterId' | 'dueAt'>,
+  { heldBy, pausedBy, outage }: Obstacles,
+): string {
+  if (state === 'dead') return 'an operator'
+  if (state === 'scheduled') return `its time, ${dueAt?.toISOString() ?? ''}`
+  if (state === 'held')
+    return deadLetterId === null ? `its key, which ${heldBy ?? '?'} held` : `dead letter ${deadLetterId}`
+  if (pausedBy !== null) return `its topic, which ${pausedBy} paused`
+  if (outage !== null) return `${outage === '' ? 'the broker' : outage}, which takes nothing`
+  return state === 'waiting' ? `its next attempt at ${dueAt?.toISOString() ?? ''}` : 'a relay'
 }

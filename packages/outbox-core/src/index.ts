@@ -74,7 +74,7 @@ export type { RelayEvent } from './events.ts'
 export { outboxStatus } from './status.ts'
 export type { DeadLetterGroup, FailureGroup, OutageStatus, OutboxStatus, RelayStatus, TopicStatus } from './status.ts'
 export { examine } from './doctor.ts'
-export type { ExamineOptions, Finding } from './doctor.ts'
+export type { DoctorLimits, ExamineOptions, Finding, MigrateIdempotency } from './doctor.ts'
 
 // The database
 export { grantStatements } from './postgres/grants.ts'

@@ -12,14 +12,14 @@ export interface OperatorAction {
   readonly operator: string
   /** The role that the database knows. */
   readonly databaseRole: string
-  readonly action: 'replay' | 'discard' | 'purge' | 'release'
+  readonly action: 'replay' | 'discard' | 'purge' | 'hold' | 'release' | 'pause' | 'resume'
   /** What was decided about: ids, topic and ordering key of each, never a body. */
   readonly target: readonly Readonly<Record<string, unknown>>[]
   readonly reason: string | null
   readonly affected: number
 }
 
-/** Who decided what about messages that failed, newest first. @param options.limit - default 100 */
+/** Who decided what about dead letters, keys and topics, newest first. @param options.limit - default 100 */
 export async function listOperatorActions(
   options: DeadLettersOptions & { readonly limit?: number },
 ): Promise<readonly OperatorAction[]> {

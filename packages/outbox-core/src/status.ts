@@ -5,6 +5,8 @@ import { statusStatement } from './postgres/status-statements.ts'
 
 /** What is in the outbox at one instant. Ages are in milliseconds and instants in ISO 8601, all by the database's clock. */
 export interface OutboxStatus {
+  /** When it was read. */
+  readonly observedAt: string
   /** Messages that nothing but a relay keeps from being published, or that are in flight. */
   readonly ready: number
   /** Messages that failed and wait for another attempt. */
@@ -15,6 +17,8 @@ export interface OutboxStatus {
   readonly scheduled: number
   readonly deadLetters: number
   readonly heldKeys: number
+  /** Since the first of them stands still; null when there is none. */
+  readonly oldestHeldKeyMs: number | null
   /**
    * Age of the oldest message that is due and not published, whatever it waits for: a relay, its next attempt, a held key,
    * a broker. Null when there is none. This is the number to alarm on. A replayed dead letter counts from when it was added.
@@ -99,10 +103,19 @@ export interface RelayStatus {
   readonly name: string
   /** Its lease holds, and so does the session that proves its presence. */
   readonly isAlive: boolean
+  /** Its session lives, which says nothing about the process behind it. Null: it runs without one. */
+  readonly isConnected: boolean | null
   readonly lanes: number
   readonly startedAt: string
   /** Milliseconds until the lease runs out; negative when it has. */
   readonly leaseMs: number
+  /** As it was set up, like all that follows; null when it does not say, as relays of earlier versions. */
+  readonly fullLeaseMs: number | null
+  readonly publishTimeoutMs: number | null
+  /** False: a pooler in transaction mode stands between it and the database. Null: it was told to do without a session. */
+  readonly hasSession: boolean | null
+  /** False: it listens and hears nothing, so it only polls. */
+  readonly hearsDoorbell: boolean | null
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { DeadLettersOptions } from './dead-letters.ts'
+import type { Decision, DeadLettersOptions } from './dead-letters.ts'
 import { OutboxError } from './errors.ts'
 import { schemaOption } from './postgres/identifiers.ts'
 import { operatorStatements } from './postgres/operator-statements.ts'
@@ -31,7 +31,7 @@ export interface Topics {
    */
   pause(topic: string, steering: Steering): Promise<boolean>
   /** Goes on from where the topic stopped. @returns whether it was paused */
-  resume(topic: string): Promise<boolean>
+  resume(topic: string, decision?: Decision): Promise<boolean>
 }
 
 /** @throws OutboxError `INVALID_OPTION` */
@@ -45,7 +45,8 @@ export function createTopics(options: DeadLettersOptions): Topics {
   return {
     listPaused: async () => (await options.db.query(statements.listPausedTopics, [])).rows as unknown as PausedTopic[],
     pause: async (topic, steering) => change(statements.pauseTopic, [topic, ...steeringOf(steering)]),
-    resume: (topic) => change(statements.resumeTopic, [topic]),
+    resume: (topic, { operator, reason } = {}) =>
+      change(statements.resumeTopic, [topic, operator ?? null, reason ?? null]),
   }
 }
 

@@ -167,10 +167,34 @@ describe('malote', () => {
     const shown = await malote('messages', 'show', String(waiting?.id))
     const dead = await malote('messages', 'list', '--state', 'dead', '--key', 'conta-9')
 
-    expect(shown.stdout).toContain('dead letter 1, since')
+    expect(shown.stdout).toContain('dead letter 1')
     expect(dead.stdout).toContain('THROTTLED')
     expect(shown.stdout + dead.stdout).not.toContain('secret')
     await database.pool().query('truncate malote.messages')
+  })
+
+  it('pauses topics and holds keys, with a reason, for the record', async () => {
+    expect(await malote('topics', 'pause', 'orders')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--reason'),
+    })
+    const who = ['--operator', 'ana', '--reason', 'moving house']
+    expect(await json('topics', 'pause', 'orders', ...who)).toEqual({ paused: 1 })
+    expect(await json('held-keys', 'hold', 'orders', 'k', ...who)).toEqual({ held: 1 })
+
+    expect((await malote('topics', 'list')).stdout).toMatch(/orders.*ana.*moving house/)
+    expect((await malote('held-keys', 'list')).stdout).toMatch(/orders.*ana.*moving house/)
+    expect((await malote('status')).stdout).toContain('PAUSED: topic orders')
+    expect((await malote('topics', 'pause', 'orders', ...who)).code).toBe(1)
+    await malote('topics', 'resume', 'orders', ...who)
+    await malote('held-keys', 'release', 'orders', 'k', ...who)
+    expect(await json('audit')).toMatchObject([
+      { action: 'release', target: [{ topic: 'orders', ordering_key: 'k' }] },
+      { action: 'resume', operator: 'ana', target: [{ topic: 'orders' }] },
+      { action: 'hold', reason: 'moving house' },
+      { action: 'pause', affected: 1 },
+    ])
+    await database.pool().query('truncate malote.operator_actions')
   })
 
   it('decides about many by filter, shows them first, and writes down who decided and why', async () => {

@@ -1,5 +1,6 @@
 import { createDeadLetters, type DeadLetter } from '../dead-letters.ts'
 import { createHeldKeys } from '../held-keys.ts'
+import { createTopics, type Steering } from '../topics.ts'
 import { confirmed, decision, type Invocation, report, UsageError, type Verb } from './invocation.ts'
 import { given } from './looking.ts'
 import { iso, table } from './output.ts'
@@ -88,6 +89,38 @@ async function decide(
   )
     return 1
   return report(invocation, done, wanted.length === 0 ? 0 : await act(deadLetters(invocation), wanted), wanted.length)
+}
+
+/** Who and why must be said: others will ask why a topic stands still. */
+function steering(invocation: Invocation): Steering {
+  const { operator = '', reason } = decision(invocation)
+  if (reason === undefined) throw new UsageError('say why, with --reason: others will ask why it stands still')
+  return { by: operator, reason }
+}
+
+const topics = ({ client, schema }: Invocation) => createTopics({ db: client, ...schema })
+
+export const pauseTopic: Verb = async (invocation) => {
+  const done = await topics(invocation).pause(invocation.words[0] ?? '', steering(invocation))
+  return report(invocation, 'paused', done ? 1 : 0, 1)
+}
+
+export const resumeTopic: Verb = async (invocation) => {
+  const done = await topics(invocation).resume(invocation.words[0] ?? '', decision(invocation))
+  return report(invocation, 'resumed', done ? 1 : 0, 1)
+}
+
+export const listPausedTopics: Verb = async (invocation) => {
+  const paused = await topics(invocation).listPaused()
+  const rows = paused.map(({ topic, pausedAt, pausedBy, reason }) => [topic, iso(pausedAt), pausedBy, reason])
+  invocation.output.print(paused, table([['topic', 'paused', 'by', 'reason'], ...rows]))
+  return 0
+}
+
+export const holdKey: Verb = async (invocation) => {
+  const [topic = '', orderingKey = ''] = invocation.words
+  const keys = createHeldKeys({ db: invocation.client, ...invocation.schema })
+  return report(invocation, 'held', (await keys.hold(topic, orderingKey, steering(invocation))) ? 1 : 0, 1)
 }
 
 export const releaseHeldKey: Verb = async (invocation) => {

@@ -51,7 +51,7 @@ export async function confirmed({ flags }: Invocation, question: string): Promis
 
 /** Fewer than asked for is a failure: someone else was faster, or the id is wrong. */
 export function report({ output }: Invocation, verb: string, done: number, wanted: number): number {
-  const others = done < wanted ? ` of ${String(wanted)}: the others are not there` : ''
+  const others = done < wanted ? ` of ${String(wanted)}: the others are not there, or are so already` : ''
   output.print({ [verb]: done }, [`${verb} ${String(done)}${others}`])
   return done < wanted ? 1 : 0
 }

@@ -1,8 +1,9 @@
 import { systemClock } from '../clock.ts'
 import { examine, type Finding } from '../doctor.ts'
-import { findMessages, type FoundMessage, type MessageState } from '../find-messages.ts'
+import { findMessages, type MessageState } from '../find-messages.ts'
 import { createHeldKeys } from '../held-keys.ts'
 import { listOperatorActions } from '../operator-actions.ts'
+import { migrateIdempotency } from './schema-verbs.ts'
 import type { RolePurpose } from '../postgres/grants.ts'
 import { type OutboxStatus, outboxStatus } from '../status.ts'
 import { OutboxError } from '../errors.ts'
@@ -36,6 +37,7 @@ function statusLines(now: OutboxStatus): string[] {
       ['published', `${String(now.publishedTotal)}, last ${now.lastPublishedAt ?? 'never'}`],
       ['lanes without relay', now.lanesWithoutRelay],
     ]),
+    ...now.pausedTopics.map((topic) => `PAUSED: topic ${topic}; see \`malote topics list\``),
     ...now.outages.map(
       ({ destination, sinceMs, backlog, message }) =>
         `OPEN for ${seconds(sinceMs)}: ${destination ?? 'the broker'}, ${String(backlog)} messages wait: ${message}`,
@@ -89,7 +91,8 @@ function section(head: readonly string[], rows: readonly (readonly (string | num
 /** Exit codes: 0 fine, 1 a problem, 3 could not look. */
 export const doctor: Verb<{ as?: RolePurpose }> = async ({ client, schema, output, flags }) => {
   const purpose = flags.as === undefined ? {} : { purpose: flags.as }
-  const findings = await examine(client, { ...schema, ...purpose })
+  const idempotency = given({ migrateIdempotency: (await migrateIdempotency()) ?? undefined })
+  const findings = await examine(client, { ...schema, ...purpose, ...idempotency })
   output.print(findings, findings.flatMap(findingLines))
   if (findings.some(({ level }) => level === 'problem')) return 1
   return findings.some(({ level }) => level === 'unseen') ? 3 : 0
@@ -121,13 +124,17 @@ export const listMessages: Verb<MessageFlags> = async ({ client, schema, output,
     message.orderingKey,
     message.state,
     iso(message.createdAt),
-    waitsFor(message),
+    iso(message.since),
+    message.waitsFor,
     message.attempts,
     message.failures.at(-1)?.code ?? null,
   ])
   output.print(
     messages,
-    table([['id', 'topic', 'type', 'key', 'state', 'added', 'waits for', 'attempts', 'last failure'], ...rows]),
+    table([
+      ['id', 'topic', 'type', 'key', 'state', 'added', 'since', 'waits for', 'attempts', 'last failure'],
+      ...rows,
+    ]),
   )
   return 0
 }
@@ -143,25 +150,24 @@ export const showMessage: Verb = async ({ client, schema, output, words }) => {
     messages,
     messages.flatMap(({ failures, ...message }) => [
       ...table(Object.entries(message).map(([name, value]) => [name, value instanceof Date ? iso(value) : value])),
-      `waits for ${waitsFor({ ...message, failures }) ?? '-'}`,
       ...failures.map((failure) => `${failure.at}  ${failure.code}  ${failure.message}`),
     ]),
   )
   return 0
 }
 
-function waitsFor({ state, dueAt, since, deadLetterId }: FoundMessage): string | null {
-  if (state === 'ready') return 'a relay'
-  if (state === 'waiting') return `its next attempt at ${iso(dueAt) ?? '-'}`
-  if (state === 'scheduled') return `its time, ${iso(dueAt) ?? '-'}`
-  const letter = deadLetterId === null ? 'a key held by hand' : `dead letter ${deadLetterId}`
-  return state === 'held' ? `${letter}, since ${iso(since) ?? '-'}` : `you: ${letter}, since ${iso(since) ?? '-'}`
-}
-
 export const listHeldKeys: Verb = async ({ client, schema, output }) => {
   const keys = await createHeldKeys({ db: client, ...schema }).list({ limit: 1_000 })
-  const rows = keys.map((key) => [key.topic, key.orderingKey, key.deadLetterId, iso(key.heldAt), key.waiting])
-  output.print(keys, table([['topic', 'key', 'dead letter', 'held', 'waiting'], ...rows]))
+  const rows = keys.map((key) => [
+    key.topic,
+    key.orderingKey,
+    key.deadLetterId,
+    iso(key.heldAt),
+    key.heldBy,
+    key.reason,
+    key.waiting,
+  ])
+  output.print(keys, table([['topic', 'key', 'dead letter', 'held', 'by', 'reason', 'waiting'], ...rows]))
   return 0
 }
 

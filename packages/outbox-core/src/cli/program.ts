@@ -94,6 +94,16 @@ function addLookingVerbs(program: Command, verb: AddVerb): void {
   verb(messages, 'show', 'one: what it waits for, and its failures', looking.showMessage).argument('<message-id>')
   const keys = program.command('held-keys').description('ordering keys that wait for an operator')
   verb(keys, 'list', 'oldest first', looking.listHeldKeys)
+  verb(keys, 'hold', 'publish nothing of a key until it is released', deciding.holdKey)
+    .argument('<topic>')
+    .argument('<key>')
+    .addHelpText('after', examples('held-keys hold orders account-17 --reason "under review"'))
+  const topics = program.command('topics').description('topics that stand still because an operator said so')
+  verb(topics, 'list', 'oldest first', deciding.listPausedTopics)
+  verb(topics, 'pause', 'publish nothing of a topic; messages go on being added', deciding.pauseTopic)
+    .argument('<topic>')
+    .addHelpText('after', examples('topics pause orders --reason "the ledger moves house"'))
+  verb(topics, 'resume', 'go on from where it stopped', deciding.resumeTopic).argument('<topic>')
   verb(keys, 'release', 'go on without the dead letter', deciding.releaseHeldKey).argument('<topic>').argument('<key>')
 }
 

@@ -18,7 +18,7 @@ type Component = 'outbox' | 'idempotency'
 type Migrate = (client: MigrationClient, options: MigrateOptions) => Promise<readonly Migration[]>
 
 /** The other package is looked for where the command is run: this one must not depend on it. */
-async function migrateIdempotency(): Promise<Migrate | null> {
+export async function migrateIdempotency(): Promise<Migrate | null> {
   const from = createRequire(pathToFileURL(`${process.cwd()}/package.json`))
   let path: string
   try {

@@ -1,7 +1,9 @@
 import type { DoctorStatements } from '../postgres/doctor-statements.ts'
 import type { RolePurpose } from '../postgres/grants.ts'
-import type { MigrationClient } from '../postgres/migrate.ts'
+import type { Clock } from '../clock.ts'
+import type { Migration, MigrationClient, MigrateOptions } from '../postgres/migrate.ts'
 import type { OutboxStatus } from '../status.ts'
+import type { DoctorLimits } from './limits.ts'
 
 /** One thing the doctor looked at. */
 export interface Finding {
@@ -21,6 +23,9 @@ export interface Finding {
 /** A finding whose check is named by its place. */
 export type Found = Omit<Finding, 'check'>
 
+/** `migrateIdempotency` of the other package, which this one must not depend on. */
+export type MigrateIdempotency = (client: MigrationClient, options: MigrateOptions) => Promise<readonly Migration[]>
+
 /** What every check may use. */
 export interface Patient {
   readonly client: MigrationClient
@@ -29,7 +34,11 @@ export interface Patient {
   readonly flag: string
   readonly statements: DoctorStatements
   readonly purpose: RolePurpose
-  readonly overdueMs: number
+  readonly limits: DoctorLimits
+  /** The tables of the schema, as far as there are any. */
+  readonly tables: ReadonlySet<string>
+  readonly migrateIdempotency?: MigrateIdempotency | undefined
+  readonly clock: Clock
 }
 
 /** A patient whose status could be read. */
@@ -59,4 +68,6 @@ export function duration(ms: number): string {
   return seconds < 172_800 ? `${String(Math.round(seconds / 3_600))} h` : `${String(Math.round(seconds / 86_400))} days`
 }
 
-export const ago = (ms: number): string => new Date(Date.now() - ms).toISOString()
+/** The instant that lies `ms` before the status was read, by the database's clock. */
+export const before = ({ observedAt }: OutboxStatus, ms: number): string =>
+  new Date(Date.parse(observedAt) - ms).toISOString()

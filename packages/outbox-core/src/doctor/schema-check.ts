@@ -3,10 +3,16 @@ import { doctorStatements } from '../postgres/doctor-statements.ts'
 import { migrate, type MigrationClient, readMigrations } from '../postgres/migrate.ts'
 import { type Found, found, ok } from './finding.ts'
 
+/** Names of the tables of the schema; needs no privilege on them. */
+export async function tablesOf(client: MigrationClient, schema: string): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query(doctorStatements(schema).tables, [schema])
+  return new Set(rows.map((row) => String(row['name'])))
+}
+
 /** Looks whether the tables are those of this version. Nothing else can be looked at when there is a problem. */
 export async function checkSchema(client: MigrationClient, schema: string, flag: string): Promise<readonly Found[]> {
   const statements = doctorStatements(schema)
-  const tables = new Set((await client.query(statements.tables, [schema])).rows.map((row) => String(row['name'])))
+  const tables = await tablesOf(client, schema)
   const run = `\`malote migrate${flag}\``
   if (!tables.has('messages'))
     return [found('problem', 'SCHEMA_MISSING', `the outbox tables are not in schema "${schema}"`, run)]

@@ -1,5 +1,6 @@
 import { quoteIdentifier } from '../postgres/identifiers.ts'
 import { neededPrivileges } from '../postgres/grants.ts'
+import { expectedIndexes } from './expected-indexes.ts'
 import { type Check, duration, found, ok } from './finding.ts'
 
 type Row = Readonly<Record<string, unknown>>
@@ -10,7 +11,7 @@ const session = (row: Row): string =>
 
 /** The checks that ask whether the database lets messages out quickly and safely. */
 export const serverChecks: Readonly<Record<string, Check>> = {
-  server: async ({ client, statements }) => {
+  server: async ({ client, statements, limits }) => {
     const row = (await client.query(statements.server)).rows[0] as Row
     const [version, connections, most] = [row['version'], row['connections'], row['max_connections']].map(Number) as [
       number,
@@ -29,7 +30,7 @@ export const serverChecks: Readonly<Record<string, Check>> = {
           'alter system set autovacuum = on; select pg_reload_conf();',
         ),
       )
-    if (connections > most * 0.9)
+    if (connections > most * limits.connectionShare)
       findings.push(
         found(
           'warning',
@@ -58,19 +59,34 @@ export const serverChecks: Readonly<Record<string, Check>> = {
   },
 
   indexes: async ({ client, statements, schema }) => {
-    const { rows } = await client.query(statements.invalidIndexes, [schema])
-    if (rows.length === 0) return ok('all valid')
-    return rows.map((row) =>
-      found(
-        'problem',
-        'INDEX_INVALID',
-        `index ${String(row['name'])} of ${String(row['table'])} is invalid: every read walks the table`,
-        `reindex index concurrently ${quoteIdentifier(schema)}.${quoteIdentifier(String(row['name']))};`,
-      ),
-    )
+    const { rows } = await client.query(statements.indexes, [schema])
+    const s = quoteIdentifier(schema)
+    const names = new Set(rows.map((row) => String(row['name'])))
+    const tables = new Set(rows.map((row) => String(row['table'])))
+    const invalid = rows
+      .filter((row) => row['valid'] === false)
+      .map((row) =>
+        found(
+          'problem',
+          'INDEX_INVALID',
+          `index ${String(row['name'])} of ${String(row['table'])} is invalid: every read walks the table`,
+          `reindex index concurrently ${s}.${quoteIdentifier(String(row['name']))};`,
+        ),
+      )
+    const missing = expectedIndexes
+      .filter(({ table, name }) => tables.has(table) && !names.has(name))
+      .map(({ table, name, create }) =>
+        found(
+          'problem',
+          'INDEX_MISSING',
+          `index ${name} of ${table} is gone: every read walks the table, and what it kept unique no longer is`,
+          create.replace('SCHEMA', () => s),
+        ),
+      )
+    return [...invalid, ...missing].length > 0 ? [...invalid, ...missing] : ok('all there and valid')
   },
 
-  vacuum: async ({ client, statements, schema }) => {
+  vacuum: async ({ client, statements, schema, limits }) => {
     const { rows } = await client.query(statements.autovacuum, [schema])
     const s = quoteIdentifier(schema)
     const findings = rows.flatMap((row) => {
@@ -82,7 +98,7 @@ export const serverChecks: Readonly<Record<string, Check>> = {
           `autovacuum of ${name} is off: published messages stay on disk`,
           `alter table ${s}.${name} reset (autovacuum_enabled);`,
         )
-      if (Number(row['dead']) < 1_000_000) return []
+      if (Number(row['dead']) < limits.deadRows) return []
       return found(
         'warning',
         'AUTOVACUUM_STARVED',
@@ -94,9 +110,22 @@ export const serverChecks: Readonly<Record<string, Check>> = {
     return findings.length > 0 ? findings : ok('keeps up')
   },
 
-  'old snapshots': async ({ client, statements }) => {
-    const { rows } = await client.query(statements.oldSnapshots)
-    if (rows.length === 0) return ok('none over five minutes')
+  sessions: async ({ client, statements }) => {
+    if ((await client.query(statements.seesSessions)).rows[0]?.['sees'] === true) return ok('all seen')
+    return [
+      {
+        level: 'unseen',
+        code: 'UNSEEN',
+        detail: 'this role does not see what sessions of other roles do: old snapshots and idle writers may be there',
+        since: null,
+        mend: 'as a superuser: grant pg_read_all_stats to ROLE;',
+      },
+    ]
+  },
+
+  'old snapshots': async ({ client, statements, limits }) => {
+    const { rows } = await client.query(statements.oldSnapshots, [limits.openTransactionMs])
+    if (rows.length === 0) return ok(`none over ${duration(limits.openTransactionMs)}`)
     return rows.map((row) =>
       found(
         'warning',
@@ -108,9 +137,9 @@ export const serverChecks: Readonly<Record<string, Check>> = {
     )
   },
 
-  'open writers': async ({ client, statements }) => {
-    const { rows } = await client.query(statements.openWriters)
-    if (rows.length === 0) return ok('none idle over a minute')
+  'open writers': async ({ client, statements, limits }) => {
+    const { rows } = await client.query(statements.openWriters, [limits.idleWriterMs])
+    if (rows.length === 0) return ok(`none idle over ${duration(limits.idleWriterMs)}`)
     return rows.map((row) =>
       found(
         'warning',
@@ -122,8 +151,8 @@ export const serverChecks: Readonly<Record<string, Check>> = {
     )
   },
 
-  'prepared transactions': async ({ client, statements }) => {
-    const { rows } = await client.query(statements.preparedTransactions)
+  'prepared transactions': async ({ client, statements, limits }) => {
+    const { rows } = await client.query(statements.preparedTransactions, [limits.openTransactionMs])
     if (rows.length === 0) return ok('none forgotten')
     return rows.map((row) =>
       found(
@@ -149,8 +178,10 @@ export const serverChecks: Readonly<Record<string, Check>> = {
     )
   },
 
-  privileges: async ({ client, statements, schema, purpose, flag }) => {
-    const needed = JSON.stringify(neededPrivileges(purpose))
+  privileges: async ({ client, statements, schema, purpose, flag, tables }) => {
+    // Idempotency's tables may be elsewhere: a check of their own says so.
+    const isHere = purpose !== 'consumer' || tables.has('idempotency_keys')
+    const needed = JSON.stringify(isHere ? neededPrivileges(purpose) : [])
     const { rows } = await client.query(statements.lackingPrivilege, [needed, schema])
     if (rows.length === 0) return ok(`this role may do all that a ${purpose} does`)
     const lacking = rows.map((row) => `${String(row['privilege'])} on ${String(row['kind'])} ${String(row['name'])}`)
@@ -164,11 +195,11 @@ export const serverChecks: Readonly<Record<string, Check>> = {
     ]
   },
 
-  'clock skew': async ({ client, statements }) => {
-    const sentMs = Date.now()
+  'clock skew': async ({ client, statements, limits, clock }) => {
+    const sentMs = clock.wallMs()
     const serverMs = Number((await client.query(statements.clock)).rows[0]?.['ms'])
-    const skewMs = Math.round(serverMs - (sentMs + Date.now()) / 2)
-    if (Math.abs(skewMs) < 1_000) return ok(`${String(skewMs)} ms`)
+    const skewMs = Math.round(serverMs - (sentMs + clock.wallMs()) / 2)
+    if (Math.abs(skewMs) < limits.clockSkewMs) return ok(`${String(skewMs)} ms`)
     return [
       found(
         'warning',

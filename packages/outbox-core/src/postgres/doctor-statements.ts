@@ -6,13 +6,18 @@ export interface DoctorStatements {
   readonly ledger: string
   readonly server: string
   readonly sequenceCache: string
-  readonly invalidIndexes: string
+  readonly indexes: string
   readonly autovacuum: string
   readonly oldSnapshots: string
   readonly openWriters: string
   readonly preparedTransactions: string
   readonly replicationSlots: string
+  readonly seesSessions: string
   readonly lackingPrivilege: string
+  readonly pausedTopics: string
+  readonly forgottenLetters: string
+  readonly inboxRetention: string
+  readonly keys: string
   readonly clock: string
 }
 
@@ -36,12 +41,12 @@ export function doctorStatements(schema: string): DoctorStatements {
 
     sequenceCache: `select seqcache::int as cache from pg_sequence where seqrelid = pg_get_serial_sequence($1, 'seq')::regclass`,
 
-    // $1 schema.
-    invalidIndexes: `
-      select i.relname as name, c.relname as "table" from pg_index as x
-      join pg_class as i on i.oid = x.indexrelid join pg_class as c on c.oid = x.indrelid
-      join pg_namespace as n on n.oid = c.relnamespace
-      where n.nspname = $1 and not x.indisvalid`,
+    // $1 schema. With the names of the tables that have none, too.
+    indexes: `
+      select i.relname as name, c.relname as "table", x.indisvalid as valid
+      from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+      left join pg_index as x on x.indrelid = c.oid left join pg_class as i on i.oid = x.indexrelid
+      where n.nspname = $1 and c.relkind in ('r', 'p')`,
 
     // $1 schema. Dead rows far above what the table's own settings allow: vacuum does not get through.
     autovacuum: `
@@ -51,23 +56,29 @@ export function doctorStatements(schema: string): DoctorStatements {
       left join pg_stat_user_tables as t on t.relid = c.oid
       where n.nspname = $1 and c.relname in ('messages', 'scheduled_messages')`,
 
+    // Without it the sessions of other roles look as if they did nothing.
+    seesSessions: `select pg_has_role('pg_read_all_stats', 'usage') as sees`,
+
+    // $1 from which age, in milliseconds.
     oldSnapshots: `
       select ${who}, state, extract(epoch from clock_timestamp() - xact_start)::int as seconds, xact_start as since
       from pg_stat_activity
       where backend_xmin is not null and pid <> pg_backend_pid() and datname = current_database()
-        and xact_start < clock_timestamp() - interval '5 minutes'
+        and xact_start < clock_timestamp() - $1::float8 * interval '1 millisecond'
       order by xact_start`,
 
+    // $1 as above.
     openWriters: `
       select ${who}, extract(epoch from clock_timestamp() - xact_start)::int as seconds, xact_start as since
       from pg_stat_activity
       where pid in (select pid from pg_locks where locktype = 'relation' and relation = ${messages} and mode = 'RowExclusiveLock')
-        and state like 'idle in transaction%' and state_change < clock_timestamp() - interval '1 minute'
+        and state like 'idle in transaction%' and state_change < clock_timestamp() - $1::float8 * interval '1 millisecond'
       order by xact_start`,
 
+    // $1 as above.
     preparedTransactions: `
       select gid, extract(epoch from clock_timestamp() - prepared)::int as seconds, prepared as since from pg_prepared_xacts
-      where database = current_database() and prepared < clock_timestamp() - interval '5 minutes' order by prepared`,
+      where database = current_database() and prepared < clock_timestamp() - $1::float8 * interval '1 millisecond' order by prepared`,
 
     // Slots that hold rows back: their xmin is what vacuum may not pass.
     replicationSlots: `
@@ -80,11 +91,32 @@ export function doctorStatements(schema: string): DoctorStatements {
       select n.kind, n.name, p.privilege
       from json_to_recordset($1::text::json) as n (kind text, name text, privileges text[])
       cross join unnest(n.privileges) as p (privilege)
-      where not case n.kind
-        when 'table' then has_table_privilege(format('%I.%I', $2::text, n.name), p.privilege)
-        when 'sequence' then has_sequence_privilege(format('%I.%I', $2::text, n.name), p.privilege)
-        else has_function_privilege(format('%I.%s', $2::text, n.name), p.privilege) end
+      where not coalesce(case n.kind -- Null: it is not there.
+        when 'table' then has_table_privilege(to_regclass(format('%I.%I', $2::text, n.name)), p.privilege)
+        when 'sequence' then has_sequence_privilege(to_regclass(format('%I.%I', $2::text, n.name)), p.privilege)
+        else has_function_privilege(to_regprocedure(format('%I.%s', $2::text, n.name)), p.privilege) end, false)
       order by n.kind desc, n.name`,
+
+    pausedTopics: `
+      select topic, paused_by as by, reason, paused_at as since from ${s}.paused_topics order by paused_at`,
+
+    // Dead letters that no inbox would take any more: the proof whether they were applied has been purged.
+    forgottenLetters: `
+      select count(*)::int as letters, min(created_at) as since from ${s}.dead_letters
+      where created_at < (select max(refused_before) from ${s}.inbox_watermarks)`,
+
+    // How long inboxes keep proofs, going by what they have purged.
+    inboxRetention: `
+      select profile, (extract(epoch from clock_timestamp() - refused_before) * 1000)::float8 as ms from ${s}.inbox_watermarks`,
+
+    // $1 milliseconds: how long after its end a key may lie.
+    keys: `
+      select count(*) filter (where state = 'indeterminate')::int as indeterminate,
+        min(created_at) filter (where state = 'indeterminate') as indeterminate_since,
+        count(*) filter (where expires_at < clock_timestamp() - $1::float8 * interval '1 millisecond')::int as expired,
+        min(expires_at) filter (where expires_at < clock_timestamp() - $1::float8 * interval '1 millisecond') as expired_since
+      from ${s}.idempotency_keys
+      where state = 'indeterminate' or expires_at < clock_timestamp() - $1::float8 * interval '1 millisecond'`,
 
     clock: `select (extract(epoch from clock_timestamp()) * 1000)::float8 as ms`,
   }

@@ -31,11 +31,13 @@ const outboxTables = [
   'paused_topics',
   'operator_actions',
 ]
-const functions: readonly NeededPrivilege[] = [
+const execute = (names: readonly string[]): NeededPrivilege[] =>
+  names.map((name) => ({ kind: 'function', name, privileges: ['execute'] }))
+const functions = execute([
   'ring_doorbell()',
   'add_message(text, text, text, text, text, text, text)',
   'add_messages(text)',
-].map((name) => ({ kind: 'function', name, privileges: ['execute'] }))
+])
 /** The floor reads how far the sequence has got; no privilege on tables gives that. */
 const sequence: NeededPrivilege = { kind: 'sequence', name: 'messages_seq_seq', privileges: ['select'] }
 const ledger = tables(['migrations'], ['select'])
@@ -48,6 +50,11 @@ const idempotencyTables = [
   'idempotency_keys',
   'entity_versions',
 ]
+const idempotencyFunctions = execute([
+  'free_consumer_id()',
+  'claim_v1(bigint[], text, bytea[], bigint, timestamp with time zone, text, integer, text)',
+  'finish_v1(text, bytea[], bytea, smallint, bytea, text, smallint, text, bytea, boolean, text, text, bigint, bigint, integer, text)',
+])
 
 const needed: Readonly<Record<RolePurpose, readonly NeededPrivilege[]>> = {
   writer: [
@@ -74,9 +81,12 @@ const needed: Readonly<Record<RolePurpose, readonly NeededPrivilege[]>> = {
     sequence,
     ...ledger,
   ],
-  consumer: [...tables(idempotencyTables, all), ...ledger],
+  consumer: [...tables(idempotencyTables, all), ...idempotencyFunctions, ...ledger],
   reader: [...tables(outboxTables, ['select']), sequence, ...ledger],
 }
+
+/** Purposes of people who look for the cause. */
+const looks: readonly RolePurpose[] = ['operator', 'reader']
 
 /** What a role of the purpose needs, besides `usage` on the schema. */
 export function neededPrivileges(purpose: RolePurpose): readonly NeededPrivilege[] {
@@ -86,6 +96,7 @@ export function neededPrivileges(purpose: RolePurpose): readonly NeededPrivilege
 /**
  * SQL that gives a role what it needs for its purpose, and nothing more. `writer` adds messages, `relay` publishes them,
  * `operator` decides about dead letters and held keys, `consumer` uses the inbox and idempotent requests, `reader` looks.
+ * The last line is a comment where a superuser can let the role see more.
  * Run it as the owner of the tables, after migrating; again after each upgrade.
  *
  * @throws OutboxError `INVALID_OPTION`
@@ -103,5 +114,8 @@ export function grantStatements(
     ...needed[purpose].map(
       ({ kind, name, privileges }) => `grant ${privileges.join(', ')} on ${kind} ${schema}.${name} to ${to};`,
     ),
+    ...(looks.includes(purpose)
+      ? [`-- so that the doctor sees other sessions, as a superuser: grant pg_read_all_stats to ${to};`]
+      : []),
   ]
 }

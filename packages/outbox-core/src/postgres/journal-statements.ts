@@ -3,11 +3,18 @@ import { quoteIdentifier } from './identifiers.ts'
 /** What a relay writes down for operators. */
 export interface JournalStatements {
   readonly addFlow: string
+  readonly describeRelay: string
 }
 
 export function journalStatements(schema: string): JournalStatements {
   const s = quoteIdentifier(schema)
   return {
+    // $1 id, $2 lease and $3 publish timeout in ms, $4 has a session, $5 hears the doorbell.
+    describeRelay: `
+      update ${s}.relays set lease_ms = $2::integer, publish_timeout_ms = $3::integer, has_session = $4::boolean,
+        hears_doorbell = $5::boolean
+      where id = $1::uuid`,
+
     // $1 JSON array. In the order of the topics, so that two relays cannot deadlock. Losing one in a crash loses a count.
     addFlow: `
       with mode as materialized (select set_config('synchronous_commit', 'off', true))

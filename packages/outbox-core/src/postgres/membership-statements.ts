@@ -21,11 +21,14 @@ export interface MembershipStatements {
 /** First half of the advisory lock that says "this relay's session lives"; the second half is `presence_key`. */
 const presenceClass = 1_835_101_295
 
-/** Dead: the lease ran out, or the session that held its presence lock is gone. */
-export const isDead: string = `(r.lease_until < clock_timestamp() or r.presence_key is not null and not exists (
+/** Somebody holds the presence lock of `r`. */
+export const isPresent: string = `exists (
   select from pg_locks as k
   where k.locktype = 'advisory' and k.classid = ${String(presenceClass)} and k.objid = r.presence_key::oid and k.objsubid = 2
-    and k.database = (select oid from pg_database where datname = current_database())))`
+    and k.database = (select oid from pg_database where datname = current_database()))`
+
+/** Dead: the lease ran out, or the session that held its presence lock is gone. */
+export const isDead: string = `(r.lease_until < clock_timestamp() or r.presence_key is not null and not ${isPresent})`
 
 export function membershipStatements(schema: string): MembershipStatements {
   const s = quoteIdentifier(schema)

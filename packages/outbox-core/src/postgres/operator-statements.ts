@@ -37,6 +37,12 @@ export function operatorStatements(schema: string): OperatorStatements {
       insert into ${s}.operator_actions (operator, action, reason, target, affected)
       select coalesce($3::text, current_user), '${action}', $4::text, jsonb_agg(to_jsonb(gone)), count(*)
       from (select ${target} from gone) as gone having count(*) > 0)`
+  // The same for topics and keys: what was changed is in `from`.
+  const steered = (action: string, from: string, who: string, why = '$4'): string => `
+    noted as (
+      insert into ${s}.operator_actions (operator, action, reason, target, affected)
+      select coalesce(${who}::text, current_user), '${action}', ${why}::text, jsonb_agg(to_jsonb(${from})), count(*)
+      from ${from} having count(*) > 0)`
   return {
     // Each null, or: $1 topic, $2 id to continue below, $4 type, $5 reason, $6 ordering key, $7 since. $3 limit.
     listDeadLetters: `
@@ -89,17 +95,15 @@ export function operatorStatements(schema: string): OperatorStatements {
     releaseHeldKey: `
       with gone as (
         delete from ${s}.held_keys where topic = $1 and ordering_key = $2 returning topic, ordering_key, dead_letter_id),
-      noted as (
-        insert into ${s}.operator_actions (operator, action, reason, target, affected)
-        select coalesce($3::text, current_user), 'release', $4::text, jsonb_agg(to_jsonb(gone)), count(*)
-        from gone having count(*) > 0)
+      ${steered('release', 'gone', '$3')}
       select count(*)::integer as done, pg_notify($5, 'keys') from gone`,
 
     // $1 topic, $2 ordering key, $3 who, $4 why, $5 channel.
     holdKey: `
       with held as (
         insert into ${s}.held_keys (topic, ordering_key, held_by, reason) values ($1, $2, $3, $4)
-        on conflict do nothing returning 1)
+        on conflict do nothing returning topic, ordering_key),
+      ${steered('hold', 'held', '$3')}
       select count(*)::integer as done, pg_notify($5, 'keys') from held`,
 
     listPausedTopics: `
@@ -108,13 +112,16 @@ export function operatorStatements(schema: string): OperatorStatements {
     // $1 topic, $2 who, $3 why, $4 channel.
     pauseTopic: `
       with paused as (
-        insert into ${s}.paused_topics (topic, paused_by, reason) values ($1, $2, $3) on conflict do nothing returning 1)
+        insert into ${s}.paused_topics (topic, paused_by, reason) values ($1, $2, $3) on conflict do nothing
+        returning topic),
+      ${steered('pause', 'paused', '$2', '$3')}
       select count(*)::integer as done, pg_notify($4, 'lanes') from paused`,
 
-    // $1 topic, $2 channel.
+    // $1 topic, $2 who or null, $3 why or null, $4 channel.
     resumeTopic: `
-      with gone as (delete from ${s}.paused_topics where topic = $1 returning 1)
-      select count(*)::integer as done, pg_notify($2, 'lanes') from gone`,
+      with gone as (delete from ${s}.paused_topics where topic = $1 returning topic),
+      ${steered('resume', 'gone', '$2', '$3')}
+      select count(*)::integer as done, pg_notify($4, 'lanes') from gone`,
 
     // $1 limit. Newest first.
     listOperatorActions: `

@@ -1,5 +1,5 @@
 import { quoteIdentifier } from './identifiers.ts'
-import { isDead } from './membership-statements.ts'
+import { isDead, isPresent } from './membership-statements.ts'
 
 /** Texts are cut for the eyes of people; the whole is in `malote messages show`. */
 const words = 300
@@ -44,12 +44,14 @@ export function statusStatement(schema: string): string {
         (array_agg(left(d.failures -> -1 ->> 'message', ${String(words)}) order by d.dead_letter_id desc))[1] as words
       from ${s}.dead_letters as d group by 1, 2, 3)
     select json_build_object(
+      'observedAt', ${iso('clock_timestamp()')},
       'ready', (select coalesce(sum(ready), 0) from topics),
       'waiting', (select coalesce(sum(waiting), 0) from topics),
       'held', (select coalesce(sum(held), 0) from topics),
       'scheduled', (select count(*) from ${s}.scheduled_messages),
       'deadLetters', (select count(*) from ${s}.dead_letters),
       'heldKeys', (select count(*) from ${s}.held_keys),
+      'oldestHeldKeyMs', (select ${age('min(held_at)')} from ${s}.held_keys having count(*) > 0),
       'oldestUnpublishedMs', (select ${age('min(oldest)')} from topics where oldest is not null having count(*) > 0),
       'addedTotal', (select coalesce(sum(published + ready + waiting + held + overdue + dead), 0) from topics),
       'publishedTotal', (select coalesce(sum(published), 0) from topics),
@@ -74,11 +76,13 @@ export function statusStatement(schema: string): string {
           where outages.relay in (select id from living)
           group by destination) as o),
       'pausedTopics', (select coalesce(json_agg(topic order by paused_at), '[]') from ${s}.paused_topics),
-      'relays', (select coalesce(json_agg(json_build_object('id', relay.id, 'name', relay.name,
-          'isAlive', relay.id in (select id from living),
-          'lanes', (select count(*) from ${s}.lanes where owner = relay.id), 'startedAt', ${iso('relay.started_at')},
-          'leaseMs', round(extract(epoch from relay.lease_until - clock_timestamp()) * 1000)) order by relay.started_at), '[]')
-        from ${s}.relays as relay),
+      'relays', (select coalesce(json_agg(json_build_object('id', r.id, 'name', r.name,
+          'isAlive', r.id in (select id from living), 'isConnected', case when r.presence_key is not null then ${isPresent} end,
+          'lanes', (select count(*) from ${s}.lanes where owner = r.id), 'startedAt', ${iso('r.started_at')},
+          'leaseMs', round(extract(epoch from r.lease_until - clock_timestamp()) * 1000),
+          'fullLeaseMs', r.lease_ms, 'publishTimeoutMs', r.publish_timeout_ms,
+          'hasSession', r.has_session, 'hearsDoorbell', r.hears_doorbell) order by r.started_at), '[]')
+        from ${s}.relays as r),
       'lanesWithoutRelay', (select count(*) from ${s}.lanes where owner is null or owner not in (select id from living))
     )::text as status`
 }

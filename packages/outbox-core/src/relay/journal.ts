@@ -8,12 +8,23 @@ interface TopicFlow {
   lastAddedMs: number
 }
 
+/** What a relay says of itself to operators. */
+export interface RelayDescription {
+  readonly relayId: string
+  readonly leaseMs: number
+  readonly publishTimeoutMs: number
+  /** False: a pooler in transaction mode stands in between. Null: it was told to do without, and did not look. */
+  readonly hasSession: boolean | null
+  /** Null: it does not listen, or does not know yet. */
+  readonly hearsDoorbell: boolean | null
+}
+
 /** Between two notes of what was published, in milliseconds: operators look by the second, messages pass by the thousand. */
 const flowIntervalMs = 2_000
 
 /**
- * What a relay writes down for operators: how much it published. They read it from the database, because the relay itself
- * may be anywhere.
+ * What a relay writes down for operators: how much it published, and how it is set up. They read it from the database, because
+ * the relay itself may be anywhere.
  *
  * A schema of an earlier version, or a role of an earlier version's grants, has no place for it: the relay works without.
  */
@@ -23,6 +34,7 @@ export class Journal {
   readonly #connection: Connection
   readonly #clock: Clock
   #nextFlowAtMs = 0
+  #description: RelayDescription | null = null
   #isPossible = true
 
   constructor(parts: { connection: Connection; schema: string; clock: Clock }) {
@@ -43,17 +55,29 @@ export class Journal {
     }
   }
 
+  describe(description: RelayDescription): void {
+    this.#description = description
+  }
+
   /** Writes what is new. Called by the control loop, and with `isLast` before the relay leaves. */
   async write(isLast = false): Promise<void> {
     if (!this.#isPossible) return
     try {
+      if (this.#description !== null) await this.#writeDescription(this.#description)
       if (this.#flow.size > 0 && (isLast || this.#clock.monotonicMs() >= this.#nextFlowAtMs)) await this.#writeFlow()
     } catch (error) {
       const state = sqlStateOf(error)
-      if (state !== '42P01' && state !== '42501') throw error
+      if (state !== '42P01' && state !== '42703' && state !== '42501') throw error
       this.#isPossible = false
       this.#flow.clear()
     }
+  }
+
+  async #writeDescription(description: RelayDescription): Promise<void> {
+    const { relayId, leaseMs, publishTimeoutMs, hasSession, hearsDoorbell } = description
+    const values = [relayId, leaseMs, publishTimeoutMs, hasSession, hearsDoorbell]
+    await this.#connection.queryReadCommitted(this.#statements.describeRelay, values)
+    if (this.#description === description) this.#description = null // Else it was given another one meanwhile.
   }
 
   async #writeFlow(): Promise<void> {

@@ -112,6 +112,7 @@ export class Session {
     const control = { ...common, connection: connections.control, statements: membershipStatements(schema) }
     const { name, leaseMs, pollIntervalMs, rescanIntervalMs } = options
     this.#isSession = facts.isSession
+    this.#describe(null)
     this.#membership = new Membership({ ...control, name, leaseMs, presence: options.presence && facts.isSession })
     this.#doorbell = new Doorbell({ ...control, other: connections.reader, onRing: (reason) => this.#rung(reason) })
     this.#settler = this.#createSettler(statements)
@@ -240,11 +241,25 @@ export class Session {
   }
 
   async #listen(): Promise<void> {
-    if (this.#isSession && (await this.#doorbell.listen())) return
+    const isHeard = this.#isSession && (await this.#doorbell.listen())
+    this.#describe(isHeard)
+    if (isHeard) return
     const reason = this.#isSession
       ? 'LISTEN is accepted but nothing is heard: polling only'
       : 'the connections share backends with others, as through a transaction-mode pooler: polling only, and a dead relay is replaced after its lease'
     this.#options.report({ type: 'doorbell.unavailable', reason })
+  }
+
+  /** Tells operators how this relay works. */
+  #describe(hearsDoorbell: boolean | null): void {
+    const { leaseMs, publishTimeoutMs, doorbell, presence } = this.#options
+    this.#journal.describe({
+      relayId: this.relayId,
+      leaseMs,
+      publishTimeoutMs,
+      hasSession: doorbell || presence ? this.#isSession : null,
+      hearsDoorbell,
+    })
   }
 
   #rung(reason: string): void {
