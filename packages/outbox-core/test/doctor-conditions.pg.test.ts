@@ -62,7 +62,7 @@ const codes = (findings: readonly Finding[]): string[] => findings.map(({ code }
 const finding = (code: string, limits: Partial<DoctorLimits> = {}): Promise<Finding> =>
   eventually(async () => {
     const found = (await look(limits)).find((one) => one.code === code)
-    expect(found, code).toBeDefined()
+    expect(found).toMatchObject({ code })
     return found as Finding
   })
 const gone = (code: string, limits: Partial<DoctorLimits> = {}): Promise<void> =>
@@ -282,9 +282,7 @@ describe('a role', () => {
         if (kind === 'function' || name === 'migrations') continue // Public may execute; without the ledger nothing can be looked at.
         const privilege = privileges.at(-1) ?? ''
         await bench.pool.query(`revoke ${privilege} on ${kind} malote.${name} from ${lacking}`)
-        expect(await lack(), `${privilege} on ${name}`).toEqual([
-          expect.stringContaining(`${privilege} on ${kind} ${name}`),
-        ])
+        expect(await lack()).toEqual([expect.stringContaining(`${privilege} on ${kind} ${name}`)])
         await bench.pool.query(`grant ${privilege} on ${kind} malote.${name} to ${lacking}`)
       }
       await reader.query('reset role')

@@ -42,5 +42,5 @@ export function doctorLimits(given: Partial<DoctorLimits> = {}): DoctorLimits {
     name,
     numberOption(name, given[name as keyof DoctorLimits], value, { min: 0, integer: false }),
   ])
-  return Object.fromEntries(checked) as unknown as DoctorLimits
+  return Object.fromEntries(checked)
 }
