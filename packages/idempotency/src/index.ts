@@ -11,6 +11,8 @@ export type { BatchMessage, BatchResult, Inbox, InboxMessage, InboxOptions, Inbo
 
 export { createBatchHandler } from './inbox/batch-handler.ts'
 export type { BatchHandlerOptions } from './inbox/batch-handler.ts'
+export { createHandlers } from './inbox/create-handlers.ts'
+export type { CreateHandlersOptions, TypeHandler, TypeHandlers } from './inbox/create-handlers.ts'
 export { createVersionGuard } from './inbox/version-guard.ts'
 export type { EntityVersion, VersionGuard } from './inbox/version-guard.ts'
 export { createKafkaPositions } from './inbox/kafka-positions.ts'

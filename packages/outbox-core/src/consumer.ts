@@ -94,7 +94,11 @@ export interface ConsumerOptions {
    * @defaultValue 20; Infinity: never
    */
   readonly pauseAfterFailures?: number
-  /** Told what happens; never given payloads. Must not throw; a throw is reported once on `process.emitWarning`. */
+  /**
+   * Told what happens; never given payloads. Must not throw; a throw is reported once on `process.emitWarning`.
+   *
+   * @defaultValue what keeps messages from moving becomes a process warning on stderr, once until it is over
+   */
   readonly onEvent?: (event: ConsumerEvent) => void
 }
 

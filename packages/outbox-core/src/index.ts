@@ -7,9 +7,10 @@
 
 // Adding
 export { createOutbox } from './outbox.ts'
-export type { Outbox, OutboxOptions } from './outbox.ts'
-export type { Catalog, MessageOf } from './catalog.ts'
-export type { InputOf, StandardIssue, StandardResult, StandardSchemaV1 } from './standard-schema.ts'
+export type { AddStatement, Outbox, OutboxOptions } from './outbox.ts'
+export { defineCatalog, schemaIn, validatePayload } from './catalog.ts'
+export type { Catalog, MessageDefinition, MessageOf, PayloadInputOf, PayloadOf } from './catalog.ts'
+export type { InputOf, OutputOf, StandardIssue, StandardResult, StandardSchemaV1 } from './standard-schema.ts'
 export { orderOf } from './message.ts'
 export type { MessageId, NewMessage, OutboxMessage } from './message.ts'
 export { isUuid, uuidv7 } from './uuid.ts'

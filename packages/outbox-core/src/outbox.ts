@@ -1,4 +1,4 @@
-import { type Catalog, type MessageOf, validatePayload } from './catalog.ts'
+import { type Catalog, completeMessage, type GivenMessage, type MessageOf } from './catalog.ts'
 import { defaultMaxPayloadBytes, encodeMessage, isScheduled, maxStoredBytes, type MessageRow } from './encode.ts'
 import { numberOption } from './options.ts'
 import { OutboxError } from './errors.ts'
@@ -10,7 +10,7 @@ import { writerStatements } from './postgres/statements.ts'
 export interface OutboxOptions<C extends Catalog = Catalog> {
   /** Schema the outbox tables live in. @defaultValue "malote" */
   readonly schema?: string
-  /** Types of messages and the schemas of their payloads. Default: any type, payloads not validated. */
+  /** Types of messages, the schemas of their payloads and, where given, their topics. Default: any type, payloads not validated. */
   readonly catalog?: C
   /**
    * What decides the order of one key. `insert`: the order of the inserts, which is the order of commits when the business
@@ -34,6 +34,15 @@ export interface OutboxOptions<C extends Catalog = Catalog> {
   readonly traceContext?: () => Readonly<Record<string, string>>
 }
 
+/** SQL text with PostgreSQL's placeholders, and their values: all text, or null. */
+export interface AddStatement {
+  /** `select malote.add_message($1, …)`: one row of one column that means nothing. */
+  readonly text: string
+  readonly values: readonly (string | null)[]
+  /** Of the messages, in the order given. */
+  readonly ids: readonly MessageId[]
+}
+
 /** Adds messages to the caller's transaction. Nothing is published before its commit, nothing at all after its rollback. */
 export interface Outbox<C extends Catalog = Catalog> {
   /**
@@ -53,6 +62,22 @@ export interface Outbox<C extends Catalog = Catalog> {
    */
   addAll(tx: OutboxTransaction, messages: readonly MessageOf<C>[]): Promise<readonly MessageId[]>
 
+  /**
+   * The statement that adds messages, to be put into a statement of yours that writes the business rows: one round trip, one
+   * commit. `with accepted as (insert into orders …) ` + `text`; append ` from accepted` to add only when a row was inserted.
+   *
+   * Nothing is sent to the database, so nothing can check where the text ends up: **run alone it commits the messages alone**. It
+   * must be in the statement, or in the open transaction, of the business rows.
+   *
+   * @param options.firstParameter - number of the first placeholder: one more than the parameters your own part has. @defaultValue 1
+   * @throws OutboxError as `addAll`, as far as no database is needed, `INVALID_MESSAGE` for a scheduled message (use `add`),
+   *   `INVALID_OPTION` with `ordering: 'commit'`, whose lock must be taken in a statement before
+   */
+  statement(
+    messages: MessageOf<C> | readonly MessageOf<C>[],
+    options?: { readonly firstParameter?: number },
+  ): Promise<AddStatement>
+
   /** Removes a message added with `availableAt` or `delayMs` that is not due yet. @returns whether there was one */
   cancelScheduled(tx: OutboxTransaction, id: MessageId): Promise<boolean>
 }
@@ -68,27 +93,55 @@ export function createOutbox<const C extends Catalog = Catalog>(options: OutboxO
   const range = { min: 1, max: maxStoredBytes }
   const maxPayloadBytes = numberOption('maxPayloadBytes', options.maxPayloadBytes, defaultMaxPayloadBytes, range)
 
-  async function encode(messages: readonly NewMessage[]): Promise<MessageRow[]> {
+  async function encode(messages: readonly GivenMessage[]): Promise<MessageRow[]> {
     const trace = options.traceContext?.() ?? {}
     const catalog = options.catalog
     const rows: MessageRow[] = []
     for (const message of messages) {
-      const valid = catalog === undefined ? message : { ...message, payload: await validatePayload(catalog, message) }
-      rows.push(encodeMessage(valid, trace, maxPayloadBytes))
+      const complete = catalog === undefined ? (message as NewMessage) : await completeMessage(catalog, message)
+      rows.push(encodeMessage(complete, trace, maxPayloadBytes))
     }
     refuseDuplicateIds(rows)
     return rows
   }
 
   function insert(db: Queryable, rows: readonly MessageRow[]): Promise<unknown> {
-    const [row] = rows
-    // The usual case by far, and a third cheaper than as an array of one.
-    if (row !== undefined && rows.length === 1 && row.payload !== undefined)
-      return db.query(statements.addMessage, parametersOf(row))
-    return db.query(statements.addMessages, [JSON.stringify(rows)])
+    const { text, values } = addStatement(rows, 1)
+    return db.query(text, values)
   }
 
-  async function addAll(tx: OutboxTransaction, messages: readonly NewMessage[]): Promise<readonly MessageId[]> {
+  function addStatement(
+    rows: readonly MessageRow[],
+    firstParameter: number,
+  ): { readonly text: string; readonly values: (string | null)[] } {
+    const [row] = rows
+    // The usual case by far, and a third cheaper than as an array of one.
+    return row !== undefined && rows.length === 1 && row.payload !== undefined
+      ? { text: statements.addMessage(firstParameter), values: parametersOf(row, row.payload) }
+      : { text: statements.addMessages(firstParameter), values: [JSON.stringify(rows)] }
+  }
+
+  async function statement(
+    messages: GivenMessage | readonly GivenMessage[],
+    given: { readonly firstParameter?: number } = {},
+  ): Promise<AddStatement> {
+    const firstParameter = numberOption('firstParameter', given.firstParameter, 1, { min: 1, max: 65_000 })
+    if (options.ordering === 'commit')
+      throw new OutboxError(
+        'INVALID_OPTION',
+        "an outbox with ordering 'commit' has no single statement, because keys are locked in a statement before: use add(tx, …)",
+      )
+    const rows = await encode(isList(messages) ? messages : [messages])
+    const scheduled = rows.find(isScheduled)
+    if (scheduled !== undefined)
+      throw new OutboxError(
+        'INVALID_MESSAGE',
+        `message ${scheduled.id} is scheduled and goes into another table: use add(tx, …) for it`,
+      )
+    return { ...addStatement(rows, firstParameter), ids: rows.map((row) => row.id) }
+  }
+
+  async function addAll(tx: OutboxTransaction, messages: readonly GivenMessage[]): Promise<readonly MessageId[]> {
     const rows = await encode(messages)
     const db = await transactionQueryable(tx, statements.messagesTable)
     const ready = rows.filter((row) => !isScheduled(row))
@@ -105,6 +158,7 @@ export function createOutbox<const C extends Catalog = Catalog>(options: OutboxO
 
   return {
     addAll,
+    statement,
     add: async (tx, message) => {
       const [id] = await addAll(tx, [message])
       return id as MessageId
@@ -116,6 +170,9 @@ export function createOutbox<const C extends Catalog = Catalog>(options: OutboxO
     },
   }
 }
+
+/** `Array.isArray` does not know readonly arrays. */
+const isList = <Element>(given: Element | readonly Element[]): given is readonly Element[] => Array.isArray(given)
 
 /** @throws OutboxError `DUPLICATE_MESSAGE_ID` */
 function refuseDuplicateIds(rows: readonly MessageRow[]): void {
@@ -137,9 +194,9 @@ async function lockOrders(db: Queryable, statement: string, rows: readonly Messa
 }
 
 /** The values of `addMessage`, in the order of its parameters. */
-function parametersOf(row: MessageRow): unknown[] {
+function parametersOf(row: MessageRow, payload: string): (string | null)[] {
   const headers = row.headers === undefined ? null : JSON.stringify(row.headers)
-  return [row.id, row.topic, row.type, row.ordering_key ?? null, row.payload, row.content_type, headers]
+  return [row.id, row.topic, row.type, row.ordering_key ?? null, payload, row.content_type, headers]
 }
 
 /** No such table, schema or function. */

@@ -21,3 +21,5 @@ export interface StandardIssue {
 }
 
 export type InputOf<Schema> = Schema extends StandardSchemaV1<infer Input, unknown> ? Input : never
+
+export type OutputOf<Schema> = Schema extends StandardSchemaV1<unknown, infer Output> ? Output : never

@@ -3,7 +3,7 @@ import { Kysely, PostgresDialect } from 'kysely'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { z } from 'zod'
-import { createOutbox, migrate, type NewMessage } from '../src/index.ts'
+import { createOutbox, defineCatalog, migrate, type NewMessage } from '../src/index.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -193,6 +193,71 @@ describe('refusals', () => {
     await expect(
       inTransaction((tx) => typed.add(tx, { topic: 't', type: 'order.accepted', payload: { amount: 'x' as never } })),
     ).rejects.toMatchObject({ code: 'PAYLOAD_INVALID' })
+  })
+})
+
+describe('the statement', () => {
+  const accepted = 'with accepted as (insert into orders values ($1) on conflict do nothing returning id)'
+  beforeAll(() => pool.query('create table orders (id text primary key)'))
+
+  it('adds what `add` adds, one message or several, text or bytes, after the parameters of the statement it is in', async () => {
+    const outbox = createOutbox()
+    const messages = [
+      aMessage({ orderingKey: 'k', headers: { a: '1' } }),
+      aMessage({ payload: new Uint8Array([0, 255]) }),
+    ]
+    const one = await outbox.statement(messages[0] as NewMessage, { firstParameter: 2 })
+    const many = await outbox.statement(messages)
+
+    await pool.query(`${accepted} ${one.text} from accepted`, ['o-1', ...one.values])
+    await pool.query(many.text, [...many.values])
+    await inTransaction((tx) => outbox.addAll(tx, messages))
+
+    // Without what differs each time; a message without a key has any lane.
+    const rows = (await stored()).map((row) => ({ ...row, id: 0, seq: 0, lane: 0, created_at: 0 }))
+    expect((await stored()).map((row) => row.id).slice(0, 3)).toEqual([...one.ids, ...many.ids])
+    expect(rows.slice(1, 3)).toEqual(rows.slice(3))
+    expect(rows[0]).toEqual(rows[1])
+  })
+
+  it('adds nothing when it selects from an insert that found its row there', async () => {
+    const { text, values } = await createOutbox().statement(aMessage(), { firstParameter: 2 })
+
+    await pool.query(`${accepted} ${text} from accepted`, ['o-1', ...values])
+    expect(await stored()).toEqual([])
+  })
+
+  it.each([
+    [{}, aMessage({ delayMs: 1 }), 'INVALID_MESSAGE'],
+    [{ ordering: 'commit' }, aMessage(), 'INVALID_OPTION'],
+    [{}, aMessage({ topic: '' }), 'INVALID_MESSAGE'],
+  ] as const)('refuses what one statement cannot do: %j %j', async (options, message, code) => {
+    await expect(createOutbox(options).statement(message)).rejects.toMatchObject({ code })
+  })
+})
+
+describe('a catalog with topics', () => {
+  const catalog = defineCatalog({ 'order.accepted': { topic: 'orders', schema: z.object({ amount: z.number() }) } })
+  const typed = createOutbox({ catalog })
+
+  it('fills the topic in, and refuses another one, in the compiler too', async () => {
+    await inTransaction((tx) => typed.add(tx, { type: 'order.accepted', payload: { amount: 1 } }))
+    const wrong = inTransaction((tx) =>
+      // @ts-expect-error the catalog says orders
+      typed.add(tx, { type: 'order.accepted', topic: 'elsewhere', payload: { amount: 1 } }),
+    )
+
+    await expect(wrong).rejects.toMatchObject({ code: 'INVALID_MESSAGE', message: expect.stringContaining('"orders"') })
+    expect((await stored()).map((row) => row.topic)).toEqual(['orders'])
+  })
+
+  it('without a topic anywhere the message is refused', async () => {
+    const untyped = createOutbox({ catalog: { 'order.accepted': z.object({ amount: z.number() }) } })
+
+    await expect(
+      // @ts-expect-error the topic is missing
+      inTransaction((tx) => untyped.add(tx, { type: 'order.accepted', payload: { amount: 1 } })),
+    ).rejects.toMatchObject({ code: 'INVALID_MESSAGE' })
   })
 })
 

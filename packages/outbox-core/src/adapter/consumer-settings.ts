@@ -2,6 +2,7 @@ import { type Backoff, soundBackoff } from '../backoff.ts'
 import type { ConsumerEvent, ConsumerOptions } from '../consumer.ts'
 import { isOutage } from '../is-outage.ts'
 import { numberOption } from '../options.ts'
+import { warnOfTrouble } from '../warn-of-trouble.ts'
 import { reportTo } from './report.ts'
 
 /** The shared consumer options with defaults filled in and checked. */
@@ -28,7 +29,7 @@ export function resolveConsumerOptions(options: ConsumerOptions): ResolvedConsum
     isOutage: soundIsOutage(options.isOutage),
     pauseAfterOutages: numberOption('pauseAfterOutages', options.pauseAfterOutages, 5, { min: 1 }),
     pauseAfterFailures: countOrNever('pauseAfterFailures', options.pauseAfterFailures, 20),
-    report: reportTo(options.onEvent),
+    report: reportTo(options.onEvent ?? warnOfTrouble()),
   }
 }
 

@@ -8,8 +8,8 @@ import { quoteIdentifier } from './identifiers.ts'
 export interface WriterStatements {
   readonly messagesTable: string
   readonly lockKeys: string
-  readonly addMessage: string
-  readonly addMessages: string
+  readonly addMessage: (firstParameter: number) => string
+  readonly addMessages: (firstParameter: number) => string
   readonly addScheduledMessages: string
   readonly cancelScheduledMessage: string
 }
@@ -27,11 +27,14 @@ export function writerStatements(schema: string): WriterStatements {
       order by ordered.position`,
 
     // One message with a text body: id, topic, type, ordering key, payload, content type, headers (JSON), all text.
-    addMessage: `select ${s}.add_message($1, $2, $3, $4, $5, $6, $7)`,
+    addMessage: numbered((n) => {
+      const parameters = Array.from({ length: 7 }, (_, at) => `$${String(n + at)}`)
+      return `select ${s}.add_message(${parameters.join(', ')})`
+    }),
 
     // $1 JSON array: the messages. Both functions take RowExclusiveLock on messages before the first seq is drawn and keep
     // it to the end of the transaction (the relay's floor relies on that), and ring the doorbell only if a live relay sleeps.
-    addMessages: `select ${s}.add_messages($1)`,
+    addMessages: numbered((n) => `select ${s}.add_messages($${String(n)})`),
 
     // $1 JSON array: the messages, each with either available_at or delay_ms.
     addScheduledMessages: `
@@ -48,4 +51,10 @@ export function writerStatements(schema: string): WriterStatements {
     // $1 uuid. Walks the table: cancelling is rare and an index for it would tax every scheduled message.
     cancelScheduledMessage: `delete from ${s}.scheduled_messages where id = $1::uuid returning id`,
   }
+}
+
+/** The usual number's text is made once. */
+function numbered(textFrom: (firstParameter: number) => string): (firstParameter: number) => string {
+  const usual = textFrom(1)
+  return (firstParameter) => (firstParameter === 1 ? usual : textFrom(firstParameter))
 }

@@ -120,7 +120,11 @@ export interface RelayOptions {
    * @defaultValue false
    */
   readonly durableSettles?: boolean
-  /** Told what happens. Must not throw; a throw is reported once on `process.emitWarning`. */
+  /**
+   * Told what happens. Must not throw; a throw is reported once on `process.emitWarning`.
+   *
+   * @defaultValue what keeps messages from moving becomes a process warning on stderr, once until it is over
+   */
   readonly onEvent?: (event: RelayEvent) => void
   /** @defaultValue the system's clock */
   readonly clock?: Clock

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { reportTo } from '../adapter/report.ts'
+import { warnOfTrouble } from '../warn-of-trouble.ts'
 import { type Backoff, exponentialBackoff, soundBackoff } from '../backoff.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { OutboxError } from '../errors.ts'
@@ -72,7 +73,7 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     doorbell: options.doorbell ?? true,
     presence: options.presence ?? true,
     durableSettles: options.durableSettles ?? false,
-    report: reportTo(options.onEvent),
+    report: reportTo(options.onEvent ?? warnOfTrouble()),
     clock: options.clock ?? systemClock,
   }
 }

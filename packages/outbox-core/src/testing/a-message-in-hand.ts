@@ -1,5 +1,5 @@
 import type { MessageInHand } from '../adapter/process-message.ts'
-import type { ReceivedMessage } from '../consumer.ts'
+import type { Delivery, ReceivedMessage } from '../consumer.ts'
 import { uuidv7 } from '../uuid.ts'
 
 /** A received message with every field filled in, of which a test changes what it is about. */
@@ -16,6 +16,25 @@ export function aReceivedMessage(change: Partial<ReceivedMessage> = {}): Receive
     json: () => ({}),
     ...change,
   }
+}
+
+/** What a delivery is about: fields of its message, its payload, its attempt. */
+export interface DeliveryChange extends Partial<ReceivedMessage> {
+  /** Becomes the body, as JSON. */
+  readonly payload?: unknown
+  readonly attempt?: number
+  readonly signal?: AbortSignal
+}
+
+/** A delivery to call a handler with, in a test without a broker: `await handler(aDelivery({ type: 'order.accepted', payload: { cents: 1 } }))`. */
+export function aDelivery({ payload, attempt, signal, ...change }: DeliveryChange = {}): Delivery {
+  const body = new TextEncoder().encode(JSON.stringify(payload ?? {}))
+  const message = aReceivedMessage({
+    body,
+    json: () => JSON.parse(new TextDecoder().decode(body)) as unknown,
+    ...change,
+  })
+  return { message, attempt: attempt ?? 1, signal: signal ?? new AbortController().signal }
 }
 
 /** A message as an adapter hands it to the message processor, of a broker that takes everything. */

@@ -1,4 +1,4 @@
-// #region quickstart
+// #region sqs-start
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { createSqsConsumer, createSqsPublisher } from '@malote/adapter-sqs'
 import { createInbox, migrateIdempotency } from '@malote/idempotency'

@@ -37,7 +37,7 @@ beforeEach(async () => {
     QUEUE_URL: await makeQueue('orders'),
     DEAD_LETTER_QUEUE_URL: await makeQueue('dead'),
   }
-  program = fork(fileURLToPath(new URL('quickstart.ts', import.meta.url)), {
+  program = fork(fileURLToPath(new URL('sqs-start.ts', import.meta.url)), {
     execArgv: ['--conditions=@malote/source'],
     env,
   })
@@ -72,7 +72,7 @@ const addOrder = (): Promise<unknown> =>
     `insert into malote.messages (topic, type, ordering_key, payload) values ('orders', 'order.accepted', 'order-2', '{"cents":1000}')`,
   )
 
-describe('the quickstart of the README, exactly as printed', () => {
+describe('the start with SQS, exactly as printed', () => {
   it('settles the balance of the order it accepts, once, and stops when told', async () => {
     program.send('stop')
 

@@ -1,0 +1,39 @@
+import { describeConformance } from '@malote/testing/conformance'
+import { randomUUID } from 'node:crypto'
+import type { Consumer } from '../src/index.ts'
+import {
+  type Absences,
+  consumerConformance,
+  type ConsumerHarness,
+  createMemoryBroker,
+  type MemoryConsumer,
+} from '../src/testing/index.ts'
+
+const absences: Absences<ConsumerHarness> = {
+  holdTimeoutMs: 'memory leaves a message with its consumer until the consumer is gone',
+  unacknowledged: 'memory has no connection whose window could be full',
+  removeDeadLetterPlace: "memory's place for dead letters is always there",
+  restoreDeadLetterPlace: "memory's place for dead letters is always there",
+}
+
+const broker = createMemoryBroker()
+
+const harness: ConsumerHarness = {
+  redeliveryMs: 1_000,
+  patienceMs: 5_000,
+  ordersByKey: true,
+  ordersRetries: true,
+  ordersAcrossConsumers: true,
+  freshTopic: () => Promise.resolve(randomUUID()),
+  createConsumer: (topic, options) => Promise.resolve<Consumer>(broker.createConsumer({ topic, ...options })),
+  send: async (messages) => {
+    await broker.publish(messages, new AbortController().signal)
+  },
+  sendForeign: (topic, body) => Promise.resolve(broker.putForeign(topic, body)),
+  deadLetters: (topic) => Promise.resolve(broker.deadLetters(topic)),
+  crash: (consumer) => Promise.resolve((consumer as MemoryConsumer).crash()),
+  stopBroker: () => Promise.resolve(broker.goDown()),
+  startBroker: () => Promise.resolve(broker.goUp()),
+}
+
+describeConformance('consumer', 'memory', consumerConformance, () => harness, absences)
