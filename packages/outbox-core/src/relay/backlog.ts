@@ -3,7 +3,7 @@ import type { BufferedMessage } from './buffered-message.ts'
 import type { Floor } from './floor.ts'
 import type { Lanes } from './lanes.ts'
 import { Schedule } from './schedule.ts'
-import { Suspensions } from './suspensions.ts'
+import { pausedByOperator, Suspensions } from './suspensions.ts'
 
 /** What became of a batch whose publish is over. What is in neither list was accepted. */
 export interface BatchEnd {
@@ -86,20 +86,32 @@ export class Backlog {
     return this.#suspensions.topics()
   }
 
-  /** Topics that are suspended for this reason. */
+  /** Topics that are suspended for this reason, among others perhaps. */
   suspendedBy(reason: string): string[] {
     return this.#suspensions.suspendedBy(reason)
   }
 
-  /** Call before a read of the lanes is sent that leaves out `suspendedTopics`. */
+  /** An operator paused it: not even its destination is tried with it. */
+  isPaused(topic: string): boolean {
+    return this.#suspensions.isSuspendedBy(topic, pausedByOperator)
+  }
+
+  /** Call before a read of the lanes is sent that leaves out `suspendedTopics` and `blockedOrders`. */
   beginRead(lanes: readonly number[]): void {
     this.#suspensions.beginRead()
-    for (const lane of lanes) this.#suspensions.passBy(lane, this.#floor.of(lane) + 1)
+    for (const lane of lanes) {
+      const from = this.#floor.of(lane) + 1
+      this.#suspensions.passBy(lane, from)
+      this.#blocks.passBy(lane, from)
+    }
   }
 
   /** A ready message was read. @returns false when the way to it was closed meanwhile */
   add(message: BufferedMessage): boolean {
-    if (message.order !== null && this.#blocks.has(message.order)) return false
+    if (message.order !== null && this.#blocks.has(message.order)) {
+      this.#blocks.leave(message.order, message.seq)
+      return false
+    }
     if (this.#suspensions.hadSinceRead(message.message.topic)) return false
     this.#remember(message)
     this.#schedule.add(message)
@@ -110,6 +122,7 @@ export class Backlog {
   addWaiting(message: BufferedMessage): boolean {
     const { order, lane } = message
     if (!this.#lanes.isActive(lane) || this.#suspensions.has(message.message.topic)) return false
+    if (this.#isBlocked(message)) return false
     if (order !== null) this.#blockBehind(order, message)
     this.#remember(message)
     this.#schedule.add(message)
@@ -121,9 +134,10 @@ export class Backlog {
     const ids = new Set<string>()
     return samples.filter((message) => {
       const { order, lane, seq, hasWaited } = message
+      if (this.isPaused(message.message.topic)) return false
       if (!this.#lanes.isActive(lane) || this.#known.has(seq) || ids.has(message.message.id)) return false
       if (order !== null) {
-        if (this.#schedule.has(order) || (this.#blocks.has(order) && !hasWaited)) return false
+        if (this.#schedule.has(order) || this.#isBlocked(message)) return false
         if (hasWaited) this.#blockBehind(order, message)
       }
       ids.add(message.message.id)
@@ -136,6 +150,15 @@ export class Backlog {
   /** At most `limit` messages and `maxBytes` bytes to send now. They are in flight until `end`. */
   take(limit: number, maxBytes?: number): readonly BufferedMessage[] {
     return this.#schedule.take(limit, maxBytes)
+  }
+
+  /** Whether the way to one of them was closed since they were taken: what is not sent yet goes back then. */
+  isClosedTo(batch: readonly BufferedMessage[], isProbe: boolean): boolean {
+    return batch.some((message) => {
+      const { topic } = message.message
+      const isSuspended = isProbe ? this.isPaused(topic) : this.#suspensions.has(topic)
+      return isSuspended || !this.#lanes.isActive(message.lane) || this.#isBlocked(message)
+    })
   }
 
   /** The publish of the batch is over. */
@@ -219,21 +242,32 @@ export class Backlog {
   }
 
   #blockBehind(order: string, { lane, seq }: BufferedMessage): void {
-    if (!this.#blocks.has(order)) this.#dropOrder(order)
+    const wasBlocked = this.#blocks.has(order)
     this.#blocks.block(order, lane, seq, { pending: false })
+    if (!wasBlocked) this.#dropOrder(order)
   }
 
   /** Its old place, unless the way to it was closed while it was in flight. */
   #takeBack(message: BufferedMessage): void {
-    const { order, lane, hasWaited } = message
-    const isBlocked = order !== null && !hasWaited && this.#blocks.has(order)
+    const { order, lane, seq } = message
+    const isBlocked = this.#isBlocked(message)
+    if (isBlocked && order !== null) this.#blocks.leave(order, seq)
     if (!this.#lanes.isActive(lane) || isBlocked) return this.#forget(message)
     if (this.#suspensions.has(message.message.topic)) return this.#leave(message)
     this.#schedule.add(message)
   }
 
+  /** An earlier one of its order waits in the table, or an operator holds the key. */
+  #isBlocked({ order, hasWaited }: BufferedMessage): boolean {
+    return order !== null && (hasWaited ? this.#blocks.isHeld(order) : this.#blocks.has(order))
+  }
+
+  /** Of an order that is blocked. */
   #dropOrder(order: string): void {
-    for (const message of this.#schedule.dropOrder(order)) this.#forget(message)
+    for (const message of this.#schedule.dropOrder(order)) {
+      this.#blocks.leave(order, message.seq)
+      this.#forget(message)
+    }
   }
 
   /** It stays in the table, behind its suspended topic. */

@@ -1,7 +1,7 @@
 /** An order of which no ready message may be read: a failed one waits for its next attempt, or an operator holds it. */
 interface Block {
   readonly lane: number
-  /** Nothing of the order below this seq has been passed by. */
+  /** Nothing of the order below this seq has been passed by. A late commit may lie below the message that blocks the order. */
   fromSeq: number
   isHeld: boolean
   /** Statements under way that will make it true in the database. */
@@ -38,6 +38,11 @@ export class Blocks {
     return this.#blocks.has(order)
   }
 
+  /** Whether an operator holds it, by hand or by a dead letter that waits for a decision. */
+  isHeld(order: string): boolean {
+    return this.#blocks.get(order)?.isHeld === true
+  }
+
   orders(): string[] {
     return [...this.#blocks.keys()]
   }
@@ -61,6 +66,17 @@ export class Blocks {
     if (block === undefined) return
     block.pending--
     block.changedIn = this.#reloads
+  }
+
+  /** A read passes by what the lane holds of its blocked orders from `seq` on. */
+  passBy(lane: number, seq: number): void {
+    for (const block of this.#blocks.values()) if (block.lane === lane && seq < block.fromSeq) block.fromSeq = seq
+  }
+
+  /** A message of the order left the memory, or was not taken from a read: it stays in the table. */
+  leave(order: string, seq: number): void {
+    const block = this.#blocks.get(order)
+    if (block !== undefined && seq < block.fromSeq) block.fromSeq = seq
   }
 
   removeLane(lane: number): void {

@@ -7,6 +7,7 @@ import type { Journal } from './journal.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import { laneCount, type Membership } from './membership.ts'
 import type { ReadLoop } from './read-loop.ts'
+import { pausedByOperator } from './suspensions.ts'
 import { createWake, type Wake } from './wake.ts'
 
 export interface ControlLoopParts {
@@ -23,9 +24,6 @@ export interface ControlLoopParts {
   /** The lease ran out before it was renewed. */
   readonly onExpired: () => void
 }
-
-/** Why a topic is suspended. */
-const pausedByOperator = 'paused'
 
 /** Between two looks at the other relays, in milliseconds: a relay's death is noticed within it. */
 const lookIntervalMs = 500

@@ -132,15 +132,22 @@ export class Dispatcher {
     this.#wakeAfterPause()
   }
 
-  /** Destinations to be tried now: read messages of their topics for `probe`. */
-  startProbes(): readonly OpenBreaker[] {
+  /** Destinations to be tried now, and the topics to try them with: read messages of them for `probe`. */
+  startProbes(): readonly { readonly destination: string; readonly topics: readonly string[] }[] {
+    const { backlog } = this.#parts
     const nowMs = this.#parts.options.clock.monotonicMs()
     this.#isProbeAsked = false
     if (!this.#mayStart() || !this.#outage.mayGo(nowMs)) return []
     // While the broker is out of reach there is one probe at a time, of whatever kind.
     const started = this.#breakers.startProbes(nowMs, this.#outage.isOpen ? 1 : Number.POSITIVE_INFINITY)
-    if (started.length > 0) this.#outage.sent()
-    return started
+    const probes: { destination: string; topics: string[] }[] = []
+    for (const { destination, topics } of started) {
+      const goingOn = [...topics].filter((topic) => !backlog.isPaused(topic))
+      if (goingOn.length > 0) probes.push({ destination, topics: goingOn })
+      else this.#breakers.probeFailed(destination, nowMs) // Nobody knows whether it is back while all of it is paused.
+    }
+    if (probes.length > 0) this.#outage.sent()
+    return probes
   }
 
   /** Tries the destination with the messages, beside all others. Without any, nothing waits for it: it counts as well. */
@@ -232,7 +239,7 @@ export class Dispatcher {
 
   /** Publishes suspects while nothing else is in flight: should the process die now, it was one of them. */
   async #try(flight: Flight): Promise<void> {
-    const { options, isTrusted, trial } = this.#parts
+    const { options, backlog, isTrusted, trial } = this.#parts
     const [first] = flight.items
     if (first?.diedAlone === true && first.message.attempt > options.maxAttempts) {
       this.#outage.withdrawn()
@@ -242,7 +249,10 @@ export class Dispatcher {
     if (this.#flights.size > 1) await new Promise<void>((resolve) => (this.#onAlone = resolve))
     this.#onAlone = null
     const isMarked = !this.#isStopped && (await trial.begin(flight.items))
-    if (isMarked && !this.#isStopped && !flight.controller.signal.aborted && isTrusted()) await this.#attempt(flight)
+    // Much may have happened until it was alone: an earlier message was replayed, the topic paused.
+    const mayGo =
+      !this.#isStopped && !flight.controller.signal.aborted && !backlog.isClosedTo(flight.items, flight.probed !== null)
+    if (isMarked && mayGo && isTrusted()) await this.#attempt(flight)
     else {
       this.#outage.withdrawn()
       if (flight.probed !== null) this.#breakers.probeFailed(flight.probed, options.clock.monotonicMs())

@@ -120,7 +120,7 @@ export class ReadLoop {
       await reader.loadBlocks()
     }
     for (const { destination, topics } of dispatcher.startProbes())
-      dispatcher.probe(destination, await reader.readSamples([...topics]))
+      dispatcher.probe(destination, await reader.readSamples(topics))
     let isBusy = await this.#lookAtClock()
     this.#hasRead = reader.space >= this.#parts.minSpace && lanes.size > 0
     if (this.#hasRead) {

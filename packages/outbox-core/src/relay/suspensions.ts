@@ -1,3 +1,6 @@
+/** Why a topic is suspended: an operator said so. Nothing of it is sent, not even to try its destination. */
+export const pausedByOperator = 'paused'
+
 /** A topic of which nothing is read or sent for now. */
 interface Suspension {
   /** Why. The topic goes on when the last reason is gone. */
@@ -43,6 +46,10 @@ export class Suspensions {
 
   suspendedBy(reason: string): string[] {
     return [...this.#topics].filter(([, { reasons }]) => reasons.has(reason)).map(([topic]) => topic)
+  }
+
+  isSuspendedBy(topic: string, reason: string): boolean {
+    return this.#topics.get(topic)?.reasons.has(reason) === true
   }
 
   /** @returns whether the topic went on until now */

@@ -136,8 +136,8 @@ class Stepped implements SteppedRelay {
       relayId,
       lanes,
       onSettled: (messages) => backlog.settled(messages),
-      onRetried: (retries) => backlog.settled(retries.map(({ message }) => message)),
-      onBuried: (burials) => backlog.settled(burials.map(({ message }) => message)),
+      onRetried: (retries) => backlog.confirmed(retries.map(({ message }) => message)),
+      onBuried: (burials) => backlog.confirmed(burials.map(({ message }) => message)),
       onFenced: () => {
         this.#isFenced = true
       },

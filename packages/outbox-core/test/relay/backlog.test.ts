@@ -1,15 +1,20 @@
 import { describe, expect, it } from 'vitest'
 import { Backlog } from '../../src/relay/backlog.ts'
-import { createFloor } from '../../src/relay/floor.ts'
+import { createFloor, type Floor } from '../../src/relay/floor.ts'
 import { Lanes } from '../../src/relay/lanes.ts'
+import { pausedByOperator } from '../../src/relay/suspensions.ts'
 import { aBuffered, seqsOf } from './a-buffered.ts'
 
-function aBacklog(): Backlog {
+function aBacklogWithFloor(): { backlog: Backlog; floor: Floor } {
   const lanes = new Lanes()
   lanes.add(0, 1)
   for (const lane of lanes.all()) lane.isReady = true
-  return new Backlog(lanes, createFloor(1_000))
+  const floor = createFloor(1_000)
+  floor.addLane(0)
+  return { backlog: new Backlog(lanes, floor), floor }
 }
+
+const aBacklog = (): Backlog => aBacklogWithFloor().backlog
 
 describe('the backlog', () => {
   it('takes nothing of a topic from a read during which it was suspended: a message may be missing in it', () => {
@@ -48,4 +53,80 @@ describe('the backlog', () => {
       expect(backlog.add(second)).toBe(false)
     },
   )
+
+  describe('reads again, when an order goes on, what was committed late below the message that blocked it:', () => {
+    const row = (seq: number, held = false) => ({ lane: 0, order: 'a', seq, held })
+    const goOn = (backlog: Backlog): void => backlog.reloadBlocks(backlog.beginReload(), [0], [])
+
+    it('what a read showed that began before', () => {
+      const { backlog, floor } = aBacklogWithFloor()
+      backlog.beginRead([0])
+      backlog.reloadBlocks(backlog.beginReload(), [0], [row(8)])
+      expect(backlog.add(aBuffered(5, 'a'))).toBe(false)
+      raise(floor, 20)
+
+      goOn(backlog)
+
+      expect(floor.of(0)).toBe(4)
+    })
+
+    it('what was in flight and came back', () => {
+      const { backlog, floor } = aBacklogWithFloor()
+      backlog.add(aBuffered(5, 'a'))
+      const batch = backlog.take(10)
+      raise(floor, 20)
+      backlog.reloadBlocks(backlog.beginReload(), [0], [row(8)])
+      backlog.end(batch, { failed: [], returned: batch })
+
+      goOn(backlog)
+
+      expect(floor.of(0)).toBe(4)
+    })
+
+    it('what waited in memory', () => {
+      const { backlog, floor } = aBacklogWithFloor()
+      backlog.add(aBuffered(8, 'a'))
+      const batch = backlog.take(10)
+      backlog.add(aBuffered(5, 'a'))
+      raise(floor, 20)
+      backlog.end(batch, { failed: batch, returned: [] })
+      backlog.confirmed(batch)
+
+      goOn(backlog)
+
+      expect(floor.of(0)).toBe(4)
+    })
+  })
+
+  it('does not send again what came back while an operator held its key, also where it had waited', () => {
+    const { backlog } = aBacklogWithFloor()
+    backlog.addWaiting(aBuffered(1, 'a', { hasWaited: true }))
+    const batch = backlog.take(10)
+    backlog.reloadBlocks(backlog.beginReload(), [0], [{ lane: 0, order: 'a', seq: 0, held: true }])
+
+    expect(backlog.isClosedTo(batch, false)).toBe(true)
+    backlog.end(batch, { failed: [], returned: batch })
+
+    expect(backlog.take(10)).toEqual([])
+    expect(backlog.addWaiting(aBuffered(1, 'a', { hasWaited: true }))).toBe(false)
+  })
+
+  it('tries no destination with a message whose topic was paused meanwhile', () => {
+    const { backlog } = aBacklogWithFloor()
+    backlog.suspend('t', 'unavailable')
+    backlog.suspend('t', pausedByOperator)
+
+    expect(backlog.takeProbe([aBuffered(1, 'a')])).toEqual([])
+    backlog.resume('t', pausedByOperator)
+    expect(seqsOf(backlog.takeProbe([aBuffered(1, 'a')]))).toEqual([1])
+  })
 })
+
+/** As a complete read does that began after a look at the locks which found no writer. */
+function raise(floor: Floor, drawn: number): void {
+  floor.noteBarrier({ drawn, holders: [] })
+  floor.noteBarrier({ drawn, holders: [] })
+  floor.beginRead()
+  floor.finishRead([0], () => Number.POSITIVE_INFINITY)
+  expect(floor.of(0)).toBe(drawn)
+}

@@ -8,6 +8,7 @@ import { Lanes } from '../../src/relay/lanes.ts'
 import { resolveRelayOptions } from '../../src/relay/resolved-options.ts'
 import type { Burial, Retry } from '../../src/relay/settle.ts'
 import { createManualClock } from '../../src/testing/manual-clock.ts'
+import { pausedByOperator } from '../../src/relay/suspensions.ts'
 import { aBuffered } from './a-buffered.ts'
 import { mulberry32 } from './floor-model.ts'
 import { ModelBroker, type Row } from './model-broker.ts'
@@ -19,6 +20,8 @@ export interface DispatcherRun {
   /** Rows never published although everything was well for a long time. */
   readonly stuck: readonly number[]
   readonly published: number
+  /** Messages that were sent although the relay knew that an operator had stopped them. */
+  readonly stopped: readonly number[]
   /** Messages that paid for a destination that was unavailable. */
   readonly charged: readonly number[]
 }
@@ -29,7 +32,7 @@ const topics = ['a', 'b', 'c']
 /**
  * A small world around the dispatcher and the backlog: a table that grows, a reader that always shows the lowest unknown rows, a
  * broker that accepts, rejects, answers halfway or hangs, destinations that come and go, a settler that takes its time, an
- * operator who replays and discards dead letters, and lanes that leave and come back. Moved by a seeded stream of numbers; in the end all is well and everything must get through.
+ * operator who replays and discards dead letters, pauses topics and holds keys, writers that commit late, and lanes that leave and come back. Moved by a seeded stream of numbers; in the end all is well and everything must get through.
  */
 export async function runDispatcher(seed: number): Promise<DispatcherRun> {
   const world = new World(seed)
@@ -49,18 +52,24 @@ class World {
   readonly #broker: ModelBroker
   readonly #settles: (() => void)[] = []
   readonly #charged: number[] = []
+  /** Orders that an operator holds by hand. */
+  readonly #holds = new Map<string, 'new' | 'heard of'>()
   readonly #letters: { readonly row: Row; isHeld: boolean }[] = []
+  /** Rows whose transactions are still open. */
+  readonly #open: Row[] = []
   #seq = 0
+  /** Adds and commits so far. */
+  #moment = 0
   #isReading = false
   #needsReload = false
 
   constructor(seed: number) {
     this.#random = mulberry32(seed)
-    this.#broker = new ModelBroker(
-      this.#random,
-      ({ id }) => this.#rows.get(Number(id)) as Row,
-      (row) => this.#overtakenBy(row),
-    )
+    this.#broker = new ModelBroker(this.#random, {
+      rowOf: ({ id }) => this.#rows.get(Number(id)) as Row,
+      overtakenBy: (row) => this.#overtakenBy(row),
+      isStopped: ({ order, topic }) => this.#backlog.isPaused(topic) || this.#holds.get(order ?? '') === 'heard of',
+    })
     const options = resolveRelayOptions({
       pool: { connect: () => Promise.reject(new Error('not used')) },
       publisher: {
@@ -102,7 +111,8 @@ class World {
   /** @param isWell - the broker accepts everything and nothing new happens */
   async step(isWell: boolean): Promise<void> {
     const dice = this.#random()
-    if (!isWell && dice < 0.25) this.#add()
+    if (!isWell && dice < 0.2) this.#add()
+    else if (dice < 0.25) this.#commit()
     else if (dice < 0.45) await this.#read()
     else if (dice < 0.55) this.#readWaiting()
     else if (dice < 0.75) this.#broker.answer(isWell)
@@ -112,7 +122,8 @@ class World {
     else if (dice < 0.94) await this.#clock.advance(600)
     else if (!isWell && dice < 0.96) this.#leave()
     else if (dice < 0.97) this.#operate(isWell)
-    else if (!isWell && dice < 0.985) this.#trouble()
+    else if (dice < 0.98) this.#steer(isWell)
+    else if (!isWell && dice < 0.99) this.#trouble()
     else this.#comeBack()
     if (isWell) this.#broker.unavailable.clear()
     this.#dispatcher.pump()
@@ -127,6 +138,7 @@ class World {
       stuck: [...this.#rows.keys()],
       published: this.#broker.accepted.size,
       charged: this.#charged,
+      stopped: this.#broker.stopped,
     }
   }
 
@@ -137,15 +149,28 @@ class World {
     const order = this.#random() < 0.2 ? null : `${topic} k${String(lane)}-${String(Math.floor(this.#random() * 2))}`
     // Suspects are what lay in the lane when it was taken over: in this world, every now and then all of the lowest.
     const company = seq % 120 < 40 ? 1 + (seq % 3) : Number.POSITIVE_INFINITY
-    this.#rows.set(seq, { seq, lane, order, topic, company, dueMs: null, attempts: 0, isUnnoticed: false })
+    const drawnAt = ++this.#moment
+    const written = { seq, lane, order, topic, company, dueMs: null, attempts: 0, isUnnoticed: false, drawnAt }
+    const row = { ...written, committedAt: drawnAt }
+    if (this.#random() < 0.3) this.#open.push(row)
+    else this.#rows.set(seq, row)
   }
 
-  /** What must be accepted before the message may be sent, and is not. */
+  /** Late: what was drawn meanwhile, also of its own order, may long be published, failed or buried. */
+  #commit(): void {
+    const [row] = this.#open.splice(Math.floor(this.#random() * this.#open.length), 1)
+    if (row !== undefined) this.#rows.set(row.seq, { ...row, committedAt: ++this.#moment })
+  }
+
   #overtakenBy(row: Row): Row[] {
     if (row.order === null) return []
     return [...this.#rows.values()].filter(
-      ({ seq, order, isUnnoticed }) =>
-        order === row.order && seq < row.seq && !isUnnoticed && !this.#broker.accepted.has(seq),
+      ({ seq, order, isUnnoticed, committedAt }) =>
+        order === row.order &&
+        seq < row.seq &&
+        committedAt <= row.drawnAt &&
+        !isUnnoticed &&
+        !this.#broker.accepted.has(seq),
     )
   }
 
@@ -153,6 +178,20 @@ class World {
   #trouble(): void {
     const topic = topics[Math.floor(this.#random() * topics.length)] as string
     if (!this.#broker.unavailable.delete(topic)) this.#broker.unavailable.add(topic)
+  }
+
+  /** An operator stops something or lets it go on. */
+  #steer(isWell: boolean): void {
+    const topic = topics[Math.floor(this.#random() * topics.length)] as string
+    const order = `${topic} k${String(Math.floor(this.#random() * laneNumbers.length))}-0`
+    const dice = this.#random()
+    if (isWell) for (const paused of topics) this.#backlog.resume(paused, pausedByOperator)
+    else if (dice < 0.3) this.#backlog.suspend(topic, pausedByOperator)
+    else if (dice < 0.6) this.#backlog.resume(topic, pausedByOperator)
+    else if (dice < 0.8) this.#holds.set(order, this.#holds.get(order) ?? 'new')
+    else this.#holds.delete(order)
+    if (isWell) this.#holds.clear()
+    if (isWell || dice > 0.7) this.#reload()
   }
 
   /** An operator replays or discards a dead letter; the relay hears of it now, or with its next look. */
@@ -169,7 +208,7 @@ class World {
   #probe(): void {
     for (const { destination, topics: wanted } of this.#dispatcher.startProbes()) {
       const known = this.#known()
-      const rows = [...this.#rows.values()].filter(({ topic, seq }) => wanted.has(topic) && !known.has(seq))
+      const rows = [...this.#rows.values()].filter(({ topic, seq }) => wanted.includes(topic) && !known.has(seq))
       const blocked = new Set(this.#backlog.blockedOrders)
       const ready = laneNumbers.flatMap((lane) =>
         rows
@@ -212,7 +251,7 @@ class World {
       if (lane === undefined || lane.isLeaving || !active.includes(lane)) continue
       this.#backlog.add(toMessage(row, false))
     }
-    this.#floor.noteBarrier({ drawn: this.#seq, holders: [] })
+    this.#floor.noteBarrier({ drawn: this.#seq, holders: this.#open.map(({ seq }) => String(seq)) })
     if (this.#needsReload) this.#reload()
   }
 
@@ -284,6 +323,10 @@ class World {
     const held = this.#letters.flatMap(({ row: { lane, order, seq }, isHeld }) =>
       isHeld && order !== null ? [{ lane, order, seq, held: true }] : [],
     )
+    for (const order of this.#holds.keys()) {
+      held.push({ lane: Number(/k(\d)/.exec(order)?.[1]), order, seq: 0, held: true })
+      this.#holds.set(order, 'heard of')
+    }
     this.#backlog.reloadBlocks(begun, this.#lanes.numbers(), [...waiting.values(), ...held])
     for (const row of this.#rows.values()) row.isUnnoticed = false
   }

@@ -4,6 +4,9 @@ import type { PublishFailure, PublishResult } from '../../src/publisher.ts'
 /** A message in the model's table. */
 export interface Row {
   readonly seq: number
+  /** When its transaction committed, in adds and commits so far: whatever draws its seq after that is serialised behind it. */
+  readonly committedAt: number
+  readonly drawnAt: number
   readonly lane: number
   readonly order: string | null
   readonly topic: string
@@ -14,6 +17,15 @@ export interface Row {
   attempts: number
   /** It came back from the dead letters and the relay may not have heard of it yet. */
   isUnnoticed: boolean
+}
+
+/** What the broker is allowed to know of the table. */
+export interface ModelTable {
+  rowOf(message: OutboxMessage): Row
+  /** What must be accepted before the row may be sent, and is not. */
+  overtakenBy(row: Row): readonly Row[]
+  /** The relay knows that an operator stopped its topic or its key. */
+  isStopped(row: Row): boolean
 }
 
 interface Call {
@@ -35,20 +47,20 @@ export class ModelBroker {
   readonly overlaps: string[] = []
   /** Suspects that were published beside something else, or in too large a company. */
   readonly notAlone: string[] = []
+  /** Messages of topics or keys that the relay knew an operator had stopped. */
+  readonly stopped: number[] = []
   readonly accepted: Set<number> = new Set()
   readonly #random: () => number
-  readonly #rowOf: (message: OutboxMessage) => Row
+  readonly #table: ModelTable
   readonly #calls = new Set<Call>()
-  readonly #overtakenBy: (row: Row) => readonly Row[]
 
-  constructor(random: () => number, rowOf: (message: OutboxMessage) => Row, overtakenBy: (row: Row) => readonly Row[]) {
+  constructor(random: () => number, table: ModelTable) {
     this.#random = random
-    this.#rowOf = rowOf
-    this.#overtakenBy = overtakenBy
+    this.#table = table
   }
 
   publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]> {
-    const rows = batch.map(this.#rowOf)
+    const rows = batch.map((message) => this.#table.rowOf(message))
     this.#check(rows)
     return new Promise((resolve, reject) => {
       const call: Call = {
@@ -81,9 +93,10 @@ export class ModelBroker {
     const inFlight = [...this.#calls].flatMap((call) => call.rows)
     rows.forEach((row, at) => {
       const before = rows.slice(0, at)
-      for (const { seq } of this.#overtakenBy(row).filter((other) => !before.includes(other)))
+      for (const { seq } of this.#table.overtakenBy(row).filter((other) => !before.includes(other)))
         this.inversions.push(`${String(row.order)}: ${String(row.seq)} before ${String(seq)}`)
     })
+    for (const row of rows) if (this.#table.isStopped(row)) this.stopped.push(row.seq)
     for (const { order } of rows)
       if (order !== null && inFlight.some((row) => row.order === order)) this.overlaps.push(order)
     const allowed = Math.min(...[...rows, ...inFlight].map(({ company }) => company))
