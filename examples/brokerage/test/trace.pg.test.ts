@@ -1,7 +1,8 @@
 import { createTelemetry } from '@malote/testing/telemetry'
 import { tracedHandler } from '@malote/outbox-core/otel'
 import type { ReceivedMessage } from '@malote/outbox-core'
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import type { FastifyInstance } from 'fastify'
+import { afterAll, beforeAll, beforeEach, expect, inject, it } from 'vitest'
 import { createCpfCipher } from '../src/accounts/cpf.ts'
 import { createApi } from '../src/api/app.ts'
 import { createTokens } from '../src/api/tokens.ts'
@@ -11,19 +12,10 @@ import { closing, createWorkbench, delivery, fillingExchange, pursuing, type Wor
 const telemetry = createTelemetry()
 telemetry.makeGlobal()
 let bench: Workbench
+let api: FastifyInstance
 beforeAll(async () => {
   bench = await createWorkbench(inject('postgresUrl'))
-})
-afterAll(() => bench.dispose())
-
-/** What a broker would deliver: the message with the headers it was stored with. */
-async function withHeaders(message: ReceivedMessage): Promise<ReceivedMessage> {
-  const { rows } = await bench.pool.query('select headers from malote.messages where id = $1', [message.id])
-  return { ...message, headers: rows[0].headers ?? {} }
-}
-
-it('one trace tells from the request to the ledger', async () => {
-  const api = await createApi({
+  api = await createApi({
     db: bench.db,
     tokens: await createTokens({ secret: demoSecret }),
     cpf: createCpfCipher(demoSecret),
@@ -33,26 +25,67 @@ it('one trace tells from the request to the ledger', async () => {
     requestsPerMinute: null,
     controlUrl: null,
   })
+})
+let before = 0
+beforeEach(() => {
+  before = telemetry.spans().length
+})
+afterAll(async () => {
+  await api.close()
+  await bench.dispose()
+})
+
+type Placed = Parameters<Workbench['messageOf']>[0]
+let keys = 0
+async function place(account: number): Promise<Placed> {
   const placed = await api.inject({
     method: 'POST',
     url: '/api/orders',
-    headers: { authorization: 'Bearer token-of-test-0', 'idempotency-key': 'a-traced-order-of-ours' },
+    headers: {
+      authorization: `Bearer token-of-test-${String(account)}`,
+      'idempotency-key': `a-traced-order-${String(++keys)}`,
+    },
     payload: { amount: 1000, asset: 'PETR4', type: 'BUY' },
   })
-  await api.close()
-  const order = { orderId: placed.json().id } as Parameters<Workbench['messageOf']>[0]
-  const traced = (handler: ReturnType<typeof closing>) => tracedHandler(handler, { system: 'test' })
+  return { orderId: placed.json().id } as Placed
+}
+const traced = (handler: ReturnType<typeof closing>) => tracedHandler(handler, { system: 'test' })
+const deliver = async (order: Placed, topic: string, handler: ReturnType<typeof closing>) =>
+  handler(delivery(await withHeaders(await bench.messageOf(order, topic))))
+const spans = () => telemetry.spans().slice(before)
+const tracesOf = () => new Set(spans().map((span) => span.spanContext().traceId))
 
-  await traced(pursuing(bench.db, fillingExchange))(
-    delivery(await withHeaders(await bench.messageOf(order, 'order-requests'))),
-  )
-  await traced(closing(bench.db))(delivery(await withHeaders(await bench.messageOf(order, 'order-outcomes'))))
+/** What a broker would deliver: the message with the headers it was stored with. */
+async function withHeaders(message: ReceivedMessage): Promise<ReceivedMessage> {
+  const { rows } = await bench.pool.query('select headers from malote.messages where id = $1', [message.id])
+  return { ...message, headers: rows[0].headers ?? {} }
+}
 
-  const spans = telemetry.spans()
-  const names = spans.map(({ name }) => name)
-  expect(names).toEqual(
+it('one trace tells from the request to the ledger', async () => {
+  const order = await place(0)
+
+  await deliver(order, 'order-requests', traced(pursuing(bench.db, fillingExchange)))
+  await deliver(order, 'order-outcomes', traced(closing(bench.db)))
+
+  expect(spans().map(({ name }) => name)).toEqual(
     expect.arrayContaining(['POST /api/orders', 'process order-requests', 'process order-outcomes']),
   )
-  expect(new Set(spans.map((span) => span.spanContext().traceId)).size).toBe(1)
+  expect(tracesOf().size).toBe(1)
   expect(await bench.stateOf(order)).toBe('SETTLED')
+})
+
+it('orders that share their transactions keep a trace each', async () => {
+  const orders = await Promise.all([place(1), place(2), place(3)])
+  const [pursue, close] = [traced(pursuing(bench.db, fillingExchange)), traced(closing(bench.db))]
+
+  await Promise.all(orders.map((order) => deliver(order, 'order-requests', pursue)))
+  await Promise.all(orders.map((order) => deliver(order, 'order-outcomes', close)))
+
+  const roots = spans().filter(({ name }) => name === 'POST /api/orders')
+  const results = await Promise.all(
+    orders.map(async (order) => (await withHeaders(await bench.messageOf(order, 'order-results'))).headers),
+  )
+  const traceOf = ({ traceparent = '' }: Record<string, string>) => traceparent.split('-')[1]
+  expect(tracesOf()).toEqual(new Set(roots.map((span) => span.spanContext().traceId)))
+  expect(new Set(results.map((headers) => traceOf(headers as Record<string, string>))).size).toBe(3)
 })

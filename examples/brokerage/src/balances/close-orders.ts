@@ -1,7 +1,8 @@
 import { type DeliveryHandler, UnknownTypeError } from '@malote/outbox-core'
+import { currentTraceContext } from '@malote/outbox-core/otel'
 import type { Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
-import { announce, cancelTimeouts, orderEvent } from '../orders/order-events.ts'
+import { announce, cancelTimeouts, orderEvent, type Traced } from '../orders/order-events.ts'
 import { advance, type Cause, type StoredOrder } from '../orders/order-store.ts'
 import type { Fill, Order, OrderState } from '../orders/order.ts'
 import { lockAccounts, post } from './ledger.ts'
@@ -9,7 +10,7 @@ import { compensation, moneyOf, settlement } from './movements.ts'
 import { applyTrades } from './positions.ts'
 
 /** An order that has been decided and must now be settled, or its reservation given back. */
-export interface Ending extends Cause {
+export interface Ending extends Cause, Traced {
   readonly order: Order & { readonly state: OrderState }
 }
 
@@ -44,9 +45,14 @@ export async function closeOrders(tx: Tx, endings: readonly Ending[]): Promise<v
     tx,
     orders.map(({ orderId }) => orderId),
   )
+  const traces = new Map(endings.map(({ order, trace }) => [order.orderId, trace]))
   await announce(
     tx,
-    orders.map((order) => ({ type: order.state === 'SETTLED' ? 'order.settled' : 'order.compensated', order })),
+    orders.map((order) => ({
+      type: order.state === 'SETTLED' ? 'order.settled' : 'order.compensated',
+      order,
+      trace: traces.get(order.orderId),
+    })),
   )
 }
 
@@ -56,7 +62,8 @@ export function closeOrder(applyOnce: ApplyOnce, actor: string): DeliveryHandler
   return async (delivery) => {
     const { type, id } = delivery.message
     if (type !== 'order.filled' && type !== 'order.rejected') throw new UnknownTypeError(type)
-    await close(delivery, { order: orderEvent.parse(delivery.message.json()), causationId: id, actor })
+    const order = orderEvent.parse(delivery.message.json())
+    await close(delivery, { order, causationId: id, actor, trace: currentTraceContext() })
   }
 }
 

@@ -17,10 +17,16 @@ await runRole(async () => {
     startPostgres(dataDir === undefined ? {} : { dataDir: setting('POSTGRES_DIR') }),
     startBroker(name, dataDir),
   ])
+  // The database goes as in a crash: sessions are cut, and the next start recovers from the log.
+  const outages = {
+    'broker-outage': { begin: () => broker.stop(), end: () => broker.start() },
+    'database-outage': { begin: () => postgres.stop('immediate'), end: () => postgres.start() },
+  }
   process.on('message', (command: RoleCommand) => {
-    if (command.type !== 'broker-outage') return
-    // A broker that cannot start again leaves the run without one: better to end here, loudly.
-    ;(command.begins ? broker.stop() : broker.start()).catch((error: unknown) => {
+    if (command.type !== 'broker-outage' && command.type !== 'database-outage') return
+    const { begin, end } = outages[command.type]
+    // What cannot start again leaves the run without it: better to end here, loudly.
+    ;(command.begins ? begin() : end()).catch((error: unknown) => {
       console.error(error)
       process.exit(1)
     })

@@ -104,14 +104,23 @@ export function isOrdered(topic: Topic): boolean {
 
 const outbox: Outbox<typeof catalog> = createOutbox({ catalog, traceContext: currentTraceContext })
 
+/** The trace that a message belongs to, as headers. */
+export type TraceHeaders = Readonly<Record<string, string>>
+
+/** What caused one order of a batch: its own message or request has its own trace, and the batch has none. */
+export interface Traced {
+  /** Absent: the active span. */
+  readonly trace?: TraceHeaders | undefined
+}
+
 /** Something that happened to an order, which stands as given. */
-export interface Announcement {
+export interface Announcement extends Traced {
   readonly type: OrderEventType
   readonly order: StoredOrder
 }
 
 /** Another look at an order after so long. A timeout has the order's own id, so that it can be cancelled without being noted. */
-export interface Reminder extends OrderCheck {
+export interface Reminder extends OrderCheck, Traced {
   readonly type: 'order.check' | 'order.timeout'
   readonly delayMs: number
 }
@@ -134,18 +143,18 @@ export async function cancelTimeouts(tx: Tx, orderIds: readonly string[]): Promi
   for (const orderId of orderIds) await outbox.cancelScheduled(tx, orderId)
 }
 
-function messageOf({ type, order }: Announcement): MessageOf<typeof catalog> {
+function messageOf({ type, order, trace }: Announcement): MessageOf<typeof catalog> {
   const topic = topicOf[type]
   const payload: OrderEvent = {
     ...order,
     createdAt: order.createdAt.toISOString(),
     updatedAt: order.updatedAt.toISOString(),
   }
-  const headers = { 'correlation-id': order.correlationId }
+  const headers = { ...trace, 'correlation-id': order.correlationId }
   return { topic, type, payload, headers, ...(isOrdered(topic) ? { orderingKey: order.accountId } : {}) }
 }
 
-function reminderMessage({ type, delayMs, ...payload }: Reminder): MessageOf<typeof catalog> {
+function reminderMessage({ type, delayMs, trace, ...payload }: Reminder): MessageOf<typeof catalog> {
   const id = type === 'order.timeout' && payload.tries === 0 ? { id: payload.orderId } : {}
-  return { topic: topics.checks, type, payload, delayMs, ...id }
+  return { topic: topics.checks, type, payload, delayMs, ...(trace === undefined ? {} : { headers: trace }), ...id }
 }

@@ -1,4 +1,5 @@
 import { type DeliveryHandler, inBatches, UnknownTypeError } from '@malote/outbox-core'
+import { currentTraceContext } from '@malote/outbox-core/otel'
 import type { Answer, Exchange } from '../b3/exchange-client.ts'
 import { closeOrders } from '../balances/close-orders.ts'
 import { lockAccounts } from '../balances/ledger.ts'
@@ -6,7 +7,7 @@ import type { Database, Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { batching } from '../messaging/batching.ts'
 import { openTasks, resolveTasks } from './manual-tasks.ts'
-import { announce, type Announcement, type OrderCheck, orderCheck, type Reminder } from './order-events.ts'
+import { announce, type Announcement, type OrderCheck, orderCheck, type Reminder, type Traced } from './order-events.ts'
 import { advance, findOrders, type Step, type StoredOrder, type TimedOrder } from './order-store.ts'
 import { isFinal } from './order.ts'
 import { noteLook } from './watch-orders.ts'
@@ -21,7 +22,7 @@ export interface PursueOptions {
 }
 
 /** What a look at an order has found out, to be written down in one commit with the inbox's row. */
-interface Finding {
+interface Finding extends Traced {
   readonly order: TimedOrder
   readonly messageId: string
   readonly isTimeout: boolean
@@ -90,7 +91,16 @@ export function pursueOrder(options: PursueOptions, applyOnce: ApplyOnce, actor:
     const answer = asks ? await ask(order, message.id, signal) : null
     const isTimeout = message.type === 'order.timeout'
     const close = isTimeout && !asks && !isFinal(order.state)
-    await record(delivery, { order, messageId: message.id, isTimeout, tries, once, answer, close })
+    await record(delivery, {
+      order,
+      messageId: message.id,
+      trace: currentTraceContext(),
+      isTimeout,
+      tries,
+      once,
+      answer,
+      close,
+    })
   }
 }
 
@@ -140,9 +150,10 @@ async function writeDown(tx: Tx, findings: readonly Finding[], options: PursueOp
       .filter(({ orderId, state }) => state !== 'FAILED' && failed.has(orderId))
       .map(({ orderId }) => ({ orderId, by: 'b3', resolution: 'the exchange has answered' })),
   )
+  const traces = new Map(findings.map(({ order, trace }) => [order.orderId, trace]))
   await announce(
     tx,
-    moved.map(announcementOf),
+    moved.map((order) => ({ ...announcementOf(order), trace: traces.get(order.orderId) })),
     findings.flatMap((finding) => reminderOf(finding, options)),
   )
   await noteLook(
@@ -151,7 +162,9 @@ async function writeDown(tx: Tx, findings: readonly Finding[], options: PursueOp
   )
   await closeOrders(
     tx,
-    findings.filter(({ close }) => close).map(({ order, messageId }) => ({ order, causationId: messageId, actor })),
+    findings
+      .filter(({ close }) => close)
+      .map(({ order, messageId, trace }) => ({ order, causationId: messageId, actor, trace })),
   )
 }
 
@@ -184,8 +197,8 @@ function announcementOf(order: StoredOrder): Announcement {
  * A timeout comes back until it finds the order in a final state. Should it be lost, `watch-orders.ts` finds the order.
  */
 function reminderOf({ order, isTimeout, once, ...finding }: Finding, options: PursueOptions): readonly Reminder[] {
-  const { tries, answer, close } = finding
-  const next = { orderId: order.orderId, tries: tries + 1, delayMs: options.retryDelayMs(tries) }
+  const { tries, answer, close, trace } = finding
+  const next = { orderId: order.orderId, tries: tries + 1, delayMs: options.retryDelayMs(tries), trace }
   if (isTimeout) return isFinal(order.state) || close || once ? [] : [{ ...next, type: 'order.timeout' }]
   return answer?.status === 'no-answer' && !answer.isLate ? [{ ...next, type: 'order.check' }] : []
 }

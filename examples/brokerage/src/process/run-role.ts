@@ -10,6 +10,7 @@ export type RoleCommand =
   | { readonly type: 'stop' }
   | { readonly type: 'hold-next-publish'; readonly at: HoldPoint }
   | { readonly type: 'broker-outage'; readonly begins: boolean }
+  | { readonly type: 'database-outage'; readonly begins: boolean }
   /** Consumers: fail each message before this attempt; null: fail always; 0: stop failing. */
   | { readonly type: 'fail-before-attempt'; readonly attempt: number | null }
   /** Relays: publish everything twice. */
