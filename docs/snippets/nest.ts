@@ -1,25 +1,53 @@
 import 'reflect-metadata'
 import {
+  Body,
   type CanActivate,
+  ConflictException,
   Controller,
   type ExecutionContext,
+  Inject,
+  Injectable,
+  type INestApplication,
   Module,
-  Next,
+  ParseIntPipe,
   Post,
-  Req,
-  Res,
   UseGuards,
 } from '@nestjs/common'
-import type { Idempotency, IdempotentOperation } from '@malote/idempotency'
-import { idempotentHandler, keepRawBody } from '@malote/idempotency/express'
-import { idempotentRoute } from '@malote/idempotency/fastify'
+import { createIdempotency, type Idempotency } from '@malote/idempotency'
+import { Idempotent, IdempotencyModule, InjectIdempotency } from '@malote/idempotency/nest'
+import { createOutbox } from '@malote/outbox-core'
 import { NestFactory } from '@nestjs/core'
-import { type NestExpressApplication } from '@nestjs/platform-express'
-import { FastifyAdapter, type NestFastifyApplication, RouteConfig } from '@nestjs/platform-fastify'
-import express, { type NextFunction, type Request, type Response } from 'express'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Pool } from 'pg'
+import type { Request } from 'express'
+import { Pool } from 'pg'
 
+const pepper = 'a pepper of at least 16 bytes'
+
+// #region service
+const outbox = createOutbox()
+
+@Injectable()
+export class OrdersService {
+  readonly #idempotency: Idempotency<Pool, Request>
+
+  constructor(@InjectIdempotency() idempotency: Idempotency<Pool, Request>) {
+    this.#idempotency = idempotency
+  }
+
+  async create(asset: string, quantity: number): Promise<{ id: string }> {
+    const tx = this.#idempotency.transaction()
+    const { rows } = await tx.query<{ id: string }>(
+      'insert into orders (asset, quantity) values ($1, $2) returning id',
+      [asset, quantity],
+    )
+    if (quantity > 1_000) throw new ConflictException('more than there is')
+    const { id } = rows[0] as { id: string }
+    await outbox.add(tx, { topic: 'orders', type: 'order.accepted', payload: { id } })
+    return { id }
+  }
+}
+// #endregion
+
+@Injectable()
 export class AuthGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     const { headers } = context.switchToHttp().getRequest<{ headers: Record<string, unknown> }>()
@@ -27,66 +55,48 @@ export class AuthGuard implements CanActivate {
   }
 }
 
-function placeOrderOperation<Context extends { body?: unknown }>(
-  idempotency: Idempotency<Pool, Context>,
-): IdempotentOperation<Context> {
-  return idempotency.atomic({ operation: 'createOrder' }, async ({ tx, request }) => {
-    const { asset } = request.body as { asset: string }
-    if (asset === 'none') throw new Error('no such asset')
-    const { rows } = await tx.query('insert into orders (asset) values ($1) returning id', [asset])
-    return { status: 202, body: rows[0] }
-  })
-}
+@Module({ providers: [{ provide: Pool, useFactory: () => new Pool() }], exports: [Pool] })
+export class DatabaseModule {}
 
-// #region express
-export async function createExpressApp(idempotency: Idempotency<Pool, Request>): Promise<NestExpressApplication> {
-  const createOrder = idempotentHandler(placeOrderOperation(idempotency))
+// #region controller
+@Controller('orders')
+@UseGuards(AuthGuard)
+export class OrdersController {
+  readonly #orders: OrdersService
 
-  @Controller('orders')
-  @UseGuards(AuthGuard)
-  class OrdersController {
-    @Post()
-    create(@Req() request: Request, @Res() response: Response, @Next() next: NextFunction): unknown {
-      return createOrder(request, response, next)
-    }
+  constructor(@Inject(OrdersService) orders: OrdersService) {
+    this.#orders = orders
   }
 
-  @Module({ controllers: [OrdersController] })
-  class AppModule {}
-
-  const app = await NestFactory.create<NestExpressApplication>(AppModule, { bodyParser: false, logger: false })
-  app.use(express.json({ verify: keepRawBody }))
-  return app
+  @Post()
+  @Idempotent({ operation: 'createOrder' })
+  create(@Body('asset') asset: string, @Body('quantity', ParseIntPipe) quantity: number): Promise<{ id: string }> {
+    return this.#orders.create(asset, quantity)
+  }
 }
 // #endregion
 
-// #region fastify
-export async function createFastifyApp(
-  idempotency: Idempotency<Pool, FastifyRequest>,
-): Promise<NestFastifyApplication> {
-  const createOrder = idempotentRoute(placeOrderOperation(idempotency))
+// #region module
+@Module({
+  imports: [
+    IdempotencyModule.forRootAsync({
+      imports: [DatabaseModule],
+      inject: [Pool],
+      useFactory: (db: Pool) =>
+        createIdempotency({
+          db,
+          tenant: () => 'acme',
+          subject: (request: Request) => String(request.headers['x-user']),
+          pepper,
+        }),
+    }),
+  ],
+  controllers: [OrdersController],
+  providers: [OrdersService],
+})
+export class AppModule {}
 
-  @Controller('orders')
-  @UseGuards(AuthGuard)
-  class OrdersController {
-    @Post()
-    @RouteConfig({ isIdempotent: true })
-    create(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<unknown> {
-      return createOrder.handler(request, reply)
-    }
-  }
-
-  @Module({ controllers: [OrdersController] })
-  class AppModule {}
-
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule, new FastifyAdapter(), { logger: false })
-  // Keeps the bytes of bodies as they arrive, on the routes that are marked: Nest has no decorator for it.
-  app
-    .getHttpAdapter()
-    .getInstance()
-    .addHook('onRoute', (route) => {
-      if (route.config !== undefined && 'isIdempotent' in route.config) route.preParsing = createOrder.preParsing
-    })
-  return app
+export function createApp(): Promise<INestApplication> {
+  return NestFactory.create(AppModule, { rawBody: true, logger: false })
 }
 // #endregion

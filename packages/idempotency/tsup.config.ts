@@ -6,6 +6,7 @@ export default defineConfig({
     fastify: 'src/frameworks/fastify.ts',
     express: 'src/frameworks/express.ts',
     hono: 'src/frameworks/hono.ts',
+    nest: 'src/frameworks/nest.ts',
     client: 'src/client.ts',
     redis: 'src/http/lease/stores/redis.ts',
     dynamodb: 'src/http/lease/stores/dynamodb.ts',

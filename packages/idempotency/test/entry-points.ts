@@ -23,10 +23,10 @@ export type AnyOperation = IdempotentOperation<object>
 
 type Mount = (operation: AnyOperation, onError?: OnError) => Promise<Mounted>
 
-const close = (server: { close(callback: () => void): unknown }): Promise<void> =>
+export const close = (server: { close(callback: () => void): unknown }): Promise<void> =>
   new Promise((resolve) => server.close(() => resolve()))
 
-const urlOf = (server: { address(): unknown }): string =>
+export const urlOf = (server: { address(): unknown }): string =>
   `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/orders`
 
 /** Every entry point, each with what its users put before an idempotent route. */

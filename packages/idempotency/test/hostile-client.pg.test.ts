@@ -2,9 +2,10 @@ import { runConformanceCase } from '@malote/outbox-core/testing'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { createIdempotency, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency, type Idempotency, migrateIdempotency } from '../src/index.ts'
 import { hostileClientConformance } from '../src/testing/index.ts'
 import { countOrders, createOrders } from './callers.ts'
+import { dropInPoints } from './drop-in-points.ts'
 import { entryPoints, type Mounted } from './entry-points.ts'
 
 let database: TestDatabase
@@ -18,21 +19,46 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-describe.each(Object.entries(entryPoints))('hostile clients of %s', (_, mount) => {
+type MountAny = (idempotency: Idempotency<pg.Pool, object>) => Promise<Mounted>
+
+const insert = async (tx: pg.ClientBase) => {
+  const { rows } = await tx.query<{ id: string }>('insert into orders default values returning id')
+  return { status: 201, body: { id: rows[0]?.id } }
+}
+const mounts: Readonly<Record<string, MountAny>> = {
+  ...Object.fromEntries(
+    Object.entries(entryPoints).map(([name, mount]): [string, MountAny] => [
+      name,
+      (idempotency) => mount(idempotency.atomic({ operation: 'createOrder' }, ({ tx }) => insert(tx))),
+    ]),
+  ),
+  'Fastify, in batches': (idempotency) => {
+    const operation = idempotency.batch({ operation: 'createOrder' }, async ({ requests }) => {
+      const answers = []
+      for (const _ of requests) answers.push(await insert(idempotency.transaction()))
+      return answers
+    })
+    return (entryPoints['Fastify'] as (typeof entryPoints)[string])(operation)
+  },
+  ...Object.fromEntries(
+    Object.entries(dropInPoints).map(([name, mount]): [string, MountAny] => [
+      name,
+      (idempotency) => mount(idempotency, () => insert(idempotency.transaction())),
+    ]),
+  ),
+}
+
+describe.each(Object.entries(mounts))('hostile clients of %s', (_, mount) => {
   let server: Mounted
 
   beforeAll(async () => {
-    const idempotency = createIdempotency({
+    const idempotency = createIdempotency<pg.Pool, object>({
       db: pool,
       tenant: () => 'acme',
       subject: () => 'alice',
       pepper: 'a pepper of at least 16 bytes',
     })
-    const operation = idempotency.atomic({ operation: 'createOrder' }, async ({ tx }) => {
-      const { rows } = await tx.query<{ id: string }>('insert into orders default values returning id')
-      return { status: 201, body: { id: rows[0]?.id } }
-    })
-    server = await mount(operation)
+    server = await mount(idempotency)
   })
   afterAll(() => server.close())
 

@@ -4,10 +4,14 @@
  * @packageDocumentation
  */
 import type { IncomingMessage } from 'node:http'
-import type { Request, RequestHandler } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
+import { type AroundOptions, createAround } from './around.ts'
+import { captureResponse } from './captured-response.ts'
 import { nodeRequest } from './node-request.ts'
-import { keepBody, peekBody, wholeBody } from './peek-body.ts'
+import { keepBody, type KeptBody, peekBody, wholeBody } from './peek-body.ts'
 import type { IdempotentOperation } from '../http/http.ts'
+import type { Idempotency } from '../http/idempotency.ts'
+import type { Database } from '../database/transaction.ts'
 
 const defaultLimit = 1_048_576
 
@@ -51,11 +55,7 @@ export function readBodyAhead(options: { readonly limit?: number } = {}): Reques
 export function idempotentHandler(operation: IdempotentOperation<Request>): RequestHandler {
   return async (request, response, next) => {
     try {
-      const advice =
-        'give the body parser of this route { verify: keepRawBody }, or put readBodyAhead() before one that has no "verify"'
-      const limit = operation.maxRequestBytes ?? defaultLimit
-      const kept = await wholeBody(request, limit, advice)
-      if (kept.bytes.length > limit) response.set('connection', 'close')
+      const kept = await bodyOf(request, response, operation.maxRequestBytes ?? defaultLimit)
       const { status, headers, body } = await operation(nodeRequest(request, request.originalUrl, kept), request)
       response.status(status).set(headers)
       if (body === null) response.end()
@@ -64,4 +64,44 @@ export function idempotentHandler(operation: IdempotentOperation<Request>): Requ
       next(error)
     }
   }
+}
+
+/**
+ * A middleware that makes the handlers after it idempotent, as they are: `app.post(path, idempotentMiddleware(idempotency,
+ * { operation }), handler)`. They write the response as they always did, and reach the transaction by
+ * `idempotency.transaction()`. Nothing of the response leaves before COMMIT; it is kept in memory until then, whole.
+ *
+ * What counts is what was written, by an error handler too: 2xx and 3xx commit, 4xx undo the effects and are stored, 5xx undo
+ * everything. Authenticate in a middleware before it. Body parsers need `keepRawBody` or `readBodyAhead`, as before
+ * `idempotentHandler`. Express calls a handler once: a conflict of transactions is answered with 503 `no-effect`.
+ *
+ * @throws IdempotencyError `INVALID_OPTION`
+ */
+export function idempotentMiddleware<Db extends Database>(
+  idempotency: Idempotency<Db, Request>,
+  options: AroundOptions<Request>,
+): RequestHandler {
+  const around = createAround(idempotency, options)
+  return async (request, response, next) => {
+    const captured = captureResponse(response)
+    try {
+      const kept = await bodyOf(request, response, around.maxRequestBytes)
+      const answer = await around(nodeRequest(request, request.originalUrl, kept), request, () => {
+        next()
+        return captured.written
+      })
+      await captured.send(answer)
+    } catch (error) {
+      captured.restore()
+      next(error)
+    }
+  }
+}
+
+async function bodyOf(request: Request, response: Response, limit: number): Promise<KeptBody> {
+  const advice =
+    'give the body parser of this route { verify: keepRawBody }, or put readBodyAhead() before one that has no "verify"'
+  const kept = await wholeBody(request, limit, advice)
+  if (kept.bytes.length > limit) response.set('connection', 'close')
+  return kept
 }

@@ -3,12 +3,16 @@
  *
  * @packageDocumentation
  */
-import { IncomingMessage } from 'node:http'
+import { IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
-import type { FastifyReply, FastifyRequest, preParsingAsyncHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, preHandlerHookHandler, preParsingAsyncHookHandler } from 'fastify'
+import { type AroundOptions, createAround } from './around.ts'
+import { captureResponse } from './captured-response.ts'
 import { nodeRequest } from './node-request.ts'
 import { keepBody, peekBody, wholeBody } from './peek-body.ts'
-import type { IdempotentOperation } from '../http/http.ts'
+import type { HttpRequest, IdempotentOperation } from '../http/http.ts'
+import type { Idempotency } from '../http/idempotency.ts'
+import type { Database } from '../database/transaction.ts'
 
 /** Route options for `app.post(path, …)`. Spread them to add `schema` or hooks: `{ schema, ...idempotentRoute(operation) }`. */
 export interface IdempotentRoute {
@@ -28,13 +32,68 @@ export function idempotentRoute(operation: IdempotentOperation<FastifyRequest>):
   return {
     preParsing: (request, reply, payload) => readAhead(request, reply, payload),
     handler: async (request, reply) => {
-      const advice = 'this route needs the preParsing hook that idempotentRoute() gives it'
-      const body = await wholeBody(request.raw, limitOf(request), advice)
-      const response = await operation(nodeRequest(request.raw, request.originalUrl, body), request)
-      reply.code(response.status).headers(response.headers)
-      return reply.send(response.body ?? undefined)
+      const { status, headers, body } = await operation(await httpRequest(request, 'idempotentRoute()'), request)
+      return reply
+        .code(status)
+        .headers(headers)
+        .send(body ?? undefined)
     },
   }
+}
+
+/** Hooks for the options of a route, beside its own: `{ ...idempotentHooks(idempotency, { operation }), handler }`. */
+export interface IdempotentHooks {
+  readonly preParsing: preParsingAsyncHookHandler
+  readonly preHandler: preHandlerHookHandler
+}
+
+/**
+ * Hooks that make a route's handler idempotent, as it is. It replies as it always did, and reaches the transaction by
+ * `idempotency.transaction()`. Nothing of the reply leaves before COMMIT; it is kept in memory until then, whole.
+ *
+ * What counts is what was sent, by an error handler too: 2xx and 3xx commit, 4xx undo the effects and are stored, 5xx undo
+ * everything. Authenticate in `onRequest`, or in a `preHandler` before this one. Fastify calls a handler once: a conflict of
+ * transactions is answered with 503 `no-effect`.
+ *
+ * @throws IdempotencyError `INVALID_OPTION`
+ */
+export function idempotentHooks<Db extends Database>(
+  idempotency: Idempotency<Db, FastifyRequest>,
+  options: AroundOptions<FastifyRequest>,
+): IdempotentHooks {
+  const around = createAround(idempotency, options)
+
+  async function run(request: FastifyRequest, reply: FastifyReply, goOn: () => void): Promise<void> {
+    const captured = captureResponse(reply.raw, reply.getHeaders() as OutgoingHttpHeaders)
+    let isHandled = false
+    try {
+      const answer = await around(await httpRequest(request, 'idempotentHooks()'), request, () => {
+        isHandled = true
+        goOn()
+        return captured.written
+      })
+      if (isHandled) return await captured.send(answer)
+      captured.restore()
+      void reply
+        .code(answer.status)
+        .headers(answer.headers)
+        .send(answer.body ?? undefined)
+    } catch (error) {
+      captured.restore()
+      void reply.send(error)
+    }
+  }
+
+  return {
+    preParsing: (request, reply, payload) => readAhead(request, reply, payload),
+    preHandler: (request, reply, done) => void run(request, reply, done),
+  }
+}
+
+async function httpRequest(request: FastifyRequest, who: string): Promise<HttpRequest> {
+  const advice = `this route needs the preParsing hook that ${who} gives it`
+  const body = await wholeBody(request.raw, limitOf(request), advice)
+  return nodeRequest(request.raw, request.originalUrl, body)
 }
 
 function limitOf(request: FastifyRequest): number {

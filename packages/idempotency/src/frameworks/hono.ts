@@ -5,8 +5,12 @@
  */
 import type { Context, Env, MiddlewareHandler } from 'hono'
 import { IdempotencyError } from '../errors.ts'
+import { type AroundOptions, createAround } from './around.ts'
 import { fromFetchRequest, readBody, toFetchResponse } from './fetch.ts'
-import type { IdempotentOperation } from '../http/http.ts'
+import { isAsWritten, toHandlerResponse } from './written-response.ts'
+import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http/http.ts'
+import type { Idempotency } from '../http/idempotency.ts'
+import type { Database } from '../database/transaction.ts'
 
 const kept = new WeakMap<object, Uint8Array>()
 
@@ -21,13 +25,61 @@ export function idempotentHandler<E extends Env>(
   operation: IdempotentOperation<Context<E>>,
 ): (context: Context<E>) => Promise<Response> {
   return async (context) => {
-    const body = await wholeBody(context, operation.maxRequestBytes)
-    const { method, url, raw } = context.req
-    const response = toFetchResponse(
-      await operation(fromFetchRequest({ method, url, headers: raw.headers }, body), context),
-    )
+    const request = await httpRequest(context, operation.maxRequestBytes)
+    const response = toFetchResponse(await operation(request, context))
     return context.newResponse(response.body, response)
   }
+}
+
+/**
+ * A middleware that makes the handlers after it idempotent, as they are: `app.post(path, idempotentMiddleware(idempotency,
+ * { operation }), handler)`. They answer as they always did, and reach the transaction by `idempotency.transaction()`.
+ * Nothing of the response leaves before COMMIT; it is kept in memory until then, whole.
+ *
+ * What counts is what was answered, by `app.onError` too: 2xx and 3xx commit, 4xx undo the effects and are stored, 5xx undo
+ * everything. Authenticate in a middleware before it; compress in one around it. Hono calls a handler once: a conflict of
+ * transactions is answered with 503 `no-effect`.
+ *
+ * @throws IdempotencyError `INVALID_OPTION`
+ */
+export function idempotentMiddleware<Db extends Database, E extends Env>(
+  idempotency: Idempotency<Db, Context<E>>,
+  options: AroundOptions<Context<E>>,
+): MiddlewareHandler<E> {
+  const around = createAround(idempotency, options)
+  return async (context, next) => {
+    const found = new Headers(context.res.headers)
+    let isAnswered = false
+    let written: HandlerResponse | undefined
+    const answer = await around(await httpRequest(context, around.maxRequestBytes), context, async () => {
+      await next()
+      // One that is late finds the answer that was sent in its place.
+      if (isAnswered) throw new IdempotencyError('TIMED_OUT', 'the handler answered after its request was over')
+      written = await keepResponse(context)
+      return written
+    })
+    isAnswered = true
+    if (written !== undefined && isAsWritten(answer, written)) return
+    const { status, headers, body } = toFetchResponse(answer)
+    for (const [name, value] of headers) found.set(name, value)
+    // Otherwise Hono adds the headers of the response that is there.
+    context.res = undefined
+    context.res = new Response(body, { status, headers: found })
+  }
+}
+
+/** Reads the response to its end and puts it back. */
+async function keepResponse(context: Context): Promise<HandlerResponse> {
+  const { status, headers, body } = context.res
+  const bytes = body === null ? null : Buffer.from(await context.res.arrayBuffer())
+  context.res = new Response(bytes, context.res)
+  return toHandlerResponse({ status, headers: Object.fromEntries(headers), body: bytes })
+}
+
+async function httpRequest<E extends Env>(context: Context<E>, limit: number | undefined): Promise<HttpRequest> {
+  const body = await wholeBody(context as Context, limit)
+  const { method, url, raw } = context.req
+  return fromFetchRequest({ method, url, headers: raw.headers }, body)
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type AtomicHandler, type AtomicOptions, createAtomicOperation } from './atomic/atomic.ts'
 import { createBatchOperation, type RequestBatchHandler, type RequestBatchOptions } from './atomic/batch.ts'
+import { createCurrentCall, type CurrentCall, transactionOf } from './current-call.ts'
 import type { IdempotentOperation } from './http.ts'
 import { type IdempotencyOptions, resolveOptions } from './options.ts'
 import { createKeyRetention, type KeyRetention } from './key-retention.ts'
@@ -36,6 +37,21 @@ export interface Idempotency<Db extends Database, Context> extends KeyRetention 
   ): IdempotentOperation<Context>
 
   /**
+   * What the atomic handler (or batch) that runs here was called with, found by the asynchronous context; undefined outside of
+   * one, and once it has settled. For code that also serves requests that are not idempotent: `idempotency.current()?.tx ?? pool`.
+   */
+  current(): CurrentCall<TransactionOf<Db>> | undefined
+
+  /**
+   * The transaction of the atomic handler (or batch) that runs here, for services that are not given it as an argument. Where
+   * you can, hand `tx` on: a reader sees then what is in the transaction.
+   *
+   * @throws IdempotencyError `NOT_A_TRANSACTION` outside of a handler, and once it has settled: work that nobody waits for must
+   *   not write into a transaction that has ended
+   */
+  transaction(): TransactionOf<Db>
+
+  /**
    * An operation that calls foreign systems while the client waits. Prefer `atomic` and the outbox where an answer of
    * "accepted" will do: nobody can make a foreign effect part of a transaction.
    *
@@ -56,9 +72,13 @@ export function createIdempotency<Db extends Database, Context = unknown>(
   options: IdempotencyOptions<Db, Context>,
 ): Idempotency<Db, Context> {
   const settings = resolveOptions(options)
+  const currentCall = createCurrentCall<TransactionOf<Db>>()
   return {
-    atomic: (operationOptions, handler) => createAtomicOperation(settings, operationOptions, handler),
-    batch: (operationOptions, handler) => createBatchOperation(settings, operationOptions, handler),
+    atomic: (operationOptions, handler) =>
+      createAtomicOperation(settings, operationOptions, currentCall.during(handler)),
+    batch: (operationOptions, handler) => createBatchOperation(settings, operationOptions, currentCall.during(handler)),
+    current: currentCall.get,
+    transaction: () => transactionOf(currentCall.get()),
     lease: (operationOptions, handler) => createLeaseOperation(settings, operationOptions, handler),
     reconcile: (store) => createReconcile(settings, store),
     ...createKeyRetention(settings),

@@ -43,6 +43,12 @@ export function inProgress<Db extends Database, Context>(settings: Settings<Db, 
   }
 }
 
+/** 503: the request was undone, and nothing speaks against trying again. */
+export function noEffect<Db extends Database, Context>(settings: Settings<Db, Context>): HttpResponse {
+  const detail = 'The request could not be carried out now; nothing has happened. Retry with the same key.'
+  return settings.problem('no-effect', { detail, retryAfterSeconds: 1 })
+}
+
 /** 412: the key tells its age, and nobody remembers that far back. */
 export function keyExpired<Db extends Database, Context>(settings: Settings<Db, Context>): Ending {
   const detail = 'Its time is too long ago to know whether it was used. Use a new key if you know it was not.'

@@ -26,6 +26,13 @@ export interface AtomicOptions<Context> extends OperationOptions<Context> {
   readonly timeoutMs?: number
   /** Isolation of the transaction. Conflicts are retried, with the handler run again. @defaultValue "read committed" */
   readonly isolation?: IsolationLevel
+  /**
+   * Run the handler again when PostgreSQL picks its transaction as the victim of a conflict (serialization failure, deadlock).
+   * With `false` such a request is answered with 503 `no-effect`, for handlers that can run only once.
+   *
+   * @defaultValue true: the client need not know
+   */
+  readonly retryConflicts?: boolean
 }
 
 /** What an atomic handler is called with. */
@@ -51,6 +58,7 @@ export function createAtomicOperation<Db extends Database, Context>(
 ): IdempotentOperation<Context> {
   const { timeoutMs, waitMs, isolation } = atomicOptions(options)
   const store = createAtomicStore(settings, options.operation, timeoutMs)
+  const retried: typeof retryTransient = options.retryConflicts === false ? (work) => work() : retryTransient
 
   /** Runs the handler in the transaction and decides what the transaction keeps. @throws Undo */
   async function execute(open: OpenTransaction<Db>, request: PreparedRequest | null, context: Context) {
@@ -76,7 +84,7 @@ export function createAtomicOperation<Db extends Database, Context>(
     const once = (): Promise<Ending | NotRun> =>
       runTransaction(settings.db, isolation, (open) => execute(open, request, context), opening)
     try {
-      return await retryTransient(once)
+      return await retried(once)
     } catch (error) {
       return endingOf(settings, store.explain(error))
     }

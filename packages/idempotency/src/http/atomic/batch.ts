@@ -19,7 +19,7 @@ import {
   type TransactionOf,
 } from '../../database/transaction.ts'
 
-export interface RequestBatchOptions<Context> extends AtomicOptions<Context> {
+export interface RequestBatchOptions<Context> extends Omit<AtomicOptions<Context>, 'retryConflicts'> {
   /** Requests in one transaction at the most, up to 1000. @defaultValue 32: more save little, and keep everybody's answer waiting */
   readonly maxSize?: number
   /**

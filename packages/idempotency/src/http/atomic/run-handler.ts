@@ -2,10 +2,10 @@ import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
 import { IdempotencyError, timedOut } from '../../errors.ts'
 import type { HandlerResponse, HttpResponse } from '../http.ts'
 import type { Settings } from '../options.ts'
-import type { Ending } from '../replay.ts'
+import { type Ending, noEffect } from '../replay.ts'
 import { encodeResponse, fateOf, type ResponseFate } from '../response.ts'
 import { failureResponse } from '../store-failure.ts'
-import type { Database } from '../../database/transaction.ts'
+import { type Database, isTransient } from '../../database/transaction.ts'
 
 /** The time the handlers of one transaction have together. */
 export interface Deadline {
@@ -79,6 +79,7 @@ export async function blame<Db extends Database, Context>(
 export function endingOf<Db extends Database, Context>(settings: Settings<Db, Context>, error: unknown): Ending {
   if (error instanceof Undo) return error.ending
   if (error instanceof HandlerFailed) throw error.cause
+  if (isTransient(error)) return { outcome: 'rolled-back', response: noEffect(settings), error }
   const response = failureResponse(settings, error)
   if (response === undefined) throw error
   return { outcome: isTimeout(error) ? 'rolled-back' : 'unavailable', response, error }

@@ -6,7 +6,7 @@ import type { Settings } from '../options.ts'
 import { meet } from '../key-record.ts'
 import { type LeaseAttempt, type LeaseCall, startAttempt } from './attempt.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
-import { answerKnown, type Ending, inProgress, keyExpired } from '../replay.ts'
+import { answerKnown, type Ending, inProgress, keyExpired, noEffect } from '../replay.ts'
 import { encodeResponse, fateOf } from '../response.ts'
 import { failureResponse, isUnavailable } from '../store-failure.ts'
 import type { LeaseClaimResult, LeaseExpiryPolicy, LeaseStore } from './stores/lease-store.ts'
@@ -215,8 +215,7 @@ async function giveUp<Db extends Database, Context>(
   const outcome = await release(running, error instanceof NoEffectError || lease.onLeaseExpired !== 'hold')
   if (!(error instanceof NoEffectError)) throw error
   if (error.response !== undefined) return { outcome, response: encodeResponse(error.response) }
-  const detail = 'The request could not be carried out now; nothing has happened. Retry with the same key.'
-  return { outcome, response: lease.settings.problem('no-effect', { detail, retryAfterSeconds: 1 }) }
+  return { outcome, response: noEffect(lease.settings) }
 }
 
 async function release(

@@ -1,0 +1,230 @@
+import 'reflect-metadata'
+import { randomUUID } from 'node:crypto'
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import {
+  type CallHandler,
+  Controller,
+  type ExecutionContext,
+  type INestApplication,
+  Module,
+  type NestInterceptor,
+  Post,
+  RequestTimeoutException,
+  Res,
+  UseInterceptors,
+} from '@nestjs/common'
+import { NestFactory } from '@nestjs/core'
+import { FastifyAdapter } from '@nestjs/platform-fastify'
+import type pg from 'pg'
+import { finalize, map, type Observable, of, throwError } from 'rxjs'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { Idempotent, IdempotencyModule } from '../src/frameworks/nest.ts'
+import { createIdempotency, type Idempotency, migrateIdempotency } from '../src/index.ts'
+import { countOrders, createOrders } from './callers.ts'
+
+let database: TestDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  pool = database.pool()
+  await migrateIdempotency(pool)
+  await pool.query(createOrders)
+})
+afterAll(() => database.drop())
+
+type NestApp = Promise<INestApplication>
+const platforms: readonly [string, (module: new () => object) => NestApp][] = [
+  ['Express', (module) => NestFactory.create(module, { rawBody: true, logger: false, abortOnError: false })],
+  [
+    'Fastify',
+    (module) => NestFactory.create(module, new FastifyAdapter(), { rawBody: true, logger: false, abortOnError: false }),
+  ],
+]
+
+interface AnyReply {
+  status(status: number): { send(body: unknown): unknown }
+}
+
+/** An interceptor as applications have them around everything: it wraps what is returned, and counts what ends. */
+class Envelope implements NestInterceptor {
+  ended = 0
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    return next.handle().pipe(
+      map((data: { id: string }) => ({ data: { of: data.id } })),
+      finalize(() => this.ended++),
+    )
+  }
+}
+
+describe.each(platforms)('@Idempotent() on %s', (_, create) => {
+  async function listen(
+    makeController: (idempotency: Idempotency<pg.Pool, object>) => new () => object,
+  ): Promise<{ readonly post: (path: string, key: string) => Promise<Response> }> {
+    const idempotency = createIdempotency<pg.Pool, object>({
+      db: pool,
+      tenant: () => 'acme',
+      subject: () => 'alice',
+      pepper: 'a pepper of at least 16 bytes',
+    })
+    @Module({
+      imports: [IdempotencyModule.forRootAsync({ useFactory: () => idempotency })],
+      controllers: [makeController(idempotency)],
+    })
+    class AppModule {}
+    const app = await create(AppModule)
+    onTestFinished(() => app.close())
+    await app.listen(0, '127.0.0.1')
+    const url = await app.getUrl()
+    const headers = { 'content-type': 'application/json' }
+    return {
+      post: (path, key) =>
+        fetch(`${url}/${path}`, { method: 'POST', headers: { ...headers, 'idempotency-key': key }, body: '{}' }),
+    }
+  }
+
+  it('stores what interceptors around made of the result, and ends them on a replay too', async () => {
+    const envelope = new Envelope()
+    const { post } = await listen((idempotency) => {
+      @Controller('orders')
+      @UseInterceptors(envelope)
+      class OrdersController {
+        @Post()
+        @Idempotent({ operation: 'createOrder' })
+        async create(): Promise<object> {
+          const { rows } = await idempotency.transaction().query('insert into orders default values returning id')
+          return rows[0] as object
+        }
+      }
+      return OrdersController
+    })
+    const key = randomUUID()
+
+    const answers = [await post('orders', key), await post('orders', key)]
+
+    expect(answers.map(({ status }) => status)).toEqual([201, 201])
+    const [first, retry] = await Promise.all(answers.map((answer) => answer.text()))
+    expect(first).toMatch(/^\{"data":\{"of":"\d+"\}\}$/)
+    expect([retry, envelope.ended]).toEqual([first, 2])
+  })
+
+  it('serves a handler that answers by the response of the framework', async () => {
+    let calls = 0
+    const { post } = await listen(() => {
+      @Controller('orders')
+      class OrdersController {
+        @Post()
+        @Idempotent({ operation: 'createOrder' })
+        create(@Res() response: AnyReply): void {
+          calls++
+          response.status(202).send({ calls })
+        }
+      }
+      return OrdersController
+    })
+    const key = randomUUID()
+
+    const answers = [await post('orders', key), await post('orders', key)]
+
+    expect(answers.map(({ status }) => status)).toEqual([202, 202])
+    expect(await Promise.all(answers.map((answer) => answer.text()))).toEqual(['{"calls":1}', '{"calls":1}'])
+  })
+
+  it('undoes what an interceptor around gives up', async () => {
+    const before = await countOrders(pool)
+    const { post } = await listen((idempotency) => {
+      @Controller('orders')
+      @UseInterceptors({
+        intercept: (_context: ExecutionContext, next: CallHandler) =>
+          next.handle().pipe((source) => {
+            source.subscribe()
+            return throwError(() => new RequestTimeoutException())
+          }),
+      })
+      class OrdersController {
+        @Post()
+        @Idempotent({ operation: 'createOrder' })
+        async create(): Promise<object> {
+          await idempotency.transaction().query('insert into orders default values')
+          return {}
+        }
+      }
+      return OrdersController
+    })
+
+    expect([(await post('orders', randomUUID())).status, await countOrders(pool)]).toEqual([408, before])
+  })
+
+  it('takes handlers that return observables', async () => {
+    const { post } = await listen(() => {
+      @Controller('orders')
+      class OrdersController {
+        @Post()
+        @Idempotent({ operation: 'createOrder' })
+        create(): Observable<object> {
+          return of({ id: 'an order' })
+        }
+      }
+      return OrdersController
+    })
+    const key = randomUUID()
+
+    const answers = [await post('orders', key), await post('orders', key)]
+
+    expect(await Promise.all(answers.map((answer) => answer.json()))).toEqual([{ id: 'an order' }, { id: 'an order' }])
+  })
+
+  it('refuses an option that is wrong when the application starts', async () => {
+    const starting = listen(() => {
+      @Controller('orders')
+      class OrdersController {
+        @Post()
+        @Idempotent({ operation: 'createOrder', timeoutMs: -1 })
+        create(): void {}
+      }
+      return OrdersController
+    })
+
+    await expect(starting).rejects.toMatchObject({ code: 'INVALID_OPTION' })
+  })
+
+  it('is not served without the bytes of the body, and says what to do', async () => {
+    const app = await NestFactory.create(
+      (() => {
+        @Controller('orders')
+        class OrdersController {
+          @Post()
+          @Idempotent({ operation: 'createOrder' })
+          create(): void {}
+        }
+        @Module({
+          imports: [
+            IdempotencyModule.forRootAsync({
+              useFactory: () =>
+                createIdempotency<pg.Pool, object>({
+                  db: pool,
+                  tenant: () => 'acme',
+                  subject: () => 'alice',
+                  pepper: 'a pepper of at least 16 bytes',
+                }),
+            }),
+          ],
+          controllers: [OrdersController],
+        })
+        class AppModule {}
+        return AppModule
+      })(),
+      { logger: false },
+    )
+    onTestFinished(() => app.close())
+    await app.listen(0, '127.0.0.1')
+
+    const answer = await fetch(`${await app.getUrl()}/orders`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID() },
+      body: '{}',
+    })
+
+    expect(answer.status).toBe(500)
+  })
+})
