@@ -4,7 +4,7 @@ import { numberOption } from './options.ts'
 import { guardPool } from './postgres/guard-pool.ts'
 import { schemaOption } from './postgres/identifiers.ts'
 import { operatorStatements } from './postgres/operator-statements.ts'
-import type { Queryable } from './postgres/queryable.ts'
+import { isRefused, type Queryable } from './postgres/queryable.ts'
 
 /** What `failures` keeps of one failed attempt. */
 export interface AttemptFailure {
@@ -75,6 +75,7 @@ export interface DeadLetters {
    * message goes first, then what waited behind it. What was published meanwhile (released or skipped keys) stays published.
    *
    * @returns how many there were
+   * @throws OutboxError `INVALID_MESSAGE` when one of them breaks a rule of the table: then none is replayed
    */
   replay(deadLetterIds: readonly string[], decision?: Decision): Promise<number>
   /** Deletes dead letters for ever and frees the keys held for them. @returns how many there were */
@@ -106,11 +107,27 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
       if (row === undefined) throw new OutboxError('NOT_FOUND', `there is no dead letter ${deadLetterId}`)
       return toDetail(row)
     },
-    replay: (deadLetterIds, decision) => change(statements.replay, deadLetterIds, decision),
+    replay: async (deadLetterIds, decision) => {
+      try {
+        return await change(statements.replay, deadLetterIds, decision)
+      } catch (error) {
+        throw isRefused(error) ? unreplayable(error) : error
+      }
+    },
     discard: (deadLetterIds, decision) => change(statements.discard, deadLetterIds, decision),
     purge: (days, decision) =>
       change(statements.purge, numberOption('days', days, 0, { min: 0, integer: false }), decision),
   }
+}
+
+/** Nothing was replayed: one statement does all or none. */
+function unreplayable(error: unknown): OutboxError {
+  const words = error instanceof Error ? error.message : String(error)
+  return new OutboxError(
+    'INVALID_MESSAGE',
+    `PostgreSQL refuses to store one of the dead letters among the messages again, so none was replayed (${words}): replay them one by one to find it, add its message anew as the rule allows, and discard it`,
+    { cause: error },
+  )
 }
 
 function toDetail({ headers, payload, payloadBinary, ...row }: Record<string, unknown>): DeadLetterDetail {

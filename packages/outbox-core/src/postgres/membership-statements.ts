@@ -1,5 +1,5 @@
 import { quoteIdentifier } from './identifiers.ts'
-import { failures, relayDied } from './relay-statements.ts'
+import { attemptsPaid, failures, relayDied } from './relay-statements.ts'
 
 /** The statements by which relays share the lanes. */
 export interface MembershipStatements {
@@ -30,6 +30,10 @@ export const isPresent: string = `exists (
 /** Dead: the lease ran out, or the session that held its presence lock is gone. */
 export const isDead: string = `(r.lease_until < clock_timestamp() or r.presence_key is not null and not ${isPresent})`
 
+/** Null for what is never due. Before PostgreSQL 17 nothing can be subtracted from infinity. */
+const msUntil = (instant: string): string => `case when isfinite(${instant})
+  then extract(epoch from ${instant} - clock_timestamp())::float8 * 1000 when ${instant} < clock_timestamp() then 0 end`
+
 export function membershipStatements(schema: string): MembershipStatements {
   const s = quoteIdentifier(schema)
   return {
@@ -54,9 +58,9 @@ export function membershipStatements(schema: string): MembershipStatements {
         (select count(*)::integer from ${s}.relays as r where r.id <> $1::uuid and ${isDead}) as dead,
         (select count(*)::integer from ${s}.lanes where owner is null) as free,
         (select count(*)::integer from ${s}.lanes) as lanes,
-        (select extract(epoch from min(m.available_at) - clock_timestamp())::float8 * 1000 from ${s}.messages as m
+        (select ${msUntil('min(m.available_at)')} from ${s}.messages as m
           where m.available_at is not null and m.lane = any($2::smallint[])) as waiting_ms,
-        (select extract(epoch from min(available_at) - clock_timestamp())::float8 * 1000 from ${s}.scheduled_messages) as scheduled_ms,
+        (select ${msUntil('min(available_at)')} from ${s}.scheduled_messages) as scheduled_ms,
         exists (select from ${s}.held_keys) as has_held,
         array(select topic from ${s}.paused_topics) as paused`,
 
@@ -93,7 +97,7 @@ export function membershipStatements(schema: string): MembershipStatements {
         update ${s}.lanes as l set crashes = least(l.crashes + 1, 1000)
         from left_behind where left_behind.died and l.lane = left_behind.lane),
       charged as (
-        update ${s}.messages as m set attempts = m.attempts + (f.among = 1)::integer, failures = ${failures(", 'among', f.among")}
+        update ${s}.messages as m set attempts = ${attemptsPaid('(f.among = 1)::integer')}, failures = ${failures(", 'among', f.among")}
         from (
           select named.*, cardinality(dead.trial_ids) as among, '${relayDied}' as code,
             'the relay died while it published a named group with this message in it' as message

@@ -87,6 +87,11 @@ export function sqlStateOf(error: unknown): string | undefined {
   return undefined
 }
 
+/** Data exception, violated constraint, or a limit of the server: the same statement fails the same way for ever. */
+export function isRefused(error: unknown): boolean {
+  return ['22', '23', '54'].includes(sqlStateOf(error)?.slice(0, 2) ?? '')
+}
+
 /** Prisma keeps the database's error beside the cause of its own. */
 function causeOf(error: object): unknown {
   const { cause, meta } = error as { cause?: unknown; meta?: { driverAdapterError?: unknown } | null }

@@ -22,21 +22,26 @@ export const relayDied = 'RELAY_DIED'
 
 const columns = `m.seq, m.lane, m.id, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type,
   m.headers::text as headers, date_part('epoch', m.created_at) as created_s, m.attempts,
-  case when m.failures -> -1 ->> 'code' = '${relayDied}' then (m.failures -> -1 -> 'among')::integer end as died_among`
+  case when m.failures -> -1 ->> 'code' = '${relayDied}' and jsonb_typeof(m.failures -> -1 -> 'among') = 'number'
+    then greatest(1, least(1000, (m.failures -> -1 ->> 'among')::numeric))::integer end as died_among`
 
 /** Of the body, as it will lie in the relay's memory. PostgreSQL knows it without unpacking what is compressed. */
-const size = 'coalesce(octet_length(m.payload), octet_length(m.payload_binary))::float8'
+const bodySize = 'coalesce(octet_length(m.payload), octet_length(m.payload_binary))::float8'
 
-/** The columns of `o`, with the body only where the budget allows. A row without a body says how much it would take. */
-const withinBudget = (
-  isRead: string,
-): string => `o.seq, o.lane, o.id, o.topic, o.type, o.ordering_key, o.content_type, o.headers,
-  o.created_s, o.attempts, o.died_among, o.size, case when ${isRead} then o.payload end as payload,
+/** What the row takes in the relay's memory, and the larger of its two parts that have no bound of their own. */
+const headersSize = (alias: string): string => `coalesce(octet_length(${alias}.headers), 0)`
+const size = (alias: string): string => `${alias}.body_size + ${headersSize(alias)}`
+const largest = (alias: string): string => `greatest(${alias}.body_size, ${headersSize(alias)})`
+
+/** The columns of `o`, with body and headers only where the budget allows. A row without a body says how much it would take. */
+const withinBudget = (isRead: string): string => `o.seq, o.lane, o.id, o.topic, o.type, o.ordering_key, o.content_type,
+  o.created_s, o.attempts, o.died_among, ${size('o')} as size, ${largest('o')} as largest,
+  case when ${isRead} then o.headers end as headers, case when ${isRead} then o.payload end as payload,
   case when ${isRead} then o.payload_binary end as payload_binary`
 
-/** Bytes of the rows before this one that are read; those above `$n` never are. */
+/** Bytes of the rows before this one that are read; those of which a part is above `$n` never are. */
 const bytesBefore = (n: number, order: string): string =>
-  `coalesce(sum(case when sized.size <= $${String(n)}::float8 then sized.size end)
+  `coalesce(sum(case when ${largest('sized')} <= $${String(n)}::float8 then ${size('sized')} end)
     over (order by ${order} rows between unbounded preceding and 1 preceding), 0)`
 
 /** Same text as `orderOf`, and null for a message without a key. Collation "C": equality is equality of bytes. */
@@ -60,9 +65,14 @@ const fenced = (s: string): string => `
     join unnest($2::smallint[], $3::bigint[]) as mine (lane, fence) on mine.lane = lanes.lane and mine.fence = lanes.fence
     join alive on alive.id = lanes.owner)`
 
-/** A failure's entry appended, the last ten kept. `more` adds to the entry: `, 'name', value`. */
+/** Operators and plain SQL may have left any number: one more than the largest is no integer. */
+export const attemptsPaid = (paid: string): string => `least(m.attempts, 2147483646) + ${paid}`
+
+/** A failure's entry appended, the last ten kept; whatever else stood there is no list of failures. `more` adds to the entry: `, 'name', value`. */
 export const failures = (more = ''): string => `
-  (case when jsonb_array_length(coalesce(m.failures, '[]')) >= 10 then m.failures - 0 else coalesce(m.failures, '[]') end)
+  (case when jsonb_typeof(m.failures) = 'array'
+    then case when jsonb_array_length(m.failures) >= 10 then m.failures - 0 else m.failures end
+    else '[]' end)
   || jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'code', f.code, 'message', f.message${more}))`
 
 /**
@@ -132,24 +142,25 @@ function readStatements(
         returning m.*),
       added as (
         insert into ${s}.messages (id, topic, type, ordering_key, payload, payload_binary, content_type, headers, created_at)
-        select id, topic, type, ordering_key, payload, payload_binary, content_type, headers, created_at
+        select id, topic, type, ordering_key, payload, payload_binary, content_type,
+          case when json_typeof(headers) = 'object' then headers end, created_at
         from moved order by available_at, position
         returning 1)
       select count(*)::integer as moved, case when count(*) > 0 then pg_notify($2, '') end from added`,
 
-    // $1 lanes, $2 floors, $3 limits, $4 byte limits, $5 known seqs, $6 blocked orders, $7 the largest body that is ever read,
+    // $1 lanes, $2 floors, $3 limits, $4 byte limits, $5 known seqs, $6 blocked orders, $7 the most bytes of a body, or of headers, that are ever read,
     // $8 suspended topics. One statement, one snapshot, per lane the lowest unseen rows; the first that exceeds the lane's bytes
     // ends it and comes without its body, and so does what is too large: whatever is returned, nothing unseen of that lane lies
     // below it, but what is blocked or suspended. The primary key serves it, in
     // its order and only as far as the limit: the "case" hides from the planner what it would misjudge. On a table that was
     // analyzed while empty it takes "is null" for rare, and then rather sorts the whole lane for each read.
     read: `
-      select ${withinBudget('o.size <= $7::float8 and o.before + o.size <= o.bytes')}
+      select ${withinBudget(`${largest('o')} <= $7::float8 and o.before + ${size('o')} <= o.bytes`)}
       from unnest($1::smallint[], $2::bigint[], $3::integer[], $4::bigint[]) as l (lane, floor, lim, bytes)
       cross join lateral (
         select sized.*, l.bytes, ${bytesBefore(7, 'sized.seq')} as before
         from (
-          select ${columns}, ${size} as size
+          select ${columns}, ${bodySize} as body_size
           from ${s}.messages as m
           where m.lane = l.lane and m.seq > l.floor
             and case when m.available_at is null and m.seq <> all($5::bigint[]) and ${notBlocked('m', 6)} and ${notSuspended('m', 8)}
@@ -158,14 +169,14 @@ function readStatements(
           limit l.lim) as sized) as o
       where o.before <= l.bytes`,
 
-    // $1 lanes, $2 held orders, $3 known seqs, $4 limit, $5 byte limit, $6 the largest body that is ever read, $7 whether the
+    // $1 lanes, $2 held orders, $3 known seqs, $4 limit, $5 byte limit, $6 the most bytes of a body, or of headers, that are ever read, $7 whether the
     // first may exceed the byte limit, $8 suspended topics. Bodies as in `read`. Failed and replayed messages that are due; of one order only the
     // first. Served by messages_waiting.
     readWaiting: `
-      select ${withinBudget('o.size <= $6::float8 and (o.before + o.size <= $5::float8 or o.before = 0 and $7::boolean)')} from (
+      select ${withinBudget(`${largest('o')} <= $6::float8 and (o.before + ${size('o')} <= $5::float8 or o.before = 0 and $7::boolean)`)} from (
         select sized.*, ${bytesBefore(6, 'sized.available_at, sized.seq')} as before
         from (
-          select ${columns}, ${size} as size, m.available_at
+          select ${columns}, ${bodySize} as body_size, m.available_at
           from ${s}.messages as m
           where m.available_at <= now() and m.lane = any($1::smallint[])
             and ${notBlocked('m', 2)} and ${notSuspended('m', 8)} and m.seq <> all($3::bigint[])
@@ -178,15 +189,15 @@ function readStatements(
       where o.before <= $5::float8
       order by o.available_at, o.seq`,
 
-    // $1 lanes, $2 topics, $3 known seqs, $4 blocked orders, $5 held orders, $6 limit, $7 the largest body that is ever read. The
+    // $1 lanes, $2 topics, $3 known seqs, $4 blocked orders, $5 held orders, $6 limit, $7 the most bytes of a body, or of headers, that are ever read. The
     // first message of the topics in each lane, ready or due, of which a few at random are taken: one may be refused for reasons
     // of its own. Whatever stands first in its lane stands first in its order. Reads from the bottom of the lane, without a
     // floor: a message below it may have been committed late.
     readSamples: `
-      select ${withinBudget('o.size <= $7::float8')}, o.waited from (
+      select ${withinBudget(`${largest('o')} <= $7::float8`)}, o.waited from (
         select first.* from unnest($1::smallint[]) as l (lane)
         cross join lateral (
-          select ${columns}, ${size} as size, false as waited
+          select ${columns}, ${bodySize} as body_size, false as waited
           from ${s}.messages as m
           where m.lane = l.lane
             and case when m.available_at is null and m.topic = any($2::text[]) and m.seq <> all($3::bigint[])
@@ -194,7 +205,7 @@ function readStatements(
           order by m.seq
           limit 1) as first
         union all
-        (select ${columns}, ${size} as size, true as waited
+        (select ${columns}, ${bodySize} as body_size, true as waited
         from ${s}.messages as m
         where m.available_at <= now() and m.lane = any($1::smallint[]) and m.topic = any($2::text[])
           and ${notBlocked('m', 5)} and m.seq <> all($3::bigint[])
@@ -251,7 +262,7 @@ function settleStatements(
       with mode as materialized (${commitMode(durable)}), ${fenced(s)},
       changed as (
         update ${s}.messages as m
-        set available_at = clock_timestamp() + f.delay_ms * interval '1 millisecond', attempts = m.attempts + 1,
+        set available_at = clock_timestamp() + f.delay_ms * interval '1 millisecond', attempts = ${attemptsPaid('1')},
           failures = ${failures()}
         from unnest($4::smallint[], $5::bigint[], $6::uuid[], $7::float8[], $8::text[], $9::text[])
             as f (lane, seq, id, delay_ms, code, message)
@@ -270,7 +281,7 @@ function settleStatements(
           join fenced on fenced.lane = f.lane
         where m.lane = f.lane and m.seq = f.seq and m.id = f.id
         returning m.id, m.seq, m.lane, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type, m.headers,
-          m.created_at, m.attempts + (f.reason <> 'POISON')::integer as attempts,
+          m.created_at, ${attemptsPaid(`(f.reason <> 'POISON')::integer`)} as attempts,
           case when f.reason = 'POISON' then m.failures else ${failures()} end as failures, f.reason, f.hold),
       buried as (
         insert into ${s}.dead_letters (id, seq, lane, topic, type, ordering_key, payload, payload_binary, content_type, headers,

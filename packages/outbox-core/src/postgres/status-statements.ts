@@ -13,7 +13,9 @@ const words = 300
 export function statusStatement(schema: string): string {
   const s = quoteIdentifier(schema)
   const iso = (value: string): string => `to_char(${value} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
-  const age = (value: string): string => `greatest(0, round(extract(epoch from clock_timestamp() - ${value}) * 1000))`
+  // Plain SQL may have written an instant at infinity, from which nothing can be subtracted before PostgreSQL 17.
+  const age = (value: string): string =>
+    `case when isfinite(${value}) then greatest(0, round(extract(epoch from clock_timestamp() - ${value}) * 1000)) else 0 end`
   return `
     with living as materialized (select r.id from ${s}.relays as r where not ${isDead}),
     unpublished as materialized (

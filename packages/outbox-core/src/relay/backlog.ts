@@ -78,6 +78,10 @@ export class Backlog {
     return this.#blocks.heldOrders()
   }
 
+  get hasBlocked(): boolean {
+    return this.#blocks.size > 0
+  }
+
   get hasHeld(): boolean {
     return this.#blocks.heldCount > 0
   }

@@ -1,9 +1,10 @@
+import { isReservedHeader } from '../reserved-headers.ts'
 import type { PublishFailure, PublishResult } from '../publisher.ts'
 
 /**
- * The gate for what publishers hand to the relay. Everything behind it can rely on the types; in front of it nothing can be:
- * publishers are written by others, in JavaScript too, and pass on what brokers and drivers made up. Pure, and never throws
- * unless it says so.
+ * The gate for what publishers hand to the relay, and for what others may have written into its tables. Everything behind it
+ * can rely on the types; in front of it nothing can be: publishers are written by others, in JavaScript too, and pass on what
+ * brokers and drivers made up. Pure, and never throws unless it says so.
  */
 
 /** Longest code and longest words of a failure that are kept, in characters. */
@@ -52,6 +53,51 @@ export function failureOf(given: unknown): PublishFailure {
 export function wordsOf(error: unknown): string {
   const { message } = fieldsOf(error, ['message'])
   return textOf(message, maxWords) ?? textOf(error, maxWords) ?? `an error without words (${kindOf(error)})`
+}
+
+const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
+
+/**
+ * Reads the headers of a row, as `add` would have written them: text by text, none of a reserved name. Plain SQL and rows that
+ * are older than the rules of the table may hold any JSON.
+ */
+export function headersOf(json: string | null): Readonly<Record<string, string>> {
+  if (json === null) return noHeaders
+  const given: unknown = JSON.parse(json)
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return noHeaders
+  const entries = Object.entries(given)
+  if (entries.every(isHeader)) return given as Readonly<Record<string, string>>
+  const headers: [string, string][] = []
+  for (const [name, value] of entries) {
+    const entry: [string, unknown] = [sendable(name), headerText(value)]
+    if (isHeader(entry)) headers.push(entry)
+  }
+  return Object.fromEntries(headers)
+}
+
+function isHeader(entry: [name: string, value: unknown]): entry is [string, string] {
+  const [name, value] = entry
+  return name !== '' && typeof value === 'string' && isSendable(name) && isSendable(value) && !isReservedHeader(name)
+}
+
+function headerText(value: unknown): string | undefined {
+  if (value === null) return undefined
+  try {
+    return sendable(typeof value === 'string' ? value : JSON.stringify(value))
+  } catch {
+    return undefined // Nested deeper than JavaScript can write.
+  }
+}
+
+const isSendable = (text: string): boolean => !text.includes('\0') && text.isWellFormed()
+const sendable = (text: string): string => text.replaceAll('\0', '').toWellFormed()
+
+/** The years that every notation of dates can write, in milliseconds since 1970. */
+const [firstMs, lastMs] = [Date.parse('0001-01-01T00:00:00Z'), Date.parse('9999-12-31T23:59:59.999Z')]
+
+/** An instant of the database, which knows infinity and years that others cannot write. */
+export function instantOf(ms: number): Date {
+  return new Date(Math.min(Math.max(ms, firstMs), lastMs))
 }
 
 function unknownStatus(status: unknown): PublishFailure {

@@ -1,7 +1,10 @@
 import { randomInt } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { MembershipStatements } from '../postgres/membership-statements.ts'
+import { isRefused } from '../postgres/queryable.ts'
+import type { UnstorableStatements } from '../postgres/unstorable-statements.ts'
 import type { Connection } from './connections.ts'
+import { buryUnstorable, type ScheduledParts } from './scheduled.ts'
 import type { Lane, Lanes } from './lanes.ts'
 
 /** What a look at the other relays and at the clock of waiting messages showed. */
@@ -41,7 +44,12 @@ export interface MembershipParts {
   readonly presence: boolean
   readonly lanes: Lanes
   readonly clock: Clock
+  readonly unstorable: UnstorableStatements
+  readonly onUnstorable: ScheduledParts['onUnstorable']
 }
+
+const unchargeable =
+  'a relay died while it published a group with this message in it, and PostgreSQL refused to note that on its row: it breaks a rule of the table that came after it'
 
 /** How many slices the outbox has. */
 export const laneCount = 64
@@ -122,7 +130,30 @@ export class Membership {
   /** Removes relays that are dead, which frees their lanes. */
   async reap(): Promise<number> {
     const { connection, statements, relayId } = this.#parts
-    return (await connection.queryReadCommitted(statements.reap, [relayId])).rows.length
+    const reap = async (): Promise<number> =>
+      (await connection.queryReadCommitted(statements.reap, [relayId])).rows.length
+    try {
+      return await reap()
+    } catch (error) {
+      if (!isRefused(error)) throw error
+      await this.#buryUnchargeable()
+      return reap()
+    }
+  }
+
+  /** What the death cannot be noted on would never be found, and would keep its lane from everybody. */
+  async #buryUnchargeable(): Promise<void> {
+    const { connection, unstorable, onUnstorable } = this.#parts
+    for (const { lane, seq, id } of (await connection.query(unstorable.namedByDead)).rows) {
+      try {
+        await connection.queryReadCommitted(unstorable.probe, [lane, seq, id])
+      } catch (error) {
+        if (!isRefused(error)) throw error
+        const bury = (isHeld: boolean): ReturnType<Connection['query']> =>
+          connection.queryReadCommitted(unstorable.buryNamed, [lane, seq, id, isHeld, unchargeable])
+        await buryUnstorable(bury, true, onUnstorable)
+      }
+    }
   }
 
   /** Takes up to `count` free lanes. */

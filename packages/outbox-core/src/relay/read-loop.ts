@@ -5,10 +5,12 @@ import type { Doorbell } from './doorbell.ts'
 import type { Floor } from './floor.ts'
 import type { Lanes } from './lanes.ts'
 import type { Reader } from './reader.ts'
+import type { Scheduled } from './scheduled.ts'
 import { createWake, type Wake } from './wake.ts'
 
 export interface ReadLoopParts {
   readonly reader: Reader
+  readonly scheduled: Scheduled
   readonly floor: Floor
   readonly lanes: Lanes
   readonly dispatcher: Dispatcher
@@ -135,12 +137,12 @@ export class ReadLoop {
   }
 
   async #lookAtClock(): Promise<boolean> {
-    const { reader, dispatcher, clock, report } = this.#parts
+    const { reader, scheduled, dispatcher, clock, report } = this.#parts
     let isBusy = false
     const nowMs = clock.monotonicMs()
     if (nowMs >= this.#scheduledAtMs) {
       this.#scheduledAtMs = Number.POSITIVE_INFINITY
-      if (await reader.moveScheduled()) {
+      if (await scheduled.move()) {
         this.#scheduledAtMs = nowMs
         isBusy = true
       }
@@ -160,6 +162,8 @@ export class ReadLoop {
       const turn = this.#netRound++ % netTurns
       const missed = await reader.findMissed((lane) => lane % netTurns === turn)
       if (missed > 0) report({ type: 'rescan.found-missed', messages: missed })
+      // An operator may have deleted what an order waits for, or made it ready, and nothing else would tell.
+      if (reader.isAnyBlocked) this.reloadBlocks()
     }
     return isBusy
   }

@@ -5,6 +5,7 @@ import type { BlockRow } from './blocks.ts'
 import type { BufferedMessage } from './buffered-message.ts'
 import type { Connection } from './connections.ts'
 import type { Floor } from './floor.ts'
+import { headersOf, instantOf } from './foreign-input.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import { companyOf } from './suspicion.ts'
 
@@ -16,7 +17,6 @@ export interface ReaderParts {
   readonly barrierStatement: string
   /** The relay's own backends, whose deletes take the writers' lock too. Counted as nobody's only while `isSession` says so. */
   readonly ownPids: readonly number[]
-  readonly channel: string
   readonly floor: Floor
   readonly lanes: Lanes
   readonly backlog: Backlog
@@ -32,8 +32,6 @@ export interface ReadReport {
   /** There may be more: a limit was hit, or the read was thrown away. */
   readonly isPartial: boolean
 }
-
-const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
 
 /** A cached plan compares each row with the known messages one by one. */
 const maxKnownPrepared = 100
@@ -51,9 +49,6 @@ export async function prepareReader(connection: Connection): Promise<void> {
 
 /** Messages that try a destination together: more than one, because one may be refused for reasons of its own. */
 const maxSamples = 4
-
-/** Messages moved from the schedule for later in one transaction: bounded, because it holds the floor down meanwhile. */
-const maxMoved = 1_000
 
 /**
  * Reads ahead of the publisher, within the memory bound, and never skips a message: see floor.ts. Its methods must not
@@ -158,6 +153,11 @@ export class Reader {
     return rows.map((row) => this.#toMessage(row, row['waited'] === true))
   }
 
+  /** Some order of the lanes waits. */
+  get isAnyBlocked(): boolean {
+    return this.#parts.backlog.hasBlocked
+  }
+
   /** Learns which orders of the lanes wait. Must have run before a lane is read for the first time. */
   async loadBlocks(): Promise<void> {
     const { connection, statements, lanes, backlog } = this.#parts
@@ -168,13 +168,6 @@ export class Reader {
     const { rows } = await connection.query(statements.loadBlocks, [numbers])
     backlog.reloadBlocks(begun, numbers, rows as unknown as BlockRow[])
     for (const lane of loading) lane.isReady = true
-  }
-
-  /** Moves scheduled messages that are due among the ready ones. @returns whether there may be more */
-  async moveScheduled(): Promise<boolean> {
-    const { connection, statements, channel } = this.#parts
-    const { rows } = await connection.query(statements.moveScheduled, [maxMoved, channel])
-    return rows[0]?.['moved'] === maxMoved
   }
 
   /** The net: looks below the floor of some lanes for what must not be there. @returns how many messages it found */
@@ -240,7 +233,7 @@ export class Reader {
     const company = companyOf(diedAmong, this.#parts.lanes.isSuspected(lane, seq))
     const [size, diedAlone] = [Number(row['size']), diedAmong === 1]
     const known = { seq, lane, order: orderOf(message), hasWaited, company, diedAlone, message }
-    return hasBody(row) ? { ...known, bytes: size } : { ...known, bytes: 0, tooLarge: size }
+    return hasBody(row) ? { ...known, bytes: size } : { ...known, bytes: 0, tooLarge: Number(row['largest']) }
   }
 
   /**
@@ -319,19 +312,18 @@ const hasBody = (row: Record<string, unknown>): boolean => row['payload'] !== nu
 
 /** It did not fit into the bytes of this read; one that is too large never will, and goes on without its body. */
 const isRowWithheld = (row: Record<string, unknown>, maxPayloadBytes: number): boolean =>
-  !hasBody(row) && Number(row['size']) <= maxPayloadBytes
+  !hasBody(row) && Number(row['largest']) <= maxPayloadBytes
 
 function messageOf(row: Record<string, unknown>): OutboxMessage {
-  const headers = row['headers'] as string | null
   return {
     id: row['id'] as string,
     topic: row['topic'] as string,
     type: row['type'] as string,
     orderingKey: row['ordering_key'] as string | null,
-    headers: headers === null ? noHeaders : (JSON.parse(headers) as Record<string, string>),
+    headers: headersOf(row['headers'] as string | null),
     body: (row['payload'] ?? row['payload_binary'] ?? '') as string | Uint8Array,
     contentType: row['content_type'] as string,
-    createdAt: new Date(Number(row['created_s']) * 1000),
+    createdAt: instantOf(Number(row['created_s']) * 1000),
     attempt: Number(row['attempts']) + 1,
   }
 }

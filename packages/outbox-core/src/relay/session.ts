@@ -1,5 +1,6 @@
 import { membershipStatements } from '../postgres/membership-statements.ts'
 import type { RelayStatements } from '../postgres/relay-statements.ts'
+import { unstorableCode, unstorableStatements } from '../postgres/unstorable-statements.ts'
 import { uuidv7 } from '../uuid.ts'
 import { Backlog } from './backlog.ts'
 import type { BufferedMessage } from './buffered-message.ts'
@@ -15,7 +16,8 @@ import { Membership } from './membership.ts'
 import { ReadLoop } from './read-loop.ts'
 import { Reader, type ReaderParts } from './reader.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
-import { Settler } from './settle.ts'
+import { Scheduled, type Unstorable } from './scheduled.ts'
+import { type Burial, Settler } from './settle.ts'
 import { createTrial } from './trial.ts'
 
 /** A session that lived this long without a failure was a good one, in milliseconds. */
@@ -109,11 +111,20 @@ export class Session {
     this.#lost.promise.catch(() => {}) // Awaited in `run`; a session that is stopped at the same time has no one to tell.
     const { clock, report, schema } = options
     const common = { relayId: this.relayId, channel: schema, clock, lanes: this.#lanes }
+    const unstorable = unstorableStatements(schema)
+    const onUnstorable = (letter: Unstorable): void => this.#buried({ ...letter, code: unstorableCode })
     const control = { ...common, connection: connections.control, statements: membershipStatements(schema) }
     const { name, leaseMs, pollIntervalMs, rescanIntervalMs } = options
     this.#isSession = facts.isSession
     this.#describe(null)
-    this.#membership = new Membership({ ...control, name, leaseMs, presence: options.presence && facts.isSession })
+    this.#membership = new Membership({
+      ...control,
+      unstorable,
+      onUnstorable,
+      name,
+      leaseMs,
+      presence: options.presence && facts.isSession,
+    })
     this.#doorbell = new Doorbell({ ...control, other: connections.reader, onRing: (reason) => this.#rung(reason) })
     this.#settler = this.#createSettler(statements)
     this.#reader = this.#createReader(facts)
@@ -136,6 +147,13 @@ export class Session {
     this.#readLoop = new ReadLoop({
       ...loops,
       reader: this.#reader,
+      scheduled: new Scheduled({
+        connection: connections.reader,
+        statements: { ...unstorable, moveScheduled: statements.moveScheduled },
+        channel: schema,
+        afterDeadLetter: options.afterDeadLetter,
+        onUnstorable,
+      }),
       doorbell: this.#doorbell,
       pollIntervalMs,
       rescanIntervalMs,
@@ -289,7 +307,6 @@ export class Session {
       statements,
       barrierStatement: statements.barrier(sequence),
       ownPids: [reader.pid, settler.pid, control.pid],
-      channel: this.#options.schema,
       maxMessages: this.#options.maxBufferedMessages,
       maxBytes: this.#options.maxBufferedBytes,
       maxPayloadBytes: this.#options.maxPayloadBytes,
@@ -324,14 +341,19 @@ export class Session {
       },
       onBuried: (burials) => {
         this.#failed(burials.map(({ message }) => message))
-        this.#readLoop.reloadBlocks()
         for (const { message, failure, reason, isKeyHeld } of burials) {
           const { id, topic, attempt } = message.message
-          report({ type: 'message.dead-lettered', id, topic, attempt, reason, code: failure.code })
-          if (isKeyHeld) report({ type: 'key.held', topic, id })
+          this.#buried({ id, topic, attempt, reason, code: failure.code, isKeyHeld })
         }
       },
     })
+  }
+
+  #buried({ isKeyHeld, ...letter }: Omit<Unstorable, 'reason'> & Pick<Burial, 'reason'> & { code: string }): void {
+    const { report } = this.#options
+    report({ type: 'message.dead-lettered', ...letter })
+    if (isKeyHeld) report({ type: 'key.held', topic: letter.topic, id: letter.id })
+    this.#readLoop.reloadBlocks()
   }
 
   #failed(messages: readonly BufferedMessage[]): void {

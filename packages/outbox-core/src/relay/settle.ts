@@ -1,5 +1,6 @@
 import type { RelayStatements } from '../postgres/relay-statements.ts'
-import { sqlStateOf } from '../postgres/queryable.ts'
+import { isRefused, sqlStateOf } from '../postgres/queryable.ts'
+import { unstorableCode } from '../postgres/unstorable-statements.ts'
 import type { PublishFailure } from '../publisher.ts'
 import type { BufferedMessage } from './buffered-message.ts'
 import type { Connection } from './connections.ts'
@@ -95,7 +96,13 @@ export class Settler {
   async #delete(messages: BufferedMessage[]): Promise<void> {
     const { connection, statements, onSettled, nowMs } = this.#parts
     const startMs = nowMs()
-    await again(() => connection.query(statements.deletePublished, identities(messages)))
+    // A row that somebody else changed while the delete waited for it is another version, which that statement cannot see.
+    let deleted = 0
+    for (let tries = 1; tries <= maxTries && deleted < messages.length; tries++) {
+      const { rowCount } = await again(() => connection.query(statements.deletePublished, identities(messages)))
+      deleted += rowCount ?? 0
+      if (rowCount === 0 && tries > 1) break // What is left was deleted by somebody else.
+    }
     onSettled(messages, nowMs() - startMs)
   }
 
@@ -171,14 +178,9 @@ export class Settler {
 
 const unstorable: PublishFailure = {
   kind: 'permanent',
-  code: 'UNSTORABLE',
+  code: unstorableCode,
   message:
     'it failed, and PostgreSQL refused to store that on its row: it breaks a rule of the table that came after it',
-}
-
-/** Data exception, violated constraint, or a limit of the server: it would fail the same way for ever. */
-function isRefused(error: unknown): boolean {
-  return ['22', '23', '54'].includes(sqlStateOf(error)?.slice(0, 2) ?? '')
 }
 
 /** Lanes, seqs and ids as PostgreSQL array literals: cheaper than having the driver escape each element. */

@@ -25,6 +25,6 @@ export function withoutTooLarge(batch: readonly BufferedMessage[]): {
 }
 
 function refusal(bytes: number): Extract<PublishResult, { status: 'failed' }>['failure'] {
-  const message = `its body of ${String(bytes)} bytes is larger than the relay's maxPayloadBytes, and was not read`
+  const message = `its body or headers have ${String(bytes)} bytes, more than the relay's maxPayloadBytes allows, and were not read`
   return { kind: 'permanent', code: 'TOO_LARGE', message }
 }

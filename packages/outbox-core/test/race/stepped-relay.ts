@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { membershipStatements } from '../../src/postgres/membership-statements.ts'
 import { relayStatements } from '../../src/postgres/relay-statements.ts'
+import { unstorableStatements } from '../../src/postgres/unstorable-statements.ts'
 import { maxStoredBytes } from '../../src/encode.ts'
 import { Backlog } from '../../src/relay/backlog.ts'
 import { type Connection, type Connections, openConnections } from '../../src/relay/connections.ts'
@@ -78,6 +79,8 @@ class Stepped implements SteppedRelay {
       presence: false,
       lanes: this.lanes,
       clock: options.clock ?? systemClock,
+      unstorable: unstorableStatements('malote'),
+      onUnstorable: () => {},
     })
   }
 
@@ -118,7 +121,6 @@ class Stepped implements SteppedRelay {
       statements: this.#statements,
       barrierStatement: this.#statements.barrier('malote.messages_seq_seq'),
       ownPids: [reader.pid, settler.pid, control.pid],
-      channel: 'malote',
       floor,
       lanes,
       backlog,
