@@ -28,6 +28,8 @@ export interface RecordContext extends TopicPartition {
   readonly lost: AbortSignal
   /** Aborts when nothing more may begin: on loss and on stop. */
   readonly ending: AbortSignal
+  /** Whether whoever had the partition before may have begun the record: it is one of the first after the committed offset. */
+  readonly isRedelivered: boolean
 }
 
 export interface PartitionOptions {
@@ -37,6 +39,8 @@ export interface PartitionOptions {
   readonly onProgress: () => void
   /** Everything one after the other, whatever the key. */
   readonly sequential: boolean
+  /** No record begins while this many before it are open: so far, and no further, may records be finished and not committed. */
+  readonly maxAhead: number
   /** What must have ended before anything begins: handlers of a time when the partition was ours before. */
   readonly after: Promise<unknown>
 }
@@ -49,7 +53,10 @@ class Holding implements AssignedPartition {
   readonly topic: string
   readonly partition: number
   readonly #options: PartitionOptions
-  readonly #context: RecordContext
+  readonly #context: Omit<RecordContext, 'isRedelivered'>
+  readonly #numbers = new Map<FetchedRecord, number>()
+  #taken = 0
+  #moved = Promise.withResolvers<void>()
   readonly #progress = createProgress()
   readonly #chains = new Map<string, FetchedRecord[]>()
   readonly #ends = new Set<Promise<void>>()
@@ -84,6 +91,7 @@ class Holding implements AssignedPartition {
       if (this.#progress.next !== null && offset < this.#progress.next) continue
       this.#mayRepeat = false
       this.#progress.take(offset)
+      this.#numbers.set(record, this.#taken++)
       this.#enqueue(record)
     }
   }
@@ -99,6 +107,7 @@ class Holding implements AssignedPartition {
 
   async drain(): Promise<void> {
     this.#draining.abort()
+    this.#wakeWaiting()
     await Promise.all(this.#ends)
   }
 
@@ -120,11 +129,27 @@ class Holding implements AssignedPartition {
   async #run(key: string, chain: FetchedRecord[]): Promise<void> {
     await this.#options.after
     for (let record = chain[0]; record !== undefined; record = chain[0]) {
-      if (this.#context.ending.aborted || !(await this.#options.handle(record, this.#context))) return
+      const number = this.#numbers.get(record) ?? 0
+      await this.#untilNear(number)
+      const context = { ...this.#context, isRedelivered: number < this.#options.maxAhead }
+      if (this.#context.ending.aborted || !(await this.#options.handle(record, context))) return
       chain.shift()
+      this.#numbers.delete(record)
       this.#progress.finish(BigInt(record.offset))
+      this.#wakeWaiting()
       this.#options.onProgress()
     }
     this.#chains.delete(key)
+  }
+
+  /** Resolves when few enough records before this one are open. */
+  async #untilNear(number: number): Promise<void> {
+    while (!this.#context.ending.aborted && number - (this.#taken - this.#progress.open) >= this.#options.maxAhead)
+      await this.#moved.promise
+  }
+
+  #wakeWaiting(): void {
+    this.#moved.resolve()
+    this.#moved = Promise.withResolvers<void>()
   }
 }

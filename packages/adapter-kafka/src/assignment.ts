@@ -20,6 +20,7 @@ export interface AssignmentOptions {
   readonly handle: PartitionOptions['handle']
   readonly onProgress: (partition: AssignedPartition) => void
   readonly sequential: boolean
+  readonly maxAhead: number
 }
 
 const keyOf = ({ topic, partition }: TopicPartition): string => `${topic}/${String(partition)}`
@@ -84,11 +85,12 @@ class Holdings implements Assignment {
   }
 
   #add(place: TopicPartition): void {
-    const { handle, onProgress, sequential } = this.#options
+    const { handle, onProgress, sequential, maxAhead } = this.#options
     const partition = createAssignedPartition(place, {
       handle,
       onProgress: () => onProgress(partition),
       sequential,
+      maxAhead,
       // A handler that ignores its signal still runs: its key must not run twice in this process.
       after: this.#leftRunning.get(keyOf(place)) ?? Promise.resolve(),
     })

@@ -1,5 +1,5 @@
 import { type Consumer, OutboxError } from '@malote/outbox-core'
-import { systemClock, within } from '@malote/outbox-core/adapter'
+import { createMessageProcessor, systemClock, within } from '@malote/outbox-core/adapter'
 import { type KafkaConsumerOptions, resolveKafkaConsumerOptions } from './options.ts'
 import { createProducerPool } from './producer-pool.ts'
 import { createReceiver } from './receiver.ts'
@@ -21,12 +21,17 @@ export function createKafkaConsumer(options: KafkaConsumerOptions): Consumer {
   const resolved = resolveKafkaConsumerOptions(options)
   const pool = createProducerPool(resolved.producer, 1)
   const clock = systemClock
-  const receiver = createReceiver(resolved, createRecordHandler(resolved, pool, clock), clock)
+  const processor = createMessageProcessor(resolved, clock)
+  const receiver = createReceiver(resolved, createRecordHandler(resolved, processor, pool), clock)
+  const [ending, graceOver] = [new AbortController(), new AbortController()]
+  let released = Promise.resolve()
   let started = false
   let stopped: Promise<void> | undefined
 
   async function stop(graceMs: number): Promise<void> {
-    await receiver.stop(graceMs)
+    ending.abort()
+    await Promise.all([receiver.stop(graceMs), within(graceMs, released, clock)])
+    graceOver.abort(new Error('the grace period of stop() is over'))
     await within(goodbyeMs, pool.close(), clock)
     resolved.report({ type: 'consumer.stopped' })
   }
@@ -37,6 +42,7 @@ export function createKafkaConsumer(options: KafkaConsumerOptions): Consumer {
       if (started || stopped !== undefined)
         throw new OutboxError('CONSUMER_STATE', 'a Kafka consumer starts once: make a new one')
       started = true
+      released = processor.handleReleased({ ending: ending.signal, graceOver: graceOver.signal })
       await receiver.start()
       resolved.report({ type: 'consumer.started' })
     },

@@ -128,8 +128,8 @@ export interface KafkaConsumerOptions extends Omit<ConsumerOptions, 'handler'> {
   /** Where a group without committed offsets begins. With the Confluent client set it there. @defaultValue true: lose nothing */
   readonly fromBeginning?: boolean
   /**
-   * Most records of one partition taken and not yet finished; above it the partition is not fetched from. One fetch may exceed it. All
-   * of them are delivered again after a crash.
+   * Most records of one partition taken and not yet finished; above it the partition is not fetched from. One fetch may exceed it; no
+   * handler begins further than this behind the first unfinished record. So many may be delivered again after a crash.
    *
    * @defaultValue 500
    */

@@ -39,6 +39,7 @@ class GroupReceiver implements Receiver {
     this.#assignment = createAssignment({
       handle,
       sequential: offsets !== null,
+      maxAhead: options.maxBufferedMessages,
       onProgress: (partition) => {
         this.#committer.moved()
         this.#flow.regulate(partition)

@@ -1,5 +1,5 @@
 import type { ReceivedMessage } from '@malote/outbox-core'
-import { type Clock, createMessageProcessor, decodeForeign, receivedOf } from '@malote/outbox-core/adapter'
+import { decodeForeign, type MessageProcessor, receivedOf } from '@malote/outbox-core/adapter'
 import type { RecordContext } from './assigned-partition.ts'
 import type { FetchedRecord } from './client.ts'
 import { sendDeadLetter } from './dead-letter.ts'
@@ -11,17 +11,16 @@ import type { ProducerPool } from './producer-pool.ts'
 export type RecordHandler = (record: FetchedRecord, context: RecordContext) => Promise<boolean>
 
 /**
- * Attempts are counted here, in memory: Kafka does not count deliveries. A crash or a move of the partition starts at 1 again.
+ * Without a store attempts are counted here, in memory: Kafka does not count deliveries. A crash or a move of the partition starts at
+ * 1 again.
  *
  * @param pool - producers for dead letters
  */
 export function createRecordHandler(
   options: ResolvedKafkaConsumerOptions,
+  processor: MessageProcessor,
   pool: ProducerPool,
-  clock: Clock,
 ): RecordHandler {
-  const processor = createMessageProcessor(options, clock)
-
   function decode(record: FetchedRecord, topic: string, partition: number): ReceivedMessage {
     const body = record.value ?? Buffer.alloc(0)
     const foreign = decodeForeign(
@@ -32,11 +31,12 @@ export function createRecordHandler(
     return foreign ?? decodeRecord(record, topic)
   }
 
-  return async (record, { topic, partition, lost, ending }) => {
+  return async (record, { topic, partition, lost, ending, isRedelivered }) => {
     const { offset } = record
     const end = await processor.process({
       received: receivedOf(() => decode(record, topic, partition)),
       attempt: 1,
+      isRedelivered,
       extras: { topic, partition, offset },
       source: topic,
       position: `${String(partition)}:${offset}`,

@@ -7,9 +7,10 @@ import {
   type PublisherHarness,
 } from '@malote/outbox-core/testing'
 import { describeConformance } from '@malote/testing/conformance'
+import { type ConsumerStores, openConsumerStores } from '@malote/testing/consumer-stores'
 import { type KafkaService, startKafka } from '@malote/testing/services/kafka'
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, inject } from 'vitest'
 import { decodeRecord, headersOf } from '../src/decode.ts'
 import { consumerDefaults, createKafkaConsumer, createKafkaPublisher, producerDefaults } from '../src/index.ts'
 import { connectKafka, type KafkaBroker, kafkaClient } from './kafka-broker.ts'
@@ -21,13 +22,16 @@ const sessionTimeout = 1_500
 
 let service: KafkaService
 let broker: KafkaBroker
+let stores: ConsumerStores
 
 // A broker of its own: cases stop it.
 beforeAll(async () => {
   service = await startKafka({ exclusive: true })
   broker = await connectKafka(service.brokers)
+  stores = await openConsumerStores(inject('postgresUrl'))
 })
 afterAll(async () => {
+  await stores.close()
   await broker.close()
   await service.dispose()
 })
@@ -132,6 +136,7 @@ const consumerHarness: ConsumerHarness = {
   },
   restoreDeadLetterPlace: async (topic) => void (await broker.topic({ name: `${topic}.dead`, partitions: 1 })),
   crash: (consumer) => Promise.resolve(socketsOf.get(consumer)?.sever()),
+  consumerStore: () => stores.consumerStore(),
   redeliveryMs: 2 * sessionTimeout + 3_000,
   patienceMs,
   ordersByKey: true,

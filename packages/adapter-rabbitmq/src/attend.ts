@@ -45,6 +45,7 @@ export async function attend(raw: ConsumeMessage, session: Session, attendance: 
     processor.process({
       received,
       attempt: attemptOf(raw),
+      isRedelivered: raw.fields.redelivered || attemptOf(raw) > 1,
       source: options.queue,
       topic,
       lost: session.over,

@@ -17,8 +17,9 @@ const healthyMs = 5_000
  * Consumes one queue (see `assertTopology`). A message is acknowledged after its handler resolved, or after the dead-letter or retry queue confirmed it.
  *
  * Messages of one ordering key are handled in order, also when one of them fails, as long as one consumer at a time has the
- * queue (`singleActiveConsumer`). What is not promised: order across a dead letter (its key goes on), and a count of attempts that
- * survives a crash exactly (RabbitMQ counts redeliveries, also of messages that had only been prefetched).
+ * queue (`singleActiveConsumer`). What is not promised: order across a dead letter (its key goes on, unless
+ * `afterDeadLetter` is `hold`), and without a `store` a count of attempts that survives a crash exactly (RabbitMQ counts redeliveries, also of
+ * messages that had only been prefetched).
  *
  * RabbitMQ closes a channel that keeps a message unacknowledged for longer than `consumer_timeout` (30 minutes by
  * default): handlers, and pauses between the attempts of a message with a key, must be shorter.
@@ -38,6 +39,7 @@ class RabbitmqConsumer {
   readonly #started = Promise.withResolvers<void>()
   readonly #attending = new Set<Promise<void>>()
   #session: Session | null = null
+  #released: Promise<void> = Promise.resolve()
   #running: Promise<void> | null = null
   #stopping: Promise<void> | null = null
 
@@ -57,6 +59,8 @@ class RabbitmqConsumer {
     if (this.#running !== null || this.#stopping !== null)
       throw new OutboxError('CONSUMER_STATE', 'a consumer starts once: create another one')
     this.#running = this.#run()
+    const { processor, draining: ending, graceOver } = this.#attendance
+    this.#released = processor.handleReleased({ ending, graceOver })
     await this.#started.promise
   }
 
@@ -109,7 +113,10 @@ class RabbitmqConsumer {
     this.#draining.abort()
     this.#started.reject(new OutboxError('CONSUMER_STATE', 'the consumer was stopped before it could connect'))
     const over = new AbortController()
-    await Promise.race([Promise.allSettled(this.#attending), systemClock.sleep(graceMs, over.signal)])
+    await Promise.race([
+      Promise.allSettled([...this.#attending, this.#released]),
+      systemClock.sleep(graceMs, over.signal),
+    ])
     over.abort()
     this.#graceOver.abort(new Error('the grace period of stop() is over'))
     await Promise.all([this.#session?.end(new Error('the consumer was stopped')), this.#attendance.mover.close()])

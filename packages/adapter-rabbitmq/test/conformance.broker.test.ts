@@ -1,5 +1,6 @@
 import { anOutboxMessage, consumerConformance, eventually, publisherConformance } from '@malote/outbox-core/testing'
 import { describeConformance } from '@malote/testing/conformance'
+import { type ConsumerStores, openConsumerStores } from '@malote/testing/consumer-stores'
 import { type RabbitmqService, startRabbitmq } from '@malote/testing/services/rabbitmq'
 import { connect } from 'amqplib'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
@@ -17,13 +18,16 @@ describe.skipIf(inject('rabbitmqUrl') === '')('on a broker of its own', () => {
   let broker: RabbitmqService
   let publishing: RabbitmqPublisherHarness
   let consuming: RabbitmqConsumerHarness
+  let stores: ConsumerStores
   beforeAll(async () => {
     broker = await startRabbitmq({ exclusive: true })
     publishing = await createPublisherHarness(broker)
-    consuming = await createConsumerHarness(broker)
+    stores = await openConsumerStores(inject('postgresUrl'))
+    consuming = await createConsumerHarness(broker, stores)
   })
   afterAll(async () => {
     await Promise.all([publishing.close(), consuming.close()])
+    await stores.close()
     await broker.dispose()
   })
 

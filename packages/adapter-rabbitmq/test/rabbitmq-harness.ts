@@ -134,7 +134,10 @@ export interface RabbitmqConsumerHarness extends ConsumerHarness {
 }
 
 /** Each consumer has a proxy of its own, so that one can be cut off for good. */
-export async function createConsumerHarness(broker: RabbitmqService): Promise<RabbitmqConsumerHarness> {
+export async function createConsumerHarness(
+  broker: RabbitmqService,
+  { consumerStore }: Pick<ConsumerHarness, 'consumerStore'> = {},
+): Promise<RabbitmqConsumerHarness> {
   const { url } = broker
   const proxies = new Map<Consumer, TcpProxy>()
   const sent = new Map<string, number>()
@@ -143,6 +146,7 @@ export async function createConsumerHarness(broker: RabbitmqService): Promise<Ra
     ordersByKey: true,
     ordersRetries: true,
     ordersAcrossConsumers: true,
+    ...(consumerStore === undefined ? {} : { consumerStore }),
     patienceMs: 20_000,
     redeliveryMs: 5_000,
     freshTopic: async () => {

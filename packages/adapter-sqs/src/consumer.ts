@@ -1,6 +1,14 @@
 import type { Message } from '@aws-sdk/client-sqs'
 import { type Consumer, OutboxError } from '@malote/outbox-core'
-import { createKeyedQueue, type Received, receivedOf, systemClock, within } from '@malote/outbox-core/adapter'
+import {
+  createKeyedQueue,
+  createMessageProcessor,
+  type MessageProcessor,
+  type Received,
+  receivedOf,
+  systemClock,
+  within,
+} from '@malote/outbox-core/adapter'
 import { decodeAny } from './decode.ts'
 import { isFifo, type ResolvedSqsConsumer, resolveConsumer, type SqsConsumerOptions } from './options.ts'
 import { createReceiver, type Receiver } from './receiver.ts'
@@ -33,6 +41,7 @@ class SqsConsumer {
   readonly #keys = createKeyedQueue(Number.POSITIVE_INFINITY)
   readonly #ending = new AbortController()
   readonly #graceOver = new AbortController()
+  readonly #processor: MessageProcessor
   readonly #holds: Holds
   readonly #settler: Settler
   readonly #receiver: Receiver
@@ -40,16 +49,19 @@ class SqsConsumer {
   /** Twice what runs: a handler that ends finds its successor here, and a busy key does not keep the others away. */
   readonly #maxHeld: number
   #reserved = 0
+  #released: Promise<void> = Promise.resolve()
   #stopped: Promise<void> | null = null
   #isStarted = false
 
   constructor(settings: ResolvedSqsConsumer) {
     this.#settings = settings
+    this.#processor = createMessageProcessor(settings)
     this.#maxHeld = settings.concurrency * 2
     const onLost = (hold: Hold): void => this.#settler.lost(hold)
     this.#holds = createHolds({ ...settings, clock: systemClock, onLost })
     this.#settler = createSettler({
       settings,
+      processor: this.#processor,
       holds: this.#holds,
       waiting: this.#waiting,
       ending: this.#ending.signal,
@@ -75,6 +87,7 @@ class SqsConsumer {
       throw new OutboxError('CONSUMER_STATE', 'a consumer starts once: create another one to consume again')
     this.#isStarted = true
     this.#holds.open()
+    this.#released = this.#processor.handleReleased({ ending: this.#ending.signal, graceOver: this.#graceOver.signal })
     // One request brings ten messages at the most.
     this.#receiver.start(Math.ceil(this.#settings.concurrency / 10))
     this.#settings.report({ type: 'consumer.started' })
@@ -89,9 +102,9 @@ class SqsConsumer {
     this.#ending.abort()
     const givenBack = this.#settler.giveBackWaiting()
     await this.#receiver.stop()
-    await within(graceMs, this.#keys.whenBelow())
+    await within(graceMs, Promise.all([this.#keys.whenBelow(), this.#released]))
+    this.#graceOver.abort(new Error('the consumer stops and the grace period is over'))
     if (this.#keys.size > 0) {
-      this.#graceOver.abort(new Error('the consumer stops and the grace period is over'))
       await within(afterAbortMs, this.#keys.whenBelow())
       await this.#holds.giveBack([...this.#holds.all], 0)
     }

@@ -143,6 +143,12 @@ export interface ResolvedSqsConsumer extends ResolvedConsumerOptions {
 export function resolveConsumer(options: SqsConsumerOptions): ResolvedSqsConsumer {
   const { client, queueUrl, deadLetterQueueUrl } = options
   const range = { min: 1_000, max: 43_200_000 }
+  if (options.afterDeadLetter === 'hold' && !isFifo(queueUrl))
+    throw invalidOption(
+      'afterDeadLetter',
+      'hold',
+      '"skip" on a standard queue: it gives no stream in order, so none can be held',
+    )
   const visibilityTimeoutMs = numberOption('visibilityTimeoutMs', options.visibilityTimeoutMs, 30_000, range)
   return {
     ...resolveConsumerOptions(options),

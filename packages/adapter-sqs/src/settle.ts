@@ -1,4 +1,4 @@
-import { createMessageProcessor, type MessageProcessor, type Received } from '@malote/outbox-core/adapter'
+import type { MessageProcessor, Received } from '@malote/outbox-core/adapter'
 import { type Acknowledger, createAcknowledger } from './acknowledge.ts'
 import { sendDeadLetter } from './dead-letter.ts'
 import { createFreeDeliveries } from './free-deliveries.ts'
@@ -16,6 +16,7 @@ export interface Settler {
 
 export interface SettlerParts {
   readonly settings: ResolvedSqsConsumer
+  readonly processor: MessageProcessor
   readonly holds: Holds
   /** Held messages that wait for one before them, in the order received. */
   readonly waiting: Set<Hold>
@@ -35,13 +36,11 @@ export function createSettler(parts: SettlerParts): Settler {
 class SqsSettler implements Settler {
   readonly #parts: SettlerParts
   readonly #free = createFreeDeliveries()
-  readonly #processor: MessageProcessor
   readonly #acknowledger: Acknowledger
 
   constructor(parts: SettlerParts) {
     const { settings } = parts
     this.#parts = parts
-    this.#processor = createMessageProcessor(settings)
     this.#acknowledger = createAcknowledger(settings.client, settings.queueUrl, {
       maxRequests: Math.ceil(settings.concurrency / 10),
       timeoutMs: requestTimeoutMs,
@@ -51,9 +50,10 @@ class SqsSettler implements Settler {
   async handle(hold: Hold, received: Received): Promise<void> {
     const { settings, ending, graceOver } = this.#parts
     const attempt = this.#attemptOf(hold)
-    const end = await this.#processor.process({
+    const end = await this.#parts.processor.process({
       received,
       attempt,
+      isRedelivered: receiveCountOf(hold) > 1,
       source: settings.queue,
       position: idOf(hold),
       topic: settings.topic ?? settings.queue,
@@ -119,9 +119,11 @@ class SqsSettler implements Settler {
   }
 
   #attemptOf(hold: Hold): number {
-    return this.#free.attemptOf(idOf(hold), Number(hold.raw.Attributes?.ApproximateReceiveCount ?? 1))
+    return this.#free.attemptOf(idOf(hold), receiveCountOf(hold))
   }
 }
+
+const receiveCountOf = (hold: Hold): number => Number(hold.raw.Attributes?.ApproximateReceiveCount ?? 1)
 
 /** The name SQS itself gave the message: the same over redeliveries, and there even when nothing can be decoded. */
 function idOf(hold: Hold): string {

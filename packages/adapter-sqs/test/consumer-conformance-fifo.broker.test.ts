@@ -1,12 +1,18 @@
 import { consumerConformance } from '@malote/outbox-core/testing'
 import { describeConformance } from '@malote/testing/conformance'
-import { afterAll, beforeAll } from 'vitest'
+import { type ConsumerStores, openConsumerStores } from '@malote/testing/consumer-stores'
+import { afterAll, beforeAll, inject } from 'vitest'
 import { openConsumerHarness, consumerAbsences, type SqsConsumerHarness } from './consumer-harness.ts'
 
 let harness: SqsConsumerHarness
+let stores: ConsumerStores
 beforeAll(async () => {
-  harness = await openConsumerHarness('fifo')
+  stores = await openConsumerStores(inject('postgresUrl'))
+  harness = await openConsumerHarness('fifo', stores)
 })
-afterAll(() => harness.close())
+afterAll(async () => {
+  await harness.close()
+  await stores.close()
+})
 
 describeConformance('consumer', 'sqs fifo', consumerConformance, () => harness, consumerAbsences.fifo)

@@ -1,12 +1,18 @@
 import { consumerConformance } from '@malote/outbox-core/testing'
 import { describeConformance } from '@malote/testing/conformance'
-import { afterAll, beforeAll } from 'vitest'
+import { type ConsumerStores, openConsumerStores } from '@malote/testing/consumer-stores'
+import { afterAll, beforeAll, inject } from 'vitest'
 import { openConsumerHarness, consumerAbsences, type SqsConsumerHarness } from './consumer-harness.ts'
 
 let harness: SqsConsumerHarness
+let stores: ConsumerStores
 beforeAll(async () => {
-  harness = await openConsumerHarness('standard')
+  stores = await openConsumerStores(inject('postgresUrl'))
+  harness = await openConsumerHarness('standard', stores)
 })
-afterAll(() => harness.close())
+afterAll(async () => {
+  await harness.close()
+  await stores.close()
+})
 
 describeConformance('consumer', 'sqs standard', consumerConformance, () => harness, consumerAbsences.standard)

@@ -36,7 +36,10 @@ export const consumerAbsences: Readonly<Record<Flavour, Absences<ConsumerHarness
 const visibilityTimeoutMs = 2_000
 
 /** Every consumer reaches the server through a proxy of its own, so that a crash can cut off this one and no other. */
-export async function openConsumerHarness(flavour: Flavour): Promise<SqsConsumerHarness> {
+export async function openConsumerHarness(
+  flavour: Flavour,
+  { consumerStore }: Pick<ConsumerHarness, 'consumerStore'> = {},
+): Promise<SqsConsumerHarness> {
   const ours = givenSqsEndpoint() === null ? await startSqsProcess() : null
   const server = ours ?? (await startSqs())
   const direct = sqsClient(server.endpoint)
@@ -48,6 +51,7 @@ export async function openConsumerHarness(flavour: Flavour): Promise<SqsConsumer
     patienceMs: 20_000,
     holdTimeoutMs: visibilityTimeoutMs,
     ordersByKey: true,
+    ...(consumerStore === undefined ? {} : { consumerStore }),
     ...(flavour === 'fifo' ? { ordersRetries: true, ordersAcrossConsumers: true } : {}),
     freshTopic: async () => {
       const topic = await queues.make()

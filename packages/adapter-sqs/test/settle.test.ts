@@ -1,5 +1,5 @@
 import type { ConsumerEvent } from '@malote/outbox-core'
-import type { Received } from '@malote/outbox-core/adapter'
+import { createMessageProcessor, type Received } from '@malote/outbox-core/adapter'
 import { anOutboxMessage } from '@malote/outbox-core/testing'
 import { describe, expect, it } from 'vitest'
 import { decodeMessage } from '../src/decode.ts'
@@ -36,7 +36,14 @@ function setup(handler: () => Promise<void>, queue = 'https://sqs.test/1/orders.
   })
   const waiting = new Set<Hold>()
   return {
-    settler: createSettler({ settings, holds, waiting, ending: never, graceOver: never }),
+    settler: createSettler({
+      settings,
+      processor: createMessageProcessor(settings),
+      holds,
+      waiting,
+      ending: never,
+      graceOver: never,
+    }),
     waiting,
     givenBack,
     events,

@@ -1,3 +1,4 @@
+import type { ConsumerStore } from './consumer-store.ts'
 import type { MessageId } from './message.ts'
 
 /** A message as a consumer receives it: decoded from the broker's headers, the body not parsed. */
@@ -95,6 +96,23 @@ export interface ConsumerOptions {
    */
   readonly pauseAfterFailures?: number
   /**
+   * Counts attempts over processes and keeps held streams: `createConsumerStore`. With it, attempts are calls of this handler and nothing
+   * else, and a message whose handler kills the process is called `maxAttempts` times at the most (at least twice), alone after the
+   * second. Without it, the broker's count is taken: Kafka has none, the others count deliveries that no handler saw.
+   *
+   * @defaultValue none
+   */
+  readonly store?: ConsumerStore
+  /**
+   * What becomes of the stream (topic and ordering key) of a dead letter. `skip`: it goes on. `hold`: it stops, with the dead letter and
+   * all that comes after it in `store`, until an operator decides (`createHeldStreams`, `malote held-streams`); other streams go on.
+   * The dead letters of messages without a key go to the place for dead letters as ever. `hold` needs `store`, and a broker that
+   * gives a stream in order: it is refused for standard SQS queues. It costs a look at the store for each message with a key.
+   *
+   * @defaultValue "skip"
+   */
+  readonly afterDeadLetter?: 'skip' | 'hold'
+  /**
    * Told what happens; never given payloads. Must not throw; a throw is reported once on `process.emitWarning`.
    *
    * @defaultValue what keeps messages from moving becomes a process warning on stderr, once until it is over
@@ -148,6 +166,12 @@ export type ConsumerEvent =
       readonly retryInMs: number
     }
   | { readonly type: 'message.hold-lost'; readonly id: MessageId; readonly error: unknown }
+  /** With `afterDeadLetter: 'hold'`: the stream waits for an operator. Alarm on it. */
+  | { readonly type: 'stream.held'; readonly topic: string; readonly id: MessageId }
+  /** Its stream is held: the message waits in the store, and its broker has been told that it is done. */
+  | { readonly type: 'message.parked'; readonly id: MessageId; readonly messageType: string }
+  /** The store did not answer. No message is lost: at worst one more call of the handler is not counted. */
+  | { readonly type: 'consumer.store-failed'; readonly error: unknown }
   | { readonly type: 'consumer.started' | 'consumer.stopped' }
   | { readonly type: 'consumer.disconnected'; readonly error: unknown; readonly retryInMs: number }
   | { readonly type: 'consumer.reconnected' }
@@ -158,4 +182,5 @@ export type ConsumerEvent =
 /** `OUTAGE`: what the handlers need is away. `EVERY_DELIVERY_FAILS`: nothing succeeds, whatever the errors say. */
 export type PauseReason = 'OUTAGE' | 'EVERY_DELIVERY_FAILS'
 
-export type DeadLetterReason = 'MAX_ATTEMPTS' | 'PERMANENT' | 'UNDECODABLE'
+/** `POISON`: processes died in its calls. Only a consumer with a `store` can tell. */
+export type DeadLetterReason = 'MAX_ATTEMPTS' | 'PERMANENT' | 'UNDECODABLE' | 'POISON'

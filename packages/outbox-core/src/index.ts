@@ -29,6 +29,17 @@ export type {
   ReceivedMessage,
 } from './consumer.ts'
 
+export { createConsumerStore } from './consumer-store.ts'
+export type {
+  ConsumerStore,
+  ConsumerStoreOptions,
+  MessageHistory,
+  ReleasedStream,
+  StreamedMessage,
+} from './consumer-store.ts'
+export { createHeldStreams } from './held-streams.ts'
+export type { HeldStream, HeldStreams } from './held-streams.ts'
+
 export { deadLetterHeader, readDeadLetterNote } from './dead-letter-note.ts'
 export type { DeadLetterNote } from './dead-letter-note.ts'
 

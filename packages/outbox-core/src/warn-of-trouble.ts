@@ -48,6 +48,13 @@ function troubleIn(event: RelayEvent | ConsumerEvent): Trouble | null {
         'held',
         `a key of topic "${event.topic}" is held behind dead letter ${event.id}: see \`malote held-keys\``,
       )
+    case 'stream.held':
+      return trouble(
+        'stream',
+        `a stream of topic "${event.topic}" is held behind message ${event.id}: see \`malote held-streams\``,
+      )
+    case 'consumer.store-failed':
+      return trouble('store', `the consumer store does not answer: ${wordsOf(event.error)}`)
     case 'rescan.found-missed':
       return trouble('missed', `${String(event.messages)} messages had been passed: somebody writes seq values by hand`)
     case 'consumer.disconnected':

@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import { createConsumerStore } from '../src/index.ts'
+import { aReceivedMessage } from '../src/testing/index.ts'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 
 const program = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
@@ -216,5 +218,23 @@ describe('malote', () => {
     ])
     expect(JSON.stringify(await json('audit'))).not.toContain('secret')
     await database.pool().query('truncate malote.messages, malote.operator_actions')
+  })
+
+  it('lists held streams of consumers and lets one go on as it is told', async () => {
+    const store = createConsumerStore({ db: database.pool(), consumer: 'ledger' })
+    const message = aReceivedMessage({ orderingKey: 'order-17' })
+    const at = new Date().toISOString()
+    await store.hold(message, { reason: 'MAX_ATTEMPTS', attempts: 5, error: 'E', source: 'q', topic: 'orders', at })
+
+    expect(await json('held-streams', 'list')).toMatchObject([
+      { consumer: 'ledger', deadMessageId: message.id, waiting: 0 },
+    ])
+    expect((await malote('held-streams', 'list')).stdout).toContain('MAX_ATTEMPTS E')
+    const stream = ['held-streams', 'release', 'ledger', 'orders', 'order-17']
+    expect(await malote(...stream)).toMatchObject({ code: 2 })
+    expect(await malote(...stream, '--discard')).toMatchObject({ code: 2 })
+    expect(await malote(...stream, '--retry')).toMatchObject({ code: 0, stdout: 'released 1\n' })
+    expect(await malote(...stream, '--retry')).toMatchObject({ code: 1 })
+    expect((await (await store.claimReleased(1_000))?.next())?.message.id).toBe(message.id)
   })
 })

@@ -8,7 +8,7 @@ import {
   receivedOf,
   resolveConsumerOptions,
 } from '../src/adapter/index.ts'
-import { failureOf } from '../src/adapter/process-message.ts'
+import { failureOf } from '../src/adapter/failure-of.ts'
 import {
   type ConsumerEvent,
   type ConsumerOptions,

@@ -1,7 +1,8 @@
 import { type Backoff, soundBackoff } from '../backoff.ts'
+import type { ConsumerStore } from '../consumer-store.ts'
 import type { ConsumerEvent, ConsumerOptions } from '../consumer.ts'
 import { isOutage } from '../is-outage.ts'
-import { numberOption } from '../options.ts'
+import { invalidOption, numberOption } from '../options.ts'
 import { warnOfTrouble } from '../warn-of-trouble.ts'
 import { reportTo } from './report.ts'
 
@@ -15,6 +16,9 @@ export interface ResolvedConsumerOptions {
   readonly isOutage: (error: unknown) => boolean
   readonly pauseAfterOutages: number
   readonly pauseAfterFailures: number
+  readonly store: ConsumerStore | null
+  /** `afterDeadLetter: 'hold'` */
+  readonly holds: boolean
   readonly report: (event: ConsumerEvent) => void
 }
 
@@ -29,8 +33,18 @@ export function resolveConsumerOptions(options: ConsumerOptions): ResolvedConsum
     isOutage: soundIsOutage(options.isOutage),
     pauseAfterOutages: numberOption('pauseAfterOutages', options.pauseAfterOutages, 5, { min: 1 }),
     pauseAfterFailures: countOrNever('pauseAfterFailures', options.pauseAfterFailures, 20),
+    store: options.store ?? null,
+    holds: holdsOption(options),
     report: reportTo(options.onEvent ?? warnOfTrouble()),
   }
+}
+
+function holdsOption({ afterDeadLetter = 'skip', store }: ConsumerOptions): boolean {
+  if (afterDeadLetter !== 'skip' && afterDeadLetter !== 'hold')
+    throw invalidOption('afterDeadLetter', afterDeadLetter, '"skip" or "hold"')
+  if (afterDeadLetter === 'hold' && store === undefined)
+    throw invalidOption('afterDeadLetter', afterDeadLetter, '"skip" unless there is a "store", where held streams wait')
+  return afterDeadLetter === 'hold'
 }
 
 function countOrNever(name: string, value: number | undefined, fallback: number): number {

@@ -6,15 +6,10 @@
  */
 export { resolveConsumerOptions } from './consumer-settings.ts'
 export type { ResolvedConsumerOptions } from './consumer-settings.ts'
-export { createMessageProcessor, DeadLetterTooLargeError, receivedOf } from './process-message.ts'
-export type {
-  DeadLetter,
-  DeadLetterForm,
-  MessageEnd,
-  MessageInHand,
-  MessageProcessor,
-  Received,
-} from './process-message.ts'
+export { createMessageProcessor } from './process-message.ts'
+export type { MessageProcessor } from './process-message.ts'
+export { DeadLetterTooLargeError, receivedOf } from './message-in-hand.ts'
+export type { DeadLetter, DeadLetterForm, MessageEnd, MessageInHand, Received } from './message-in-hand.ts'
 export { deadLetterHeader, encodeDeadLetterNote, maxNoteBytes } from '../dead-letter-note.ts'
 export type { DeadLetterNote } from '../dead-letter-note.ts'
 export { decodeEnvelope, encodeAttributes, encodeEnvelope } from './envelope.ts'

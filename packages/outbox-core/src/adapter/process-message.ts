@@ -1,81 +1,16 @@
-import { randomUUID } from 'node:crypto'
 import { exponentialBackoff } from '../backoff.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { DeadLetterReason, Delivery, ReceivedMessage } from '../consumer.ts'
-import type { DeadLetterNote } from '../dead-letter-note.ts'
-import { OutboxError, PermanentFailure, UnknownTypeError } from '../errors.ts'
+import { createCalls, type Calls } from './calls.ts'
 import type { ResolvedConsumerOptions } from './consumer-settings.ts'
+import { failureOf } from './failure-of.ts'
 import { createHandlerBreaker, type HandlerBreaker, type Pass } from './handler-breaker.ts'
 import { createKeyedQueue, type KeyedQueue } from './keyed-queue.ts'
-
-/** What came out of decoding: a message, or why it is none. */
-export type Received =
-  | { readonly message: ReceivedMessage; readonly error?: undefined }
-  | { readonly message: null; readonly error: unknown }
-
-/** Decodes without throwing. */
-export function receivedOf(decode: () => ReceivedMessage): Received {
-  try {
-    return { message: decode() }
-  } catch (error) {
-    return { message: null, error }
-  }
-}
-
-/** One message on its way through a consumer, and how its broker is told what became of it. */
-export interface MessageInHand {
-  readonly received: Received
-  /** Which attempt the next call of the handler is, from 1. */
-  readonly attempt: number
-  /** Handed to the handler beside `message`, `attempt` and `signal`. */
-  readonly extras?: Readonly<Record<string, unknown>>
-  /** Where the message is, for its dead letter. */
-  readonly source: string
-  readonly position?: string
-  /** `message.topic` when the message could not be decoded. */
-  readonly topic: string
-  /** Aborts when the message is no longer ours: nothing can be told to the broker any more. */
-  readonly lost: AbortSignal
-  /** Aborts when no handler may begin any more: the consumer stops. */
-  readonly ending: AbortSignal
-  /** Aborts when a running handler must give up, and what it did afterwards counts no more. */
-  readonly graceOver?: AbortSignal
-  /** Resolves with whether the broker took it. */
-  acknowledge(): boolean | Promise<boolean>
-  /**
-   * Has the broker give the message again after a pause. Absent, or false: the message waits here.
-   *
-   * @param spent - attempts that the message has paid for
-   */
-  retry?(inMs: number, spent: number): boolean | Promise<boolean>
-  /**
-   * Puts the letter into the place for dead letters and resolves when the broker has it; called again until then.
-   *
-   * @throws DeadLetterTooLargeError: the letter is then tried in a smaller form
-   */
-  deadLetter(letter: DeadLetter): Promise<void>
-}
-
-export interface DeadLetter {
-  /** Another for each letter and the same for each try: where the broker forgets repetitions, it must forget these and no others. */
-  readonly id: string
-  readonly note: DeadLetterNote
-  readonly form: DeadLetterForm
-}
-
-/**
- * What the letter carries of the message. `whole`: everything and the note. `bare`: everything that can be put there without the note.
- * `headless`: the body, and of the headers only the note. `stub`: the note alone, which points to where the message was.
- */
-export type DeadLetterForm = 'whole' | 'bare' | 'headless' | 'stub'
-
-/** An adapter throws it for a dead letter that can never fit. */
-export class DeadLetterTooLargeError extends Error {
-  override readonly name = 'DeadLetterTooLargeError'
-}
-
-/** `settled`: acknowledged or dead-lettered. `retried`: the broker gives it again. `left`: neither, it is still where it was. */
-export type MessageEnd = 'settled' | 'retried' | 'left'
+import { letterOf, smaller } from './letters.ts'
+import { linked } from './linked.ts'
+import { DeadLetterTooLargeError, type MessageEnd, type MessageInHand } from './message-in-hand.ts'
+import { handleReleased } from './released-streams.ts'
+import { createTogether, type Together } from './together.ts'
 
 export interface MessageProcessor {
   /** Whether handlers are kept from being called because what they need is away. */
@@ -85,6 +20,11 @@ export interface MessageProcessor {
    * broker took the acknowledgement or the dead letter, never before. Never rejects because of a handler or a broker.
    */
   process(inHand: MessageInHand): Promise<MessageEnd>
+  /**
+   * Handles the messages of streams that an operator let go on, until `ending` aborts; does nothing unless the consumer holds
+   * streams. Call it when the consumer starts, and wait for it when the consumer stops. Never rejects.
+   */
+  handleReleased(signals: Pick<MessageInHand, 'ending' | 'graceOver'>): Promise<void>
 }
 
 /** One for each consumer: all its messages share the handlers' places and the breaker. */
@@ -105,17 +45,20 @@ const outageBackoff = exponentialBackoff({ baseMs: 200, maxMs: 5_000 })
 /** Below a second, so that letters go on soon after their destination is back. */
 const deadLetterBackoff = exponentialBackoff({ baseMs: 100, maxMs: 900 })
 
-const smallerForm: Readonly<Record<DeadLetterForm, DeadLetterForm>> = {
-  whole: 'bare',
-  bare: 'headless',
-  headless: 'stub',
-  stub: 'stub',
+/** A message and all that its way through needs. */
+interface Passage {
+  readonly inHand: MessageInHand
+  readonly message: ReceivedMessage
+  readonly calls: Calls
+  /** Aborts when no handler may begin any more. */
+  readonly stop: AbortSignal
 }
 
 class Processor implements MessageProcessor {
   readonly #options: ResolvedConsumerOptions
   readonly #clock: Clock
   readonly #places: KeyedQueue
+  readonly #together: Together = createTogether()
   readonly #breaker: HandlerBreaker
 
   constructor(options: ResolvedConsumerOptions, clock: Clock) {
@@ -133,21 +76,72 @@ class Processor implements MessageProcessor {
     const stopping = linked(inHand.lost, inHand.ending)
     try {
       const { message, error } = inHand.received
-      if (message !== null) return await this.#handle(inHand, message, stopping.signal)
-      return await this.#deadLetter(inHand, null, inHand.attempt, 'UNDECODABLE', error, stopping.signal)
+      if (message === null)
+        return await this.#deadLetter(inHand, null, inHand.attempt, 'UNDECODABLE', error, stopping.signal)
+      const holds = this.#options.holds && message.orderingKey !== null
+      const { store, maxAttempts } = this.#options
+      const calls = createCalls(store, inHand, message, maxAttempts, holds)
+      const passage = { inHand: holds ? this.#holding(inHand, message) : inHand, message, calls, stop: stopping.signal }
+      if (!(await this.#untilStored(passage, () => calls.look()))) return 'left'
+      const mustPark = calls.isHeld && inHand.isReleased !== true
+      return (mustPark ? await this.#park(passage) : null) ?? (await this.#handle(passage))
     } finally {
       stopping.unlink()
     }
   }
 
-  async #handle(inHand: MessageInHand, message: ReceivedMessage, stop: AbortSignal): Promise<MessageEnd> {
+  handleReleased(signals: Pick<MessageInHand, 'ending' | 'graceOver'>): Promise<void> {
+    const { store, holds } = this.#options
+    if (store === null || !holds) return Promise.resolve()
+    const process = (inHand: MessageInHand): Promise<MessageEnd> => this.process(inHand)
+    return handleReleased({ ...signals, store, process, clock: this.#clock, report: this.#options.report })
+  }
+
+  /** Its dead letter stays in the store, at the head of its stream. */
+  #holding(inHand: MessageInHand, message: ReceivedMessage): MessageInHand {
+    const { store, report } = this.#options
+    return {
+      ...inHand,
+      deadLetter: async (letter) => {
+        await store?.hold(message, letter.note)
+        await inHand.onHeld?.()
+        report({ type: 'stream.held', topic: message.topic, id: message.id })
+      },
+    }
+  }
+
+  /** Null: the stream is not held any more. */
+  async #park(passage: Passage): Promise<MessageEnd | null> {
+    const { inHand, message } = passage
+    const { id, type: messageType } = message
+    let isParked = false
+    const park = async (): Promise<void> => {
+      isParked = (await this.#options.store?.park(message)) === true
+    }
+    if (!(await this.#untilStored(passage, park))) return 'left'
+    if (!isParked) return null
+    if (!(await inHand.acknowledge())) return 'left'
+    this.#options.report({ type: 'message.parked', id, messageType })
+    return 'settled'
+  }
+
+  async #handle(passage: Passage): Promise<MessageEnd> {
+    const { inHand, message, calls, stop } = passage
     let outages = 0
-    for (let attempt = inHand.attempt; ;) {
-      const outcome = await this.#places.run(null, () => this.#callOnce(inHand, message, attempt, stop))
+    for (;;) {
+      const spentReason = this.#spentReason(calls)
+      if (spentReason !== null) {
+        const error = new Error(
+          spentReason === 'POISON' ? 'processes died in its calls' : 'its last failure was not settled',
+        )
+        return this.#settleDead(passage, spentReason, error)
+      }
+      const outcome = await this.#places.run(null, () =>
+        this.#together.run(calls.mustBeAlone, () => this.#callOnce(passage)),
+      )
       if (outcome === null || inHand.lost.aborted || inHand.graceOver?.aborted === true) return 'left'
-      if (outcome.action === 'acknowledge') return this.#acknowledge(inHand, message, attempt, outcome.ms)
-      if (outcome.action === 'dead-letter')
-        return this.#deadLetter(inHand, message, attempt, outcome.reason, outcome.error, stop)
+      if (outcome.action === 'acknowledge') return this.#acknowledge(inHand, message, calls.attempt, outcome.ms)
+      if (outcome.action === 'dead-letter') return this.#settleDead(passage, outcome.reason, outcome.error)
       if (outcome.action === 'wait') {
         outages++
         // While handlers are paused the breaker says when; it lets go sooner than any pause of ours.
@@ -155,23 +149,42 @@ class Processor implements MessageProcessor {
         continue
       }
       outages = 0
-      const spent = outcome.spendsAttempt ? attempt : attempt - 1
-      if ((await inHand.retry?.(outcome.inMs, spent)) === true) return 'retried'
+      if ((await inHand.retry?.(outcome.inMs, calls.spent)) === true) return 'retried'
       await this.#clock.sleep(outcome.inMs, stop)
-      attempt = spent + 1
     }
   }
 
+  /** Why the handler must not be called again, or null. Without a store the broker's count proves nothing. */
+  #spentReason(calls: Calls): DeadLetterReason | null {
+    if (this.#options.store === null) return null
+    if (calls.isPoison) return 'POISON'
+    return calls.spent >= this.#options.maxAttempts ? 'MAX_ATTEMPTS' : null
+  }
+
+  async #settleDead(
+    { inHand, message, calls, stop }: Passage,
+    reason: DeadLetterReason,
+    error: unknown,
+  ): Promise<MessageEnd> {
+    const attempts = Math.max(1, calls.spent)
+    const end = await this.#deadLetter(inHand, message, attempts, reason, error, stop)
+    if (end === 'settled') await this.#noted(() => calls.forget())
+    return end
+  }
+
   /** Null when no handler may begin any more. */
-  async #callOnce(
-    inHand: MessageInHand,
-    message: ReceivedMessage,
-    attempt: number,
-    stop: AbortSignal,
-  ): Promise<Outcome | null> {
+  async #callOnce(passage: Passage): Promise<Outcome | null> {
+    const { inHand, message, calls, stop } = passage
     const pass = await this.#breaker.enter(stop)
     if (pass === null) return null
-    const { id } = message
+    const { id, type: messageType } = message
+    try {
+      await calls.begin()
+    } catch (error) {
+      pass.failed({ id, isOutage: true, error })
+      this.#options.report({ type: 'message.outage', id, messageType, attempt: calls.attempt, error })
+      return { action: 'wait' }
+    }
     const running = new AbortController()
     const onLost = (): void => {
       this.#options.report({ type: 'message.hold-lost', id, error: inHand.lost.reason })
@@ -182,22 +195,52 @@ class Processor implements MessageProcessor {
     inHand.lost.addEventListener('abort', onLost)
     inHand.graceOver?.addEventListener('abort', onGraceOver)
     try {
-      return await this.#call({ ...inHand.extras, message, attempt, signal: running.signal }, pass)
+      const delivery = { ...inHand.extras, message, attempt: calls.attempt, signal: running.signal }
+      return await this.#call(delivery, pass, calls)
     } finally {
       inHand.lost.removeEventListener('abort', onLost)
       inHand.graceOver?.removeEventListener('abort', onGraceOver)
     }
   }
 
-  async #call(delivery: Delivery, pass: Pass): Promise<Outcome> {
+  async #call(delivery: Delivery, pass: Pass, calls: Calls): Promise<Outcome> {
     const startedMs = performance.now()
     try {
       await this.#options.handler(delivery)
-      pass.succeeded()
-      return { action: 'acknowledge', ms: performance.now() - startedMs }
     } catch (error) {
-      return this.#failed(delivery, error, pass)
+      const outcome = this.#failed(delivery, error, pass)
+      const spends = outcome.action === 'dead-letter' || (outcome.action === 'retry' && outcome.spendsAttempt)
+      await this.#noted(() => calls.ended(spends))
+      return outcome
     }
+    pass.succeeded()
+    const ms = performance.now() - startedMs
+    await this.#noted(() => calls.forget())
+    return { action: 'acknowledge', ms }
+  }
+
+  /** A count that is not written makes a message suspect, never lost: nothing waits for it. */
+  async #noted(write: () => Promise<void>): Promise<void> {
+    try {
+      await write()
+    } catch (error) {
+      this.#options.report({ type: 'consumer.store-failed', error })
+    }
+  }
+
+  /** Without an answer of the store the message may not go on: it may be a stream's that is held. False: the consumer stops first. */
+  async #untilStored({ message, calls, stop }: Passage, ask: () => Promise<void>): Promise<boolean> {
+    const { id, type: messageType } = message
+    for (let failures = 1; !stop.aborted; failures++) {
+      try {
+        await ask()
+        return true
+      } catch (error) {
+        this.#options.report({ type: 'message.outage', id, messageType, attempt: calls.attempt, error })
+        await this.#clock.sleep(deadLetterBackoff(failures), stop)
+      }
+    }
+    return false
   }
 
   #failed({ message, attempt, signal }: Delivery, error: unknown, pass: Pass): Outcome {
@@ -263,59 +306,4 @@ class Processor implements MessageProcessor {
     }
     return 'left'
   }
-}
-
-/** `AbortSignal.any` keeps every signal it made for as long as its sources live, which is as long as the consumer runs. */
-function linked(...sources: readonly AbortSignal[]): { readonly signal: AbortSignal; unlink(): void } {
-  const either = new AbortController()
-  const onAbort = (): void => either.abort()
-  if (sources.some((source) => source.aborted)) either.abort()
-  for (const source of sources) source.addEventListener('abort', onAbort)
-  return {
-    signal: either.signal,
-    unlink: () => {
-      for (const source of sources) source.removeEventListener('abort', onAbort)
-    },
-  }
-}
-
-function letterOf(
-  { source, position, topic }: MessageInHand,
-  message: ReceivedMessage | null,
-  attempts: number,
-  reason: DeadLetterReason,
-  error: unknown,
-): DeadLetter {
-  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-  const note = { reason, attempts, error: words, source, topic: message?.topic ?? topic, at: new Date().toISOString() }
-  return { id: randomUUID(), note: position === undefined ? note : { ...note, position }, form: 'whole' }
-}
-
-function smaller({ id, note, form }: DeadLetter): DeadLetter {
-  const next = smallerForm[form]
-  if (next === 'headless') return { id, note: { ...note, omitted: ['headers'] }, form: next }
-  if (next === 'stub') return { id, note: { ...note, omitted: ['headers', 'body'] }, form: next }
-  return { id, note, form: next }
-}
-
-/** What the handler's error says about its message. */
-export type HandlerVerdict =
-  | { readonly kind: 'outage' }
-  | { readonly kind: 'unknown-type'; readonly inMs: number }
-  | { readonly kind: 'retryable'; readonly inMs: number }
-  | { readonly kind: 'dead'; readonly reason: DeadLetterReason }
-
-/** Pure: which failures come again, when, and which do not. What the handler says in so many words comes first. */
-export function failureOf(
-  error: unknown,
-  attempt: number,
-  options: Pick<ResolvedConsumerOptions, 'maxAttempts' | 'backoff' | 'unknownTypeRetryMs' | 'isOutage'>,
-): HandlerVerdict {
-  if (error instanceof PermanentFailure) return { kind: 'dead', reason: 'PERMANENT' }
-  if (error instanceof UnknownTypeError) return { kind: 'unknown-type', inMs: options.unknownTypeRetryMs }
-  if (error instanceof OutboxError && error.code === 'UNDECODABLE_MESSAGE')
-    return { kind: 'dead', reason: 'UNDECODABLE' }
-  if (options.isOutage(error)) return { kind: 'outage' }
-  if (attempt >= options.maxAttempts) return { kind: 'dead', reason: 'MAX_ATTEMPTS' }
-  return { kind: 'retryable', inMs: options.backoff(attempt) }
 }

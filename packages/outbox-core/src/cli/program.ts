@@ -2,6 +2,7 @@ import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import { messageStates } from '../find-messages.ts'
 import { rolePurposes } from '../postgres/grants.ts'
 import * as deciding from './deciding.ts'
+import { listHeldStreams, releaseHeldStream } from './held-streams.ts'
 import type { CommonFlags, Verb } from './invocation.ts'
 import * as looking from './looking.ts'
 import { grants, migrate } from './schema-verbs.ts'
@@ -50,6 +51,7 @@ export function createProgram(version: string, run: Run): Command {
   addSchemaVerbs(program, verb)
   addLookingVerbs(program, verb)
   addDecidingVerbs(program, verb)
+  addConsumerVerbs(program, verb)
   return program
 }
 
@@ -134,4 +136,18 @@ function addDecidingVerbs(program: Command, verb: AddVerb): void {
     'how old',
     number,
   )
+}
+
+function addConsumerVerbs(program: Command, verb: AddVerb): void {
+  const streams = program.command('held-streams').description('streams that consumers stopped behind a dead letter')
+  verb(streams, 'list', 'oldest first', listHeldStreams)
+    .option('--consumer <name>')
+    .option('--limit <count>', 'default: 100', number)
+  verb(streams, 'release', 'let the stream go on, in order', releaseHeldStream)
+    .argument('<consumer>')
+    .argument('<topic>')
+    .argument('<key>')
+    .option('--retry', 'with the dead letter first')
+    .option('--discard', 'without the dead letter, which is deleted')
+    .addHelpText('after', examples('held-streams list', 'held-streams release ledger orders order-17 --retry'))
 }

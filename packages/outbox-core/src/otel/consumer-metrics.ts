@@ -22,6 +22,8 @@ interface Instruments {
   readonly deadLetterFailures: Counter
   readonly holdsLost: Counter
   readonly disconnects: Counter
+  readonly streamsHeld: Counter
+  readonly storeFailures: Counter
   readonly pauses: Counter
   readonly pauseDuration: Histogram
 }
@@ -43,6 +45,8 @@ function createInstruments(meter: Meter): Instruments {
     ),
     holdsLost: counter('holds_lost', '{delivery}', 'Deliveries whose hold was lost while the handler ran'),
     disconnects: counter('disconnects', '{failure}', 'Lost connections, and tries to connect that failed'),
+    streamsHeld: counter('streams_held', '{stream}', 'Streams that stopped behind a dead letter. Alarm on it'),
+    storeFailures: counter('store_failures', '{failure}', 'Times the consumer store did not answer'),
     pauses: counter('pauses', '{pause}', 'Times the consumer paused because its handlers could not work. Alarm on it'),
     pauseDuration: meter.createHistogram('malote.consumer.pause.duration', {
       unit: 's',
@@ -82,6 +86,12 @@ function record(to: Instruments, event: ConsumerEvent, common: Attributes): void
       return to.pauses.add(1, { ...common, [attribute.reason]: event.reason })
     case 'consumer.resumed':
       return to.pauseDuration.record(event.afterMs / 1_000, common)
+    case 'message.parked':
+      return delivery(event.messageType, 'parked')
+    case 'stream.held':
+      return to.streamsHeld.add(1, common)
+    case 'consumer.store-failed':
+      return to.storeFailures.add(1, common)
     case 'consumer.started':
     case 'consumer.stopped':
     case 'consumer.reconnected':

@@ -2,9 +2,16 @@ import { quoteIdentifier, schemaOption } from './identifiers.ts'
 import { invalidOption } from '../options.ts'
 
 /** What a database role is for. */
-export type RolePurpose = 'writer' | 'relay' | 'operator' | 'consumer' | 'reader'
+export type RolePurpose = 'writer' | 'relay' | 'operator' | 'consumer' | 'consumer-store' | 'reader'
 
-export const rolePurposes: readonly RolePurpose[] = ['writer', 'relay', 'operator', 'consumer', 'reader']
+export const rolePurposes: readonly RolePurpose[] = [
+  'writer',
+  'relay',
+  'operator',
+  'consumer',
+  'consumer-store',
+  'reader',
+]
 
 /** A privilege on an object that a purpose needs, and what it needs it for is said in docs/operations.md. */
 export interface NeededPrivilege {
@@ -41,6 +48,7 @@ const functions = execute([
 /** The floor reads how far the sequence has got; no privilege on tables gives that. */
 const sequence: NeededPrivilege = { kind: 'sequence', name: 'messages_seq_seq', privileges: ['select'] }
 const ledger = tables(['migrations'], ['select'])
+const consumerTables = ['consumer_calls', 'held_streams', 'held_messages']
 const idempotencyTables = [
   'inbox_consumers',
   'processed_messages',
@@ -76,13 +84,15 @@ const needed: Readonly<Record<RolePurpose, readonly NeededPrivilege[]>> = {
   operator: [
     ...tables(['messages'], ['select', 'insert', 'delete']),
     ...tables(['dead_letters', 'held_keys', 'paused_topics'], all),
+    ...tables(['held_streams', 'held_messages'], ['select', 'update', 'delete']),
     ...tables(['operator_actions'], ['select', 'insert']),
     ...tables(['scheduled_messages', 'relays', 'lanes', 'doorbell', 'flow', 'outages'], ['select']),
     sequence,
     ...ledger,
   ],
   consumer: [...tables(idempotencyTables, all), ...idempotencyFunctions, ...ledger],
-  reader: [...tables(outboxTables, ['select']), sequence, ...ledger],
+  'consumer-store': tables(consumerTables, all),
+  reader: [...tables([...outboxTables, ...consumerTables], ['select']), sequence, ...ledger],
 }
 
 /** Purposes of people who look for the cause. */
@@ -95,7 +105,8 @@ export function neededPrivileges(purpose: RolePurpose): readonly NeededPrivilege
 
 /**
  * SQL that gives a role what it needs for its purpose, and nothing more. `writer` adds messages, `relay` publishes them,
- * `operator` decides about dead letters and held keys, `consumer` uses the inbox and idempotent requests, `reader` looks.
+ * `operator` decides about dead letters and held keys, `consumer` uses the inbox and idempotent requests,
+ * `consumer-store` counts attempts and holds streams (`createConsumerStore`; a consumer may need both), `reader` looks.
  * The last line is a comment where a superuser can let the role see more.
  * Run it as the owner of the tables, after migrating; again after each upgrade.
  *

@@ -1,4 +1,4 @@
-import type { MessageInHand } from '../adapter/process-message.ts'
+import type { MessageInHand } from '../adapter/message-in-hand.ts'
 import type { Delivery, ReceivedMessage } from '../consumer.ts'
 import { uuidv7 } from '../uuid.ts'
 
@@ -42,6 +42,7 @@ export function aMessageInHand(change: Partial<MessageInHand> = {}): MessageInHa
   return {
     received: { message: aReceivedMessage() },
     attempt: 1,
+    isRedelivered: false,
     source: 'orders',
     topic: 'orders',
     lost: new AbortController().signal,

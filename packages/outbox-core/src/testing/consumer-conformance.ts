@@ -4,6 +4,8 @@ import { failingCases } from './consumer-conformance/failing.ts'
 import type { ConsumerHarness } from './consumer-conformance/harness.ts'
 import { lifecycleCases } from './consumer-conformance/lifecycle.ts'
 import { outageCases } from './consumer-conformance/outages.ts'
+import { holdCases } from './consumer-conformance/holds.ts'
+import { poisonCases } from './consumer-conformance/poison.ts'
 import { orderCases } from './consumer-conformance/order.ts'
 
 export type { ConsumerHarness, HeldDeadLetter } from './consumer-conformance/harness.ts'
@@ -13,6 +15,8 @@ export const consumerConformance: readonly ConformanceCase<ConsumerHarness>[] = 
   ...failingCases,
   ...outageCases,
   ...orderCases,
+  ...poisonCases,
+  ...holdCases,
   ...lifecycleCases,
   ...acknowledgingCases,
 ]

@@ -47,6 +47,7 @@ class InMemoryConsumer implements MemoryConsumer {
   readonly #keys = createKeyedQueue(Number.POSITIVE_INFINITY)
   readonly #attending = new Map<MemoryHold, Promise<void>>()
   #running: Promise<void> | null = null
+  #released: Promise<void> = Promise.resolve()
   #stopping: Promise<void> | null = null
 
   constructor(options: MemoryConsumerOptions, source: MemorySource) {
@@ -62,6 +63,8 @@ class InMemoryConsumer implements MemoryConsumer {
       return Promise.reject(new OutboxError('CONSUMER_STATE', 'a consumer starts once: create another one'))
     const started = Promise.withResolvers<void>()
     this.#running = this.#run(() => started.resolve())
+    const ending = AbortSignal.any([this.#draining.signal, this.#crashed.signal])
+    this.#released = this.#processor.handleReleased({ ending, graceOver: this.#graceOver.signal })
     return started.promise
   }
 
@@ -174,7 +177,7 @@ class InMemoryConsumer implements MemoryConsumer {
     this.#graceOver.abort(new Error('the grace period of stop() is over'))
     for (const hold of this.#attending.keys()) this.#source.queue.giveBack(hold)
     if (this.#running === null) return
-    await this.#running
+    await Promise.all([this.#running, this.#released])
     this.#options.report({ type: 'consumer.stopped' })
   }
 }

@@ -1,5 +1,5 @@
 import { decodeEnvelope, encodeEnvelope } from '../adapter/envelope.ts'
-import { type Received, receivedOf } from '../adapter/process-message.ts'
+import { type Received, receivedOf } from '../adapter/message-in-hand.ts'
 import { OutboxError } from '../errors.ts'
 import type { DeadLetterNote } from '../dead-letter-note.ts'
 import { type OutboxMessage, orderOf } from '../message.ts'

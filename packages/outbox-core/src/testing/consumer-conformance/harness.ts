@@ -1,4 +1,6 @@
 import type { Consumer, ConsumerOptions } from '../../consumer.ts'
+import type { ConsumerStore } from '../../consumer-store.ts'
+import type { HeldStreams } from '../../held-streams.ts'
 import type { DeadLetterNote } from '../../dead-letter-note.ts'
 import type { OutboxMessage } from '../../message.ts'
 
@@ -41,6 +43,12 @@ export interface ConsumerHarness {
   readonly ordersAcrossConsumers?: true
   /** How long the broker leaves a message with a consumer that does not extend its hold, in milliseconds. */
   readonly holdTimeoutMs?: number
+  /** A store for a consumer of a new name, on a PostgreSQL where `migrate` has run, and what its operator works with. */
+  consumerStore?(): Promise<{
+    readonly store: ConsumerStore
+    readonly streams: HeldStreams
+    readonly consumer: string
+  }>
   /** Messages the broker handed to consumers and has no acknowledgement for. */
   unacknowledged?(topic: string): Promise<number>
   /** Makes the topic's place for dead letters refuse, for example by removing it. */

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ConformanceCase } from '../conformance.ts'
-import type { ConsumerEvent } from '../../consumer.ts'
 import { HandlerOutageError } from '../../errors.ts'
-import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
 import {
   deliveredIds,
@@ -13,6 +11,7 @@ import {
   recording,
   untilDeadLetters,
   untilHandled,
+  watch,
   withConsumers,
 } from './steps.ts'
 
@@ -128,24 +127,6 @@ export const outageCases: readonly Case[] = [
       }),
   },
 ]
-
-interface Watch {
-  readonly onEvent: (event: ConsumerEvent) => void
-  of<Type extends ConsumerEvent['type']>(type: Type): Extract<ConsumerEvent, { readonly type: Type }>[]
-  until(type: ConsumerEvent['type'], harness: ConsumerHarness): Promise<void>
-}
-
-function watch(): Watch {
-  const events: ConsumerEvent[] = []
-  const of = <Type extends ConsumerEvent['type']>(type: Type): Extract<ConsumerEvent, { readonly type: Type }>[] =>
-    events.filter((event): event is Extract<ConsumerEvent, { readonly type: Type }> => event.type === type)
-  return {
-    onEvent: (event) => void events.push(event),
-    of,
-    until: (type, { patienceMs }) =>
-      eventually(() => assert.ok(of(type).length > 0, `no ${type}`), { patienceMs, intervalMs: 20 }),
-  }
-}
 
 /** Each key's messages were handled in the order they were sent. */
 function assertHandledInOrder(

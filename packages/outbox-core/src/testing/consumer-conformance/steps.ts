@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Consumer, ConsumerOptions, Delivery, DeliveryHandler } from '../../consumer.ts'
+import type { Consumer, ConsumerEvent, ConsumerOptions, Delivery, DeliveryHandler } from '../../consumer.ts'
 import type { OutboxMessage } from '../../message.ts'
 import { anOutboxMessage } from '../an-outbox-message.ts'
 import { eventually } from '../eventually.ts'
@@ -131,4 +131,23 @@ export function untilDeadLetters(
     },
     { patienceMs: harness.patienceMs, intervalMs: 100 },
   )
+}
+
+/** Keeps what a consumer tells. */
+export interface Watch {
+  readonly onEvent: (event: ConsumerEvent) => void
+  of<Type extends ConsumerEvent['type']>(type: Type): Extract<ConsumerEvent, { readonly type: Type }>[]
+  until(type: ConsumerEvent['type'], harness: ConsumerHarness): Promise<void>
+}
+
+export function watch(): Watch {
+  const events: ConsumerEvent[] = []
+  const of = <Type extends ConsumerEvent['type']>(type: Type): Extract<ConsumerEvent, { readonly type: Type }>[] =>
+    events.filter((event): event is Extract<ConsumerEvent, { readonly type: Type }> => event.type === type)
+  return {
+    onEvent: (event) => void events.push(event),
+    of,
+    until: (type, { patienceMs }) =>
+      eventually(() => assert.ok(of(type).length > 0, `no ${type}`), { patienceMs, intervalMs: 20 }),
+  }
 }

@@ -1,0 +1,25 @@
+import type { DeadLetterReason } from '../consumer.ts'
+import { OutboxError, PermanentFailure, UnknownTypeError } from '../errors.ts'
+import type { ResolvedConsumerOptions } from './consumer-settings.ts'
+
+/** What the handler's error says about its message. */
+export type HandlerVerdict =
+  | { readonly kind: 'outage' }
+  | { readonly kind: 'unknown-type'; readonly inMs: number }
+  | { readonly kind: 'retryable'; readonly inMs: number }
+  | { readonly kind: 'dead'; readonly reason: DeadLetterReason }
+
+/** Pure: which failures come again, when, and which do not. What the handler says in so many words comes first. */
+export function failureOf(
+  error: unknown,
+  attempt: number,
+  options: Pick<ResolvedConsumerOptions, 'maxAttempts' | 'backoff' | 'unknownTypeRetryMs' | 'isOutage'>,
+): HandlerVerdict {
+  if (error instanceof PermanentFailure) return { kind: 'dead', reason: 'PERMANENT' }
+  if (error instanceof UnknownTypeError) return { kind: 'unknown-type', inMs: options.unknownTypeRetryMs }
+  if (error instanceof OutboxError && error.code === 'UNDECODABLE_MESSAGE')
+    return { kind: 'dead', reason: 'UNDECODABLE' }
+  if (options.isOutage(error)) return { kind: 'outage' }
+  if (attempt >= options.maxAttempts) return { kind: 'dead', reason: 'MAX_ATTEMPTS' }
+  return { kind: 'retryable', inMs: options.backoff(attempt) }
+}

@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto'
+import type { DeadLetterReason, ReceivedMessage } from '../consumer.ts'
+import type { DeadLetter, DeadLetterForm, MessageInHand } from './message-in-hand.ts'
+
+/** The first, whole letter of a message. */
+export function letterOf(
+  { source, position, topic }: MessageInHand,
+  message: ReceivedMessage | null,
+  attempts: number,
+  reason: DeadLetterReason,
+  error: unknown,
+): DeadLetter {
+  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  const note = { reason, attempts, error: words, source, topic: message?.topic ?? topic, at: new Date().toISOString() }
+  return { id: randomUUID(), note: position === undefined ? note : { ...note, position }, form: 'whole' }
+}
+
+/** The next form that takes less room. */
+export function smaller({ id, note, form }: DeadLetter): DeadLetter {
+  const next = smallerForm[form]
+  if (next === 'headless') return { id, note: { ...note, omitted: ['headers'] }, form: next }
+  if (next === 'stub') return { id, note: { ...note, omitted: ['headers', 'body'] }, form: next }
+  return { id, note, form: next }
+}
+
+const smallerForm: Readonly<Record<DeadLetterForm, DeadLetterForm>> = {
+  whole: 'bare',
+  bare: 'headless',
+  headless: 'stub',
+  stub: 'stub',
+}

@@ -1,0 +1,353 @@
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import { randomUUID } from 'node:crypto'
+import type pg from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createMessageProcessor, type DeadLetterNote, resolveConsumerOptions } from '../src/adapter/index.ts'
+import {
+  type ConsumerEvent,
+  type ConsumerOptions,
+  type ConsumerStore,
+  createConsumerStore,
+  createHeldStreams,
+  HandlerOutageError,
+  listOperatorActions,
+  migrate,
+  UnknownTypeError,
+} from '../src/index.ts'
+import { aMessageInHand, aReceivedMessage, eventually } from '../src/testing/index.ts'
+
+let database: TestDatabase
+let db: pg.Pool
+beforeAll(async () => {
+  database = await createTestDatabase(inject('postgresUrl'))
+  db = database.pool()
+  await migrate(db)
+})
+afterAll(() => database.drop())
+
+const note: DeadLetterNote = {
+  reason: 'MAX_ATTEMPTS',
+  attempts: 2,
+  error: 'Error: no stock',
+  source: 'orders',
+  topic: 'orders',
+  at: '2026-11-28T00:00:00.000Z',
+}
+
+function setup() {
+  const consumer = randomUUID()
+  return { consumer, store: createConsumerStore({ db, consumer }), streams: createHeldStreams({ db }) }
+}
+
+describe('calls', () => {
+  it('a first call that failed, one that never ended and one that ended are told apart', async () => {
+    const { store } = setup()
+    const message = aReceivedMessage()
+
+    await store.count(message.id, 1)
+    await store.begin(message.id)
+    expect(await store.look(message)).toEqual({ calls: 2, unended: 1, isHeld: false })
+    await store.begin(message.id)
+    await store.ended(message.id, false)
+    expect(await store.look(message)).toEqual({ calls: 2, unended: 1, isHeld: false })
+    await store.forget(message.id)
+    expect(await store.look(message)).toEqual({ calls: 0, unended: 0, isHeld: false })
+  })
+
+  it('ids and keys of any producer are kept: very long, with NUL, with half a surrogate pair', async () => {
+    const { store, streams, consumer } = setup()
+    const odd = `\0${'x'.repeat(5_000)}\ud800`
+    const message = aReceivedMessage({ id: odd, topic: odd, type: odd, orderingKey: odd })
+
+    await store.begin(message.id)
+    await store.hold(message, note)
+
+    expect(await store.look(message)).toEqual({ calls: 1, unended: 1, isHeld: true })
+    expect(await streams.release({ consumer, topic: odd, orderingKey: odd }, 'retry')).toBe(true)
+    const stream = await store.claimReleased(1_000)
+    expect((await stream?.next())?.message).toMatchObject({ id: odd, topic: odd, type: odd, orderingKey: odd })
+  })
+
+  it('what has not been heard of for a month is swept', async () => {
+    const { store, consumer } = setup()
+    const [old, young] = [aReceivedMessage(), aReceivedMessage()]
+    await store.begin(old.id)
+    await db.query(`update malote.consumer_calls set updated_at = now() - interval '31 days' where consumer = $1`, [
+      consumer,
+    ])
+    await store.begin(young.id)
+
+    await store.sweep(30)
+
+    expect((await store.look(old)).calls).toBe(0)
+    expect((await store.look(young)).calls).toBe(1)
+  })
+})
+
+describe('held streams', () => {
+  const inStream = (body = '{}') => aReceivedMessage({ orderingKey: 'k', body: new TextEncoder().encode(body) })
+
+  it('a message comes back as it was received, and copies wait once', async () => {
+    const { store, streams, consumer } = setup()
+    const [dead, next] = [
+      inStream(),
+      aReceivedMessage({
+        orderingKey: 'k',
+        headers: { traceparent: '00-1' },
+        attributes: { source: '/x', subject: 'y' },
+        body: new Uint8Array([0, 255, 128]),
+        createdAt: new Date('2026-01-02T03:04:05.678Z'),
+      }),
+    ]
+
+    await store.hold(dead, note)
+    expect([await store.park(next), await store.park(next)]).toEqual([true, true])
+    const [held] = await streams.list({ consumer })
+    expect(held).toMatchObject({
+      topic: 'orders',
+      orderingKey: 'k',
+      deadMessageId: dead.id,
+      note,
+      waiting: 1,
+      isHeld: true,
+    })
+    await streams.release(held!, 'discard', { operator: 'ann', reason: 'test data' })
+
+    const stream = await store.claimReleased(60_000)
+    const waiting = await stream!.next()
+    expect(waiting?.message).toEqual({ ...next, json: expect.any(Function) })
+    const [action] = await listOperatorActions({ db })
+    expect(action).toMatchObject({ operator: 'ann', action: 'discard', reason: 'test data', affected: 1 })
+    expect(action?.target).toEqual([{ consumer, topic: 'orders', ordering_key: 'k', message_id: dead.id }])
+  })
+
+  it('a stream that is being handled is with nobody else, until its lease runs out', async () => {
+    const { store, streams, consumer } = setup()
+    await store.hold(inStream(), note)
+    await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'retry')
+
+    const first = await store.claimReleased(60_000)
+    expect(await store.claimReleased(60_000)).toBeNull()
+    expect(await first!.renew(1)).toBe(true)
+    const second = await eventually(async () => {
+      const claimed = await store.claimReleased(60_000)
+      expect(claimed).not.toBeNull()
+      return claimed
+    })
+
+    expect(await first!.next()).toBeNull()
+    expect(await first!.renew(60_000)).toBe(false)
+    const waiting = await second!.next()
+    expect(await first!.done(waiting!.position)).toBe(false)
+    expect(await second!.done(waiting!.position)).toBe(true)
+  })
+
+  it('a message that comes while the hold ends either waits and keeps the hold, or finds none', async () => {
+    for (let round = 0; round < 40; round++) {
+      const { store, streams, consumer } = setup()
+      await store.hold(inStream(), note)
+      await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'discard')
+      const stream = await store.claimReleased(60_000)
+
+      const late = inStream()
+      const [parked] = await Promise.all([store.park(late), stream!.end()])
+
+      const isHeld = (await store.look(late)).isHeld
+      expect(isHeld).toBe(parked)
+      if (parked) expect((await (await store.claimReleased(60_000))!.next())?.message.id).toBe(late.id)
+    }
+  })
+
+  it('a hold that ends while a message is being written beside it stays', async () => {
+    const { store, streams, consumer } = setup()
+    await store.hold(inStream(), note)
+    await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'discard')
+    const stream = await store.claimReleased(60_000)
+    const client = await database.client()
+    const slow = createConsumerStore({ db: client, consumer })
+
+    await client.query('begin')
+    expect(await slow.park(inStream())).toBe(true)
+    const ending = stream!.end()
+    await eventually(async () => {
+      const { rows } = await db.query(
+        `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%delete from%'`,
+      )
+      expect(rows.length).toBeGreaterThan(0)
+    })
+    await client.query('commit')
+    await ending
+
+    expect((await streams.list({ consumer }))[0]).toMatchObject({ isHeld: false, waiting: 1 })
+  })
+})
+
+describe('a consumer with a store', () => {
+  function processing(options: Partial<ConsumerOptions>) {
+    const { store, streams, consumer } = setup()
+    const events: ConsumerEvent[] = []
+    const create = (more: Partial<ConsumerOptions> = {}) =>
+      createMessageProcessor(
+        resolveConsumerOptions({
+          handler: () => Promise.resolve(),
+          backoff: () => 0,
+          store,
+          onEvent: (event) => void events.push(event),
+          ...options,
+          ...more,
+        }),
+      )
+    return { store, streams, consumer, events, create }
+  }
+
+  it('costs no row for what is handled at its first delivery', async () => {
+    const { create, consumer } = processing({})
+
+    await create().process(aMessageInHand())
+
+    const { rows } = await db.query('select 1 from malote.consumer_calls where consumer = $1', [consumer])
+    expect(rows).toEqual([])
+  })
+
+  it('the broker counts deliveries, not attempts: give-backs, unknown types and outages spend nothing', async () => {
+    const { create } = processing({ maxAttempts: 3 })
+    const message = aReceivedMessage()
+    const errors = [
+      new UnknownTypeError('x'),
+      new HandlerOutageError('x'),
+      new UnknownTypeError('x'),
+      new Error('x'),
+      new Error('x'),
+    ]
+    const attempts: number[] = []
+    const handler: ConsumerOptions['handler'] = ({ attempt }) => {
+      attempts.push(attempt)
+      const error = errors.shift()
+      return error === undefined ? Promise.resolve() : Promise.reject(error)
+    }
+
+    // A process of its own for each delivery.
+    for (let delivery = 0; delivery < 5; delivery++)
+      await create({ handler }).process(aMessageInHand({ received: { message }, isRedelivered: true, attempt: 50 }))
+
+    expect(errors).toEqual([])
+    expect(attempts).toEqual([1, 1, 1, 1, 2, 3])
+  })
+
+  it('only what kills alone is poison: a message that was called beside it is called again', async () => {
+    const { store, create, events } = processing({ maxAttempts: 3 })
+    const [killer, beside] = [aReceivedMessage(), aReceivedMessage()]
+    // Two processes died with both of them under way.
+    for (const { id } of [killer, beside]) await store.begin(id)
+    await store.begin(killer.id)
+    const handled: string[] = []
+    const processor = create({ handler: ({ message }) => Promise.resolve(void handled.push(message.id)) })
+
+    const letters: string[] = []
+    for (const message of [killer, beside])
+      await processor.process(
+        aMessageInHand({
+          received: { message },
+          isRedelivered: true,
+          deadLetter: ({ note }) =>
+            Promise.resolve(void letters.push(`${message.id} ${note.reason} ${String(note.attempts)}`)),
+        }),
+      )
+
+    expect(letters).toEqual([`${killer.id} POISON 2`])
+    expect(handled).toEqual([beside.id])
+    expect(events.filter(({ type }) => type === 'message.dead-lettered')).toHaveLength(1)
+  })
+
+  it('a suspect is called while no other is', async () => {
+    const { store, create } = processing({})
+    const suspect = aReceivedMessage()
+    await store.begin(suspect.id)
+    const looked = Promise.withResolvers<void>()
+    const watched: ConsumerStore = {
+      ...store,
+      look: (message) => store.look(message).finally(() => looked.resolve()),
+    }
+    const gate = Promise.withResolvers<void>()
+    const running = new Set<string>()
+    const besides: number[] = []
+    const processor = create({
+      store: watched,
+      handler: async ({ message }) => {
+        running.add(message.id)
+        if (running.has(suspect.id)) besides.push(running.size)
+        if (message.id !== suspect.id) await gate.promise
+        await new Promise((resolve) => setTimeout(resolve, 10))
+        running.delete(message.id)
+      },
+    })
+    const process = (inHand = aMessageInHand()) => processor.process(inHand)
+
+    const before = [process(), process()]
+    const ended = process(aMessageInHand({ received: { message: suspect }, isRedelivered: true }))
+    await looked.promise
+    await new Promise((resolve) => setTimeout(resolve, 20)) // It would be called now.
+    expect(running.has(suspect.id)).toBe(false)
+    const after = [process(), process()]
+    gate.resolve()
+    await Promise.all([...before, ended, ...after])
+
+    expect(besides).toEqual([1])
+  })
+
+  it('while the store does not answer, nothing is called and nothing is lost', async () => {
+    const { store, create, events } = processing({})
+    let isAway = true
+    const flaky = new Proxy(store, {
+      get: (target, name: keyof typeof store) =>
+        isAway ? () => Promise.reject(new Error('away')) : target[name].bind(target),
+    })
+    const calls: number[] = []
+    const processor = create({ store: flaky, handler: ({ attempt }) => Promise.resolve(void calls.push(attempt)) })
+
+    const end = processor.process(aMessageInHand({ isRedelivered: true }))
+    await eventually(() => expect(events.some(({ type }) => type === 'message.outage')).toBe(true))
+    expect(calls).toEqual([])
+    isAway = false
+
+    expect(await end).toBe('settled')
+    expect(calls).toEqual([1])
+  })
+
+  it('a held stream is refused without a store', () => {
+    expect(() => resolveConsumerOptions({ handler: () => Promise.resolve(), afterDeadLetter: 'hold' })).toThrow(/store/)
+  })
+
+  it('what an operator let go on is handled in order, beside what arrives', async () => {
+    const { create, streams, consumer, events } = processing({ maxAttempts: 1, afterDeadLetter: 'hold' })
+    const messages = Array.from({ length: 6 }, () => aReceivedMessage({ orderingKey: 'k' }))
+    const stock = { isThere: false }
+    const handled: string[] = []
+    const processor = create({
+      handler: ({ message }) => {
+        if (!stock.isThere) return Promise.reject(new Error('no stock'))
+        return Promise.resolve(void handled.push(message.id))
+      },
+    })
+    const ending = new AbortController()
+    const released = processor.handleReleased({ ending: ending.signal })
+
+    for (const message of messages.slice(0, 4)) await processor.process(aMessageInHand({ received: { message } }))
+    expect(events.map(({ type }) => type)).toEqual([
+      'stream.held',
+      'message.dead-lettered',
+      'message.parked',
+      'message.parked',
+      'message.parked',
+    ])
+    stock.isThere = true
+    await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'retry')
+    for (const message of messages.slice(4)) await processor.process(aMessageInHand({ received: { message } }))
+    await eventually(() => expect(handled).toHaveLength(6))
+    await eventually(async () => expect(await streams.list({ consumer })).toEqual([]))
+    ending.abort()
+    await released
+
+    expect(handled).toEqual(messages.map(({ id }) => id))
+  })
+})
