@@ -6,7 +6,7 @@ import type { RelayEvent, RolePurpose } from '../src/index.ts'
 import { aMessage, createRelayBench, type RelayBench } from './relay-bench.ts'
 
 let bench: RelayBench
-const name = (purpose: RolePurpose): string => `${purpose}_${String(process.pid)}_of_grants`
+const name = (purpose: RolePurpose): string => `${purpose.replace('-', '_')}_${String(process.pid)}_of_grants`
 const purposes = rolePurposes.filter((purpose) => purpose !== 'consumer')
 
 beforeAll(async () => {

@@ -32,6 +32,15 @@ export const expectedIndexes: readonly ExpectedIndex[] = [
   primaryKey('outages', 'relay, destination'),
   primaryKey('flow', 'topic'),
   primaryKey('operator_actions', 'operator_action_id'),
+  primaryKey('consumer_calls', 'consumer, message'),
+  primaryKey('held_streams', 'consumer, stream'),
+  primaryKey('held_messages', 'consumer, stream, position'),
+  {
+    table: 'held_messages',
+    name: 'held_messages_message_key',
+    create:
+      'alter table SCHEMA.held_messages add constraint held_messages_message_key unique (consumer, stream, message);',
+  },
   primaryKey('migrations', 'component, name'),
   primaryKey('inbox_consumers', 'id'),
   {
