@@ -1,9 +1,10 @@
 // Run before a release (CI does): packs every package, lints the tarballs, installs them into an empty project and imports
-// every entry point on each supported Node; then those that do without OpenTelemetry, without it. Expects `npm run build` to have run.
+// every entry point on each supported Node; then those that do without OpenTelemetry, without it; then as a stranger uses them. Expects `npm run build` to have run.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { useFromOutside } from './outside.mjs'
 
 const root = process.cwd()
 const work = mkdtempSync(join(tmpdir(), 'malote-pack-'))
@@ -17,7 +18,7 @@ const manifests = readdirSync('packages').map((folder) => ({
 }))
 
 /** Packs one package and lets publint and attw judge what would be published. */
-function pack({ folder, name }) {
+function pack({ folder, name, publishConfig }) {
   const cwd = join(root, 'packages', folder)
   run(process.execPath, [pnpm, 'pack', '--pack-destination', work], { cwd })
   const tarball = join(
@@ -25,6 +26,7 @@ function pack({ folder, name }) {
     readdirSync(work).find((file) => file.startsWith(name.replace('@', '').replace('/', '-')) && file.endsWith('.tgz')),
   )
   run(join(root, 'node_modules/.bin/publint'), [tarball, '--strict'])
+  if (publishConfig.exports === undefined) return tarball // Nothing to import.
   run(join(root, 'node_modules/.bin/attw'), [tarball, '--profile', 'esm-only', '--no-emoji'])
   return tarball
 }
@@ -57,16 +59,22 @@ function nodeBinary(major) {
   return join(home, 'bin', 'node')
 }
 
-const tarballs = manifests.map(pack)
+const tarballs = new Map(manifests.map((manifest) => [manifest.name, pack(manifest)]))
+const tarballOf = (name) => tarballs.get(name)
+const libraries = manifests.filter((m) => m.publishConfig.exports !== undefined).map((m) => m.name)
 console.log(`packed and linted: ${manifests.map((m) => m.name).join(', ')}`)
 const project = join(work, 'project')
 mkdirSync(project)
 writeFileSync(join(project, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }')
-run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', ...tarballs, ...new Set(peers())], {
-  cwd: project,
-})
+run(
+  'npm',
+  ['install', '--no-audit', '--no-fund', '--loglevel=error', ...libraries.map(tarballOf), ...new Set(peers())],
+  {
+    cwd: project,
+  },
+)
 const entries = manifests.flatMap((m) =>
-  Object.keys(m.publishConfig.exports)
+  Object.keys(m.publishConfig.exports ?? {})
     .filter((e) => !e.endsWith('.json'))
     .map((e) => m.name + e.slice(1)),
 )
@@ -92,4 +100,5 @@ importAll(
   entries.filter((entry) => !entry.endsWith('/otel')),
   ' without @opentelemetry/api',
 )
+await useFromOutside(work, tarballOf)
 rmSync(work, { recursive: true, force: true })

@@ -1,0 +1,19 @@
+// A broker in memory, or RabbitMQ at AMQP_URL (then: npm install @malote/adapter-rabbitmq amqplib).
+import { createMemoryBroker } from '@malote/outbox-core/testing'
+
+/** @returns {Promise<{ publisher: import('@malote/outbox-core').Publisher, createConsumer(options: object): import('@malote/outbox-core').Consumer }>} */
+export async function openBroker(url = process.env.AMQP_URL) {
+  if (url === undefined) {
+    const broker = createMemoryBroker()
+    return { publisher: broker, createConsumer: (options) => broker.createConsumer({ topic: 'orders', ...options }) }
+  }
+  const { connect } = await import('amqplib')
+  const { assertTopology, createRabbitmqConsumer, createRabbitmqPublisher } = await import('@malote/adapter-rabbitmq')
+  const connection = await connect(url)
+  await assertTopology(await connection.createChannel(), { exchange: 'my-service', queue: 'sales', topics: ['orders'] })
+  await connection.close()
+  return {
+    publisher: createRabbitmqPublisher({ connect: () => connect(url), exchange: 'my-service', source: '/my-service' }),
+    createConsumer: (options) => createRabbitmqConsumer({ connect: () => connect(url), queue: 'sales', ...options }),
+  }
+}
