@@ -11,7 +11,9 @@ interface Manifest {
 const read = (path: string): unknown => JSON.parse(readFileSync(new URL(path, packages), 'utf8'))
 
 /** TypeDoc does not find the sources behind `exports` itself, and only warns about it. */
-it.each(readdirSync(packages))('every entry point of %s is published and on the API site', (folder) => {
+const libraries = readdirSync(packages).filter((folder) => folder !== 'create-malote') // Nobody imports that one.
+
+it.each(libraries)('every entry point of %s is published and on the API site', (folder) => {
   const { exports, publishConfig } = read(`${folder}/package.json`) as Manifest
   const { entryPoints } = read(`${folder}/typedoc.json`) as { readonly entryPoints: readonly string[] }
 

@@ -9,7 +9,8 @@ import { createSalesHandler } from './sales.js'
 /** @param {{ port?: number, databaseUrl?: string, log?: (line: string) => void }} options */
 export async function startService({ port = 3000, databaseUrl, log = console.log } = {}) {
   const database = await openDatabase(databaseUrl)
-  const { publisher, createConsumer } = await openBroker()
+  const broker = await openBroker()
+  const { publisher } = broker
 
   const onRelayEvent = (event) => {
     if (event.type === 'batch.published') log(`2. the relay brought ${event.messages} message(s) to the broker`)
@@ -21,7 +22,7 @@ export async function startService({ port = 3000, databaseUrl, log = console.log
       log(`consumer: ${event.type} ${event.error ?? ''}`)
   }
   const relay = createRelay({ pool: database.relayPool, publisher, onEvent: onRelayEvent })
-  const consumer = createConsumer({ handler: createSalesHandler(database.pool, log), onEvent: onConsumerEvent })
+  const consumer = broker.createConsumer({ handler: createSalesHandler(database.pool, log), onEvent: onConsumerEvent })
   const app = fastify()
   mountOrders(app, database.pool, log)
 
