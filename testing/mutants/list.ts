@@ -86,7 +86,7 @@ export const mutants: readonly Mutant[] = [
       'return this.#pass(false)',
     ],
   ]),
-  ...of(core, 'adapter/process-message.ts', 'process-message.test.ts', [
+  ...of(core, 'adapter/failure-of.ts', 'process-message.test.ts', [
     [
       'an outage of the handler pays an attempt',
       'outage',
@@ -99,6 +99,8 @@ export const mutants: readonly Mutant[] = [
       'if (attempt >= options.maxAttempts)',
       'if (attempt + 1 >= options.maxAttempts)',
     ],
+  ]),
+  ...of(core, 'adapter/process-message.ts', 'process-message.test.ts', [
     [
       'a type nobody knows yet pays',
       'innocent',
@@ -114,8 +116,8 @@ export const mutants: readonly Mutant[] = [
     [
       'a message is reported handled although the broker did not take the acknowledgement',
       'once',
-      "if (!(await inHand.acknowledge())) return 'left'\n    this.#options.report",
-      'await inHand.acknowledge()\n    this.#options.report',
+      "if (!(await inHand.acknowledge())) return 'left'\n    this.#options.report({ type: 'message.handled'",
+      "await inHand.acknowledge()\n    this.#options.report({ type: 'message.handled'",
     ],
     [
       'a dead letter is acknowledged before it is anywhere',
