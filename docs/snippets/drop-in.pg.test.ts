@@ -5,7 +5,7 @@ import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import fastify from 'fastify'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createExpressApp, createHonoApp, mountOrders } from './drop-in.ts'
+import { createExpressApp, createHonoApp, mountOrders, mountWebhook } from './drop-in.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -15,6 +15,7 @@ beforeAll(async () => {
   pool = database.pool()
   await migrateIdempotency(pool)
   await pool.query('create table orders (id bigint generated always as identity primary key, asset text not null)')
+  await pool.query('create table settled (payout text not null)')
 })
 beforeEach(() => pool.query('truncate orders, malote.idempotency_keys restart identity'))
 afterAll(() => database.drop())
@@ -86,4 +87,21 @@ it('the snippet of CORS lets a page of another origin see that an answer is a re
   expect(answers.map(({ status }) => status)).toEqual([201, 201, 400])
   for (const { headers } of answers)
     expect(headers.get('access-control-expose-headers')).toContain('idempotency-replayed')
+})
+
+it('the snippet of the options takes an event of a webhook once, whenever it was sent', async () => {
+  const app = fastify()
+  mountWebhook(app, idempotency())
+  const send = (sentAt: number, payout = 'p-1') =>
+    app.inject({
+      method: 'POST',
+      url: '/webhooks/payouts',
+      payload: { event: 'evt_0000000000000001', payout, sentAt },
+    })
+
+  const answers = [await send(1), await send(2), await send(3, 'p-2')]
+
+  expect(answers.map(({ statusCode }) => statusCode)).toEqual([204, 204, 422])
+  expect((await pool.query('select payout from settled')).rows).toEqual([{ payout: 'p-1' }])
+  await app.close()
 })

@@ -1,6 +1,6 @@
 import type { Idempotency } from '@malote/idempotency'
 import { idempotentMiddleware, keepRawBody } from '@malote/idempotency/express'
-import { idempotentHooks } from '@malote/idempotency/fastify'
+import { idempotentHooks, idempotentRoute } from '@malote/idempotency/fastify'
 import { idempotentMiddleware as honoIdempotency } from '@malote/idempotency/hono'
 import express, { type Express, type Request, type Response } from 'express'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -41,6 +41,33 @@ export function mountOrders(app: FastifyInstance, idempotency: Idempotency<Pool,
       .query<{ id: string }>('insert into orders (asset) values ($1) returning id', [asset])
     return reply.code(201).send(rows[0])
   })
+}
+// #endregion
+
+// #region options
+export function mountWebhook(app: FastifyInstance, idempotency: Idempotency<Pool, FastifyRequest>): void {
+  const settlePayout = idempotency.atomic(
+    {
+      operation: 'settlePayout',
+      // The sender of a webhook has no Idempotency-Key, but an id for each event.
+      key: ({ body }) => (body as { event?: string }).event,
+      // It stamps each attempt anew.
+      ignoredFields: ['sentAt'],
+      retention: { keyMs: 30 * 86_400_000, bodyMs: 3_600_000 },
+      timeoutMs: 5_000,
+      waitMs: 2_000,
+      onReplay: (request, response, { operation }) => {
+        request.log.info({ operation }, 'sent again')
+        return response
+      },
+    },
+    async ({ tx, request }) => {
+      const { payout } = request.body as { payout: string }
+      await tx.query('insert into settled (payout) values ($1)', [payout])
+      return { status: 204 }
+    },
+  )
+  app.post('/webhooks/payouts', idempotentRoute(settlePayout))
 }
 // #endregion
 

@@ -389,8 +389,8 @@ export const mutants: readonly Mutant[] = [
     [
       'a retry carries another key',
       'replayed',
-      'headers.set(\'idempotency-key\', `"${idempotencyKey}"`)\n    for (let attempt = 1; ; attempt++) {',
-      'for (let attempt = 1; ; attempt++) {\n      headers.set(\'idempotency-key\', `"${idempotencyKey}${String(attempt)}"`)',
+      'headers.set(keyHeader, `"${idempotencyKey}"`)\n    for (let attempt = 1; ; attempt++) {',
+      'for (let attempt = 1; ; attempt++) {\n      headers.set(keyHeader, `"${idempotencyKey}${String(attempt)}"`)',
     ],
     [
       'a 409 without a time is repeated',

@@ -7,6 +7,8 @@
 export interface IdempotentClientOptions {
   /** @defaultValue the global `fetch` */
   readonly fetch?: (url: string | URL, init: RequestInit) => Promise<Response>
+  /** Header that carries the key. @defaultValue "Idempotency-Key" */
+  readonly keyHeader?: string
   /** Requests sent at the most, the first included. @defaultValue 5 */
   readonly maxAttempts?: number
   /** Longest pause between two attempts, in milliseconds; a longer `Retry-After` ends the retries. @defaultValue 30_000 */
@@ -35,14 +37,14 @@ const retriedStatuses: ReadonlySet<number> = new Set([502, 503, 504])
  * ends it at once. A body that can be read only once (a stream) is refused with a TypeError.
  */
 export function createIdempotentClient(options: IdempotentClientOptions = {}): IdempotentRequest {
-  const { maxAttempts = 5, maxPauseMs = 30_000, onRetry } = options
+  const { keyHeader = 'Idempotency-Key', maxAttempts = 5, maxPauseMs = 30_000, onRetry } = options
   const send = options.fetch ?? ((url, init) => fetch(url, init))
 
   return async (url, { idempotencyKey = uuidv7(), ...init }) => {
     if (init.body instanceof ReadableStream)
       throw new TypeError('a stream cannot be sent again: pass text, bytes or a form')
     const headers = new Headers(init.headers)
-    headers.set('idempotency-key', `"${idempotencyKey}"`)
+    headers.set(keyHeader, `"${idempotencyKey}"`)
     for (let attempt = 1; ; attempt++) {
       const result = await send(url, { ...init, headers }).catch((error: unknown) => new NetworkFailure(error))
       const failed = result instanceof NetworkFailure

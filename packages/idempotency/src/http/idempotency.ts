@@ -2,7 +2,8 @@ import { type AtomicHandler, type AtomicOptions, createAtomicOperation } from '.
 import { createBatchOperation, type RequestBatchHandler, type RequestBatchOptions } from './atomic/batch.ts'
 import { createCurrentCall, type CurrentCall, transactionOf } from './current-call.ts'
 import type { IdempotentOperation } from './http.ts'
-import { type IdempotencyOptions, resolveOptions } from './options.ts'
+import { type IdempotencyOptions, resolveOptions, type Settings, withRetention } from './options.ts'
+import type { OperationOptions } from './prepare.ts'
 import { createKeyRetention, type KeyRetention } from './key-retention.ts'
 import { createLeaseOperation, type LeaseHandler, type LeaseOptions } from './lease/lease.ts'
 import { createReconcile, type Reconcile } from './lease/reconcile.ts'
@@ -72,14 +73,17 @@ export function createIdempotency<Db extends Database, Context = unknown>(
   options: IdempotencyOptions<Db, Context>,
 ): Idempotency<Db, Context> {
   const settings = resolveOptions(options)
+  const settingsOf = ({ retention }: Pick<OperationOptions<Context>, 'retention'>): Settings<Db, Context> =>
+    withRetention(settings, retention)
   const currentCall = createCurrentCall<TransactionOf<Db>>()
   return {
     atomic: (operationOptions, handler) =>
-      createAtomicOperation(settings, operationOptions, currentCall.during(handler)),
-    batch: (operationOptions, handler) => createBatchOperation(settings, operationOptions, currentCall.during(handler)),
+      createAtomicOperation(settingsOf(operationOptions), operationOptions, currentCall.during(handler)),
+    batch: (operationOptions, handler) =>
+      createBatchOperation(settingsOf(operationOptions), operationOptions, currentCall.during(handler)),
     current: currentCall.get,
     transaction: () => transactionOf(currentCall.get()),
-    lease: (operationOptions, handler) => createLeaseOperation(settings, operationOptions, handler),
+    lease: (operationOptions, handler) => createLeaseOperation(settingsOf(operationOptions), operationOptions, handler),
     reconcile: (store) => createReconcile(settings, store),
     ...createKeyRetention(settings),
   }

@@ -21,11 +21,14 @@ export function parseKey(values: readonly string[], format: KeyFormat): ParsedKe
   if (values.length > 1) return malformed('it was sent more than once')
   const value = (values[0] as string).trim()
   const key = value.startsWith('"') ? unquote(value) : format.syntax === 'lenient' ? bare(value) : undefined
-  if (key === undefined) {
-    return malformed(
-      format.syntax === 'strict' ? 'it is not one quoted string' : 'it is neither one token nor one quoted string',
-    )
-  }
+  if (key !== undefined) return checkKey(key, format)
+  return malformed(
+    format.syntax === 'strict' ? 'it is not one quoted string' : 'it is neither one token nor one quoted string',
+  )
+}
+
+/** Checks a key that came without the grammar of a header. */
+export function checkKey(key: string, format: Omit<KeyFormat, 'syntax'>): ParsedKey {
   if (!/^[\x21-\x7e]*$/.test(key)) return malformed('it contains other characters than visible ASCII')
   if (key.length < format.minLength || key.length > format.maxLength)
     return malformed(`it has not ${String(format.minLength)} to ${String(format.maxLength)} characters`)

@@ -5,6 +5,8 @@ export interface OpenApiOptions {
   readonly keyRetentionMs?: number
   /** As given to `createIdempotency`. @defaultValue 16 */
   readonly minKeyLength?: number
+  /** As given to `createIdempotency`. @defaultValue "Idempotency-Key" */
+  readonly keyHeader?: string
   /** As given to `createIdempotency`. @defaultValue "Idempotency-Replayed" */
   readonly replayHeader?: string
 }
@@ -27,13 +29,14 @@ export function openApiFragments(options: OpenApiOptions = {}): OpenApiFragments
     required = true,
     keyRetentionMs = 604_800_000,
     minKeyLength = 16,
+    keyHeader = 'Idempotency-Key',
     replayHeader = 'Idempotency-Replayed',
   } = options
   const hours = Math.floor(keyRetentionMs / 3_600_000)
   const description = `A new random value, a UUID for example, for each new request, and the same value for every retry of it. Remembered for ${String(hours)} hours.`
   return {
     parameter: {
-      name: 'Idempotency-Key',
+      name: keyHeader,
       in: 'header',
       required,
       description,

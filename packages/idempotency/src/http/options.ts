@@ -29,6 +29,8 @@ export interface IdempotencyOptions<Db extends Database, Context> {
   readonly retention?: RetentionOptions
   /** Schema the tables live in. @defaultValue "malote" */
   readonly schema?: string
+  /** Header that carries the key, for example `X-Request-Key`. @defaultValue "Idempotency-Key" */
+  readonly keyHeader?: string
   /** `strict` refuses keys that are not quoted as the IETF draft asks. @defaultValue "lenient": most clients send them bare */
   readonly keySyntax?: 'strict' | 'lenient'
   /** Shortest key accepted. @defaultValue 16: shorter ones are counters, not random */
@@ -88,6 +90,7 @@ export interface Settings<Db extends Database, Context> {
   readonly cipher: BodyCipher
   readonly bodyRetentionMs: number
   readonly keyRetentionMs: number
+  readonly keyHeader: string
   readonly keyFormat: KeyFormat
   readonly keyAge: 'unknown' | 'uuidv7'
   readonly replayHeader: string
@@ -110,8 +113,9 @@ export function resolveOptions<Db extends Database, Context>(
     if (typeof options[name] !== 'function') throw invalidOption(name, `a function from the request to its ${name}`)
   const whole = (name: string, value: number | undefined, fallback: number, min: number, max: number): number =>
     wholeNumberOption(name, value, fallback, { min, max })
-  const keyRetentionMs = whole('retention.keyMs', options.retention?.keyMs, 7 * dayMs, 1_000, 3_650 * dayMs)
+  const keyRetentionMs = keyRetention(options.retention?.keyMs, 7 * dayMs)
   const maxKeys = options.maxKeysPerTenant
+  const keyHeader = keyHeaderOption(options.keyHeader)
   const schema = schemaOption(options.schema)
   return {
     db: databaseOption(options.db),
@@ -123,13 +127,8 @@ export function resolveOptions<Db extends Database, Context>(
     hasher: createScopeHasher(...peppersOption(options.pepper)),
     cipher: createBodyCipher(options.encryption),
     keyRetentionMs,
-    bodyRetentionMs: whole(
-      'retention.bodyMs',
-      options.retention?.bodyMs,
-      Math.min(dayMs, keyRetentionMs),
-      1,
-      keyRetentionMs,
-    ),
+    bodyRetentionMs: bodyRetention(options.retention?.bodyMs, Math.min(dayMs, keyRetentionMs), keyRetentionMs),
+    keyHeader,
     keyFormat: {
       syntax: options.keySyntax ?? 'lenient',
       minLength: whole('minKeyLength', options.minKeyLength, 16, 1, 255),
@@ -141,9 +140,36 @@ export function resolveOptions<Db extends Database, Context>(
     maxStoredBodyBytes: whole('maxStoredBodyBytes', options.maxStoredBodyBytes, 262_144, 0, 16_777_216),
     maxRequestBytes: whole('maxRequestBytes', options.maxRequestBytes, 1_048_576, 0, 104_857_600),
     maxKeysPerTenant: maxKeys === undefined ? undefined : whole('maxKeysPerTenant', maxKeys, 0, 1, 1_000_000),
-    problem: createProblems(options.documentationUrl ?? defaultDocumentation),
+    problem: createProblems(options.documentationUrl ?? defaultDocumentation, keyHeader),
     report: reportTo(options.onEvent),
   }
+}
+
+/** The settings of an operation that keeps its keys longer or shorter than others. @throws IdempotencyError `INVALID_OPTION` */
+export function withRetention<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  { keyMs, bodyMs }: RetentionOptions = {},
+): Settings<Db, Context> {
+  const keyRetentionMs = keyRetention(keyMs, settings.keyRetentionMs)
+  return {
+    ...settings,
+    keyRetentionMs,
+    bodyRetentionMs: bodyRetention(bodyMs, Math.min(settings.bodyRetentionMs, keyRetentionMs), keyRetentionMs),
+  }
+}
+
+function keyRetention(given: number | undefined, fallback: number): number {
+  return wholeNumberOption('retention.keyMs', given, fallback, { min: 1_000, max: 3_650 * dayMs })
+}
+
+/** A body is not kept longer than its key. */
+function bodyRetention(given: number | undefined, fallback: number, keyRetentionMs: number): number {
+  return wholeNumberOption('retention.bodyMs', given, fallback, { min: 1, max: keyRetentionMs })
+}
+
+function keyHeaderOption(name = 'Idempotency-Key'): string {
+  if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(name)) throw invalidOption('keyHeader', 'the name of a header')
+  return name
 }
 
 function peppersOption(pepper: string | Uint8Array | PepperRotation): readonly [Uint8Array, ...Uint8Array[]] {

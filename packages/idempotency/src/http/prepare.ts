@@ -3,8 +3,8 @@ import { IdempotencyError } from '../errors.ts'
 import { type Fingerprint, fingerprintOf, type FingerprintRules, type FingerprintSecrets } from './fingerprint.ts'
 import type { HttpRequest, HttpResponse } from './http.ts'
 import { decodeBody } from './content-coding.ts'
-import type { Settings } from './options.ts'
-import { parseKey } from './key.ts'
+import type { RetentionOptions, Settings } from './options.ts'
+import { checkKey, type ParsedKey, parseKey } from './key.ts'
 import type { ProblemFactory } from './problem.ts'
 import type { Hashes } from './scope.ts'
 import type { Database } from '../database/transaction.ts'
@@ -17,6 +17,15 @@ export interface OperationOptions<Context> {
   readonly required?: boolean
   /** `operation`: the same key on another operation is another key, not a mistake. @defaultValue "subject": reuse is answered 422 */
   readonly scope?: 'subject' | 'operation'
+  /**
+   * Finds the key of a request elsewhere than in the header: in the event id that a webhook's body carries, for example.
+   * Undefined or empty: there is none. What it returns is the key as it is, within the same lengths and characters.
+   *
+   * @defaultValue the header `keyHeader` of `createIdempotency`
+   */
+  readonly key?: (context: Context, request: HttpRequest) => string | undefined | Promise<string | undefined>
+  /** How long keys and responses of this operation are kept. @defaultValue as `createIdempotency` says */
+  readonly retention?: RetentionOptions
   /** Part of the fingerprint. */
   readonly apiVersion?: string
   /**
@@ -36,6 +45,15 @@ export interface OperationOptions<Context> {
   readonly waitMs?: number
   /** Asked before a stored response is sent again: `false` answers 403. The caller is authenticated already; is it still allowed? */
   readonly authorizeReplay?: (context: Context, record: ReplayedRecord) => boolean | Promise<boolean>
+  /**
+   * Has the last word on a response that is sent again: may count it, add headers of this moment (a fresh token), or leave something
+   * out. What it throws fails this retry and nothing else. Default: the response as it is stored.
+   */
+  readonly onReplay?: (
+    context: Context,
+    response: HttpResponse,
+    record: ReplayedRecord,
+  ) => HttpResponse | Promise<HttpResponse>
   /** Builds the answer to a retry that comes after the body has expired. Default: 410, with the stored Location. */
   readonly rehydrate?: (context: Context, record: ReplayedRecord) => HttpResponse | Promise<HttpResponse>
 }
@@ -80,12 +98,13 @@ export async function prepare<Db extends Database, Context>(
   context: Context,
 ): Promise<Preparation> {
   if (safeMethods.has(request.method.toUpperCase())) return { kind: 'unprotected' }
-  const parsed = parseKey(request.headers('idempotency-key'), settings.keyFormat)
-  if (parsed.kind === 'missing') return missing(settings.problem, options.required ?? true)
+  const parsed = await keyOf(settings, options, request, context)
+  if (parsed.kind === 'missing') return missing(settings, options)
   if (parsed.kind === 'malformed')
-    return refuse(settings.problem, 'key-malformed', `Idempotency-Key is refused: ${parsed.reason}.`)
+    return refuse(settings.problem, 'key-malformed', `${settings.keyHeader} is refused: ${parsed.reason}.`)
   const keyTime = settings.keyAge === 'uuidv7' ? timeOfUuidv7(parsed.key) : null
-  if (keyTime === undefined) return refuse(settings.problem, 'key-malformed', 'Idempotency-Key must be a UUIDv7 here.')
+  if (keyTime === undefined)
+    return refuse(settings.problem, 'key-malformed', `${settings.keyHeader} must be a UUIDv7 here.`)
   if (request.body.length > settings.maxRequestBytes) {
     return refuse(
       settings.problem,
@@ -116,13 +135,32 @@ export async function prepare<Db extends Database, Context>(
   return { kind: 'prepared', request: { tenant, keyHash, otherHashes, subjectHash, fingerprint, keyTime } }
 }
 
-function missing(problem: ProblemFactory, required: boolean): Preparation {
-  if (!required) return { kind: 'unprotected' }
-  return refuse(
-    problem,
-    'key-missing',
-    'Send an Idempotency-Key header with a new random value, a UUID for example, and the same value when you retry.',
+async function keyOf<Db extends Database, Context>(
+  { keyHeader, keyFormat }: Settings<Db, Context>,
+  options: OperationOptions<Context>,
+  request: HttpRequest,
+  context: Context,
+): Promise<ParsedKey> {
+  if (options.key === undefined) return parseKey(request.headers(keyHeader.toLowerCase()), keyFormat)
+  const key: unknown = await options.key(context, request)
+  if (key === undefined || key === '') return { kind: 'missing' }
+  if (typeof key === 'string') return checkKey(key, keyFormat)
+  throw new IdempotencyError(
+    'INVALID_OPTION',
+    'option "key" gave something that is not a string: return the key, or undefined',
   )
+}
+
+function missing<Db extends Database, Context>(
+  { problem, keyHeader }: Settings<Db, Context>,
+  { required = true, key }: OperationOptions<Context>,
+): Preparation {
+  if (!required) return { kind: 'unprotected' }
+  const detail =
+    key === undefined
+      ? `Send an ${keyHeader} header with a new random value, a UUID for example, and the same value when you retry.`
+      : 'The request does not carry what this operation takes for its key.'
+  return refuse(problem, 'key-missing', detail)
 }
 
 function refuse(problem: ProblemFactory, code: Parameters<ProblemFactory>[0], detail: string): Preparation {

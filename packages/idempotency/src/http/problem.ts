@@ -44,10 +44,14 @@ export interface ProblemOptions {
 /** Builds RFC 9457 responses whose `type` and `Link` lead to the documentation. */
 export type ProblemFactory = (code: ProblemCode, options: ProblemOptions) => HttpResponse
 
-/** @param documentationUrl - the page that explains the codes, each under a fragment of its name */
-export function createProblems(documentationUrl: string): ProblemFactory {
+/**
+ * @param documentationUrl - the page that explains the codes, each under a fragment of its name
+ * @param keyHeader - what the header is called that carries keys
+ */
+export function createProblems(documentationUrl: string, keyHeader: string): ProblemFactory {
   return (code, { detail, retryAfterSeconds }) => {
-    const [status, title] = problems[code]
+    const [status, words] = problems[code]
+    const title = words.replace('Idempotency-Key', keyHeader)
     const type = `${documentationUrl}#${code}`
     return {
       status,

@@ -75,10 +75,11 @@ async function replay<Db extends Database, Context>(
       response: settings.problem('replay-forbidden', { detail: 'You may no longer see this response.' }),
     }
   }
-  const response =
+  const known =
     meeting === 'replay'
       ? stored(settings, request, record)
       : await withoutBody(settings, options, record, seen, context)
+  const response = (await options.onReplay?.(context, known, seen)) ?? known
   return {
     outcome: 'replayed',
     response: { ...response, headers: { ...response.headers, [settings.replayHeader]: 'true' } },
