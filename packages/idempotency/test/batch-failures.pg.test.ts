@@ -109,6 +109,14 @@ describe('one request that goes wrong', () => {
     expect(answers.map(brief)).toEqual(['201 a', '201 b', '201 c'])
     expect(await notesIn(pool)).toEqual(['a', 'b', 'c'])
   })
+
+  it('no answer at all is an error for each', async () => {
+    const { post } = batchOn(pool, () => Promise.resolve([]))
+
+    const answers = await Promise.allSettled(['a', 'b'].map((name) => post(name)))
+
+    expect([settled(answers), await keys()]).toEqual([['INVALID_RESPONSE', 'INVALID_RESPONSE'], 0])
+  })
 })
 
 describe('a batch that goes wrong', () => {
@@ -160,7 +168,7 @@ describe('a batch that goes wrong', () => {
   it('because its handler overran answers each with 503 and loses its connection; the next batch runs', async () => {
     const small = database.pool({ max: 1 })
     let isSlow = true
-    const { post } = batchOn(
+    const { calls, post } = batchOn(
       small,
       async (call) => {
         const answers = await noteAll(call)
@@ -173,6 +181,7 @@ describe('a batch that goes wrong', () => {
     const late = await Promise.all([post('a'), post('b')])
     isSlow = false
 
+    expect(calls).toEqual([['a', 'b']])
     expect(late.map(({ status, text }) => [status, text.includes('timed-out')])).toEqual(
       Array.from(late, () => [503, true]),
     )
