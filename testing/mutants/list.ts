@@ -408,12 +408,49 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
   ]),
-  ...of(idempotency, 'inbox/statements.ts', 'inbox.pg.test.ts', [
+  ...of(idempotency, '../migrations/0006_claim_messages_functions.sql', 'inbox.pg.test.ts', [
     [
       'the wait for a first copy has no end',
       'bounded',
-      "set_config('lock_timeout', $3, true) as bounded,\n          (select coalesce",
-      "set_config('lock_timeout', '0', true) as bounded, $3::text as ignored,\n          (select coalesce",
+      "set_config('lock_timeout', wait_limit, true)",
+      "set_config('lock_timeout', '0', true)",
+    ],
+    [
+      'a handler gets the inbox’s lock_timeout',
+      'bounded',
+      "set_config('lock_timeout', previous_limit, true)",
+      "set_config('lock_timeout', wait_limit, true)",
+    ],
+  ]),
+  ...of(idempotency, '../migrations/0006_claim_messages_functions.sql', 'inbox-retention.pg.test.ts', [
+    [
+      'a message older than the watermark is applied',
+      'once',
+      'where not coalesce(made[1] < (',
+      "where not coalesce(made[1] < now() - interval '100 years' and made[1] < (",
+    ],
+  ]),
+  ...of(idempotency, '../migrations/0006_claim_messages_functions.sql', 'inbox-batch.pg.test.ts', [
+    ['a batch inserts in the order given', 'bounded', 'order by %7$sincoming.id', 'order by random()'],
+  ]),
+  ...of(idempotency, '../migrations/0005_claim_functions.sql', 'claim-functions.pg.test.ts', [
+    [
+      'a transaction that did not claim may finish',
+      'replayed',
+      "if current_setting('malote.claim', true) is distinct from mark then",
+      'if false then',
+    ],
+    [
+      'a key that somebody else wrote is overwritten in silence',
+      'replayed',
+      "        if not found then\n          raise exception 'malote: the key was",
+      "        if false then\n          raise exception 'malote: the key was",
+    ],
+    [
+      'two that count the keys of a tenant do so at once',
+      'bounded',
+      'if key_cap is not null then perform pg_advisory_xact_lock',
+      'if false then perform pg_advisory_xact_lock',
     ],
   ]),
 ]

@@ -29,7 +29,12 @@ function noting() {
     const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<pg.QueryResult>
     Object.assign(client, {
       query: (text: string, values?: unknown[]) => {
-        trips.push(text.split('; ').map((statement) => statement.trim().split(/[ (]/)[0] as string))
+        trips.push(
+          text
+            .replaceAll(/'[^']*'/g, "''")
+            .split('; ')
+            .map((statement) => statement.trim().split(/[ (]/)[0] as string),
+        )
         return query(text, values)
       },
     })

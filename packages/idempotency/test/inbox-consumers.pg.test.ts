@@ -77,10 +77,10 @@ describe('the upgrade', () => {
     )
     await expect(failFirstDeliveries('burnt')).rejects.toMatchObject({ code: '2200H' })
 
-    const migration = readFileSync(new URL('../migrations/0004_free_consumer_ids.sql', import.meta.url), 'utf8')
     const client = await database.client()
     await client.query('set search_path to burnt')
-    await client.query(migration)
+    for (const name of ['0004_free_consumer_ids.sql', '0006_claim_messages_functions.sql'])
+      await client.query(readFileSync(new URL(`../migrations/${name}`, import.meta.url), 'utf8'))
 
     const mended = createInbox({ schema: 'burnt' })
     expect(await mended.transact(pool, message('new'), nothing)).toBe('processed')

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { Kysely, PostgresDialect } from 'kysely'
 import type pg from 'pg'
@@ -126,6 +127,40 @@ describe('an inbox', () => {
 
     expect([await first, await waiting]).toEqual(['processed', 'duplicate'])
     expect(await effects()).toEqual(['first'])
+  })
+
+  it('costs one round trip before the handler and one after it, and one more the first time of a consumer', async () => {
+    const noted = database.pool({ max: 1 })
+    const trips: string[] = []
+    noted.on('connect', (client) => {
+      const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<pg.QueryResult>
+      Object.assign(client, {
+        query: (text: string, values?: unknown[]) => {
+          trips.push((/claim_messages|insert into \S+|^commit|effect/.exec(text) ?? [text])[0])
+          return query(text, values)
+        },
+      })
+    })
+    const tripsOf = async (messageId: string) => {
+      trips.length = 0
+      await inbox.transact(
+        noted,
+        { consumer: 'noted', messageId },
+        async (tx) => void (await tx.query('select 1 as effect')),
+      )
+      return [...trips]
+    }
+
+    expect(await tripsOf(randomUUID())).toEqual([
+      'claim_messages',
+      'insert into "malote".inbox_consumers',
+      'claim_messages',
+      'effect',
+      'commit',
+    ])
+    const id = randomUUID()
+    expect(await tripsOf(id)).toEqual(['claim_messages', 'effect', 'commit'])
+    expect(await tripsOf(id)).toEqual(['claim_messages', 'commit'])
   })
 
   it("a handler's own lock_timeout is what it was", async () => {

@@ -1,5 +1,5 @@
 /** What a parameter of one of our own statements may be. */
-export type Parameter = string | number | boolean | Date | Uint8Array | null | readonly (string | Uint8Array)[]
+export type Parameter = string | number | boolean | Date | Uint8Array | null | readonly (string | Uint8Array | null)[]
 
 /** A statement with its parameters. The text names each type (`$1::bytea`), so that it means the same in both protocols. */
 export interface Statement {
@@ -7,36 +7,64 @@ export interface Statement {
   readonly values: readonly Parameter[]
 }
 
-/** The statements as one, run in the order given. One statement stays as it is. */
+/** The statements as one, run in the order given, with parameters. */
 export function unionAll(statements: readonly Statement[]): Statement {
   let count = 0
   const texts = statements.map(({ text, values }) => {
     const before = count
     count += values.length
-    return text.replace(/\$(\d+)/g, (_, position: string) => `$${String(before + Number(position))}`)
+    return text.replace(placeholders, (_, position: string) => `$${String(before + Number(position))}`)
   })
-  return { text: texts.join('\nunion all\n'), values: statements.flatMap(({ values }) => values) }
+  return { text: texts.join(unionWord), values: statements.flatMap(({ values }) => values) }
 }
 
 /**
- * The statement with its parameters written into it: only so can it share a round trip with BEGIN or COMMIT. Every text and
- * every byte goes as hexadecimal digits, so no value can end its literal, whatever it holds and however the server is set.
+ * The statements as one, with their parameters written into it: only so can it share a round trip with BEGIN or COMMIT.
+ * Every byte, and every text that is not of plain characters alone, goes as hexadecimal digits, so no value can end its
+ * literal, whatever it holds and however the server is set.
  */
-export function inline({ text, values }: Statement): string {
-  return text.replace(/\$(\d+)/g, (_, position: string) => literal(values[Number(position) - 1] ?? null))
+export function inline(statements: readonly Statement[]): string {
+  return statements
+    .map(({ text, values }) => {
+      let whole = ''
+      for (const [at, piece] of piecesOf(text).entries())
+        whole += at % 2 === 0 ? piece : literal(values[Number(piece) - 1] ?? null)
+      return whole
+    })
+    .join(unionWord)
 }
+
+const unionWord = ' union all '
+const placeholders = /\$(\d+)/g
+
+/** The texts between parameters, and the positions of these, in turn. There are few statements, and they never change. */
+const piecesOf = remembered((text) => text.split(placeholders))
+
+function remembered<Result>(work: (text: string) => Result): (text: string) => Result {
+  const known = new Map<string, Result>()
+  return (text) => {
+    const found = known.get(text) ?? work(text)
+    known.set(text, found)
+    return found
+  }
+}
+
+/** No quote, no backslash, and nothing that an encoding could turn into one. */
+const plain = /^[\w .,:;=+/{}"()[\]-]*$/
 
 function literal(value: Parameter): string {
   if (value === null) return 'null'
   if (typeof value === 'boolean') return String(value)
   if (typeof value === 'number') return `(${String(value)})`
-  if (typeof value === 'string') return `convert_from(${bytes(Buffer.from(value))}, 'utf8')`
+  if (typeof value === 'string')
+    return plain.test(value) ? `'${value}'` : `convert_from(${bytes(Buffer.from(value))}::bytea, 'utf8')`
   if (value instanceof Date) return literal(value.toISOString())
   if (value instanceof Uint8Array) return bytes(value)
   return `array[${value.map(literal).join(', ')}]`
 }
 
+/** Reads the same whatever standard_conforming_strings says. */
 function bytes(value: Uint8Array): string {
   const buffer = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-  return `decode('${buffer.toString('hex')}', 'hex')`
+  return `E'\\\\x${buffer.toString('hex')}'`
 }

@@ -7,7 +7,7 @@ import {
   transactionQueryable,
 } from '@malote/outbox-core/postgres'
 import { IdempotencyError, invalidOption } from '../errors.ts'
-import { inline, type Statement } from './statement.ts'
+import { inline, type Statement, unionAll } from './statement.ts'
 
 /** The part of a `pg` pool that is used. */
 export interface PgPool {
@@ -76,13 +76,14 @@ export interface TransactionSteps {
   readonly rows: readonly Record<string, unknown>[]
   /** Whether the savepoint of the opening has been taken, in the same round trip. */
   readonly hasSavepoint: boolean
-  /** Runs the statement as the last before COMMIT, in the same round trip where the client can send two statements in one. */
-  endWith(statement: Statement): void
+  /** Runs the statements as the last before COMMIT, in the same round trip where the client can send two statements in one. */
+  endWith(statements: readonly Statement[]): void
 }
 
 /** What a transaction begins with, in the round trip of BEGIN where the client can send more than one statement in one. */
 export interface Opening {
-  readonly statement?: Statement
+  /** Queries of one shape, whose rows come in their order. */
+  readonly statements?: readonly Statement[]
   readonly savepoint?: string
 }
 
@@ -133,8 +134,8 @@ async function runOnPool<Result>(
   let broken = true
   try {
     const rows = await begin(client, isolation, opening)
-    let last: Statement | undefined
-    const endWith = (statement: Statement): void => void (last = statement)
+    let last: readonly Statement[] = []
+    const endWith = (statements: readonly Statement[]): void => void (last = statements)
     const hasSavepoint = opening.savepoint !== undefined
     const result = await work({ tx: client, sql: client, rows, hasSavepoint, endWith })
     assertStillOpen(client)
@@ -168,13 +169,13 @@ export function commitTells(db: Database): boolean {
 async function begin(
   client: PooledClient,
   isolation: IsolationLevel,
-  { statement, savepoint }: Opening,
+  { statements = [], savepoint }: Opening,
 ): Promise<readonly Record<string, unknown>[]> {
   const texts = [`begin isolation level ${isolation}`]
-  if (statement !== undefined) texts.push(inline(statement))
+  if (statements.length > 0) texts.push(inline(statements))
   if (savepoint !== undefined) texts.push(`savepoint ${savepoint}`)
   const results = [await client.query(texts.join('; ')).catch(explainOpening)].flat() as readonly QueryResult[]
-  return statement === undefined ? [] : (results[1]?.rows ?? [])
+  return statements.length === 0 ? [] : (results[1]?.rows ?? [])
 }
 
 /** @throws always */
@@ -187,10 +188,10 @@ function explainOpening(error: unknown): never {
   )
 }
 
-async function commit(client: PooledClient, last: Statement | undefined): Promise<void> {
+async function commit(client: PooledClient, last: readonly Statement[]): Promise<void> {
   let result: QueryResult | readonly QueryResult[]
   try {
-    result = await client.query(last === undefined ? 'commit' : `${inline(last)}; commit`)
+    result = await client.query(last.length === 0 ? 'commit' : `${inline(last)}; commit`)
   } catch (error) {
     throw explainCommit(error)
   }
@@ -204,14 +205,17 @@ async function oneAtATime<Result>(
   tx: unknown,
   sql: Queryable,
   work: Work<Result>,
-  { statement }: Opening,
+  { statements = [] }: Opening,
 ): Promise<Result> {
-  const run = (given: Statement): ReturnType<Queryable['query']> => sql.query(given.text, [...given.values])
-  const rows = statement === undefined ? [] : (await run(statement).catch(explainOpening)).rows
-  let last: Statement | undefined
-  const endWith = (given: Statement): void => void (last = given)
+  const run = (given: readonly Statement[]): ReturnType<Queryable['query']> => {
+    const { text, values } = unionAll(given)
+    return sql.query(text, [...values])
+  }
+  const rows = statements.length === 0 ? [] : (await run(statements).catch(explainOpening)).rows
+  let last: readonly Statement[] = []
+  const endWith = (given: readonly Statement[]): void => void (last = given)
   const result = await work({ tx, sql, rows, hasSavepoint: false, endWith })
-  if (last !== undefined) await run(last)
+  if (last.length > 0) await run(last)
   return result
 }
 

@@ -159,9 +159,12 @@ function bodyOf(request: HttpRequest, options: FingerprintOptions): Uint8Array |
   return mediaType.startsWith('multipart/') ? withoutBoundary(body, contentTypeOf(request)) : body
 }
 
+/** Keeps nothing between two bodies. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 function utf8(body: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
+    return decoder.decode(body)
   } catch (error) {
     throw new AmbiguousJson('the body is no UTF-8 text', { cause: error })
   }

@@ -52,6 +52,19 @@ export function meet(record: KeyRecord, fingerprint: Pick<Fingerprint, 'compare'
   return record.bodyKept ? 'replay' : 'gone'
 }
 
+/** A record as `claim_v1` writes it: bytes in hexadecimal digits, times in milliseconds. */
+export function fromClaim(record: Record<string, unknown>): KeyRecord {
+  const bytes = (value: unknown): Buffer | null => (typeof value === 'string' ? Buffer.from(value, 'hex') : null)
+  const completedMs = record['completed_ms']
+  return toKeyRecord({
+    ...record,
+    key_hash: bytes(record['key_hash']),
+    fingerprint: bytes(record['fingerprint']),
+    response_body: bytes(record['response_body']),
+    completed_at: typeof completedMs === 'number' ? new Date(completedMs) : null,
+  })
+}
+
 export function toKeyRecord(row: Record<string, unknown>): KeyRecord {
   const number = (value: unknown): number | null => (value === null || value === undefined ? null : Number(value))
   return {

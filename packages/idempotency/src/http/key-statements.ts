@@ -18,14 +18,14 @@ export function keyStatements(s: string): KeyStatements {
     // Advisory locks, tenant, key hashes (the current first), key retention ms, the key's own time or null, transaction timeout,
     // keys a tenant may have or null, the mark of the transaction, the place of the request in it.
     claim: (...values) => ({
-      text: `select $9::integer as place, claim.* from ${s}.claim_v1($1::bigint[], $2::text, $3::bytea[], $4::bigint, $5::timestamptz, $6::text, $7::integer, $8::text) as claim`,
+      text: `select $9::integer as place, ${s}.claim_v1($1::bigint[], $2::text, $3::bytea[], $4::bigint, $5::timestamptz, $6::text, $7::integer, $8::text) as claimed`,
       values,
     }),
 
     // Tenant, key hashes (the current first), subject hash, fingerprint version, fingerprint, operation, status, headers, body,
     // whether it is kept, encryption key, resource, body retention ms, key retention ms, keys a tenant may have or null, the same mark.
     finish: (...values) => ({
-      text: `select 1 from ${s}.finish_v1($1::text, $2::bytea[], $3::bytea, $4::smallint, $5::bytea, $6::text, $7::smallint,
+      text: `select ${s}.finish_v1($1::text, $2::bytea[], $3::bytea, $4::smallint, $5::bytea, $6::text, $7::smallint,
         $8::text, $9::bytea, $10::boolean, $11::text, $12::text, $13::bigint, $14::bigint, $15::integer, $16::text)`,
       values,
     }),

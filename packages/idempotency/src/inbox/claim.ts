@@ -3,32 +3,43 @@ import { type Queryable, quoteIdentifier, schemaOption, sqlStateOf } from '@malo
 import { IdempotencyError, invalidOption, wholeNumberOption } from '../errors.ts'
 import type { InboxEvent } from '../events.ts'
 import type { InboxMessage, InboxOptions } from './inbox.ts'
+import type { Statement } from '../database/statement.ts'
 import { type InboxStatements, inboxStatements } from './statements.ts'
 import { lockNumber, messageIdentity } from './message-identity.ts'
 
-/** The part of an inbox that takes the right to apply messages, in the caller's transaction. */
+/** The part of an inbox that takes the right to apply messages. */
 export interface InboxClaim {
   readonly table: string
   readonly statements: InboxStatements
   readonly report: (event: InboxEvent) => void
+  /**
+   * What to ask the database, in the caller's transaction, which `judge` is then told the answer of.
+   *
+   * @throws IdempotencyError `INVALID_MESSAGE`
+   */
+  statement(consumer: string, messages: readonly BatchMessage[]): Statement
   /**
    * For each message whether the caller now holds the right to apply it; false means a duplicate. Messages of one
    * identity are granted once, to the first.
    *
    * @throws as `Inbox.once`, for all of them together
    */
-  take(
+  judge(
     db: Queryable,
     consumer: string,
-    messages: readonly Omit<InboxMessage, 'consumer'>[],
+    messages: readonly BatchMessage[],
+    answer: Record<string, unknown> | undefined,
   ): Promise<readonly boolean[]>
+  /** What an error of the statement means. */
+  explain(error: unknown, consumer: string, messages: readonly BatchMessage[]): unknown
 }
 
 type BatchMessage = Omit<InboxMessage, 'consumer'>
 
-interface Row {
-  readonly consumer_id: number | null
-  readonly free: boolean
+/** What `claim_messages_v1` answers when not all of the messages are new. */
+interface Answer {
+  readonly is_free: boolean
+  readonly consumer_id: number
   readonly stale: string[]
   readonly inserted: string[]
 }
@@ -42,45 +53,50 @@ export function createInboxClaim(options: InboxOptions): InboxClaim {
   const partitioned = choice('profile', options.profile ?? 'simple', ['simple', 'partitioned']) === 'partitioned'
   const statements = inboxStatements(s, partitioned)
   const report = reportTo(options.onEvent)
+  const waitLimit = `${String(waitMs)}ms`
 
-  async function insert(
-    db: Queryable,
-    consumer: string,
-    ids: readonly string[],
-    messages: readonly BatchMessage[],
-  ): Promise<Row> {
-    const locks = defer ? ids.map((id) => lockNumber('malote inbox', schema, consumer, id)) : []
-    const values = [consumer, ids, `${String(waitMs)}ms`, locks, messages.map((message) => message.occurredAt ?? null)]
-    for (;;) {
-      const { rows } = await db.query(statements.insertMessages, values)
-      const row = rows[0] as unknown as Row
-      if (row.consumer_id !== null) return row
-      await db.query(statements.addConsumer, [consumer, values[2]])
-    }
-  }
-
-  const take: InboxClaim['take'] = async (db, consumer, messages) => {
+  function statement(consumer: string, messages: readonly BatchMessage[]): Statement {
     if (typeof consumer !== 'string' || consumer === '')
       throw new IdempotencyError('INVALID_MESSAGE', "messages name no consumer: pass the handler's name")
     const ids = messages.map((message) => messageIdentity(message.messageId))
     for (const message of messages) assertTime(message, partitioned)
-    const row = await insert(db, consumer, ids, messages).catch((error: unknown) => {
-      throw explain(error, schema, consumer, messages, report)
-    })
-    const stale = messages.find((_, at) => row.stale.includes(ids[at] as string))
-    if (stale !== undefined) throw staleMessage(consumer, stale, report)
-    if (!row.free) throw inFlight(consumer, messages, report)
-    const granted = new Set(row.inserted)
+    const locks = defer ? ids.map((id) => lockNumber('malote inbox', schema, consumer, id)) : []
+    const times = messages.map((message) => message.occurredAt?.toISOString() ?? null)
+    return statements.claim(consumer, ids, times, waitLimit, locks)
+  }
+
+  const judge: InboxClaim['judge'] = async (db, consumer, messages, answer) => {
+    let claimed = answer?.['claimed']
+    while (claimed === 'unknown') {
+      await db.query(statements.addConsumer, [consumer, waitLimit])
+      const { text, values } = statement(consumer, messages)
+      const { rows } = await db.query(text, [...values])
+      claimed = rows[0]?.['claimed']
+    }
+    if (claimed === 'new') return messages.map(() => true)
+    const { is_free, consumer_id, stale, inserted } = JSON.parse(claimed as string) as Answer
+    const ids = messages.map((message) => messageIdentity(message.messageId))
+    const tooOld = messages.find((_, at) => stale.includes(ids[at] as string))
+    if (tooOld !== undefined) throw staleMessage(consumer, tooOld, report)
+    if (!is_free) throw inFlight(consumer, messages, report)
+    const granted = new Set(inserted)
     const grants = ids.map((id) => granted.delete(id))
-    if (options.onEvent !== undefined && row.inserted.length < ids.length) {
+    if (options.onEvent !== undefined) {
       const duplicates = ids.filter((_, at) => grants[at] === false)
-      const { rows } = await db.query(statements.agesOfMessages, [row.consumer_id, duplicates])
+      const { rows } = await db.query(statements.agesOfMessages, [consumer_id, duplicates])
       for (const found of rows) report({ type: 'inbox.duplicate', consumer, ageMs: Number(found['age_ms']) })
     }
     return grants
   }
 
-  return { table: `${s}.processed_messages`, statements, report, take }
+  return {
+    table: `${s}.processed_messages`,
+    statements,
+    report,
+    statement,
+    judge,
+    explain: (error, consumer, messages) => explain(error, schema, consumer, messages, report),
+  }
 }
 
 /** @throws IdempotencyError `INVALID_MESSAGE` */
@@ -101,9 +117,10 @@ function explain(
   messages: readonly BatchMessage[],
   report: (event: InboxEvent) => void,
 ): unknown {
+  if (error instanceof IdempotencyError) return error
   const state = sqlStateOf(error)
   if (state === '55P03') return inFlight(consumer, messages, report, error)
-  if (state === '42P01' || state === '3F000')
+  if (state === '42P01' || state === '3F000' || state === '42883')
     return new IdempotencyError(
       'SCHEMA_MISSING',
       `the inbox tables are not in schema "${schema}": run migrateIdempotency(db) first`,

@@ -6,6 +6,7 @@ import {
   commitTells,
   type Database,
   databaseOption,
+  type OpenTransaction,
   retryTransient,
   runTransaction,
   type TransactionOf,
@@ -119,10 +120,10 @@ export function createInbox(options: InboxOptions = {}): Inbox {
     db: Queryable,
     consumer: string,
     messages: readonly Message[],
+    grants: readonly boolean[],
     fn: (fresh: readonly Message[]) => Promise<void>,
     commitTells: boolean,
   ): Promise<readonly InboxResult[]> {
-    const grants = await claim.take(db, consumer, messages)
     const fresh = messages.filter((_, at) => grants[at])
     try {
       if (fresh.length > 0) await fn(fresh)
@@ -144,20 +145,36 @@ export function createInbox(options: InboxOptions = {}): Inbox {
     messages: readonly Message[],
     fn: (fresh: readonly Message[]) => Promise<void>,
   ): Promise<readonly InboxResult[]> {
-    return apply(await transactionQueryable(tx, claim.table), consumer, messages, fn, false)
+    const { text, values } = claim.statement(consumer, messages)
+    const db = await transactionQueryable(tx, claim.table)
+    const grants = await db
+      .query(text, [...values])
+      .then(({ rows }) => claim.judge(db, consumer, messages, rows[0]))
+      .catch((error: unknown) => {
+        throw claim.explain(error, consumer, messages)
+      })
+    return apply(db, consumer, messages, grants, fn, false)
   }
 
-  function transactAll<Db extends Database, Message extends BatchMessage>(
+  async function transactAll<Db extends Database, Message extends BatchMessage>(
     db: Db,
     consumer: string,
     messages: readonly Message[],
     fn: (tx: TransactionOf<Db>, fresh: readonly Message[]) => Promise<void>,
   ): Promise<readonly InboxResult[]> {
-    return retryTransient(() =>
-      runTransaction(db, 'read committed', ({ tx, sql }) =>
-        apply(sql, consumer, messages, (fresh) => fn(tx, fresh), commitTells(db)),
-      ),
-    )
+    const opening = { statements: [claim.statement(consumer, messages)] }
+    let begun = false
+    const work = async ({ tx, sql, rows }: OpenTransaction<Db>): Promise<readonly InboxResult[]> => {
+      const grants = await claim.judge(sql, consumer, messages, rows[0])
+      begun = true
+      return apply(sql, consumer, messages, grants, (fresh) => fn(tx, fresh), commitTells(db))
+    }
+    return retryTransient(() => {
+      begun = false
+      return runTransaction(db, 'read committed', work, opening)
+    }).catch((error: unknown) => {
+      throw begun ? error : claim.explain(error, consumer, messages)
+    })
   }
 
   return {

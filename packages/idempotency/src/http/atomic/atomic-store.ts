@@ -3,14 +3,14 @@ import type { NotRun } from '../answer.ts'
 import { createHandlerSavepoint, type HandlerSavepoint, handlerSavepoint } from '../handler-savepoint.ts'
 import type { HttpResponse } from '../http.ts'
 import type { Settings } from '../options.ts'
-import { meet, toKeyRecord } from '../key-record.ts'
+import { fromClaim, meet } from '../key-record.ts'
 import { type KeyStatements, keyStatements } from '../key-statements.ts'
 import type { PreparedRequest } from '../prepare.ts'
 import { type Ending, keyExpired } from '../replay.ts'
 import { lockNumberOf } from '../scope.ts'
 import { createResponseSealer } from '../stored-response.ts'
 import { Undo } from './run-handler.ts'
-import { type Statement, unionAll } from '../../database/statement.ts'
+import type { Statement } from '../../database/statement.ts'
 import { type Database, endedByHandler, type Opening, type TransactionSteps } from '../../database/transaction.ts'
 
 /** What came of trying to claim a key: the right to run its request, or what to do without. */
@@ -95,19 +95,16 @@ export function createAtomicStore<Db extends Database, Context>(
       const claims = [...requests].sort(inKeyOrder)
       return {
         savepoint: handlerSavepoint,
-        ...(claims.length > 0 && {
-          statement: unionAll(claims.map((one) => claimOf(one, markOf(requests), places.get(one) as number))),
-        }),
+        statements: claims.map((one) => claimOf(one, markOf(requests), places.get(one) as number)),
       }
     },
     claim: async (open, requests) => {
       let isHere = open.hasSavepoint
       const claims: Claim[] = []
-      const found = Map.groupBy(open.rows, (row) => Number(row['place']))
+      const found = new Map(open.rows.map((row) => [Number(row['place']), String(row['claimed'])]))
       for (const [place, request] of requests.entries()) {
-        const rows = found.get(place) ?? []
-        const again = claimOf(request, markOf(requests), place)
-        const judged = await judge(settings, statements, again, open.sql, rows, request)
+        const again = (): Statement => claimOf(request, markOf(requests), place)
+        const judged = await judge(settings, statements, again, open.sql, found.get(place) as string, request)
         claims.push(judged.claim)
         isHere &&= !judged.hasWritten
       }
@@ -116,7 +113,7 @@ export function createAtomicStore<Db extends Database, Context>(
     complete: (open, requests, done) => {
       if (done.length === 0) return
       const ordered = [...done].sort((a, b) => inKeyOrder(a.request, b.request))
-      open.endWith(unionAll(ordered.map((one) => finishOf(one, markOf(requests)))))
+      open.endWith(ordered.map((one) => finishOf(one, markOf(requests))))
     },
     explain: (error) => {
       const state = sqlStateOf(error)
@@ -138,44 +135,45 @@ function inKeyOrder(a: PreparedRequest, b: PreparedRequest): number {
   return a.keyHash.compare(b.keyHash)
 }
 
-type Outcome = 'known' | 'claimed' | 'busy' | 'too-old' | 'full'
-
 /** `hasWritten`: a record that counts as absent was removed on the way. */
 async function judge<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   statements: KeyStatements,
-  again: Statement,
+  again: () => Statement,
   sql: Queryable,
-  found: readonly Record<string, unknown>[],
+  found: string,
   request: PreparedRequest,
 ): Promise<{ readonly claim: Claim; readonly hasWritten: boolean }> {
-  let rows = found
+  let claimed = found
   for (let round = 0; round < 3; round++) {
-    const claim = judgeOnce(settings, rows, request)
+    const claim = judgeOnce(settings, claimed, request)
     if (claim !== 'expired' && claim !== 'retryable') return { claim, hasWritten: round > 0 }
     const remove = claim === 'expired' ? statements.removeExpired : statements.removeRetryable
     await sql.query(remove, [request.tenant, hashesOf(request)])
-    rows = (await sql.query(again.text, [...again.values])).rows
+    const { text, values } = again()
+    const { rows } = await sql.query(text, [...values])
+    claimed = String(rows[0]?.['claimed'])
   }
   return { claim: { kind: 'busy' }, hasWritten: true }
 }
 
+/** @param claimed - what `claim_v1` answered: a word, or the records that are known */
 function judgeOnce<Db extends Database, Context>(
   settings: Settings<Db, Context>,
-  rows: readonly Record<string, unknown>[],
+  claimed: string,
   request: PreparedRequest,
 ): Claim | 'expired' | 'retryable' {
-  const outcome = rows[0]?.['outcome'] as Outcome
-  if (outcome === 'too-old') return keyExpired(settings)
-  if (outcome === 'full') return tooManyKeys(settings)
-  if (outcome === 'busy' || outcome === 'claimed') return { kind: outcome }
+  if (claimed === 'too-old') return keyExpired(settings)
+  if (claimed === 'full') return tooManyKeys(settings)
+  if (claimed === 'busy' || claimed === 'claimed') return { kind: claimed }
+  const known = JSON.parse(claimed) as { readonly is_free: boolean; readonly records: Record<string, unknown>[] }
   // Rows under two peppers are the work of a process that did not know one of them: what is remembered counts.
-  const records = rows.map(toKeyRecord)
+  const records = known.records.map(fromClaim)
   const record = records.find(({ expired }) => !expired) ?? records[0]
   if (record === undefined) return { kind: 'busy' }
   const meeting = meet(record, request.fingerprint)
   if (meeting !== 'expired' && meeting !== 'retryable') return { kind: 'known', record, meeting }
-  return rows[0]?.['is_free'] === true ? meeting : { kind: 'busy' }
+  return known.is_free ? meeting : { kind: 'busy' }
 }
 
 /**
