@@ -453,4 +453,47 @@ export const mutants: readonly Mutant[] = [
       'if false then perform pg_advisory_xact_lock',
     ],
   ]),
+  ...of(core, 'relay/reader.ts', 'race/reading.pg.test.ts', [
+    [
+      'a read that the server cancelled ends the session',
+      'delivered',
+      'if (sqlStateOf(error) !== cancelled ||',
+      'if (',
+    ],
+    ['a read that was cancelled is sent again for as much', 'bounded', 'this.#portion /= 2', ''],
+    [
+      'a read that was cancelled counts as one that found nothing',
+      'delivered',
+      'this.#readLess(error))\n    if (rows === null) return { messages: 0, isPartial: true }\n    if (floor',
+      'this.#readLess(error) ?? [])\n    if (floor',
+    ],
+    [
+      'what may have ended other relays is read without being named',
+      'bounded',
+      'if (suspect === undefined) return',
+      'if (suspect !== null) return',
+    ],
+    [
+      'what has ended relays to the last attempt is read again',
+      'bounded',
+      "const isSpent = row['died_among'] === 1 && Number(row['attempts']) >= maxAttempts",
+      'const isSpent = maxAttempts === 0',
+    ],
+  ]),
+  ...of(core, 'relay/settle.ts', 'operator-changes.pg.test.ts', [
+    [
+      'a row that changed while its delete waited stays',
+      'once',
+      'tries <= maxTries && deleted',
+      'tries <= 1 && deleted',
+    ],
+  ]),
+  ...of(core, 'relay/scheduled.ts', 'foreign-rows.pg.test.ts', [
+    [
+      'one scheduled row that cannot be moved keeps all others',
+      'delivered',
+      'if (!isRefused(error)) throw error\n      if (limit',
+      'throw error\n      if (limit',
+    ],
+  ]),
 ]

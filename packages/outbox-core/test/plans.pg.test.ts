@@ -16,11 +16,15 @@ const buried = [each('PERMANENT'), each('CODE'), each('words'), each(true)]
 
 /** What a relay sends all the time, with the parameters of a full batch. */
 const cases: readonly [name: string, text: string, values: readonly unknown[]][] = [
-  ['read', statements.read, [lanes, lanes, lanes.map(() => 64), lanes.map(() => 100_000), failures, [], 1_000_000, []]],
-  ['readWaiting', statements.readWaiting, [lanes, [], failures, 500, 1_000_000, 1_000_000, true, []]],
+  [
+    'read',
+    statements.read,
+    [lanes, lanes, lanes.map(() => 64), lanes.map(() => 100_000), failures, [], 1_000_000, [], 10],
+  ],
+  ['readWaiting', statements.readWaiting, [lanes, [], failures, 500, 1_000_000, 1_000_000, true, [], 10]],
   ['loadBlocks', statements.loadBlocks, [lanes]],
   ['findMissed', statements.findMissed, [lanes, lanes.map(() => 0), failures, [], []]],
-  ['readSamples', statements.readSamples, [lanes, ['t'], failures, [], [], 4, 1_000_000]],
+  ['readSamples', statements.readSamples, [lanes, ['t'], failures, [], [], 4, 1_000_000, 10]],
   ['look', membershipStatements('malote').look, [relay, lanes]],
   ['deletePublished', statements.deletePublished, identities],
   ['scheduleRetries', statements.scheduleRetries, [relay, lanes, lanes, ...identities, ...retried]],

@@ -59,7 +59,7 @@ describe('the read that is planned once', () => {
     await client.query(`prepare read as ${relayStatements('malote', false).read}`)
 
     const { rows } = await client.query<{ 'QUERY PLAN': string }>(
-      `explain (costs off) execute read ('{0,1}', '{0,0}', '{16,16}', '{1000,1000}', '{}', '{}', 1000, '{}')`,
+      `explain (costs off) execute read ('{0,1}', '{0,0}', '{16,16}', '{1000,1000}', '{}', '{}', 1000, '{}', 10)`,
     )
 
     const plan = rows.map((row) => row['QUERY PLAN']).join('\n')

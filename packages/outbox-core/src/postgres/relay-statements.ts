@@ -33,6 +33,9 @@ const headersSize = (alias: string): string => `coalesce(octet_length(${alias}.h
 const size = (alias: string): string => `${alias}.body_size + ${headersSize(alias)}`
 const largest = (alias: string): string => `greatest(${alias}.body_size, ${headersSize(alias)})`
 
+/** `$n` attempts. What ended so many relays, each time alone, is not looked at again. */
+const notSpent = (n: number): string => `(o.died_among = 1 and o.attempts >= $${String(n)}::integer) is not true`
+
 /** The columns of `o`, with body and headers only where the budget allows. A row without a body says how much it would take. */
 const withinBudget = (isRead: string): string => `o.seq, o.lane, o.id, o.topic, o.type, o.ordering_key, o.content_type,
   o.created_s, o.attempts, o.died_among, ${size('o')} as size, ${largest('o')} as largest,
@@ -149,13 +152,13 @@ function readStatements(
       select count(*)::integer as moved, case when count(*) > 0 then pg_notify($2, '') end from added`,
 
     // $1 lanes, $2 floors, $3 limits, $4 byte limits, $5 known seqs, $6 blocked orders, $7 the most bytes of a body, or of headers, that are ever read,
-    // $8 suspended topics. One statement, one snapshot, per lane the lowest unseen rows; the first that exceeds the lane's bytes
+    // $8 suspended topics, $9 most attempts. One statement, one snapshot, per lane the lowest unseen rows; the first that exceeds the lane's bytes
     // ends it and comes without its body, and so does what is too large: whatever is returned, nothing unseen of that lane lies
     // below it, but what is blocked or suspended. The primary key serves it, in
     // its order and only as far as the limit: the "case" hides from the planner what it would misjudge. On a table that was
     // analyzed while empty it takes "is null" for rare, and then rather sorts the whole lane for each read.
     read: `
-      select ${withinBudget(`${largest('o')} <= $7::float8 and o.before + ${size('o')} <= o.bytes`)}
+      select ${withinBudget(`${largest('o')} <= $7::float8 and o.before + ${size('o')} <= o.bytes and ${notSpent(9)}`)}
       from unnest($1::smallint[], $2::bigint[], $3::integer[], $4::bigint[]) as l (lane, floor, lim, bytes)
       cross join lateral (
         select sized.*, l.bytes, ${bytesBefore(7, 'sized.seq')} as before
@@ -170,10 +173,10 @@ function readStatements(
       where o.before <= l.bytes`,
 
     // $1 lanes, $2 held orders, $3 known seqs, $4 limit, $5 byte limit, $6 the most bytes of a body, or of headers, that are ever read, $7 whether the
-    // first may exceed the byte limit, $8 suspended topics. Bodies as in `read`. Failed and replayed messages that are due; of one order only the
+    // first may exceed the byte limit, $8 suspended topics, $9 most attempts. Bodies as in `read`. Failed and replayed messages that are due; of one order only the
     // first. Served by messages_waiting.
     readWaiting: `
-      select ${withinBudget(`${largest('o')} <= $6::float8 and (o.before + ${size('o')} <= $5::float8 or o.before = 0 and $7::boolean)`)} from (
+      select ${withinBudget(`${largest('o')} <= $6::float8 and (o.before + ${size('o')} <= $5::float8 or o.before = 0 and $7::boolean) and ${notSpent(9)}`)} from (
         select sized.*, ${bytesBefore(6, 'sized.available_at, sized.seq')} as before
         from (
           select ${columns}, ${bodySize} as body_size, m.available_at
@@ -189,12 +192,12 @@ function readStatements(
       where o.before <= $5::float8
       order by o.available_at, o.seq`,
 
-    // $1 lanes, $2 topics, $3 known seqs, $4 blocked orders, $5 held orders, $6 limit, $7 the most bytes of a body, or of headers, that are ever read. The
+    // $1 lanes, $2 topics, $3 known seqs, $4 blocked orders, $5 held orders, $6 limit, $7 the most bytes of a body, or of headers, that are ever read, $8 most attempts. The
     // first message of the topics in each lane, ready or due, of which a few at random are taken: one may be refused for reasons
     // of its own. Whatever stands first in its lane stands first in its order. Reads from the bottom of the lane, without a
     // floor: a message below it may have been committed late.
     readSamples: `
-      select ${withinBudget(`${largest('o')} <= $7::float8`)}, o.waited from (
+      select ${withinBudget(`${largest('o')} <= $7::float8 and ${notSpent(8)}`)}, o.waited from (
         select first.* from unnest($1::smallint[]) as l (lane)
         cross join lateral (
           select ${columns}, ${bodySize} as body_size, false as waited

@@ -9,7 +9,7 @@ export interface Lane {
   /** Messages to read at once; follows what the lane has to give. */
   limit: number
   /** The first message that did not fit into the bytes of the last read. */
-  withheld: { readonly seq: number; readonly bytes: number } | null
+  withheld: { readonly seq: number; readonly id: string; readonly bytes: number } | null
   /** Owners that died one after the other before this one. */
   crashes: number
   /** Highest seq that lay in the lane when it was taken over after a crash; 0 after none. */

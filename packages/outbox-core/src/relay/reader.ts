@@ -1,4 +1,5 @@
 import { orderOf, type OutboxMessage } from '../message.ts'
+import { sqlStateOf } from '../postgres/queryable.ts'
 import type { RelayStatements } from '../postgres/relay-statements.ts'
 import type { Backlog } from './backlog.ts'
 import type { BlockRow } from './blocks.ts'
@@ -8,6 +9,7 @@ import type { Floor } from './floor.ts'
 import { headersOf, instantOf } from './foreign-input.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import { companyOf } from './suspicion.ts'
+import type { Trial } from './trial.ts'
 
 export interface ReaderParts {
   readonly connection: Connection
@@ -24,6 +26,10 @@ export interface ReaderParts {
   readonly maxBytes: number
   /** Larger bodies are left in the table. */
   readonly maxPayloadBytes: number
+  /** A message that ended so many relays, each time alone, is left there too. */
+  readonly maxAttempts: number
+  /** Names what is read alone because it may be what ended other relays. */
+  readonly trial: Trial
 }
 
 export interface ReadReport {
@@ -47,6 +53,12 @@ export async function prepareReader(connection: Connection): Promise<void> {
   )
 }
 
+/** SQLSTATE of a statement that the server cancelled, for its `statement_timeout` or for an operator. */
+const cancelled = '57014'
+
+/** Reads get no smaller than by this factor: one row of a lane, and hardly a body. */
+const smallestPortion = 2 ** -14
+
 /** Messages that try a destination together: more than one, because one may be refused for reasons of its own. */
 const maxSamples = 4
 
@@ -58,6 +70,8 @@ export class Reader {
   readonly #parts: ReaderParts
   #isWaitingWithheld = false
   #drawn = 0
+  /** Of what a read might bring: halved when the server cancels one, and doubled with each that gets through. */
+  #portion = 1
 
   constructor(parts: ReaderParts) {
     this.#parts = parts
@@ -76,19 +90,46 @@ export class Reader {
 
   /** Reads what is ready in all active lanes into the schedule. */
   async read(): Promise<ReadReport> {
-    const { backlog, floor, lanes } = this.#parts
+    const { backlog, lanes } = this.#parts
     const active = lanes.active()
     if (active.length === 0 || this.space === 0) return { messages: 0, isPartial: active.length > 0 }
-    const shares = this.#share(active)
+    const suspect = oldestWithheld(
+      active.filter(({ lane, withheld }) => lanes.isSuspected(lane, withheld?.seq ?? Infinity)),
+    )
+    if (suspect === undefined) return this.#read(active, this.#share(active))
+    // What is in memory goes first, with nothing new beside it.
+    return backlog.count > 0 ? { messages: 0, isPartial: false } : this.#readAlone(suspect)
+  }
+
+  /** Reading it may be what ended the lane's former owners: should the process die now, it was this one. */
+  async #readAlone(lane: Lane): Promise<ReadReport> {
+    const { trial } = this.#parts
+    const { seq, id, bytes } = lane.withheld as NonNullable<Lane['withheld']>
+    if (!(await trial.begin([{ lane: lane.lane, seq, message: { id } }]))) return { messages: 0, isPartial: false }
+    const { messages } = await this.#read([lane], [{ limit: 1, bytes }])
+    await trial.end()
+    return { messages, isPartial: true }
+  }
+
+  async #read(active: readonly Lane[], shares: readonly Share[]): Promise<ReadReport> {
+    const { backlog, floor } = this.#parts
     floor.beginRead()
     backlog.beginRead(active.map(({ lane }) => lane))
-    const rows = await this.#queryReady(active, shares)
+    const rows = await this.#queryReady(active, shares).catch((error: unknown) => this.#readLess(error))
+    if (rows === null) return { messages: 0, isPartial: true }
     if (floor.needsConfirmation) await this.barrier()
-    const { reach, isFull } = coverage(active, shares, rows, this.#parts.maxPayloadBytes)
+    const { reach, isFull } = coverage(active, shares, rows, (row) => this.#isWithheld(row))
     const numbers = active.map((lane) => lane.lane)
     if (!floor.finishRead(numbers, (lane) => reach.get(lane) ?? 0)) return { messages: 0, isPartial: true }
     const messages = this.#enqueueReady(active, rows)
     return { messages, isPartial: isFull || this.#fitsNow(oldestWithheld(active)) }
+  }
+
+  /** A read that took the server too long is sent again for less. @throws what is no such error, or when there is no less */
+  #readLess(error: unknown): null {
+    if (sqlStateOf(error) !== cancelled || this.#portion <= smallestPortion) throw error
+    this.#portion /= 2
+    return null
   }
 
   /** The first message that waits for bytes may have them: they are free, or nothing is in memory and it is alone. */
@@ -115,10 +156,10 @@ export class Reader {
 
   /** Reads failed and replayed messages that are due. Independent of the floor: they keep their old seq. */
   async readWaiting(): Promise<ReadReport> {
-    const { connection, statements, lanes, backlog, maxBytes, maxPayloadBytes } = this.#parts
+    const { connection, statements, lanes, backlog, maxBytes, maxPayloadBytes, maxAttempts } = this.#parts
     const active = lanes.active()
-    const limit = Math.min(this.space, 500)
-    const maxSize = maxBytes - backlog.bytes
+    const limit = Math.min(this.space, Math.ceil(500 * this.#portion))
+    const maxSize = (maxBytes - backlog.bytes) * this.#byteShare(active)
     if (active.length === 0 || limit === 0) return { messages: 0, isPartial: active.length > 0 }
     const isEmpty = backlog.bytes === 0
     const known = backlog.seqs()
@@ -131,12 +172,17 @@ export class Reader {
       maxPayloadBytes,
       isEmpty,
       backlog.suspendedTopics,
+      maxAttempts,
     ]
-    const { rows } = await connection.query(statements.readWaiting, values)
+    const rows = await connection.query(statements.readWaiting, values).then(
+      (result) => result.rows,
+      (error: unknown) => this.#readLess(error),
+    )
+    if (rows === null) return { messages: 0, isPartial: true }
     let messages = 0
-    this.#isWaitingWithheld = rows.some((row) => isRowWithheld(row, maxPayloadBytes))
+    this.#isWaitingWithheld = rows.some((row) => this.#isWithheld(row))
     for (const row of rows) {
-      if (isRowWithheld(row, maxPayloadBytes)) continue
+      if (this.#isWithheld(row)) continue
       const message = this.#toMessage(row, true)
       if (backlog.addWaiting(message)) messages++
     }
@@ -145,10 +191,10 @@ export class Reader {
 
   /** A few messages of suspended topics, the first of their orders, to try a destination with. */
   async readSamples(topics: readonly string[]): Promise<readonly BufferedMessage[]> {
-    const { connection, statements, lanes, backlog, maxPayloadBytes } = this.#parts
+    const { connection, statements, lanes, backlog, maxPayloadBytes, maxAttempts } = this.#parts
     const active = lanes.active().map(({ lane }) => lane)
     const orders = [backlog.blockedOrders, backlog.heldOrders]
-    const values = [active, topics, backlog.seqs(), ...orders, maxSamples, maxPayloadBytes]
+    const values = [active, topics, backlog.seqs(), ...orders, maxSamples, maxPayloadBytes, maxAttempts]
     const { rows } = await connection.query(statements.readSamples, values)
     return rows.map((row) => this.#toMessage(row, row['waited'] === true))
   }
@@ -188,7 +234,7 @@ export class Reader {
   }
 
   async #queryReady(active: readonly Lane[], shares: readonly Share[]): Promise<Record<string, unknown>[]> {
-    const { connection, isSession, statements, floor, backlog, maxPayloadBytes } = this.#parts
+    const { connection, isSession, statements, floor, backlog, maxPayloadBytes, maxAttempts } = this.#parts
     const blocked = backlog.blockedOrders
     const suspended = backlog.suspendedTopics
     const values = [
@@ -201,24 +247,26 @@ export class Reader {
       blocked,
       maxPayloadBytes,
       suspended,
+      maxAttempts,
     ]
     // Planning takes twice as long as reading a few messages.
     const { rows } =
       isSession && backlog.count <= maxKnownPrepared && blocked.length === 0 && suspended.length === 0
         ? await connection.queryPrepared('malote read', statements.read, values)
         : await connection.query(statements.read, values)
+    this.#portion = Math.min(1, this.#portion * 2)
     return rows
   }
 
   #enqueueReady(active: readonly Lane[], rows: readonly Record<string, unknown>[]): number {
-    const { lanes, backlog, maxPayloadBytes } = this.#parts
+    const { lanes, backlog } = this.#parts
     // Not a lane that was handed over, even if it came back since: another relay may have settled what we saw.
     const usable = new Set(
       active.filter((lane) => !lane.isLeaving && lanes.get(lane.lane) === lane).map((lane) => lane.lane),
     )
     let messages = 0
     for (const row of rows) {
-      if (isRowWithheld(row, maxPayloadBytes)) continue
+      if (this.#isWithheld(row)) continue
       const message = this.#toMessage(row, false)
       // What changed while the read was running counts: blocked, suspended and handed over messages stay out.
       if (usable.has(message.lane) && backlog.add(message)) messages++
@@ -236,6 +284,19 @@ export class Reader {
     return hasBody(row) ? { ...known, bytes: size } : { ...known, bytes: 0, tooLarge: Number(row['largest']) }
   }
 
+  /** It did not fit into the bytes of this read; one that is too large, or has ended too many relays, goes on without its body. */
+  #isWithheld(row: Record<string, unknown>): boolean {
+    const { maxPayloadBytes, maxAttempts } = this.#parts
+    const isSpent = row['died_among'] === 1 && Number(row['attempts']) >= maxAttempts
+    return !hasBody(row) && Number(row['largest']) <= maxPayloadBytes && !isSpent
+  }
+
+  /** Of the free bytes: less after each death of an owner from the second on, so that what they may have died of is read alone. */
+  #byteShare(active: readonly Lane[]): number {
+    const deaths = Math.max(0, ...active.map(({ crashes }) => crashes))
+    return Math.min(this.#portion, 4 ** -Math.min(5, Math.max(0, deaths - 1)))
+  }
+
   /**
    * Splits the free space: a lane that came back full last time wants twice as many rows, others half. Of the bytes the
    * messages that did not fit last time get theirs first, oldest first, and the other lanes what is left. Together no more
@@ -244,8 +305,8 @@ export class Reader {
   #share(active: readonly Lane[]): Share[] {
     const { backlog, maxBytes } = this.#parts
     const wanted = active.reduce((sum, lane) => sum + lane.limit, 0)
-    const scale = Math.min(1, this.space / wanted)
-    let free = maxBytes - backlog.bytes
+    const scale = Math.min(1, this.space / wanted) * this.#portion
+    let free = Math.floor((maxBytes - backlog.bytes) * this.#byteShare(active))
     const given = new Map<Lane, number>()
     for (const lane of active.filter(({ withheld }) => withheld !== null).sort(bySeqWithheld)) {
       const bytes = lane.withheld?.bytes ?? 0
@@ -276,7 +337,7 @@ function coverage(
   active: readonly Lane[],
   shares: readonly Share[],
   rows: readonly Record<string, unknown>[],
-  maxPayloadBytes: number,
+  isWithheld: (row: Record<string, unknown>) => boolean,
 ): { reach: ReadonlyMap<number, number>; isFull: boolean } {
   const seen = new Map<number, { rows: number; last: number; withheld: Lane['withheld'] }>()
   for (const row of rows) {
@@ -284,7 +345,7 @@ function coverage(
     const sum = seen.get(lane) ?? { rows: 0, last: 0, withheld: null }
     sum.rows++
     sum.last = Math.max(sum.last, seq)
-    if (isRowWithheld(row, maxPayloadBytes)) sum.withheld = { seq, bytes: Number(row['size']) }
+    if (isWithheld(row)) sum.withheld = { seq, id: row['id'] as string, bytes: Number(row['size']) }
     seen.set(lane, sum)
   }
   const reach = new Map<number, number>()
@@ -309,10 +370,6 @@ function oldestWithheld(lanes: readonly Lane[]): Lane | undefined {
 const bySeqWithheld = (a: Lane, b: Lane): number => (a.withheld?.seq ?? 0) - (b.withheld?.seq ?? 0)
 
 const hasBody = (row: Record<string, unknown>): boolean => row['payload'] !== null || row['payload_binary'] !== null
-
-/** It did not fit into the bytes of this read; one that is too large never will, and goes on without its body. */
-const isRowWithheld = (row: Record<string, unknown>, maxPayloadBytes: number): boolean =>
-  !hasBody(row) && Number(row['largest']) <= maxPayloadBytes
 
 function messageOf(row: Record<string, unknown>): OutboxMessage {
   return {

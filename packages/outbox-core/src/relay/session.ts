@@ -18,7 +18,7 @@ import { Reader, type ReaderParts } from './reader.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
 import { Scheduled, type Unstorable } from './scheduled.ts'
 import { type Burial, Settler } from './settle.ts'
-import { createTrial } from './trial.ts'
+import { createTrial, type Trial } from './trial.ts'
 
 /** A session that lived this long without a failure was a good one, in milliseconds. */
 const provenAfterMs = 5_000
@@ -127,18 +127,19 @@ export class Session {
     })
     this.#doorbell = new Doorbell({ ...control, other: connections.reader, onRing: (reason) => this.#rung(reason) })
     this.#settler = this.#createSettler(statements)
-    this.#reader = this.#createReader(facts)
+    const trial = createTrial({
+      connection: connections.settler,
+      statements,
+      relayId: this.relayId,
+      settler: this.#settler,
+      onLost: (reason, cause) => this.fail(reason, cause),
+    })
+    this.#reader = this.#createReader(facts, trial)
     this.#dispatcher = new Dispatcher({
       backlog: this.#backlog,
       options,
       settler: this.#settler,
-      trial: createTrial({
-        connection: connections.settler,
-        statements,
-        relayId: this.relayId,
-        settler: this.#settler,
-        onLost: (reason, cause) => this.fail(reason, cause),
-      }),
+      trial,
       isTrusted: () => this.#membership.isTrusted,
       onProgress: () => this.#progressed(),
       onReadable: () => this.#readLoop.readable(),
@@ -298,7 +299,7 @@ export class Session {
     return { floor: this.#floor, lanes: this.#lanes, backlog: this.#backlog }
   }
 
-  #createReader({ statements, sequence, isSession }: DatabaseFacts): Reader {
+  #createReader({ statements, sequence, isSession }: DatabaseFacts, trial: Trial): Reader {
     const { reader, settler, control } = this.#connections
     return new Reader({
       ...this.#memory(),
@@ -310,6 +311,8 @@ export class Session {
       maxMessages: this.#options.maxBufferedMessages,
       maxBytes: this.#options.maxBufferedBytes,
       maxPayloadBytes: this.#options.maxPayloadBytes,
+      maxAttempts: this.#options.maxAttempts,
+      trial,
     })
   }
 

@@ -1,6 +1,7 @@
 import type { RelayStatements } from '../postgres/relay-statements.ts'
 import { isRefused, sqlStateOf } from '../postgres/queryable.ts'
 import { unstorableCode } from '../postgres/unstorable-statements.ts'
+import type { OutboxMessage } from '../message.ts'
 import type { PublishFailure } from '../publisher.ts'
 import type { BufferedMessage } from './buffered-message.ts'
 import type { Connection } from './connections.ts'
@@ -183,8 +184,11 @@ const unstorable: PublishFailure = {
     'it failed, and PostgreSQL refused to store that on its row: it breaks a rule of the table that came after it',
 }
 
+/** What names a message in the table. */
+export type Identity = Pick<BufferedMessage, 'lane' | 'seq'> & { readonly message: Pick<OutboxMessage, 'id'> }
+
 /** Lanes, seqs and ids as PostgreSQL array literals: cheaper than having the driver escape each element. */
-export function identities(messages: readonly BufferedMessage[]): [string, string, string] {
+export function identities(messages: readonly Identity[]): [string, string, string] {
   return [
     `{${messages.map((message) => message.lane).join(',')}}`,
     `{${messages.map((message) => message.seq).join(',')}}`,

@@ -1,7 +1,6 @@
 import type { RelayStatements } from '../postgres/relay-statements.ts'
-import type { BufferedMessage } from './buffered-message.ts'
 import type { Connection } from './connections.ts'
-import { identities, type Settler } from './settle.ts'
+import { identities, type Identity, type Settler } from './settle.ts'
 
 export interface TrialParts {
   readonly connection: Connection
@@ -15,7 +14,7 @@ export interface TrialParts {
 /** The names of the messages that this relay publishes with nothing beside them, for whoever finds the relay dead. */
 export interface Trial {
   /** @returns false when it could not be written down: do not publish */
-  begin(messages: readonly BufferedMessage[]): Promise<boolean>
+  begin(messages: readonly Identity[]): Promise<boolean>
   /** Waits until their end is settled, so that nothing is charged to them any more. */
   end(): Promise<void>
 }

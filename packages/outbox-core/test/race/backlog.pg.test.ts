@@ -87,7 +87,7 @@ function withValues(text: string, blocked: string): string {
   const lanes = Array.from({ length: 64 }, (_, lane) => lane)
   const known = Array.from({ length: 1_000 }, (_, seq) => seq)
   const values = [lanes, lanes.map(() => 0), lanes.map(() => 64), lanes.map(() => 100_000), known]
-  const literals = [...values.map((value) => `'{${value.join(',')}}'`), `'${blocked}'`, '1000000', `'{dead}'`]
+  const literals = [...values.map((value) => `'{${value.join(',')}}'`), `'${blocked}'`, '1000000', `'{dead}'`, '10']
   return text.replaceAll(/\$(\d)/g, (_, n: string) => literals[Number(n) - 1] ?? '')
 }
 

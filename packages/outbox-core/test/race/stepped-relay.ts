@@ -11,6 +11,7 @@ import { Lanes } from '../../src/relay/lanes.ts'
 import { Membership } from '../../src/relay/membership.ts'
 import { Reader } from '../../src/relay/reader.ts'
 import { Settler } from '../../src/relay/settle.ts'
+import { createTrial, type Trial } from '../../src/relay/trial.ts'
 import { uuidv7 } from '../../src/uuid.ts'
 
 /** The parts of a real relay without its loops: a test does one step after another, in the order it writes down. */
@@ -59,6 +60,7 @@ class Stepped implements SteppedRelay {
   readonly reader: Reader
   readonly membership: Membership
   readonly settler: Settler
+  readonly #trial: Trial
   readonly #statements = relayStatements('malote', false)
   #gate: (moment: 'before' | 'after', text: string) => Promise<void> = () => Promise.resolve()
   #isFenced = false
@@ -67,8 +69,17 @@ class Stepped implements SteppedRelay {
     this.connections = connections
     this.floor = createFloor(options.oldAfter ?? 20_000)
     this.backlog = new Backlog(this.lanes, this.floor)
-    this.reader = this.#createReader(options)
     this.settler = this.#createSettler()
+    this.#trial = createTrial({
+      connection: connections.settler,
+      statements: this.#statements,
+      relayId: this.relayId,
+      settler: this.settler,
+      onLost: (_reason, cause) => {
+        throw cause
+      },
+    })
+    this.reader = this.#createReader(options)
     this.membership = new Membership({
       connection: connections.control,
       statements: membershipStatements('malote'),
@@ -127,6 +138,8 @@ class Stepped implements SteppedRelay {
       maxMessages,
       maxBytes: 16 * 1024 * 1024,
       maxPayloadBytes: maxStoredBytes,
+      maxAttempts: 3,
+      trial: this.#trial,
     })
   }
 
