@@ -16,7 +16,16 @@ export type { MessageId, NewMessage, OutboxMessage } from './message.ts'
 export { isUuid, uuidv7 } from './uuid.ts'
 
 // Publishing and consuming: the contracts adapters fulfil
-export type { DestinationFailure, MessageFailure, PublishFailure, PublishResult, Publisher } from './publisher.ts'
+export type {
+  DestinationFailure,
+  MessageFailure,
+  PublishFailure,
+  PublishResult,
+  PublishRoute,
+  Publisher,
+} from './publisher.ts'
+export { createRoutingPublisher } from './routing-publisher.ts'
+export type { Route } from './routing-publisher.ts'
 export type {
   Consumer,
   ConsumerEvent,

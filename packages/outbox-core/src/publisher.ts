@@ -32,8 +32,23 @@ export interface Publisher {
    */
   publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]>
 
+  /**
+   * For a publisher that leads to several brokers: the route of a topic, or null where it has none. The relay asks once for each
+   * topic, never mixes routes in a batch, gives each its own places in flight and judges each by itself, so that one that is
+   * away or hangs costs the others nothing. Leave it out where all topics go to one broker. See `createRoutingPublisher`.
+   */
+  routeOf?(topic: string): PublishRoute | null
+
   /** Waits for what is in flight, then releases only what the adapter itself opened. Calling it twice is harmless. */
   close(): Promise<void>
+}
+
+/** One of the ways that messages leave an outbox. */
+export interface PublishRoute {
+  /** For operators: outages name it. */
+  readonly name: string
+  /** Publishes under way at the same time on this route. @defaultValue the relay's option `concurrency` */
+  readonly concurrency?: number
 }
 
 export type PublishResult =

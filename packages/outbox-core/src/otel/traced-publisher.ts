@@ -43,6 +43,7 @@ export function tracedPublisher(publisher: Publisher, options: TracedPublisherOp
         failureOf,
       })
     },
+    ...(publisher.routeOf === undefined ? {} : { routeOf: (topic) => publisher.routeOf?.(topic) ?? null }),
     close: () => publisher.close(),
   }
 }

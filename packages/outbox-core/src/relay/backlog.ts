@@ -1,5 +1,6 @@
+import { Batch, Group } from './batch.ts'
 import { type BlockRow, Blocks } from './blocks.ts'
-import type { BufferedMessage } from './buffered-message.ts'
+import type { Accusation, BufferedMessage } from './buffered-message.ts'
 import type { Floor } from './floor.ts'
 import type { Lanes } from './lanes.ts'
 import { Schedule } from './schedule.ts'
@@ -29,12 +30,16 @@ export class Backlog {
   readonly #floor: Floor
   readonly #known = new Map<number, BufferedMessage>()
   readonly #perLane = new Int32Array(64)
-  readonly #schedule = new Schedule()
+  readonly #schedule: Schedule
   readonly #blocks = new Blocks()
   readonly #suspensions = new Suspensions()
+  /** Of messages that left memory behind their suspended topics: the search for a culprit goes on when they come back. */
+  readonly #accusations = new Map<number, Accusation>()
   #bytes = 0
 
-  constructor(lanes: Lanes, floor: Floor) {
+  /** @param routeOf - topics of different routes never share a batch */
+  constructor(lanes: Lanes, floor: Floor, routeOf?: (topic: string) => string) {
+    this.#schedule = new Schedule(routeOf)
     this.#lanes = lanes
     this.#floor = floor
   }
@@ -112,10 +117,7 @@ export class Backlog {
 
   /** A ready message was read. @returns false when the way to it was closed meanwhile */
   add(message: BufferedMessage): boolean {
-    if (message.order !== null && this.#blocks.has(message.order)) {
-      this.#blocks.leave(message.order, message.seq)
-      return false
-    }
+    if (message.order !== null && this.#blocks.leave(message.order, message.seq)) return false
     if (this.#suspensions.hadSinceRead(message.message.topic)) return false
     this.#remember(message)
     this.#schedule.add(message)
@@ -135,16 +137,14 @@ export class Backlog {
 
   /** Messages of suspended topics that were read to try their destination. @returns those that may be sent: they count as taken */
   takeProbe(samples: readonly BufferedMessage[]): readonly BufferedMessage[] {
-    const ids = new Set<string>()
+    const probe = new Group(new Batch(samples.length, Number.POSITIVE_INFINITY))
     return samples.filter((message) => {
       const { order, lane, seq, hasWaited } = message
-      if (this.isPaused(message.message.topic)) return false
-      if (!this.#lanes.isActive(lane) || this.#known.has(seq) || ids.has(message.message.id)) return false
-      if (order !== null) {
-        if (this.#schedule.has(order) || this.#isBlocked(message)) return false
-        if (hasWaited) this.#blockBehind(order, message)
-      }
-      ids.add(message.message.id)
+      if (this.isPaused(message.message.topic) || !this.#lanes.isActive(lane) || this.#known.has(seq)) return false
+      if (order !== null && (this.#schedule.has(order) || this.#isBlocked(message))) return false
+      this.#recall(message)
+      if (!probe.takes(message, this.#schedule.limitOf(message))) return false
+      if (order !== null && hasWaited) this.#blockBehind(order, message)
       this.#remember(message)
       this.#schedule.addTaken(message)
       return true
@@ -152,8 +152,8 @@ export class Backlog {
   }
 
   /** At most `limit` messages and `maxBytes` bytes to send now. They are in flight until `end`. */
-  take(limit: number, maxBytes?: number): readonly BufferedMessage[] {
-    return this.#schedule.take(limit, maxBytes)
+  take(limit: number, maxBytes?: number, isFull?: (route: string) => boolean): readonly BufferedMessage[] {
+    return this.#schedule.take(limit, maxBytes, isFull)
   }
 
   /** Whether the way to one of them was closed since they were taken: what is not sent yet goes back then. */
@@ -241,6 +241,7 @@ export class Backlog {
 
   /** The lane is another relay's. */
   removeLane(lane: number): void {
+    this.#accusations.clear() // Some are of its messages; whoever else was accused is found again.
     this.#blocks.removeLane(lane)
     this.#suspensions.removeLane(lane)
   }
@@ -255,7 +256,7 @@ export class Backlog {
   #takeBack(message: BufferedMessage): void {
     const { order, lane, seq } = message
     const isBlocked = this.#isBlocked(message)
-    if (isBlocked && order !== null) this.#blocks.leave(order, seq)
+    if (order !== null) this.#blocks.leave(order, seq)
     if (!this.#lanes.isActive(lane) || isBlocked) return this.#forget(message)
     if (this.#suspensions.has(message.message.topic)) return this.#leave(message)
     this.#schedule.add(message)
@@ -277,13 +278,22 @@ export class Backlog {
   /** It stays in the table, behind its suspended topic. */
   #leave(message: BufferedMessage): void {
     this.#suspensions.passBy(message.lane, message.seq, [message.message.topic])
+    if (message.accusation !== undefined) this.#accusations.set(message.seq, message.accusation)
     this.#forget(message)
   }
 
   #remember(message: BufferedMessage): void {
     this.#known.set(message.seq, message)
+    this.#recall(message)
+    this.#accusations.delete(message.seq)
     this.#bytes += message.bytes
     this.#perLane[message.lane] = (this.#perLane[message.lane] ?? 0) + 1
+  }
+
+  /** It may have been accused before it left memory. */
+  #recall(message: BufferedMessage): void {
+    const accusation = this.#accusations.get(message.seq)
+    if (accusation !== undefined) message.accusation = accusation
   }
 
   #forget({ seq, lane, bytes }: BufferedMessage): void {

@@ -73,10 +73,11 @@ export class Blocks {
     for (const block of this.#blocks.values()) if (block.lane === lane && seq < block.fromSeq) block.fromSeq = seq
   }
 
-  /** A message of the order left the memory, or was not taken from a read: it stays in the table. */
-  leave(order: string, seq: number): void {
+  /** A message leaves memory, or is not taken from a read: it stays in the table. @returns whether its order is blocked */
+  leave(order: string, seq: number): boolean {
     const block = this.#blocks.get(order)
     if (block !== undefined && seq < block.fromSeq) block.fromSeq = seq
+    return block !== undefined
   }
 
   removeLane(lane: number): void {

@@ -12,6 +12,7 @@ import type { Publisher } from '../publisher.ts'
 import { defaultTimeoutMs, neededConnections } from './connections.ts'
 import { wordsOf } from './foreign-input.ts'
 import type { RelayOptions, RelayPool } from './relay-options.ts'
+import { Routes } from './routes.ts'
 
 /** The relay's options with defaults filled in and checked. */
 export interface ResolvedRelayOptions {
@@ -20,7 +21,7 @@ export interface ResolvedRelayOptions {
   readonly schema: string
   readonly name: string
   readonly batchSize: number
-  readonly concurrency: number
+  readonly routes: Routes
   readonly maxBufferedMessages: number
   readonly maxBufferedBytes: number
   readonly maxBatchBytes: number
@@ -52,7 +53,7 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     schema: schemaOption(options.schema),
     name: options.name ?? `${hostname()}:${String(process.pid)}`,
     batchSize: numberOption('batchSize', options.batchSize, 500, { min: 1, max: 10_000 }),
-    concurrency: numberOption('concurrency', options.concurrency, 4, { min: 1, max: 1_000 }),
+    routes: new Routes(options.publisher, numberOption('concurrency', options.concurrency, 4, { min: 1, max: 1_000 })),
     maxBufferedMessages: numberOption('maxBufferedMessages', options.maxBufferedMessages, 4_000, {
       min: 64,
       max: 1_000_000,

@@ -1,72 +1,7 @@
+import { Batch, Group } from './batch.ts'
 import type { BufferedMessage } from './buffered-message.ts'
+import { Fifo } from './fifo.ts'
 import { isSuspect } from './suspicion.ts'
-
-/** A queue that gives back its memory as it is emptied from the front. */
-class Fifo<Item> {
-  #items: Item[] = []
-  #head = 0
-
-  get length(): number {
-    return this.#items.length - this.#head
-  }
-
-  push(item: Item): void {
-    this.#items.push(item)
-  }
-
-  shift(): Item | undefined {
-    const item = this.#items[this.#head]
-    if (item === undefined) return undefined
-    this.#head++
-    if (this.#head > 1024 && this.#head * 2 > this.#items.length) this.#compact()
-    return item
-  }
-
-  peek(): Item | undefined {
-    return this.#items[this.#head]
-  }
-
-  removeWhere(isRemoved: (item: Item) => boolean): Item[] {
-    this.#compact()
-    const removed = this.#items.filter(isRemoved)
-    if (removed.length > 0) this.#items = this.#items.filter((item) => !isRemoved(item))
-    return removed
-  }
-
-  #compact(): void {
-    this.#items = this.#items.slice(this.#head)
-    this.#head = 0
-  }
-}
-
-/** What one publish may hold. The first message always fits: alone, if it must be. */
-class Batch {
-  readonly messages: BufferedMessage[] = []
-  readonly #ids = new Set<string>()
-  readonly #maxMessages: number
-  #bytesLeft: number
-
-  constructor(maxMessages: number, maxBytes: number) {
-    this.#maxMessages = maxMessages
-    this.#bytesLeft = maxBytes
-  }
-
-  get length(): number {
-    return this.messages.length
-  }
-
-  /** Results are matched by id: of two messages with one id (to two topics, say) nobody could tell whose result it is. */
-  fits({ bytes, message }: BufferedMessage, maxMessages = this.#maxMessages): boolean {
-    if (this.messages.length >= maxMessages) return false
-    return this.messages.length === 0 || (bytes <= this.#bytesLeft && !this.#ids.has(message.id))
-  }
-
-  push(message: BufferedMessage): void {
-    this.messages.push(message)
-    this.#ids.add(message.message.id)
-    this.#bytesLeft -= message.bytes
-  }
-}
 
 interface Order {
   readonly name: string
@@ -83,16 +18,18 @@ interface Order {
 class Line {
   readonly loose = new Fifo<BufferedMessage>()
   readonly ready = new Fifo<Order>()
+  readonly route: string
+  readonly isCommon: boolean
+
+  constructor(route: string, isCommon: boolean) {
+    this.route = route
+    this.isCommon = isCommon
+  }
 
   get isEmpty(): boolean {
     return this.loose.length === 0 && this.ready.length === 0
   }
 }
-
-/** All messages of which nothing special is known. */
-const common = 'common'
-/** What may have killed a relay. */
-const suspects = 'suspects'
 
 /**
  * Decides what may be sent now. Pure.
@@ -100,18 +37,26 @@ const suspects = 'suspects'
  * One order (topic and ordering key) is in one batch at a time, in order; a batch may hold many messages of it. Different
  * orders, and messages without a key, never wait for each other.
  *
- * Lines keep apart what must not share a batch: suspects are batched among themselves, no more of them than each one's company
- * allows; topics that hang, and messages of rejected batches, each topic for itself. Every second batch is of another line
- * than the common one while there are any.
+ * Lines keep apart what must not share a batch: each route has its own; suspects are batched among themselves, no more of them
+ * than each one's company allows; topics that hang, and messages of rejected batches, each topic for itself. Every second batch
+ * is of another line than a common one while there are any.
  */
 export class Schedule {
-  readonly #lines = new Map<string, Line>([[common, new Line()]])
+  readonly #routeOf: (topic: string) => string
+  /** For each route the line of all messages of which nothing special is known. */
+  readonly #commons = new Map<string, Line>()
+  readonly #others = new Map<string, Line>()
   readonly #orders = new Map<string, Order>()
   readonly #isolated = new Set<string>()
-  #isCommonsTurn = true
+  #isCommonsTurn = false
   #length = 0
   /** Outages ended so far: what was accused without proof is forgiven by the end of one. */
   outages = 0
+
+  /** @param routeOf - topics of different routes never share a batch */
+  constructor(routeOf: (topic: string) => string = () => '') {
+    this.#routeOf = routeOf
+  }
 
   /** Messages that wait to be taken, sendable or not. */
   get length(): number {
@@ -120,12 +65,12 @@ export class Schedule {
 
   add(message: BufferedMessage): void {
     this.#length++
-    if (message.order === null) return this.#line(this.#lineOf(message)).loose.push(message)
+    if (message.order === null) return this.#lineOf(message).loose.push(message)
     let order = this.#orders.get(message.order)
     if (order === undefined) {
       order = this.#open(message, message.order)
       insert(order, message)
-      this.#line(this.#lineOf(message)).ready.push(order)
+      this.#lineOf(message).ready.push(order)
     } else insert(order, message)
   }
 
@@ -158,17 +103,23 @@ export class Schedule {
    *
    * @param limit - the most messages
    * @param maxBytes - the most bytes of bodies, unless one message alone has more
+   * @param isFull - routes that take nothing more now
    */
-  take(limit: number, maxBytes: number = Number.POSITIVE_INFINITY): readonly BufferedMessage[] {
-    this.#isCommonsTurn = !this.#isCommonsTurn
+  take(
+    limit: number,
+    maxBytes: number = Number.POSITIVE_INFINITY,
+    isFull: (route: string) => boolean = () => false,
+  ): readonly BufferedMessage[] {
+    const isCommonsTurn = this.#isCommonsTurn
     let batch: readonly BufferedMessage[] = []
     // Either may find heads of other lines and pass them on, so the first is asked again at the end.
-    for (const isCommon of [this.#isCommonsTurn, !this.#isCommonsTurn, this.#isCommonsTurn]) {
+    for (const isCommon of [isCommonsTurn, !isCommonsTurn, isCommonsTurn]) {
       const taken = new Batch(limit, maxBytes)
-      if (isCommon) this.#takeCommon(taken, limit)
-      else this.#takeOther(taken)
+      this.#takeOfNext(isCommon ? this.#commons : this.#others, taken, limit, isFull)
       batch = taken.messages
-      if (batch.length > 0) break
+      if (batch.length === 0) continue
+      this.#isCommonsTurn = !isCommon
+      break
     }
     this.#length -= batch.length
     return batch
@@ -182,7 +133,7 @@ export class Schedule {
       order.isBusy = false
       const head = order.items[order.next]
       if (head === undefined) this.#orders.delete(order.name)
-      else this.#line(this.#lineOf(head)).ready.push(order)
+      else this.#lineOf(head).ready.push(order)
     }
   }
 
@@ -193,6 +144,7 @@ export class Schedule {
     const dropped = order.items.slice(order.next)
     order.items = []
     order.next = 0
+    if (!order.isBusy) this.#orders.delete(name) // Its turn in a line is skipped.
     this.#length -= dropped.length
     return dropped
   }
@@ -214,7 +166,8 @@ export class Schedule {
   }
 
   #drop(isDropped: (loose: BufferedMessage) => boolean, isOf: (order: Order) => boolean): BufferedMessage[] {
-    const dropped = [...this.#lines.values()].flatMap((line) => line.loose.removeWhere(isDropped))
+    const lines = [...this.#commons.values(), ...this.#others.values()]
+    const dropped = lines.flatMap(({ loose }) => loose.removeWhere(isDropped))
     this.#length -= dropped.length
     for (const order of this.#orders.values()) if (isOf(order)) dropped.push(...this.dropOrder(order.name))
     return dropped
@@ -226,67 +179,59 @@ export class Schedule {
     return order
   }
 
-  #lineOf(message: BufferedMessage): string {
-    if (isSuspect(message)) return suspects
-    if (this.#isolated.size === 0 && message.accusation === undefined) return common
-    const isApart = this.#limitOf(message) !== Number.POSITIVE_INFINITY || this.#isolated.has(message.message.topic)
-    return isApart ? `topic ${message.message.topic}` : common
+  #lineOf(message: BufferedMessage): Line {
+    const { topic } = message.message
+    const route = this.#routeOf(topic)
+    if (isSuspect(message)) return lineIn(this.#others, `suspects ${route}`, route, false)
+    const isApart = this.#isolated.has(topic) || this.limitOf(message) !== Number.POSITIVE_INFINITY
+    return isApart ? lineIn(this.#others, `topic ${topic}`, route, false) : lineIn(this.#commons, route, route, true)
   }
 
   /** Most messages in a batch with this one. */
-  #limitOf({ company, accusation }: BufferedMessage): number {
+  limitOf({ company, accusation }: BufferedMessage): number {
     if (accusation === undefined || (!accusation.isProven && accusation.outages < this.outages)) return company
     return Math.min(company, accusation.limit)
   }
 
-  #line(name: string): Line {
-    let line = this.#lines.get(name)
-    if (line === undefined) {
-      line = new Line()
-      this.#lines.set(name, line)
+  /** The line that was served last comes last. */
+  #takeOfNext(lines: Map<string, Line>, batch: Batch, limit: number, isFull: (route: string) => boolean): void {
+    const inTurn = [...lines] // Lines change places meanwhile.
+    for (const [name, line] of inTurn) {
+      if (!line.isEmpty && isFull(line.route)) continue
+      if (line.isEmpty && line.isCommon) continue
+      lines.delete(name)
+      if (line.isEmpty) continue
+      lines.set(name, line)
+      if (line.isCommon) this.#takeCommon(line, batch, limit)
+      else this.#takeGroup(line, batch)
+      if (batch.length > 0) return
     }
-    return line
   }
 
-  #takeCommon(batch: Batch, limit: number): void {
-    const line = this.#line(common)
+  #takeCommon(line: Line, batch: Batch, limit: number): void {
     // Half for each kind while both wait, so that neither starves; then whatever fills the batch.
     this.#takeOrdered(line, batch, line.loose.length > 0 ? Math.max(1, limit >> 1) : limit)
     this.#takeLoose(line, batch)
     this.#takeOrdered(line, batch, limit)
   }
 
-  /** The line that was served last comes last. */
-  #takeOther(batch: Batch): void {
-    const served = [...this.#lines.keys()]
-    for (const name of served) {
-      const line = this.#line(name)
-      if (name === common) continue
-      this.#lines.delete(name)
-      if (line.isEmpty) continue
-      this.#lines.set(name, line)
-      this.#takeGroup(name, line, batch)
-      if (batch.length > 0) return
-    }
-  }
-
-  #takeGroup(name: string, line: Line, batch: Batch): void {
+  #takeGroup(line: Line, batch: Batch): void {
     const group = new Group(batch)
     // A message without a key stays in the line it was put in; its limit counts, whatever became of its topic.
-    for (let next = line.loose.peek(); next !== undefined && group.takes(next, this.#limitOf(next));) {
+    for (let next = line.loose.peek(); next !== undefined && group.takes(next, this.limitOf(next));) {
       line.loose.shift()
       next = line.loose.peek()
     }
     const takes = (message: BufferedMessage | undefined): boolean =>
-      message !== undefined && this.#lineOf(message) === name && group.takes(message, this.#limitOf(message))
+      message !== undefined && this.#lineOf(message) === line && group.takes(message, this.limitOf(message))
     for (let order = line.ready.peek(); order !== undefined; order = line.ready.peek()) {
       let end = order.next
       while (takes(order.items[end])) end++
       const next = order.items[order.next]
-      if (end === order.next && next !== undefined && this.#lineOf(next) === name) break // The group is full.
+      if (end === order.next && next !== undefined && this.#lineOf(next) === line) break // The group is full.
       line.ready.shift()
-      if (next === undefined) this.#orders.delete(order.name)
-      else if (end === order.next) this.#line(this.#lineOf(next)).ready.push(order)
+      if (next === undefined) continue // Dropped while it waited for its turn.
+      if (end === order.next) this.#lineOf(next).ready.push(order)
       else {
         order.isBusy = true
         advance(order, end)
@@ -304,15 +249,15 @@ export class Schedule {
   #takeOrdered(line: Line, batch: Batch, limit: number): void {
     for (let order = line.ready.peek(); order !== undefined; order = line.ready.peek()) {
       const head = order.items[order.next]
-      const isCommon = head !== undefined && this.#lineOf(head) === common
+      const isCommon = head !== undefined && this.#lineOf(head) === line
       if (isCommon && !batch.fits(head, limit)) return
       line.ready.shift()
-      if (head === undefined) this.#orders.delete(order.name) // Dropped while it waited for its turn.
-      else if (!isCommon) this.#line(this.#lineOf(head)).ready.push(order)
+      if (head === undefined) continue // Dropped while it waited for its turn.
+      if (!isCommon) this.#lineOf(head).ready.push(order)
       else {
         let end = order.next
         for (let next = order.items[end]; next !== undefined; next = order.items[++end]) {
-          if (this.#lineOf(next) !== common || !batch.fits(next, limit)) break
+          if (this.#lineOf(next) !== line || !batch.fits(next, limit)) break
           batch.push(next)
         }
         order.isBusy = true
@@ -322,23 +267,13 @@ export class Schedule {
   }
 }
 
-/** Messages that are published together although some allow only few beside them. */
-class Group {
-  readonly #batch: Batch
-  #limit = Number.POSITIVE_INFINITY
-
-  constructor(batch: Batch) {
-    this.#batch = batch
+function lineIn(lines: Map<string, Line>, name: string, route: string, isCommon: boolean): Line {
+  let line = lines.get(name)
+  if (line === undefined) {
+    line = new Line(route, isCommon)
+    lines.set(name, line)
   }
-
-  /** Takes the message in, unless the group would become larger than it or one of its members allows. */
-  takes(message: BufferedMessage, allowed: number): boolean {
-    const limit = Math.min(this.#limit, allowed)
-    if (this.#batch.length >= limit || !this.#batch.fits(message)) return false
-    this.#limit = limit
-    this.#batch.push(message)
-    return true
-  }
+  return line
 }
 
 function advance(order: Order, next: number): void {

@@ -49,7 +49,7 @@ export class Session {
   readonly #connections: Connections
   readonly #lanes = new Lanes()
   readonly #floor = createFloor(20_000)
-  readonly #backlog = new Backlog(this.#lanes, this.#floor)
+  readonly #backlog: Backlog
   readonly #membership: Membership
   readonly #doorbell: Doorbell
   readonly #settler: Settler
@@ -103,6 +103,7 @@ export class Session {
   }
 
   private constructor(options: ResolvedRelayOptions, connections: Connections, facts: DatabaseFacts) {
+    this.#backlog = new Backlog(this.#lanes, this.#floor, options.routes.of)
     const { statements } = facts
     this.#journal = new Journal({ ...options, connection: connections.control })
     this.#options = options

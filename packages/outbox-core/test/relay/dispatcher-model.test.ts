@@ -13,6 +13,7 @@ it('over random outages, unavailable destinations, failures, replays, holds, pau
       notAlone: [],
       charged: [],
       stopped: [],
+      mixed: [],
       stuck: [],
     })
     published += run.published

@@ -22,12 +22,19 @@ export interface DispatcherRun {
   readonly published: number
   /** Messages that were sent although the relay knew that an operator had stopped them. */
   readonly stopped: readonly number[]
+  /** Batches of several routes. */
+  readonly mixed: readonly string[]
   /** Messages that paid for a destination that was unavailable. */
   readonly charged: readonly number[]
 }
 
 const laneNumbers = [0, 1, 2]
 const topics = ['a', 'b', 'c']
+/** In every second run each of two topics has a broker of its own. */
+const routes = new Map([
+  ['a', { name: 'route of a', concurrency: 1 }],
+  ['b', { name: 'route of b' }],
+])
 
 /**
  * A small world around the dispatcher and the backlog: a table that grows, a reader that always shows the lowest unknown rows, a
@@ -46,7 +53,7 @@ class World {
   readonly #clock = createManualClock()
   readonly #lanes = new Lanes()
   readonly #floor = createFloor(1_000)
-  readonly #backlog = new Backlog(this.#lanes, this.#floor)
+  readonly #backlog: Backlog
   readonly #dispatcher: Dispatcher
   readonly #rows = new Map<number, Row>()
   readonly #broker: ModelBroker
@@ -65,17 +72,13 @@ class World {
 
   constructor(seed: number) {
     this.#random = mulberry32(seed)
-    this.#broker = new ModelBroker(this.#random, {
-      rowOf: ({ id }) => this.#rows.get(Number(id)) as Row,
-      overtakenBy: (row) => this.#overtakenBy(row),
-      isStopped: ({ order, topic }) => this.#backlog.isPaused(topic) || this.#holds.get(order ?? '') === 'heard of',
-    })
     const options = resolveRelayOptions({
       pool: { connect: () => Promise.reject(new Error('not used')) },
       publisher: {
         name: 'model',
         close: () => Promise.resolve(),
         publish: (batch, signal) => this.#broker.publish(batch, signal),
+        ...(seed % 2 === 0 ? {} : { routeOf: (topic) => routes.get(topic) ?? null }),
       },
       clock: this.#clock,
       batchSize: 6,
@@ -87,6 +90,13 @@ class World {
       destinationBackoff: () => 30,
       afterDeadLetter: () => (this.#random() < 0.5 ? 'hold' : 'skip'),
     })
+    this.#broker = new ModelBroker(this.#random, {
+      rowOf: ({ id }) => this.#rows.get(Number(id)) as Row,
+      overtakenBy: (row) => this.#overtakenBy(row),
+      routeOf: (topic) => options.routes.of(topic),
+      isStopped: ({ order, topic }) => this.#backlog.isPaused(topic) || this.#holds.get(order ?? '') === 'heard of',
+    })
+    this.#backlog = new Backlog(this.#lanes, this.#floor, options.routes.of)
     this.#dispatcher = new Dispatcher({
       options,
       backlog: this.#backlog,
@@ -139,6 +149,7 @@ class World {
       published: this.#broker.accepted.size,
       charged: this.#charged,
       stopped: this.#broker.stopped,
+      mixed: this.#broker.mixed,
     }
   }
 

@@ -24,6 +24,7 @@ export interface ModelTable {
   rowOf(message: OutboxMessage): Row
   /** What must be accepted before the row may be sent, and is not. */
   overtakenBy(row: Row): readonly Row[]
+  routeOf(topic: string): string
   /** The relay knows that an operator stopped its topic or its key. */
   isStopped(row: Row): boolean
 }
@@ -49,6 +50,8 @@ export class ModelBroker {
   readonly notAlone: string[] = []
   /** Messages of topics or keys that the relay knew an operator had stopped. */
   readonly stopped: number[] = []
+  /** Batches of several routes. */
+  readonly mixed: string[] = []
   readonly accepted: Set<number> = new Set()
   readonly #random: () => number
   readonly #table: ModelTable
@@ -96,6 +99,8 @@ export class ModelBroker {
       for (const { seq } of this.#table.overtakenBy(row).filter((other) => !before.includes(other)))
         this.inversions.push(`${String(row.order)}: ${String(row.seq)} before ${String(seq)}`)
     })
+    const used = new Set(rows.map(({ topic }) => this.#table.routeOf(topic)))
+    if (used.size > 1) this.mixed.push([...used].join(' '))
     for (const row of rows) if (this.#table.isStopped(row)) this.stopped.push(row.seq)
     for (const { order } of rows)
       if (order !== null && inFlight.some((row) => row.order === order)) this.overlaps.push(order)
