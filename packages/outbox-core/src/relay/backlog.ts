@@ -108,11 +108,9 @@ export class Backlog {
   /** Call before a read of the lanes is sent that leaves out `suspendedTopics` and `blockedOrders`. */
   beginRead(lanes: readonly number[]): void {
     this.#suspensions.beginRead()
-    for (const lane of lanes) {
-      const from = this.#floor.of(lane) + 1
-      this.#suspensions.passBy(lane, from)
-      this.#blocks.passBy(lane, from)
-    }
+    const froms = new Map(lanes.map((lane) => [lane, this.#floor.of(lane) + 1]))
+    for (const [lane, from] of froms) this.#suspensions.passBy(lane, from)
+    this.#blocks.passBy(froms)
   }
 
   /** A ready message was read. @returns false when the way to it was closed meanwhile */

@@ -68,9 +68,16 @@ export class Blocks {
     block.changedIn = this.#reloads
   }
 
-  /** A read passes by what the lane holds of its blocked orders from `seq` on. */
-  passBy(lane: number, seq: number): void {
-    for (const block of this.#blocks.values()) if (block.lane === lane && seq < block.fromSeq) block.fromSeq = seq
+  /**
+   * A read passes by what its lanes hold of their blocked orders.
+   *
+   * @param froms - lane → the lowest seq that the read takes in
+   */
+  passBy(froms: ReadonlyMap<number, number>): void {
+    for (const block of this.#blocks.values()) {
+      const from = froms.get(block.lane)
+      if (from !== undefined && from < block.fromSeq) block.fromSeq = from
+    }
   }
 
   /** A message leaves memory, or is not taken from a read: it stays in the table. @returns whether its order is blocked */
