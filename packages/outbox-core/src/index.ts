@@ -94,6 +94,8 @@ export type { RelayEvent } from './events.ts'
 
 export { outboxStatus } from './status.ts'
 export type { DeadLetterGroup, FailureGroup, OutageStatus, OutboxStatus, RelayStatus, TopicStatus } from './status.ts'
+export { cutOff } from './cut-off.ts'
+export type { CutOff, CutOffOptions, LeftMessages, OpenTransaction } from './cut-off.ts'
 export { examine } from './doctor.ts'
 export type { DoctorLimits, ExamineOptions, Finding, MigrateIdempotency } from './doctor.ts'
 

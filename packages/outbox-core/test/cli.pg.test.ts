@@ -199,6 +199,18 @@ describe('malote', () => {
     await database.pool().query('truncate malote.operator_actions')
   })
 
+  it('drains, and says what is left when the time is up', async () => {
+    expect(await malote('drain', '--until', 'now')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('is at the broker'),
+    })
+    await database.pool().query(`insert into malote.messages (topic, type, payload) values ('orders', 't', '{}')`)
+    const { code, stdout } = await malote('drain', '--topic', 'orders', '--timeout', '0')
+    await database.pool().query('truncate malote.messages')
+    expect(code).toBe(1)
+    expect(stdout).toContain('1 unpublished of topic orders')
+  })
+
   it('decides about many by filter, shows them first, and writes down who decided and why', async () => {
     for (const key of ['a', 'b', 'c']) await bury(key)
     const filter = ['--topic', 'orders', '--type', 'order.accepted', '--death-reason', 'MAX_ATTEMPTS', '--limit', '2']

@@ -1,4 +1,5 @@
 import { systemClock } from '../clock.ts'
+import { type CutOff, cutOff } from '../cut-off.ts'
 import { examine, type Finding } from '../doctor.ts'
 import { findMessages, type MessageState } from '../find-messages.ts'
 import { createHeldKeys } from '../held-keys.ts'
@@ -86,6 +87,34 @@ function statusLines(now: OutboxStatus): string[] {
 /** Nothing when there are no rows. */
 function section(head: readonly string[], rows: readonly (readonly (string | number | null)[])[]): string[] {
   return rows.length === 0 ? [] : ['', ...table([head, ...rows])]
+}
+
+/** Exit codes: 0 everything is at the broker or named, 1 the time is up. */
+export const drain: Verb<{ topic?: string; timeout?: number }> = async ({ client, schema, output, flags }) => {
+  const { topic, timeout = 300 } = flags
+  let last = ''
+  const onProgress = (progress: CutOff): void => {
+    const line = cutOffLines(progress).join('; ')
+    if (line !== last) output.note([`waits: ${line}`])
+    last = line
+  }
+  const result = await cutOff(client, { ...schema, ...given({ topic }), timeoutMs: timeout * 1_000, onProgress })
+  const head = result.isComplete
+    ? `everything from before ${iso(result.at) ?? ''} is at the broker${result.left.length > 0 ? ', but for:' : ''}`
+    : `the time is up; from before ${iso(result.at) ?? ''} there are left:`
+  output.print(result, [head, ...cutOffLines(result)])
+  return result.isComplete ? 0 : 1
+}
+
+function cutOffLines({ openTransactions, left }: CutOff): string[] {
+  return [
+    ...openTransactions.map(({ transaction, pid, application }) =>
+      pid === null
+        ? `prepared transaction ${transaction}`
+        : `open transaction of pid ${String(pid)} (${application ?? ''})`,
+    ),
+    ...left.map(({ state, topic, messages }) => `${String(messages)} ${state} of topic ${topic}`),
+  ]
 }
 
 /** Exit codes: 0 fine, 1 a problem, 3 could not look. */

@@ -81,6 +81,11 @@ function addLookingVerbs(program: Command, verb: AddVerb): void {
   verb(program, 'doctor', 'what is wrong, since when, and what mends it', looking.doctor)
     .addOption(new Option('--as <purpose>', 'what this role is for; default: relay').choices(rolePurposes))
     .addHelpText('after', examples('doctor', 'doctor --json', 'doctor --as reader'))
+  verb(program, 'drain', 'wait until everything from before now is at the broker', looking.drain)
+    .addOption(new Option('--until <time>', 'now').choices(['now']).default('now'))
+    .option('--topic <topic>', 'default: all')
+    .option('--timeout <seconds>', 'default: 300', number)
+    .addHelpText('after', examples('drain --until now', 'drain --topic orders --timeout 60'))
   verb(program, 'audit', 'who decided what, newest first', looking.audit).option(
     '--limit <count>',
     'default: 100',
