@@ -113,6 +113,22 @@ describe('placing an order', () => {
     expect(responses.filter(({ statusCode }) => statusCode !== 202 && statusCode !== 409)).toEqual([])
   })
 
+  it('placed at once on one account are accepted as far as its money goes, and the others refused for good', async () => {
+    const keys = Array.from({ length: 12 }, newKey)
+    const poor = { amount: 30, asset: 'PETR4', type: 'BUY' }
+    const send = (key: string) => post(poor, { 'idempotency-key': key }, 'acc-011')
+
+    const first = await Promise.all(keys.map(send))
+    const again = await Promise.all(keys.map(send))
+
+    expect(first.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b)).toEqual([
+      ...Array.from({ length: 3 }, () => 202),
+      ...Array.from({ length: 9 }, () => 402),
+    ])
+    expect(again.map(({ body }) => body)).toEqual(first.map(({ body }) => body))
+    expect(again.every(({ headers }) => headers['idempotency-replayed'] === 'true')).toBe(true)
+  })
+
   it('under the same key with another body is refused with 422', async () => {
     const headers = { 'idempotency-key': newKey() }
     await post(order, headers)

@@ -9,12 +9,13 @@ import { decideOrder, type Verdict } from '../orders/manual-tasks.ts'
 import { movementsOf } from '../balances/ledger.ts'
 import { historyOf } from '../orders/order-history.ts'
 import { findOrder, type StoredOrder } from '../orders/order-store.ts'
-import { placeOrders } from '../orders/place-orders.ts'
+import { type Placement, placeOrders } from '../orders/place-orders.ts'
 import type { ApiOptions } from './app.ts'
 import { noteOrder } from './metrics.ts'
 import { idParams, operation } from './openapi.ts'
 import { detailOf, orderBody, parseOrderRequest, type WantedOrder } from './order-request.ts'
 import { problem, sendProblem } from './problem.ts'
+import { traceOf } from './request-context.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -22,6 +23,9 @@ declare module 'fastify' {
     wantedOrder: WantedOrder | null
   }
 }
+
+/** As many as the statements are cheaper by together; more only keep everybody waiting. */
+const ordersInOneCommit = 64
 
 interface IdParams {
   Params: { id: string }
@@ -35,8 +39,9 @@ export function orderRoutes(app: FastifyInstance, { db, pepper, orderTimeoutMs }
     tenant: () => 'brokerage',
     subject: (request) => request.principal.accountId,
   })
-  const createOrder = idempotency.atomic({ operation: 'createOrder' }, ({ tx, request }) =>
-    place(tx, request, orderTimeoutMs),
+  // Requests that arrive while a transaction is under way share the next one: under load a commit serves dozens of them.
+  const createOrder = idempotency.batch({ operation: 'createOrder', maxSize: ordersInOneCommit }, ({ tx, requests }) =>
+    place(tx, requests, orderTimeoutMs),
   )
   app.decorateRequest('wantedOrder', null)
   app.post('/api/orders', {
@@ -163,19 +168,34 @@ const validateOrder: preHandlerHookHandler = (request, reply, done) => {
   done()
 }
 
-/** A refusal is stored like an acceptance: the retry of a refused order is refused again, whatever the balance is by then. */
-async function place(tx: Tx, request: FastifyRequest, timeoutMs: number): Promise<HandlerResponse> {
-  const wanted = request.wantedOrder as WantedOrder
-  const { accountId } = request.principal
-  const [placement] = await placeOrders(
-    tx,
-    [{ ...wanted, accountId, correlationId: request.id, requestId: request.id }],
-    timeoutMs,
-  )
-  if (placement === undefined) throw new Error('an order was neither accepted nor refused')
+async function place(
+  tx: Tx,
+  requests: readonly FastifyRequest[],
+  timeoutMs: number,
+): Promise<readonly HandlerResponse[]> {
+  const wanted = requests.map((request) => ({
+    ...(request.wantedOrder as WantedOrder),
+    accountId: request.principal.accountId,
+    correlationId: request.id,
+    requestId: request.id,
+    trace: traceOf(request),
+  }))
+  return (await placeOrders(tx, wanted, timeoutMs)).map(responseTo)
+}
+
+/**
+ * A refusal is stored like an acceptance: the retry of a refused order is refused again, whatever the balance is by then. It has
+ * no effects that would have to be undone, which would cost the whole batch a second run.
+ */
+function responseTo(placement: Placement): HandlerResponse {
   if (placement.outcome === 'refused') {
     const body = problem(placement.code, placement.rule === undefined ? undefined : `rule: ${placement.rule}`)
-    return { status: body.status, headers: { 'content-type': 'application/problem+json' }, body: JSON.stringify(body) }
+    return {
+      status: body.status,
+      headers: { 'content-type': 'application/problem+json' },
+      body: JSON.stringify(body),
+      effects: 'keep',
+    }
   }
   const { orderId } = placement.order
   return {

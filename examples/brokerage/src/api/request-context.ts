@@ -1,4 +1,5 @@
 import { context, propagation, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import { currentTraceContext } from '@malote/outbox-core/otel'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 const spans = new WeakMap<FastifyRequest, Span>()
@@ -36,4 +37,10 @@ export function traceRequests(app: FastifyInstance): void {
 export function traceIdOf(request: FastifyRequest): string | null {
   const traceId = spans.get(request)?.spanContext().traceId
   return traceId === undefined || /^0+$/.test(traceId) ? null : traceId
+}
+
+/** The request's trace as headers, for what it causes in a transaction that it shares with others. */
+export function traceOf(request: FastifyRequest): Readonly<Record<string, string>> {
+  const span = spans.get(request)
+  return span === undefined ? {} : context.with(trace.setSpan(context.active(), span), currentTraceContext)
 }

@@ -5,7 +5,7 @@ import { reservation } from '../balances/movements.ts'
 import type { Tx } from '../database/database.ts'
 import { type Centavos, maxAmountCentavos, proceedsOf, type Quantity, quantityFor } from '../money.ts'
 import { type AccountUse, antifraud, type AntifraudRule } from './antifraud.ts'
-import { announce } from './order-events.ts'
+import { announce, type TraceHeaders } from './order-events.ts'
 import { insertOrders, type NewOrder, type StoredOrder } from './order-store.ts'
 import type { Side } from './order.ts'
 
@@ -18,6 +18,8 @@ export interface OrderRequest {
   readonly quantity: Quantity | null
   readonly correlationId: string
   readonly requestId: string
+  /** The request's own trace: requests that share a transaction have one each. */
+  readonly trace?: TraceHeaders
 }
 
 export type Refusal = 'ANTIFRAUD_REFUSED' | 'INSUFFICIENT_BALANCE' | 'UNKNOWN_ASSET' | 'AMOUNT_OUT_OF_RANGE'
@@ -47,12 +49,23 @@ export async function placeOrders(
   const orders = decisions.flatMap((decision) => ('order' in decision ? [decision.order] : []))
   if (orders.length === 0) return decisions as readonly Placement[]
   const stored = new Map((await insertOrders(tx, orders)).map((order) => [order.orderId, order]))
+  const traces = new Map<string, TraceHeaders | undefined>(
+    decisions.flatMap((decision, at) =>
+      'order' in decision ? [[decision.order.orderId, requests[at]?.trace] as const] : [],
+    ),
+  )
   await post(tx, orders.map(reservation))
   await noteUse(tx, books)
   await announce(
     tx,
-    [...stored.values()].map((order) => ({ type: 'order.accepted', order })),
-    orders.map(({ orderId }) => ({ type: 'order.timeout', orderId, tries: 0, delayMs: timeoutMs })),
+    [...stored.values()].map((order) => ({ type: 'order.accepted', order, trace: traces.get(order.orderId) })),
+    orders.map(({ orderId }) => ({
+      type: 'order.timeout',
+      orderId,
+      tries: 0,
+      delayMs: timeoutMs,
+      trace: traces.get(orderId),
+    })),
   )
   return decisions.map((decision) =>
     'order' in decision ? { outcome: 'accepted', order: stored.get(decision.order.orderId) as StoredOrder } : decision,
