@@ -12,6 +12,13 @@ export interface InBatchesOptions {
    * @defaultValue 0: nobody waits, batches grow while another runs
    */
   readonly lingerMs?: number
+  /**
+   * How many items can be waiting at the most right now, for example the messages that a consumer has in hand. A batch that holds them
+   * all runs at once instead of lingering for company that cannot come. It is asked whenever an item arrives. Needs `lingerMs`.
+   *
+   * @defaultValue `maxSize`: company may always come
+   */
+  readonly expected?: () => number
 }
 
 interface Waiting<Item, Result> {
@@ -68,7 +75,7 @@ export function inBatches<Item, Result = void>(
 
   function startSoon(): void {
     if (waiting.length === 0 || running >= concurrency) return
-    const isFull = waiting.length >= maxSize
+    const isFull = waiting.length >= Math.min(maxSize, options.expected?.() ?? maxSize)
     if (cancelStart !== null && !isFull) return
     cancelStart?.()
     cancelStart = isFull || lingerMs === 0 ? nextTurn(start) : after(lingerMs, start)

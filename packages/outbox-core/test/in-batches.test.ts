@@ -135,6 +135,31 @@ describe('a function in batches', () => {
     ])
   })
 
+  it('lingers for nobody when all that can come is there', async () => {
+    const { batches, run, seen } = gate()
+    let inHand = 2
+    const apply = inBatches(run, { lingerMs: 60_000, expected: () => inHand })
+
+    const both = [apply(1), apply(2)]
+    await nextTurn()
+    inHand = 3
+    const waits = apply(3)
+    batches[0]?.end()
+    await Promise.all(both)
+    await nextTurn()
+    const whileLingering = seen()
+    const company = [apply(4), apply(5)]
+    await nextTurn()
+    batches[1]?.end()
+
+    expect(whileLingering).toEqual([[1, 2]])
+    expect(await Promise.all([waits, ...company])).toEqual([30, 40, 50])
+    expect(seen()).toEqual([
+      [1, 2],
+      [3, 4, 5],
+    ])
+  })
+
   it.each([{ maxSize: 0 }, { maxSize: 1.5 }, { concurrency: 0 }, { lingerMs: -1 }])('refuses %j', (options) => {
     expect(() => inBatches(() => Promise.resolve([]), options)).toThrow(/option "(maxSize|concurrency|lingerMs)"/)
   })

@@ -23,6 +23,9 @@ export interface StartOptions {
 /** A brokerage with every process running and no order yet. */
 export interface Brokerage {
   readonly apiUrl: string
+  readonly exchangeUrl: string
+  readonly databaseUrl: string
+  readonly brokerUrl: string
   readonly pool: pg.Pool
   readonly supervisor: Supervisor
   /** The process of the database and the broker. */
@@ -62,10 +65,13 @@ export async function startBrokerage(options: StartOptions): Promise<Brokerage> 
       processes.atStop(() => control.close())
       env['CONTROL_URL'] = control.url
     }
-    const { api } = await processes.startRoles(env)
+    const { api, exchange } = await processes.startRoles(env)
     await processes.startRelay(env, null)
     return {
       apiUrl: api.urls['api'] ?? '',
+      exchangeUrl: exchange.urls['b3'] ?? '',
+      databaseUrl: services.urls['database'] ?? '',
+      brokerUrl: services.urls['broker'] ?? '',
       pool,
       supervisor: processes.supervisor,
       services,

@@ -1,5 +1,5 @@
 import type { BatchResult, Inbox } from '@malote/idempotency'
-import { type Delivery, inBatches } from '@malote/outbox-core'
+import { type Delivery, inBatches, type InBatchesOptions } from '@malote/outbox-core'
 import type { Database, Tx } from '../database/database.ts'
 import type { Witness } from '../witness/witness.ts'
 import { batching } from './batching.ts'
@@ -21,6 +21,7 @@ export function createApplyOnce(
   inbox: Inbox,
   consumer: string,
   witness: Witness | null = null,
+  options: InBatchesOptions = batching,
 ): ApplyOnce {
   return <Input>(effect: Effect<Input>): Apply<Input> => {
     const apply = inBatches(async (items: readonly Item<Input>[]) => {
@@ -34,7 +35,7 @@ export function createApplyOnce(
       const duplicates = items.filter((_, at) => results[at] === 'duplicate')
       if (duplicates.length > 0) await witness?.absorbed(db, consumer, duplicates.map(idOf))
       return results.map(outcomeOf)
-    }, batching)
+    }, options)
     return async ({ message, signal }, input) => {
       signal.throwIfAborted()
       await apply({ messageId: message.id, occurredAt: message.createdAt, input })

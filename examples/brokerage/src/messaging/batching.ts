@@ -1,4 +1,4 @@
-import type { InBatchesOptions } from '@malote/outbox-core'
+import type { DeliveryHandler, InBatchesOptions } from '@malote/outbox-core'
 
 /** Messages under way in a consumer at a time: what its batches are made of. Two of one account are never among them. */
 export const consumerConcurrency = 100
@@ -8,3 +8,25 @@ export const consumerConcurrency = 100
  * more orders through than no wait, and an order that has five steps is done in half a second all the same.
  */
 export const batching: InBatchesOptions = { maxSize: consumerConcurrency, lingerMs: 50 }
+
+/** The messages that a consumer has in hand. */
+export interface Hand {
+  /** Batching that waits for nobody when everything in hand has arrived: one account's orders come one at a time and have no company. */
+  readonly batching: InBatchesOptions
+  counted(handler: DeliveryHandler): DeliveryHandler
+}
+
+export function createHand(): Hand {
+  let size = 0
+  return {
+    batching: { ...batching, expected: () => size },
+    counted: (handler) => async (delivery) => {
+      size++
+      try {
+        await handler(delivery)
+      } finally {
+        size--
+      }
+    },
+  }
+}

@@ -1,5 +1,5 @@
 import { createInbox } from '@malote/idempotency'
-import { type DeliveryHandler, exponentialBackoff } from '@malote/outbox-core'
+import { type DeliveryHandler, exponentialBackoff, type InBatchesOptions } from '@malote/outbox-core'
 import { tracedHandler } from '@malote/outbox-core/otel'
 import { createDatabase, createPool, type Database } from '../database/database.ts'
 import { log } from '../process/log.ts'
@@ -7,12 +7,12 @@ import { report, type RoleCommand, runRole } from '../process/run-role.ts'
 import { setting } from '../process/settings.ts'
 import { type ApplyOnce, createApplyOnce } from './apply-once.ts'
 import { connectBroker } from './broker.ts'
-import { consumerConcurrency } from './batching.ts'
+import { consumerConcurrency, createHand } from './batching.ts'
 import { type ConsumerName, subscriptionOf } from './subscriptions.ts'
 
 export interface ConsumerRole {
   readonly name: ConsumerName
-  readonly createHandler: (db: Database, applyOnce: ApplyOnce) => DeliveryHandler
+  readonly createHandler: (db: Database, applyOnce: ApplyOnce, batching: InBatchesOptions) => DeliveryHandler
 }
 
 /** Runs a process with some consumers, each with its own queue and its own place in the inbox. */
@@ -27,11 +27,11 @@ export function runConsumers(
     const inbox = createInbox()
     const witness = process.env['WITNESS'] === '1' ? (await import('../witness/witness.ts')).witness : null
     const fault = consumerFault()
-    const consumers = roles.map(({ name, createHandler }) =>
-      broker.createConsumer(subscriptionOf(name), {
-        handler: tracedHandler(fault(createHandler(db, createApplyOnce(db, inbox, name, witness))), {
-          system: setting('BROKER'),
-        }),
+    const consumers = roles.map(({ name, createHandler }) => {
+      const { batching, counted } = createHand()
+      const handler = createHandler(db, createApplyOnce(db, inbox, name, witness, batching), batching)
+      return broker.createConsumer(subscriptionOf(name), {
+        handler: tracedHandler(fault(counted(handler)), { system: setting('BROKER') }),
         concurrency: consumerConcurrency,
         // A database may be away for hours; messages wait for it and are not thrown away.
         maxAttempts: 1_000_000,
@@ -41,8 +41,8 @@ export function runConsumers(
           log.error({ consumer: name, messageId: event.id, reason: event.reason }, 'message dead-lettered')
           report({ type: 'event', name: event.type, detail: { consumer: name, reason: event.reason } })
         },
-      }),
-    )
+      })
+    })
     await Promise.all(consumers.map((consumer) => consumer.start()))
     return {
       stop: async () => {

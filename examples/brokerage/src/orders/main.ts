@@ -36,7 +36,7 @@ const watch = watchOrders(
 await runConsumers(
   (['orders', 'checks'] as const).map((name) => ({
     name,
-    createHandler: (db, applyOnce) => pursueOrder({ db, exchange, ...timing }, applyOnce, name),
+    createHandler: (db, applyOnce, batching) => pursueOrder({ db, exchange, batching, ...timing }, applyOnce, name),
   })),
   async () => {
     await watch.stop()

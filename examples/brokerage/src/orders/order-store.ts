@@ -76,9 +76,14 @@ const transitionsTo = transitions.map(({ to }) => to)
  * Moves orders on, each if it is in a state from which it may go where it is to go, and writes their history in the
  * same statement.
  *
+ * @param maxAgeMs - orders that are older stay where they are, by the database's clock
  * @returns the orders that moved, as they stand now; the rows of the others are as they were
  */
-export async function advance(db: Database | Tx, steps: readonly Step[]): Promise<ReadonlyMap<string, StoredOrder>> {
+export async function advance(
+  db: Database | Tx,
+  steps: readonly Step[],
+  maxAgeMs: number | null = null,
+): Promise<ReadonlyMap<string, StoredOrder>> {
   if (steps.length === 0) return new Map()
   const given = steps.map(({ fill, ...step }) => ({
     ...step,
@@ -101,6 +106,7 @@ export async function advance(db: Database | Tx, steps: readonly Step[]): Promis
         fill_price_centavos = coalesce(step.price, fill_price_centavos), updated_at = clock_timestamp()
       from step
       where orders.order_id = step."orderId" and orders.order_id in (select order_id from locked)
+        and (${maxAgeMs}::float8 is null or created_at > clock_timestamp() - ${maxAgeMs}::float8 * interval '1 ms')
         and (orders.state, step."to") in (select * from unnest(${transitionsFrom}::text[], ${transitionsTo}::text[]))
       returning orders.*, step.reason as step_reason, step.filled, step.price, step."causationId", step.actor
     ),

@@ -1,11 +1,10 @@
-import { type DeliveryHandler, inBatches, UnknownTypeError } from '@malote/outbox-core'
+import { type DeliveryHandler, inBatches, type InBatchesOptions, UnknownTypeError } from '@malote/outbox-core'
 import { currentTraceContext } from '@malote/outbox-core/otel'
 import type { Answer, Exchange } from '../b3/exchange-client.ts'
 import { closeOrders } from '../balances/close-orders.ts'
 import { lockAccounts } from '../balances/ledger.ts'
 import type { Database, Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
-import { batching } from '../messaging/batching.ts'
 import { openTasks, resolveTasks } from './manual-tasks.ts'
 import { announce, type Announcement, type OrderCheck, orderCheck, type Reminder, type Traced } from './order-events.ts'
 import { advance, findOrders, type Step, type StoredOrder, type TimedOrder } from './order-store.ts'
@@ -19,6 +18,8 @@ export interface PursueOptions {
   readonly timeoutMs: number
   /** Pause before the exchange is asked again, after so many looks. */
   readonly retryDelayMs: (tries: number) => number
+  /** How orders that are pursued at the same time share statements. */
+  readonly batching?: InBatchesOptions
 }
 
 /** What a look at an order has found out, to be written down in one commit with the inbox's row. */
@@ -53,28 +54,28 @@ interface Finding extends Traced {
  * When the time is up, an order that the exchange has not decided goes before a person, and is asked about all the same.
  */
 export function pursueOrder(options: PursueOptions, applyOnce: ApplyOnce, actor: string): DeliveryHandler {
-  const { db, exchange, timeoutMs } = options
+  const { db, exchange, timeoutMs, batching } = options
   const look = inBatches((ids: readonly string[]) => findAll(db, ids, timeoutMs), batching)
-  const send = inBatches((steps: readonly Step[]) => markSent(db, steps), batching)
+  const send = inBatches((steps: readonly Step[]) => markSent(db, steps, timeoutMs), batching)
   const record = applyOnce<Finding>((tx, findings) => writeDown(tx, findings, options, actor))
 
+  /** Marks an order as sent, unless it is late, cancelled, or sent already. @returns the order as it is then, or null */
+  const markAsSent = (orderId: string, messageId: string): Promise<TimedOrder | null> =>
+    send({ orderId, to: 'SENT_TO_B3', causationId: messageId, actor })
+
   async function ask(order: TimedOrder, messageId: string, signal: AbortSignal): Promise<Finding['answer']> {
-    const late = { status: 'no-answer', isLate: order.isLate } as const
-    try {
-      if (order.state === 'BALANCE_RESERVED') {
-        if (order.isLate) return { status: 'never-sent' }
-        if (!exchange.isReachable()) return late
-        const sent = await send({ orderId: order.orderId, to: 'SENT_TO_B3', causationId: messageId, actor })
-        return sent ? await exchange.execute(order, signal) : null
-      }
+    if (order.state === 'BALANCE_RESERVED') {
+      if (order.isLate) return { status: 'never-sent' }
+      if (!exchange.isReachable()) return noAnswer(order)
+      const sent = await markAsSent(order.orderId, messageId)
+      return sent === null ? null : answerOf(sent, signal, () => exchange.execute(sent, signal))
+    }
+    return answerOf(order, signal, async () => {
       const known = await exchange.lookUp(order, signal)
       if (known !== null) return known
       // The exchange has never heard of it, so it may be sent again; too late for that, it must not be filled any more.
-      return await (order.isLate ? exchange.withdraw(order, signal) : exchange.execute(order, signal))
-    } catch (error) {
-      if (signal.aborted) throw error
-      return late
-    }
+      return order.isLate ? exchange.withdraw(order, signal) : exchange.execute(order, signal)
+    })
   }
 
   return async (delivery) => {
@@ -86,9 +87,17 @@ export function pursueOrder(options: PursueOptions, applyOnce: ApplyOnce, actor:
       tries,
       once = false,
     } = message.type === 'order.accepted' ? accepted(message.json()) : orderCheck.parse(message.json())
-    const order = await look(orderId)
+    // The usual case needs no look: the order is as it was accepted, and now it is sent.
+    const sent =
+      message.type === 'order.accepted' && exchange.isReachable() ? await markAsSent(orderId, message.id) : null
+    const order = sent ?? (await look(orderId))
     const asks = ['BALANCE_RESERVED', 'SENT_TO_B3', 'FAILED'].includes(order.state)
-    const answer = asks ? await ask(order, message.id, signal) : null
+    const answer =
+      sent === null
+        ? asks
+          ? await ask(order, message.id, signal)
+          : null
+        : await answerOf(sent, signal, () => exchange.execute(sent, signal))
     const isTimeout = message.type === 'order.timeout'
     const close = isTimeout && !asks && !isFinal(order.state)
     await record(delivery, {
@@ -103,6 +112,22 @@ export function pursueOrder(options: PursueOptions, applyOnce: ApplyOnce, actor:
     })
   }
 }
+
+/** What the exchange says. An error is no answer; only our own end is an error. */
+async function answerOf(
+  order: TimedOrder,
+  signal: AbortSignal,
+  call: () => Promise<Answer>,
+): Promise<Finding['answer']> {
+  try {
+    return await call()
+  } catch (error) {
+    if (signal.aborted) throw error
+    return noAnswer(order)
+  }
+}
+
+const noAnswer = ({ isLate }: TimedOrder) => ({ status: 'no-answer', isLate }) as const
 
 function accepted(json: unknown): OrderCheck {
   return { orderId: (json as { orderId: string }).orderId, tries: 0 }
@@ -122,10 +147,17 @@ async function findAll(
   })
 }
 
-/** @returns whether each order was sent just now; false when it was cancelled meanwhile, or another copy of the message was faster */
-async function markSent(db: Database, steps: readonly Step[]): Promise<readonly PromiseSettledResult<boolean>[]> {
-  const moved = await advance(db, steps)
-  return steps.map(({ orderId }) => ({ status: 'fulfilled', value: moved.has(orderId) }))
+/** @returns each order that was sent just now; null: it was late or cancelled meanwhile, or another copy of the message was faster */
+async function markSent(
+  db: Database,
+  steps: readonly Step[],
+  timeoutMs: number,
+): Promise<readonly PromiseSettledResult<TimedOrder | null>[]> {
+  const moved = await advance(db, steps, timeoutMs)
+  return steps.map(({ orderId }) => {
+    const order = moved.get(orderId)
+    return { status: 'fulfilled', value: order === undefined ? null : { ...order, isLate: false } }
+  })
 }
 
 async function writeDown(tx: Tx, findings: readonly Finding[], options: PursueOptions, actor: string): Promise<void> {
