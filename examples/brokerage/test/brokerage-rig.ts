@@ -35,6 +35,8 @@ export interface Wanted {
   readonly amount: number
   readonly asset: string
   readonly type: 'BUY' | 'SELL'
+  /** The customer's own trace. */
+  readonly traceparent: string
 }
 
 /** Age at which an order goes before a person: long enough that no busy machine gets there by itself. */
@@ -44,12 +46,12 @@ const customer = { authorization: 'Bearer fake-token' }
 const administrator = { authorization: 'Bearer fake-admin-token' }
 const json = { 'content-type': 'application/json' }
 
-export async function startRig(broker: BrokerName): Promise<Rig> {
+export async function startRig(broker: BrokerName, env: Readonly<Record<string, string>> = {}): Promise<Rig> {
   const brokerage = await startBrokerage({
     broker,
     witness: true,
     control: true,
-    env: { ORDER_TIMEOUT_MS: String(orderTimeoutMs), B3_RETRY_MS: '100', B3_BREAKER_OPEN_MS: '300' },
+    env: { ORDER_TIMEOUT_MS: String(orderTimeoutMs), B3_RETRY_MS: '100', B3_BREAKER_OPEN_MS: '300', ...env },
   })
   const { apiUrl, pool, supervisor, services, tally } = brokerage
   const promised = new Set<string>()
@@ -66,8 +68,9 @@ export async function startRig(broker: BrokerName): Promise<Rig> {
   const order = (id: string) => call('GET', `/api/orders/${id}`, customer).then(({ body }) => body)
 
   return {
-    place: async (wanted = {}, key = randomUUID()) => {
-      const headers = { ...customer, 'idempotency-key': key }
+    place: async ({ traceparent, ...wanted } = {}, key = randomUUID()) => {
+      const trace = traceparent === undefined ? {} : { traceparent }
+      const headers: Record<string, string> = { ...customer, ...trace, 'idempotency-key': key }
       const body = { amount: 100, asset: 'PETR4', type: 'BUY', ...wanted }
       const answer = await eventually(
         async () => {

@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { brokers } from '../src/demo/arguments.ts'
 import { type Rig, startRig } from './brokerage-rig.ts'
+import { type Collector, startCollector } from './collector.ts'
 
 /** Each case on the demo's own broker, and on more when asked: `MALOTE_E2E_BROKERS=sqs,rabbitmq,kafka`. */
 const chosen = (process.env['MALOTE_E2E_BROKERS'] ?? 'sqs').split(',')
@@ -10,10 +12,16 @@ if (known.length !== chosen.length) throw new Error(`MALOTE_E2E_BROKERS may name
 
 const closed = ['SETTLED', 'COMPENSATED', 'CANCELLED']
 
+let collector: Collector
+beforeAll(async () => {
+  collector = await startCollector()
+})
+afterAll(() => collector.close())
+
 describe.each(known)('the brokerage on %s', (broker) => {
   let rig: Rig
   beforeAll(async () => {
-    rig = await startRig(broker)
+    rig = await startRig(broker, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })
   })
   afterEach(async () => {
     await rig.break({})
@@ -128,6 +136,23 @@ describe.each(known)('the brokerage on %s', (broker) => {
     expect(waiting).toEqual(expect.arrayContaining([settled, told]))
     expect(decisions).toEqual([200, 409])
     expect(await rig.tasks()).toEqual([])
+  })
+
+  it('tells from the request to the ledger in one trace, to whatever collector the environment names', async () => {
+    const traceId = randomBytes(16).toString('hex')
+    await rig.whenIn(await rig.place({ traceparent: `00-${traceId}-00f067aa0ba902b7-01` }), 'SETTLED')
+
+    await expect
+      .poll(() => collector.spansOf(traceId), { timeout: 20_000 })
+      .toEqual(
+        expect.arrayContaining([
+          'brokerage-api: POST /api/orders',
+          'brokerage-orders: process order-requests',
+          'brokerage-balances: process order-outcomes',
+          'brokerage-listeners: process order-results',
+        ]),
+      )
+    expect(collector.linksTo(traceId)).toContain('brokerage-relay: publish')
   })
 
   it('survives the death of each role with orders on their way', async () => {

@@ -57,6 +57,19 @@ describe('the exchange', () => {
     expect(seen).toEqual({ requests: 50, connections: 1 })
   })
 
+  it('gets order after order without an answer to the first', async () => {
+    const unanswered: ServerResponse[] = []
+    const { client, seen } = await setup((response) => {
+      unanswered.push(response)
+      if (unanswered.length === 20) for (const one of unanswered) filled(one)
+    })
+
+    const answers = await Promise.all(Array.from({ length: 20 }, () => client.execute(order, signal)))
+
+    expect(answers).toHaveLength(20)
+    expect(seen.connections).toBe(1)
+  })
+
   it('that has never heard of an order says so, which is an answer', async () => {
     const { client } = await setup((response) => response.writeHead(404).end('{}'))
 

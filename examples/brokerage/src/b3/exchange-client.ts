@@ -78,6 +78,8 @@ export function createExchangeClient(baseUrl: string, options: ExchangeClientOpt
         method,
         // Every call may be repeated, so every call may be behind another one that fails.
         idempotent: true,
+        // Or the next one would wait for this one's answer.
+        blocking: false,
         ...(method === 'PUT'
           ? {
               headers: { 'content-type': 'application/json' },

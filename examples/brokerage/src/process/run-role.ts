@@ -1,4 +1,5 @@
 import { log } from './log.ts'
+import { startTelemetry } from './telemetry.ts'
 
 /** What a role tells the process that started it (over the IPC channel). */
 export type RoleReport =
@@ -34,12 +35,14 @@ export interface RunningRole {
 export async function runRole(start: () => Promise<RunningRole>, forceAfterMs = 8_000): Promise<void> {
   const hasParent = process.send !== undefined
   let stopping = false
-  const role = start()
+  const telemetry = startTelemetry(process.env['ROLE'] ?? 'role')
+  const role = telemetry.then(start)
   const stop = (): void => {
     if (stopping) return
     stopping = true
     role
       .then((running) => running.stop())
+      .then(async () => (await telemetry)())
       .then(() => process.exit(0))
       .catch(fail)
     // A role that cannot stop must not outlive its parent: what it leaves undone is redelivered.

@@ -1,4 +1,5 @@
 import { createRelay, exponentialBackoff } from '@malote/outbox-core'
+import { tracedPublisher } from '@malote/outbox-core/otel'
 import pg from 'pg'
 import { connectBroker } from '../messaging/broker.ts'
 import { report, type RoleCommand, runRole } from '../process/run-role.ts'
@@ -9,7 +10,7 @@ import { publishTwice } from './publish-twice.ts'
 
 await runRole(async () => {
   const broker = await connectBroker()
-  const sender = publishTwice(broker.createPublisher())
+  const sender = publishTwice(tracedPublisher(broker.createPublisher(), { system: setting('BROKER') }))
   const publisher = announcePublishes(sender, (at) => report({ type: 'event', name: at }))
   // A relay that is to be killed at its first publish is told before it starts, not after.
   const holdAt = process.env['HOLD_FIRST_PUBLISH']

@@ -1,0 +1,57 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { json } from 'node:stream/consumers'
+
+/** An OpenTelemetry collector that keeps what it is sent (OTLP over HTTP, JSON). */
+export interface Collector {
+  readonly url: string
+  /** `service: span`, of one trace. */
+  spansOf(traceId: string): readonly string[]
+  /** The spans of other traces that say they belong to this one too. */
+  linksTo(traceId: string): readonly string[]
+  close(): Promise<void>
+}
+
+interface Span {
+  readonly name: string
+  readonly traceId: string
+  readonly links?: readonly { readonly traceId: string }[]
+}
+interface Export {
+  readonly resourceSpans: readonly {
+    readonly resource: { readonly attributes: readonly { key: string; value: { stringValue?: string } }[] }
+    readonly scopeSpans: readonly { readonly spans: readonly Span[] }[]
+  }[]
+}
+
+export async function startCollector(): Promise<Collector> {
+  const received: (Span & { readonly service: string })[] = []
+  const server = createServer((request, response) => {
+    json(request)
+      .then((body) => {
+        for (const { resource, scopeSpans } of (body as Export).resourceSpans) {
+          const service = resource.attributes.find(({ key }) => key === 'service.name')?.value.stringValue ?? ''
+          for (const { spans } of scopeSpans) received.push(...spans.map((span) => ({ ...span, service })))
+        }
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
+      })
+      .catch(() => response.writeHead(400).end())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const namesOf = (spans: typeof received): readonly string[] => spans.map(({ service, name }) => `${service}: ${name}`)
+  return {
+    url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
+    spansOf: (traceId) => namesOf(received.filter((span) => span.traceId === traceId)),
+    linksTo: (traceId) =>
+      namesOf(received.filter(({ links = [] }) => links.some((link) => link.traceId === traceId))).map((name) =>
+        name.replace(/ order-\w+$/, ''),
+      ),
+    close: async () => {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
