@@ -13,7 +13,7 @@ export const batching: InBatchesOptions = { maxSize: consumerConcurrency, linger
 export interface Hand {
   /** Batching that waits for nobody when everything in hand has arrived: one account's orders come one at a time and have no company. */
   readonly batching: InBatchesOptions
-  counted(handler: DeliveryHandler): DeliveryHandler
+  readonly counted: (handler: DeliveryHandler) => DeliveryHandler
 }
 
 export function createHand(): Hand {
