@@ -52,6 +52,14 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
     'PostgreSQL crashes (`immediate`) and recovers from its log',
     'what was acknowledged and not settled, or settled in the last moment (`durableSettles` waits for the disk)',
   ],
+  'destination-away': [
+    'the queue is not bound (RabbitMQ), does not exist (SQS), or has too few replicas (Kafka)',
+    'nothing; no message pays an attempt',
+  ],
+  'destination-throttled': [
+    'the queue is full (RabbitMQ), the service throttles (SQS), or replicas come and go (Kafka)',
+    'nothing; no message pays an attempt',
+  ],
   'restart-broker': ['SIGKILL of the broker, which starts again on its data', 'what was in flight'],
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fault } from '../history/history.ts'
+import type { Trouble } from './brokers/broker.ts'
 import type { Cluster, Slot } from './cluster.ts'
 import { nowMs } from './journal.ts'
 import type { FaultKind, PlannedFault } from './plan.ts'
@@ -168,7 +169,11 @@ function connectionFaults(log: FaultLog): Record<ConnectionFault, Harm> {
   }
 }
 
-type ServerFault = 'disk-full' | `restart-postgres-${'fast' | 'immediate'}` | 'restart-broker'
+type ServerFault =
+  | 'disk-full'
+  | `restart-postgres-${'fast' | 'immediate'}`
+  | 'restart-broker'
+  | `destination-${Trouble}`
 
 function serverFaults(log: FaultLog): Record<ServerFault, Harm> {
   const { postgres, broker, pool } = log.cluster
@@ -178,6 +183,8 @@ function serverFaults(log: FaultLog): Record<ServerFault, Harm> {
       await sleep(fault.forMs / 2)
       await postgres.start()
     })
+  const trouble = (how: Trouble) => (fault: PlannedFault) =>
+    log.onServer('broker', fault, () => broker.trouble(how, fault.forMs * 2))
   return {
     'disk-full': (fault) =>
       log.onServer('postgres', fault, async () => {
@@ -187,6 +194,8 @@ function serverFaults(log: FaultLog): Record<ServerFault, Harm> {
       }),
     'restart-postgres-fast': restartPostgres('fast'),
     'restart-postgres-immediate': restartPostgres('immediate'),
+    'destination-away': trouble('away'),
+    'destination-throttled': trouble('throttled'),
     'restart-broker': (fault) => log.onServer('broker', fault, () => broker.restart(fault.forMs)),
   }
 }

@@ -23,6 +23,8 @@ export const faultKinds = [
   'restart-postgres-fast',
   'restart-postgres-immediate',
   'restart-broker',
+  'destination-away',
+  'destination-throttled',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 

@@ -10,6 +10,9 @@ export interface BrokerSettings {
   readonly address: string
 }
 
+/** `away`: there is nothing to send to. `throttled`: it takes nothing, or only now and then. */
+export type Trouble = 'away' | 'throttled'
+
 /** A broker of the run's own. */
 export interface Broker {
   readonly settings: BrokerSettings
@@ -19,6 +22,8 @@ export interface Broker {
   through(port: number): BrokerSettings
   /** Takes it down hard and brings it up again after `downMs`. */
   restart(downMs: number): Promise<void>
+  /** Its destination refuses what is sent to it, and nothing else is wrong with the broker. Keeps what it has. */
+  trouble(how: Trouble, forMs: number): Promise<void>
   /** How many messages it holds that no consumer has acknowledged, those handed out included. */
   unacknowledged(): Promise<number>
   close(): Promise<void>

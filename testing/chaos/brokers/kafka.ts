@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Kafka, logLevel } from 'kafkajs'
+import { type Admin, ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
 import {
   consumerDefaults,
   createKafkaConsumer,
@@ -22,6 +22,18 @@ const client = ({ address }: BrokerSettings): Kafka =>
     retry: { initialRetryTime: 100, retries: 3 },
   })
 
+const askForReplicas = (admin: Admin, count: number): Promise<unknown> =>
+  admin.alterConfigs({
+    validateOnly: false,
+    resources: [
+      {
+        type: ConfigResourceTypes.TOPIC,
+        name: topic,
+        configEntries: [{ name: 'min.insync.replicas', value: String(count) }],
+      },
+    ],
+  })
+
 /** Six partitions, shared out among the consumer processes. No proxy: Kafka tells its clients the broker's own address. */
 export const kafka: BrokerKind = {
   start: async () => {
@@ -42,6 +54,17 @@ export const kafka: BrokerKind = {
         await server.stop('kill')
         await sleep(downMs)
         await server.start()
+      },
+      // One replica is all there is: whoever asks for two is told there are too few (code 19).
+      trouble: async (how, forMs) => {
+        const flickers = how === 'throttled' ? Math.max(1, Math.round(forMs / 400)) : 1
+        for (let flicker = 0; flicker < flickers; flicker++) {
+          await askForReplicas(admin, 2)
+          await sleep(forMs / flickers / 2)
+          if (how === 'away') await sleep(forMs / 2)
+          await askForReplicas(admin, 1)
+          if (how === 'throttled') await sleep(forMs / flickers / 2)
+        }
       },
       unacknowledged: async () => {
         const ends = await admin.fetchTopicOffsets(topic)

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Consumer, PublishOutageError, type Publisher } from '../library.ts'
+import { type Consumer, PublishOutageError, type Publisher, type PublishResult } from '../library.ts'
 import type { BrokerKind, BrokerSettings, ChaosConsumerOptions } from './broker.ts'
 
 const newline = 10
@@ -40,6 +40,11 @@ export const log: BrokerKind = {
         await sleep(downMs)
         rmSync(`${address}.down`)
       },
+      trouble: async (how, forMs) => {
+        writeFileSync(`${address}.${how}`, '')
+        await sleep(forMs)
+        rmSync(`${address}.${how}`)
+      },
       unacknowledged: () => {
         const position = `${address}.position`
         const at = existsSync(position) ? Number(readFileSync(position, 'utf8')) : 0
@@ -53,15 +58,26 @@ export const log: BrokerKind = {
   consumer,
 }
 
+const unavailable = { kind: 'unavailable', destination: 'the log', code: 'AWAY', message: 'takes nothing' } as const
+
 function publisher({ address }: BrokerSettings): Publisher {
   return {
     name: 'log',
     close: () => Promise.resolve(),
     publish: async (batch) => {
       if (existsSync(`${address}.down`)) throw new PublishOutageError('the log is down')
-      for (const { id, orderingKey: key } of batch) appendFileSync(address, `${JSON.stringify({ id, key })}\n`)
+      // Throttled: the first messages of a batch get through, now and then.
+      const taken = existsSync(`${address}.away`)
+        ? 0
+        : existsSync(`${address}.throttled`)
+          ? Math.floor(Math.random() * 2)
+          : batch.length
+      for (const { id, orderingKey: key } of batch.slice(0, taken))
+        appendFileSync(address, `${JSON.stringify({ id, key })}\n`)
       await sleep(5)
-      return batch.map(({ id }) => ({ id, status: 'accepted' }))
+      return batch.map(({ id }, at): PublishResult =>
+        at < taken ? { id, status: 'accepted' } : { id, status: 'failed', failure: unavailable },
+      )
     },
   }
 }

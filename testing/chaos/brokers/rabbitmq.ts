@@ -33,6 +33,21 @@ export const rabbitmq: BrokerKind = {
         await sleep(downMs)
         await server.start()
       },
+      trouble: async (how, forMs) => {
+        if (how === 'throttled') {
+          const limit = JSON.stringify({ 'max-length': 1, overflow: 'reject-publish' })
+          await server.ctl('set_policy', 'full', `^${queue}$`, limit, '--apply-to', 'queues')
+          await sleep(forMs)
+          await server.ctl('clear_policy', 'full')
+          return
+        }
+        const connection = await connect(server.url)
+        const channel = await connection.createChannel()
+        await channel.unbindQueue(queue, exchange, '#')
+        await sleep(forMs)
+        await channel.bindQueue(queue, exchange, '#')
+        await connection.close()
+      },
       unacknowledged: async () => {
         const lines = (await server.ctl('list_queues', '--no-table-headers', 'name', 'messages')).trim().split('\n')
         return lines

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CreateQueueCommand, GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { createSqsConsumer, createSqsPublisher } from '../../../packages/adapter-sqs/src/index.ts'
 import { sqsClient, startSqsProcess } from '../../services/sqs.ts'
+import { startSqsGate } from '../../services/sqs-gate.ts'
 import type { BrokerKind, BrokerSettings } from './broker.ts'
 
 const queueUrl = ({ address }: BrokerSettings, name: string): string => `${address}/000000000000/${name}`
@@ -12,18 +13,24 @@ const deadLetterQueue = 'chaos-dead.fifo'
 export const sqs: BrokerKind = {
   start: async () => {
     const server = await startSqsProcess()
-    const settings: BrokerSettings = { kind: 'sqs', address: server.endpoint }
+    const gate = await startSqsGate(server.port)
+    const settings: BrokerSettings = { kind: 'sqs', address: `http://127.0.0.1:${String(gate.port)}` }
     const client = sqsClient(server.endpoint)
     for (const name of [queue, deadLetterQueue])
       await client.send(new CreateQueueCommand({ QueueName: name, Attributes: { FifoQueue: 'true' } }))
     return {
       settings,
-      port: server.port,
+      port: gate.port,
       through: (port) => ({ kind: 'sqs', address: `http://127.0.0.1:${String(port)}` }),
       restart: async (downMs) => {
         await server.stop()
         await sleep(downMs)
         await server.start()
+      },
+      trouble: async (how, forMs) => {
+        gate.refuse(how)
+        await sleep(forMs)
+        gate.refuse(null)
       },
       unacknowledged: async () => {
         const names = [
@@ -37,9 +44,10 @@ export const sqs: BrokerKind = {
         )
         return names.reduce((sum, name) => sum + Number(Attributes?.[name] ?? 0), 0)
       },
-      close: () => {
+      close: async () => {
         client.destroy()
-        return server.close()
+        await gate.close()
+        await server.close()
       },
     }
   },

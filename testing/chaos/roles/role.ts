@@ -27,6 +27,7 @@ export const variants = [
   'zombie-failures',
   'retry-without-fence',
   'floor-without-locks',
+  'blame-messages',
   /** Takes nothing out: a message that ends the process which publishes it. */
   'poison-exits',
   'poison-exhausts-memory',

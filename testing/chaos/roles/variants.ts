@@ -36,6 +36,9 @@ function publishVariant(publisher: Publisher, variant: Variant, leaseMs: number)
         if (first === undefined || Math.random() > 0.3) return publisher.publish(batch, signal)
         return [failed(first), ...(await publisher.publish(others, signal))]
       }
+    case 'blame-messages':
+      // What somebody can mend is charged to the messages.
+      return async (batch, signal) => (await publisher.publish(batch, signal)).map(asIfItsOwnFault)
     case 'zombie-failures':
     case 'retry-without-fence':
       // Slow, so that a pause of twice the lease meets it on both sides: the paused relay hears of a failure afterwards, while
@@ -74,6 +77,12 @@ const refused = ({ id }: OutboxMessage): PublishResult => ({
   status: 'failed',
   failure: { kind: 'permanent', code: refusedCode, message: 'refused for no reason' },
 })
+
+function asIfItsOwnFault(result: PublishResult): PublishResult {
+  if (result.status === 'accepted' || result.failure.kind !== 'unavailable') return result
+  const { code, message } = result.failure
+  return { ...result, failure: { kind: 'retryable', code, message } }
+}
 
 const failed = ({ id }: OutboxMessage): PublishResult => ({
   id,

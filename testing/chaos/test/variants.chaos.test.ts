@@ -61,6 +61,13 @@ it('a floor that does not ask who holds the table is seen as loss or disorder', 
   expect(['lost', 'out-of-order'].filter((rule) => rules.has(rule))).not.toEqual([])
 })
 
+it.each(['destination-away', 'destination-throttled'])(
+  'charging messages with a %s is seen by good messages among the dead letters',
+  async (fault) => {
+    expect(await rulesBrokenBy('blame-messages', fault)).toContain('unexpected-dead-letter')
+  },
+)
+
 const zombie = ['pause-relay', '--lease', '1000', '--writers', '1'] as const
 
 it('a zombie that writes down failures without a fence is seen by good messages among the dead letters', async () => {
