@@ -1,3 +1,5 @@
+import { propertyRuns } from '@malote/testing/property-scale'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type KeyFormat, parseKey } from '../src/http/key.ts'
 
@@ -40,5 +42,36 @@ describe('the Idempotency-Key header', () => {
   it('41. strict syntax refuses a bare value', () => {
     expect(parseKey([key], { ...lenient, syntax: 'strict' }).kind).toBe('malformed')
     expect(parseKey([`"${key}"`], { ...lenient, syntax: 'strict' }).kind).toBe('key')
+  })
+
+  it('41. whatever is sent is a key of visible ASCII within its lengths, or malformed', () => {
+    const piece = fc.oneof(fc.string({ unit: 'binary', maxLength: 6 }), fc.constantFrom(key, '"', '\\', ',', ';', '\t'))
+    const value = fc.array(piece, { maxLength: 5 }).map((pieces) => pieces.join(''))
+    let keys = 0
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          value,
+          value.map((one) => `"${one}"`),
+        ),
+        (sent) => {
+          const parsed = parseKey([sent], lenient)
+          if (parsed.kind === 'key') keys++
+          return parsed.kind === 'malformed' || (parsed.kind === 'key' && /^[\x21-\x7e]{16,255}$/.test(parsed.key))
+        },
+      ),
+      { numRuns: propertyRuns(1_000) },
+    )
+    expect(keys).toBeGreaterThan(10)
+  })
+
+  it('41. what is quoted is what is read', () => {
+    const visible = fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code))
+    fc.assert(
+      fc.property(fc.string({ unit: visible, minLength: 16, maxLength: 255 }), (any) => {
+        expect(parseKey([`"${any.replaceAll(/["\\]/g, '\\$&')}"`], lenient)).toEqual({ kind: 'key', key: any })
+      }),
+      { numRuns: propertyRuns(1_000) },
+    )
   })
 })
