@@ -1,51 +1,93 @@
 import { createIdempotency, createInbox, migrateIdempotency } from '@malote/idempotency'
 import { idempotentRoute } from '@malote/idempotency/fastify'
 import { randomUUID } from 'node:crypto'
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type pg from 'pg'
+import { farAway } from '../children/far-away.ts'
 import { alternate } from '../harness/alternate.ts'
 import type { Benchmark } from '../harness/benchmark.ts'
 import { atLeast, figuresOf, ratioOf, ratioRow } from '../harness/statistics.ts'
 
 const clients = 8
 const batchSize = 100
+const roundTripMs = 2
+const insert = `insert into bench_orders (asset) values ($1) returning id`
+const tables = `
+  create table bench_orders (id bigint generated always as identity primary key, asset text);
+  create table own_keys (key text primary key, body_hash text not null, status int, response jsonb)`
 
-/** The same route twice, each request one transaction with one insert: with the key's record in it, and without. */
-function mountRoutes(app: FastifyInstance, pool: pg.Pool): void {
-  const idempotency = createIdempotency({
+const assetOf = (request: FastifyRequest): string => (request.body as { asset: string }).asset
+
+function createOrderIdempotency(pool: pg.Pool) {
+  return createIdempotency({
     db: pool,
     tenant: () => 'acme',
     subject: (_request: FastifyRequest) => 'user-1',
     pepper: 'a pepper of the benchmark',
   })
-  const insert = `insert into bench_orders (asset) values ($1) returning id`
-  app.post(
-    '/protected',
-    idempotentRoute(
-      idempotency.atomic({ operation: 'createOrder' }, async ({ tx, request }) => {
-        const { rows } = await tx.query(insert, [(request.body as { asset: string }).asset])
-        return { status: 201, body: rows[0] }
-      }),
-    ),
-  )
-  app.post('/bare', async (request, reply) => {
-    const client = await pool.connect()
-    await client.query('begin')
-    const { rows } = await client.query(insert, [(request.body as { asset: string }).asset])
-    await client.query('commit')
-    client.release()
-    return reply.code(201).send(rows[0])
-  })
 }
 
-/** Work per second by `clients` loops that share `total` calls. */
-async function perSecond(total: number, call: () => Promise<unknown>): Promise<number> {
+async function inTransaction<Result>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+  const client = await pool.connect()
+  await client.query('begin')
+  const result = await work(client)
+  await client.query('commit')
+  client.release()
+  return result
+}
+
+/** The same route three times, each with one insert: with the key's record in its transaction, without, and as middleware is written by hand. */
+function mountRoutes(app: FastifyInstance, pool: pg.Pool): void {
+  const operation = createOrderIdempotency(pool).atomic({ operation: 'createOrder' }, async ({ tx, request }) => {
+    const { rows } = await tx.query(insert, [assetOf(request)])
+    return { status: 201, body: rows[0] }
+  })
+  app.post('/protected', idempotentRoute(operation))
+  const place = (request: FastifyRequest): Promise<object> =>
+    inTransaction(pool, async (tx) => (await tx.query(insert, [assetOf(request)])).rows[0] as object)
+  app.post('/bare', async (request, reply) => reply.code(201).send(await place(request)))
+  app.post('/by-hand', (request, reply) => byHand(pool, request, reply, place))
+}
+
+/**
+ * What many write by hand: a row before, the response after, each in a transaction of its own. A crash between two of
+ * them runs the order again, or refuses it for ever.
+ */
+async function byHand(
+  pool: pg.Pool,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  place: (request: FastifyRequest) => Promise<object>,
+): Promise<FastifyReply> {
+  const key = request.headers['idempotency-key']
+  const { rowCount } = await pool.query(
+    'insert into own_keys (key, body_hash) values ($1, md5($2)) on conflict do nothing',
+    [key, JSON.stringify(request.body)],
+  )
+  if (rowCount === 0) return reply.code(409).send()
+  const response = await place(request)
+  await pool.query('update own_keys set status = 201, response = $2 where key = $1', [key, JSON.stringify(response)])
+  return reply.code(201).send(response)
+}
+
+type Post = (url: string, key: string) => Promise<void>
+
+function poster(app: FastifyInstance): Post {
+  return async (url, key) => {
+    const headers = { 'content-type': 'application/json', 'idempotency-key': key }
+    const { statusCode } = await app.inject({ method: 'POST', url, headers, payload: '{"asset":"PETR4"}' })
+    if (statusCode !== 201) throw new Error(`${url} answered ${String(statusCode)}`)
+  }
+}
+
+/** Work per second by `count` loops that share `total` calls. */
+async function perSecond(total: number, call: () => Promise<unknown>, count = clients): Promise<number> {
   const start = performance.now()
   let left = total
   const loop = async (): Promise<void> => {
     while (left-- > 0) await call()
   }
-  await Promise.all(Array.from({ length: clients }, loop))
+  await Promise.all(Array.from({ length: count }, loop))
   return (total * 1000) / (performance.now() - start)
 }
 
@@ -56,16 +98,14 @@ export const idempotentRoutes: Benchmark = {
     const database = await server.database()
     const pool = database.pool({ max: clients })
     await migrateIdempotency(pool)
-    await pool.query('create table bench_orders (id bigint generated always as identity primary key, asset text)')
-    const app = Fastify()
-    mountRoutes(app, pool)
+    await pool.query(tables)
+    const far = await farAway(database.url, roundTripMs)
+    const apps = [Fastify(), Fastify()] as const
+    mountRoutes(apps[0], pool)
+    mountRoutes(apps[1], database.pool({ max: clients, connectionString: far.url }))
+    const [post, postFar] = [poster(apps[0]), poster(apps[1])]
     const total = Math.max(100, Math.round(3_000 * scale))
     const replayed = randomUUID()
-    const post = async (url: string, key: string): Promise<void> => {
-      const headers = { 'content-type': 'application/json', 'idempotency-key': key }
-      const { statusCode } = await app.inject({ method: 'POST', url, headers, payload: '{"asset":"PETR4"}' })
-      if (statusCode !== 201) throw new Error(`${url} answered ${String(statusCode)}`)
-    }
     await post('/protected', replayed)
     const samples = await alternate(
       rounds,
@@ -73,20 +113,76 @@ export const idempotentRoutes: Benchmark = {
         malote: () => perSecond(total, () => post('/protected', randomUUID())),
         bare: () => perSecond(total, () => post('/bare', randomUUID())),
         replay: () => perSecond(total, () => post('/protected', replayed)),
+        byHand: () => perSecond(total, () => post('/by-hand', randomUUID())),
+        maloteFar: () => perSecond(total / 3, () => postFar('/protected', randomUUID())),
+        bareFar: () => perSecond(total / 3, () => postFar('/bare', randomUUID())),
+        byHandFar: () => perSecond(total / 3, () => postFar('/by-hand', randomUUID())),
       },
       log,
     )
-    await app.close()
+    for (const app of apps) await app.close()
     await database.drop()
+    await far.close()
+    const ratio = (one: keyof typeof samples, other: keyof typeof samples) => ratioOf(samples[one], samples[other])
     return {
       figures: figuresOf(samples, 'requests/s'),
       rows: [
-        ratioRow('bare', 'route with the plugin ÷ the same route without', ratioOf(samples.malote, samples.bare), null),
-        ratioRow('replay', 'replays ÷ first requests', ratioOf(samples.replay, samples.malote), atLeast(1)),
+        ratioRow('bare', 'route with the plugin ÷ the same route without', ratio('malote', 'bare'), atLeast(0.45)),
+        ratioRow('bare-2ms', 'the same, 2 ms away from the database', ratio('maloteFar', 'bareFar'), atLeast(0.85)),
+        ratioRow('replay', 'replays ÷ first requests', ratio('replay', 'malote'), atLeast(2)),
+        ratioRow('by-hand', 'the plugin ÷ middleware by hand', ratio('malote', 'byHand'), null),
+        ratioRow('by-hand-2ms', 'the same, 2 ms away', ratio('maloteFar', 'byHandFar'), null),
       ],
       runs: rounds,
       notes: [
         `${String(clients)} requests at a time, injected without a socket; every first request is a durable commit.`,
+        'By hand: a row before and the response after, three transactions; what a crash leaves between them is not looked at.',
+      ],
+    }
+  },
+}
+
+const crowds = [1, 8, 32, 128] as const
+
+export const requestBatches: Benchmark = {
+  name: 'request-batch',
+  question: 'What does it save when concurrent requests share a transaction?',
+  run: async ({ server, rounds, scale, log }) => {
+    const database = await server.database()
+    const pool = database.pool({ max: 16 })
+    await migrateIdempotency(pool)
+    await pool.query(tables)
+    const app = Fastify()
+    mountRoutes(app, pool)
+    const batch = createOrderIdempotency(pool).batch({ operation: 'createOrder' }, async ({ tx, requests }) => {
+      const { rows } = await tx.query('insert into bench_orders (asset) select unnest($1::text[]) returning id', [
+        requests.map(assetOf),
+      ])
+      return rows.map((row: object) => ({ status: 201, body: row }))
+    })
+    app.post('/batch', idempotentRoute(batch))
+    const post = poster(app)
+    const total = (crowd: number): number => Math.max(200, Math.round((crowd === 1 ? 500 : 3_000) * scale))
+    const arms = crowds.flatMap((crowd) => [
+      [`alone${String(crowd)}`, () => perSecond(total(crowd), () => post('/protected', randomUUID()), crowd)] as const,
+      [`batch${String(crowd)}`, () => perSecond(total(crowd), () => post('/batch', randomUUID()), crowd)] as const,
+    ])
+    const samples = await alternate(rounds, Object.fromEntries(arms), log)
+    await app.close()
+    await database.drop()
+    return {
+      figures: figuresOf(samples, 'requests/s'),
+      rows: crowds.map((crowd) =>
+        ratioRow(
+          `clients-${String(crowd)}`,
+          `\`batch\` ÷ \`atomic\`, ${String(crowd)} client${crowd === 1 ? '' : 's'}`,
+          ratioOf(samples[`batch${String(crowd)}`], samples[`alone${String(crowd)}`]),
+          crowd < 32 ? null : atLeast(1.5),
+        ),
+      ),
+      runs: rounds,
+      notes: [
+        'Injected without a socket; `atomic` on a pool of 16, `batch` with 32 requests at the most; every commit is durable.',
       ],
     }
   },
@@ -100,18 +196,14 @@ export const inboxQuestion: Benchmark = {
     const pool = database.pool({ max: clients })
     await migrateIdempotency(pool)
     await pool.query('create table bench_effects (id bigint generated always as identity primary key, note text)')
+    const far = await farAway(database.url, roundTripMs)
+    const farPool = database.pool({ max: clients, connectionString: far.url })
     const inbox = createInbox()
     const effect = `insert into bench_effects (note) select 'applied' from generate_series(1, $1::integer)`
     const total = Math.max(100, Math.round(3_000 * scale))
-    const bare = async (): Promise<void> => {
-      const client = await pool.connect()
-      await client.query('begin')
-      await client.query(effect, [1])
-      await client.query('commit')
-      client.release()
-    }
-    const once = (): Promise<unknown> =>
-      inbox.transact(pool, { consumer: 'bench', messageId: randomUUID() }, (tx) => tx.query(effect, [1]).then(() => {}))
+    const bare = (on: pg.Pool) => (): Promise<unknown> => inTransaction(on, (tx) => tx.query(effect, [1]))
+    const once = (on: pg.Pool) => (): Promise<unknown> =>
+      inbox.transact(on, { consumer: 'bench', messageId: randomUUID() }, (tx) => tx.query(effect, [1]).then(() => {}))
     const batch = (): Promise<unknown> => {
       const messages = Array.from({ length: batchSize }, () => ({ messageId: randomUUID() }))
       return inbox.transactBatch(pool, 'bench', messages, (tx, fresh) =>
@@ -121,17 +213,31 @@ export const inboxQuestion: Benchmark = {
     const samples = await alternate(
       rounds,
       {
-        malote: () => perSecond(total, once),
-        bare: () => perSecond(total, bare),
+        malote: () => perSecond(total, once(pool)),
+        bare: () => perSecond(total, bare(pool)),
         batch: async () => batchSize * (await perSecond(Math.max(20, Math.round(total / 20)), batch)),
+        maloteFar: () => perSecond(total / 3, once(farPool)),
+        bareFar: () => perSecond(total / 3, bare(farPool)),
       },
       log,
     )
     await database.drop()
+    await far.close()
     return {
       figures: figuresOf(samples, 'messages/s'),
       rows: [
-        ratioRow('bare', '`inbox.transact` ÷ the bare transaction', ratioOf(samples.malote, samples.bare), null),
+        ratioRow(
+          'bare',
+          '`inbox.transact` ÷ the bare transaction',
+          ratioOf(samples.malote, samples.bare),
+          atLeast(0.7),
+        ),
+        ratioRow(
+          'bare-2ms',
+          'the same, 2 ms away from the database',
+          ratioOf(samples.maloteFar, samples.bareFar),
+          atLeast(0.9),
+        ),
         ratioRow('batch', 'a batch of 100 ÷ one by one', ratioOf(samples.batch, samples.malote), atLeast(1)),
       ],
       runs: rounds,

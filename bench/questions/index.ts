@@ -11,7 +11,7 @@ import { doorbell } from './doorbell.ts'
 import { drainQuestion } from './drain.ts'
 import { freshTable } from './fresh-table.ts'
 import { hotKey } from './hot-key.ts'
-import { idempotentRoutes, inboxQuestion } from './idempotency.ts'
+import { idempotentRoutes, inboxQuestion, requestBatches } from './idempotency.ts'
 import { idle } from './idle.ts'
 import { latency } from './latency.ts'
 import { memory } from './memory.ts'
@@ -41,6 +41,7 @@ export const questions: readonly Benchmark[] = [
   idle,
   brokersQuestion,
   idempotentRoutes,
+  requestBatches,
   inboxQuestion,
   brokerage,
 ]

@@ -355,6 +355,17 @@ export const mutants: readonly Mutant[] = [
       '[...done]',
     ],
   ]),
+  ...of(idempotency, 'http/key-statements.ts', 'abandoned-lease.pg.test.ts', [
+    ['a key is taken from a holder that commits', 'replayed', 'for update skip locked) as free', 'for update) as free'],
+  ]),
+  ...of(idempotency, 'http/atomic/atomic-store.ts', 'abandoned-lease.pg.test.ts', [
+    [
+      'an abandoned key is taken without being told to',
+      'replayed',
+      "if (meeting === 'abandoned' && !takesOver)",
+      'if (false)',
+    ],
+  ]),
   ...of(idempotency, 'http/key.ts', 'key.test.ts', [
     [
       'a key that was sent twice is taken',
@@ -431,7 +442,7 @@ export const mutants: readonly Mutant[] = [
     ],
   ]),
   ...of(idempotency, '../migrations/0006_claim_messages_functions.sql', 'inbox-batch.pg.test.ts', [
-    ['a batch inserts in the order given', 'bounded', 'order by %7$sincoming.id', 'order by random()'],
+    ['a batch inserts in the order given', 'bounded', 'order by %7$sincoming.id', ''],
   ]),
   ...of(idempotency, '../migrations/0005_claim_functions.sql', 'claim-functions.pg.test.ts', [
     [

@@ -7,7 +7,8 @@
 
 // Messages
 export { createInbox } from './inbox/inbox.ts'
-export type { BatchMessage, BatchResult, Inbox, InboxMessage, InboxOptions, InboxResult } from './inbox/inbox.ts'
+export type { BatchResult, Inbox, InboxResult } from './inbox/inbox.ts'
+export type { BatchMessage, InboxMessage, InboxOptions } from './inbox/options.ts'
 
 export { createBatchHandler } from './inbox/batch-handler.ts'
 export type { BatchHandlerOptions } from './inbox/batch-handler.ts'
@@ -30,7 +31,7 @@ export type { LeaseHandler, LeaseOptions } from './http/lease/lease.ts'
 export type { LeaseCall } from './http/lease/attempt.ts'
 export type { Reconcile } from './http/lease/reconcile.ts'
 export type {
-  HeldKey,
+  LeasedKey,
   KeyName,
   LeaseClaim,
   LeaseClaimResult,

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'v
 import { lockNumberOf } from '../src/http/scope.ts'
 import { migrateIdempotency } from '../src/index.ts'
 import { alice, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
-import { gate, withoutWaiting } from './gates.ts'
+import { gate, isWaiting, withoutWaiting } from './gates.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -225,5 +225,30 @@ describe('the end of a request', () => {
     expect(statuses.filter((status) => status === 429)).toHaveLength(5)
     expect(await countOrders(pool)).toBe(4)
     expect(alice.tenant).toBe((await storedRow()).tenant_id)
+  })
+
+  it('counts behind the one that counted before it, which has not committed yet', async () => {
+    const [finished, opened] = [gate(), gate()]
+    const slow = database.pool({ max: 1 })
+    slow.on('connect', (client) => {
+      const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<pg.QueryResult>
+      Object.assign(client, {
+        query: async (text: string, values?: unknown[]) => {
+          if (!text.includes('finish_v1')) return query(text, values)
+          await query(text.replace(/; commit$/, ''))
+          finished.open()
+          await opened.passed
+          return query('commit')
+        },
+      })
+    })
+    const limit = { maxKeysPerTenant: 1 }
+    const first = send(idempotencyOn(slow, limit).atomic({ operation }, placeOrder), { key: 'a-key-that-comes-first' })
+    await finished.passed
+    const second = send(idempotencyOn(pool, limit).atomic({ operation }, placeOrder))
+    await isWaiting(pool)
+    opened.open()
+
+    expect([(await first).status, (await second).status, await countOrders(pool)]).toEqual([201, 429, 1])
   })
 })

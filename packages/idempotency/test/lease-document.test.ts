@@ -1,9 +1,10 @@
 import { propertyRuns } from '@malote/testing/property-scale'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createDocumentLeaseStore, type LeaseDocuments } from '../src/http/lease/stores/document-lease-store.ts'
+import { createDocumentLeaseStore } from '../src/http/lease/stores/document-lease-store.ts'
+import type { LeaseDocuments } from '../src/http/lease/stores/lease-documents.ts'
 import { leaseFrom, type LeaseDocument } from '../src/http/lease/stores/lease-document.ts'
-import type { HeldKey, LeaseExpiryPolicy } from '../src/http/lease/stores/lease-store.ts'
+import type { LeasedKey, LeaseExpiryPolicy } from '../src/http/lease/stores/lease-store.ts'
 import { createMemoryDocuments, type MemoryDocuments, Turns } from './lease-documents.ts'
 import { aClaim, LeaseModel, policies, storedResponse } from './lease-model.ts'
 
@@ -49,7 +50,7 @@ describe('the state machine of a lease', () => {
     const store = createDocumentLeaseStore(memory)
     const model = new LeaseModel(policy)
     const claim = aClaim(policy, key.keyHash, times)
-    const held = new Map<number, HeldKey>()
+    const held = new Map<number, LeasedKey>()
     let leaseUntilMs = 0
 
     const act = async ({ process, kind }: Step): Promise<unknown> => {

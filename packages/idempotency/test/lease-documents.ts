@@ -1,5 +1,5 @@
 import type { ClockReading, LeaseDocument } from '../src/http/lease/stores/lease-document.ts'
-import type { LeaseDocuments } from '../src/http/lease/stores/document-lease-store.ts'
+import type { LeaseDocuments } from '../src/http/lease/stores/lease-documents.ts'
 import { documentName } from '../src/http/lease/stores/lease-document.ts'
 import type { KeyName } from '../src/http/lease/stores/lease-store.ts'
 

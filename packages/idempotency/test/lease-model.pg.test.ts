@@ -6,7 +6,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { migrateIdempotency } from '../src/index.ts'
 import { idempotencyOn, send } from './callers.ts'
-import type { HeldKey, LeaseExpiryPolicy } from '../src/http/lease/stores/lease-store.ts'
+import type { LeasedKey, LeaseExpiryPolicy } from '../src/http/lease/stores/lease-store.ts'
 import { createPostgresLeaseStore } from '../src/http/lease/stores/postgres-lease-store.ts'
 import { aClaim, LeaseModel, policies, storedResponse } from './lease-model.ts'
 
@@ -102,9 +102,9 @@ describe('the store and a model of it', () => {
 async function play(policy: LeaseExpiryPolicy, story: readonly Step[]): Promise<void> {
   const store = createPostgresLeaseStore(pool)
   const model = new LeaseModel(policy)
-  const held = new Map<number, HeldKey>()
+  const held = new Map<number, LeasedKey>()
   const claim = aClaim(policy, randomBytes(32), { ...retention, leaseMs: 60_000 })
-  const never: HeldKey = { ...claim, fence: 0 }
+  const never: LeasedKey = { ...claim, fence: 0 }
 
   for (const step of story) {
     switch (step.kind) {

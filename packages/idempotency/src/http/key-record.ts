@@ -35,10 +35,18 @@ export interface KeyRecord {
 }
 
 /** What a request meets whose key is already known. */
-export type Meeting = 'expired' | 'mismatch' | 'in-progress' | 'retryable' | 'indeterminate' | 'gone' | 'replay'
+export type Meeting =
+  | 'expired'
+  | 'mismatch'
+  | 'in-progress'
+  | 'abandoned'
+  | 'retryable'
+  | 'indeterminate'
+  | 'gone'
+  | 'replay'
 
 /** A meeting that ends the request without running its handler. */
-export type SettledMeeting = Exclude<Meeting, 'expired' | 'retryable'>
+export type SettledMeeting = Exclude<Meeting, 'expired' | 'retryable' | 'abandoned'>
 
 /** Judges a request by the record of its key. Pure: everything about time was decided by the database. */
 export function meet(record: KeyRecord, fingerprint: Pick<Fingerprint, 'compare'>): Meeting {
@@ -47,7 +55,7 @@ export function meet(record: KeyRecord, fingerprint: Pick<Fingerprint, 'compare'
   if (comparison === 'other') return 'mismatch'
   // Stored by a later release that runs beside this one: a retry that reaches its like will be answered.
   if (comparison === 'unknown') return 'in-progress'
-  if (record.state === 'in_progress') return 'in-progress'
+  if (record.state === 'in_progress') return (record.leaseMs ?? 0) < 0 ? 'abandoned' : 'in-progress'
   if (record.state !== 'completed') return record.state
   return record.bodyKept ? 'replay' : 'gone'
 }

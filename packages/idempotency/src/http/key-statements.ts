@@ -8,6 +8,7 @@ export interface KeyStatements {
   readonly read: string
   readonly removeExpired: string
   readonly removeRetryable: string
+  readonly removeAbandoned: string
 }
 
 /** @param s - the quoted schema */
@@ -48,5 +49,13 @@ export function keyStatements(s: string): KeyStatements {
 
     // Its attempts provably had no effect: an atomic operation starts anew.
     removeRetryable: `delete from ${keys} where tenant_id = $1 and key_hash = any($2::bytea[]) and state = 'retryable'`,
+
+    // A holder that is committing keeps the row locked: it is left alone, and nobody waits for it.
+    removeAbandoned: `
+      delete from ${keys} as old using (
+        select tenant_id, key_hash from ${keys}
+        where tenant_id = $1 and key_hash = any($2::bytea[]) and state = 'in_progress' and lease_until < clock_timestamp()
+        for update skip locked) as free
+      where old.tenant_id = free.tenant_id and old.key_hash = free.key_hash`,
   }
 }

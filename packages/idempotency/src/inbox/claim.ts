@@ -2,7 +2,7 @@ import { reportTo } from '@malote/outbox-core/adapter'
 import { type Queryable, quoteIdentifier, schemaOption, sqlStateOf } from '@malote/outbox-core/postgres'
 import { IdempotencyError, invalidOption, wholeNumberOption } from '../errors.ts'
 import type { InboxEvent } from '../events.ts'
-import type { InboxMessage, InboxOptions } from './inbox.ts'
+import type { BatchMessage, InboxOptions } from './options.ts'
 import type { Statement } from '../database/statement.ts'
 import { type InboxStatements, inboxStatements } from './statements.ts'
 import { lockNumber, messageIdentity } from './message-identity.ts'
@@ -33,8 +33,6 @@ export interface InboxClaim {
   /** What an error of the statement means. */
   explain(error: unknown, consumer: string, messages: readonly BatchMessage[]): unknown
 }
-
-type BatchMessage = Omit<InboxMessage, 'consumer'>
 
 /** What `claim_messages_v1` answers when not all of the messages are new. */
 interface Answer {

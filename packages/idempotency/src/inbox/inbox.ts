@@ -1,7 +1,7 @@
 import { type OutboxTransaction, type Queryable, transactionQueryable } from '@malote/outbox-core/postgres'
-import { isUnavailable } from '../http/store-failure.ts'
-import type { InboxEvent } from '../events.ts'
+import { isUnavailable } from '../database/unavailable.ts'
 import { createInboxClaim } from './claim.ts'
+import type { BatchMessage, InboxMessage, InboxOptions } from './options.ts'
 import {
   commitTells,
   type Database,
@@ -11,44 +11,6 @@ import {
   runTransaction,
   type TransactionOf,
 } from '../database/transaction.ts'
-
-export interface InboxOptions {
-  /** Schema the inbox tables live in. @defaultValue "malote" */
-  readonly schema?: string
-  /**
-   * What happens to a second copy of a message while the first is still being applied. `wait`: it waits up to `waitMs`
-   * for the first one's outcome. `defer`: it fails at once with `IN_FLIGHT`. Either way it is never reported as a
-   * duplicate before the first has committed.
-   *
-   * @defaultValue "wait": copies are rare and short; choose "defer" when many consumers compete
-   */
-  readonly inFlight?: 'wait' | 'defer'
-  /**
-   * Longest wait for a first copy, in milliseconds. Keep it below the broker's visibility timeout.
-   *
-   * @defaultValue 2_000: longer than a usual handler, shorter than any visibility timeout
-   */
-  readonly waitMs?: number
-  /**
-   * `simple`: one table, purged by time. `partitioned`: one partition for each day of the producer, purged by dropping
-   * it; for tens of millions of live rows. Needs `occurredAt` on every message and `maintainInbox` run daily.
-   *
-   * @defaultValue "simple"
-   */
-  readonly profile?: 'simple' | 'partitioned'
-  /** Told what happens; never given payloads. What it throws changes nothing; the first time it is reported on `process.emitWarning`. */
-  readonly onEvent?: (event: InboxEvent) => void
-}
-
-/** Which message, and for whom it is applied. */
-export interface InboxMessage {
-  /** The handler: each consumer name applies a message once, whatever the others do. */
-  readonly consumer: string
-  /** The producer's message id, the same on every redelivery. Not the broker's delivery id: a re-publish changes that. */
-  readonly messageId: string
-  /** When the producer made the message (`ReceivedMessage.createdAt`). With it, a message older than the purge is refused. */
-  readonly occurredAt?: Date
-}
 
 /** `processed`: `fn` ran in this transaction. `duplicate`: an earlier transaction has committed it; acknowledge and go on. */
 export type InboxResult = 'processed' | 'duplicate'
@@ -108,9 +70,6 @@ export interface Inbox {
     fn: (tx: TransactionOf<Db>, fresh: readonly Message[]) => Promise<void>,
   ): Promise<readonly BatchResult[]>
 }
-
-/** A message of a batch; the consumer is named once for all. */
-export type BatchMessage = Omit<InboxMessage, 'consumer'>
 
 /** Creates an inbox. Holds no connection: one per process is plenty. @throws IdempotencyError `INVALID_OPTION` */
 export function createInbox(options: InboxOptions = {}): Inbox {

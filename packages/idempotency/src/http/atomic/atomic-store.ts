@@ -49,7 +49,7 @@ export interface AtomicStore {
 export function createAtomicStore<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   operation: string,
-  timeoutMs: number,
+  { timeoutMs, takesOver }: { readonly timeoutMs: number; readonly takesOver: boolean },
 ): AtomicStore {
   const statements = keyStatements(settings.quotedSchema)
   const seal = createResponseSealer(settings)
@@ -104,7 +104,15 @@ export function createAtomicStore<Db extends Database, Context>(
       const found = new Map(open.rows.map((row) => [Number(row['place']), String(row['claimed'])]))
       for (const [place, request] of requests.entries()) {
         const again = (): Statement => claimOf(request, markOf(requests), place)
-        const judged = await judge(settings, statements, again, open.sql, found.get(place) as string, request)
+        const judged = await judge(
+          settings,
+          statements,
+          again,
+          open.sql,
+          found.get(place) as string,
+          request,
+          takesOver,
+        )
         claims.push(judged.claim)
         isHere &&= !judged.hasWritten
       }
@@ -143,13 +151,14 @@ async function judge<Db extends Database, Context>(
   sql: Queryable,
   found: string,
   request: PreparedRequest,
+  takesOver: boolean,
 ): Promise<{ readonly claim: Claim; readonly hasWritten: boolean }> {
   let claimed = found
   for (let round = 0; round < 3; round++) {
-    const claim = judgeOnce(settings, claimed, request)
-    if (claim !== 'expired' && claim !== 'retryable') return { claim, hasWritten: round > 0 }
-    const remove = claim === 'expired' ? statements.removeExpired : statements.removeRetryable
-    await sql.query(remove, [request.tenant, hashesOf(request)])
+    const claim = judgeOnce(settings, claimed, request, takesOver)
+    if (typeof claim !== 'string') return { claim, hasWritten: round > 0 }
+    const remove = { expired: 'removeExpired', retryable: 'removeRetryable', abandoned: 'removeAbandoned' } as const
+    await sql.query(statements[remove[claim]], [request.tenant, hashesOf(request)])
     const { text, values } = again()
     const { rows } = await sql.query(text, [...values])
     claimed = String(rows[0]?.['claimed'])
@@ -162,7 +171,8 @@ function judgeOnce<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   claimed: string,
   request: PreparedRequest,
-): Claim | 'expired' | 'retryable' {
+  takesOver: boolean,
+): Claim | 'expired' | 'retryable' | 'abandoned' {
   if (claimed === 'too-old') return keyExpired(settings)
   if (claimed === 'full') return tooManyKeys(settings)
   if (claimed === 'busy' || claimed === 'claimed') return { kind: claimed }
@@ -172,7 +182,10 @@ function judgeOnce<Db extends Database, Context>(
   const record = records.find(({ expired }) => !expired) ?? records[0]
   if (record === undefined) return { kind: 'busy' }
   const meeting = meet(record, request.fingerprint)
-  if (meeting !== 'expired' && meeting !== 'retryable') return { kind: 'known', record, meeting }
+  // Its holder is gone, and may have called a foreign system: only the application knows whether this one may go on.
+  if (meeting === 'abandoned' && !takesOver) return { kind: 'known', record, meeting: 'indeterminate' }
+  if (meeting !== 'expired' && meeting !== 'retryable' && meeting !== 'abandoned')
+    return { kind: 'known', record, meeting }
   return known.is_free ? meeting : { kind: 'busy' }
 }
 

@@ -1,7 +1,7 @@
 import { answering, type NotRun, untilSettled } from '../answer.ts'
 import { createAtomicStore } from './atomic-store.ts'
 import { blame, endingOf, startDeadline, toResult, Undo } from './run-handler.ts'
-import { wholeNumberOption } from '../../errors.ts'
+import { invalidOption, wholeNumberOption } from '../../errors.ts'
 import type { HandlerResponse, IdempotentOperation } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
@@ -33,6 +33,14 @@ export interface AtomicOptions<Context> extends OperationOptions<Context> {
    * @defaultValue true: the client need not know
    */
   readonly retryConflicts?: boolean
+  /**
+   * What happens to a request whose key a lease operation has left behind, its holder gone: when an operation that was one
+   * is made atomic. `hold`: 409 `indeterminate`, until `reconcile` decides. `retry`: the handler runs; what the holder may
+   * still do is refused by the fence.
+   *
+   * @defaultValue "hold": the holder may have called a foreign system, and the handler would cause it to be called again
+   */
+  readonly onLeaseExpired?: 'hold' | 'retry'
 }
 
 /** What an atomic handler is called with. */
@@ -56,8 +64,9 @@ export function createAtomicOperation<Db extends Database, Context>(
   options: AtomicOptions<Context>,
   handler: AtomicHandler<TransactionOf<Db>, Context>,
 ): IdempotentOperation<Context> {
-  const { timeoutMs, waitMs, isolation } = atomicOptions(options)
-  const store = createAtomicStore(settings, options.operation, timeoutMs)
+  const checked = atomicOptions(options)
+  const { timeoutMs, waitMs, isolation } = checked
+  const store = createAtomicStore(settings, options.operation, checked)
   const retried: typeof retryTransient = options.retryConflicts === false ? (work) => work() : retryTransient
 
   /** Runs the handler in the transaction and decides what the transaction keeps. @throws Undo */
@@ -103,8 +112,12 @@ export function atomicOptions<Context>(options: AtomicOptions<Context>): {
   readonly timeoutMs: number
   readonly waitMs: number
   readonly isolation: IsolationLevel
+  readonly takesOver: boolean
 } {
+  const { onLeaseExpired = 'hold' } = options
+  if (!['hold', 'retry'].includes(onLeaseExpired)) throw invalidOption('onLeaseExpired', '"hold" or "retry"')
   return {
+    takesOver: onLeaseExpired === 'retry',
     timeoutMs: wholeNumberOption('timeoutMs', options.timeoutMs, 30_000, { min: 1, max: 3_600_000 }),
     waitMs: wholeNumberOption('waitMs', options.waitMs, 0, { min: 0, max: 600_000 }),
     isolation: options.isolation ?? 'read committed',

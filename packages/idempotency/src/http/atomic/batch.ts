@@ -10,7 +10,7 @@ import type { HandlerResponse, IdempotentOperation } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { prepare, type PreparedRequest } from '../prepare.ts'
 import type { Ending } from '../replay.ts'
-import { isUnavailable } from '../store-failure.ts'
+import { isUnavailable } from '../../database/unavailable.ts'
 import {
   type Database,
   type OpenTransaction,
@@ -147,11 +147,12 @@ function mayBeOnes(error: unknown): boolean {
 /** One transaction of a batch: claims the keys, runs the handler, stores the responses. */
 function createBatchTransaction<Db extends Database, Context>(
   settings: Settings<Db, Context>,
-  options: AtomicOptions<Context>,
+  options: RequestBatchOptions<Context>,
   handler: RequestBatchHandler<TransactionOf<Db>, Context>,
 ): (items: readonly Item<Context>[]) => Promise<readonly Verdict[]> {
-  const { timeoutMs, isolation } = atomicOptions(options)
-  const store = createAtomicStore(settings, options.operation, timeoutMs)
+  const checked = atomicOptions(options)
+  const { timeoutMs, isolation } = checked
+  const store = createAtomicStore(settings, options.operation, checked)
 
   async function execute(
     open: OpenTransaction<Db>,

@@ -1,11 +1,12 @@
 import { IdempotencyError } from '../../errors.ts'
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts'
+import { createHandlerSavepoint } from '../handler-savepoint.ts'
 import type { HandlerResponse, HttpResponse } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { encodeResponse, fateOf } from '../response.ts'
 import { downstreamKey } from '../scope.ts'
 import { createResponseSealer } from '../stored-response.ts'
-import type { HeldKey, LeaseClaimResult, LeaseStore, Recovery } from './stores/lease-store.ts'
+import type { LeasedKey, LeaseClaimResult, LeaseStore, Recovery } from './stores/lease-store.ts'
 import type { PostgresLeaseStore } from './stores/postgres-lease-store.ts'
 import { type Database, retryTransient, type TransactionOf } from '../../database/transaction.ts'
 
@@ -57,7 +58,7 @@ class NotStored extends Error {
 async function commitWith<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   { store, postgres }: { readonly store: LeaseStore; readonly postgres: PostgresLeaseStore<Db> | undefined },
-  held: HeldKey,
+  held: LeasedKey,
   seal: ReturnType<typeof createResponseSealer>,
   work: (tx: TransactionOf<Db>) => Promise<HandlerResponse>,
 ): Promise<{ readonly result: HandlerResponse; readonly response: HttpResponse }> {
@@ -65,13 +66,14 @@ async function commitWith<Db extends Database, Context>(
   let done: { readonly result: HandlerResponse; readonly response: HttpResponse } | undefined
   const stored = await retryTransient(() =>
     postgres.completeWith(held, settings, async ({ tx, sql }) => {
-      await sql.query('savepoint malote_handler', [])
+      const savepoint = createHandlerSavepoint(sql)
+      await savepoint.take()
       const result = await work(tx)
       const response = encodeResponse(result)
       done = { result, response }
       const fate = fateOf(result)
       if (fate === 'undo') throw new NotStored(result)
-      if (fate === 'store-and-undo') await sql.query('rollback to savepoint malote_handler', [])
+      if (fate === 'store-and-undo') await savepoint.undo()
       return seal(held, response, result.resourceRef)
     }),
   )
@@ -82,13 +84,13 @@ async function commitWith<Db extends Database, Context>(
 export function startAttempt<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   stores: { readonly store: LeaseStore; readonly postgres: PostgresLeaseStore<Db> | undefined },
-  claimed: Extract<LeaseClaimResult, { kind: 'claimed' }> & HeldKey,
+  claimed: Extract<LeaseClaimResult, { kind: 'claimed' }> & LeasedKey,
   leaseMs: number,
   context: Context,
 ): LeaseAttempt<TransactionOf<Db>, Context> {
   const { store } = stores
   const { tenant, keyHash, fence } = claimed
-  const held: HeldKey = { tenant, keyHash, fence }
+  const held: LeasedKey = { tenant, keyHash, fence }
   const seal = createResponseSealer(settings)
   const controller = new AbortController()
   const heartbeat: Heartbeat = startHeartbeat(

@@ -1,17 +1,19 @@
+import { answering, type NotRun, untilSettled } from '../answer.ts'
 import { IdempotencyError, invalidOption, wholeNumberOption } from '../../errors.ts'
 import type { RequestOutcome } from '../../events.ts'
 import type { Fingerprint } from '../fingerprint.ts'
-import { type HandlerResponse, type HttpRequest, type IdempotentOperation, withLimit } from '../http.ts'
+import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
 import type { Settings } from '../options.ts'
-import { meet } from '../key-record.ts'
+import { type KeyRecord, meet } from '../key-record.ts'
 import { type LeaseAttempt, type LeaseCall, startAttempt } from './attempt.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
-import { answerKnown, type Ending, inProgress, keyExpired, noEffect } from '../replay.ts'
+import { type Ending, inProgress, keyExpired, noEffect } from '../replay.ts'
 import { encodeResponse, fateOf } from '../response.ts'
-import { failureResponse, isUnavailable } from '../store-failure.ts'
+import { isUnavailable } from '../../database/unavailable.ts'
+import { failureResponse } from '../store-failure.ts'
 import type { LeaseClaimResult, LeaseExpiryPolicy, LeaseStore } from './stores/lease-store.ts'
 import { createPostgresLeaseStore, type PostgresLeaseStore } from './stores/postgres-lease-store.ts'
-import { type Database, pause, type TransactionOf } from '../../database/transaction.ts'
+import type { Database, TransactionOf } from '../../database/transaction.ts'
 
 export interface LeaseOptions<Context> extends Omit<OperationOptions<Context>, 'required'> {
   /** How long a holder may be silent before it counts as gone, in milliseconds; renewed at a third of it. @defaultValue 30_000 */
@@ -62,35 +64,20 @@ export function createLeaseOperation<Db extends Database, Context>(
 
   async function run(request: HttpRequest, context: Context): Promise<Ending> {
     const prepared = await prepare(settings, { ...options, required: true }, request, context)
-    if (prepared.kind === 'prepared') return claimAndWork(lease, prepared.request, context)
     if (prepared.kind === 'refused') return { outcome: 'refused', response: prepared.response }
-    throw invalidOption('lease', `mounted on a method that changes something; ${request.method} carries no key`)
-  }
-
-  const { operation } = options
-  return withLimit(settings, async (request, context) => {
-    const startedMs = performance.now()
-    const report = (outcome: RequestOutcome, error?: unknown): void =>
-      settings.report({
-        type: 'request',
-        operation,
-        outcome,
-        ms: performance.now() - startedMs,
-        ...(error === undefined ? {} : { error }),
-      })
+    if (prepared.kind === 'unprotected')
+      throw invalidOption('lease', `mounted on a method that changes something; ${request.method} carries no key`)
     try {
-      const ending = await run(request, context).catch((error: unknown) => {
-        // A handler's own network error says nothing about our store.
-        if (isCommitUnknown(error)) return unavailable(settings, error)
-        throw error
-      })
-      report(ending.outcome, ending.error)
-      return ending.response
+      const attempt = claimer(lease, prepared.request, context)
+      return await untilSettled(settings, options, lease.waitMs, prepared.request, context, attempt)
     } catch (error) {
-      report(lease.onLeaseExpired === 'hold' ? 'indeterminate' : 'rolled-back', error)
+      // A handler's own network error says nothing about our store.
+      if (isCommitUnknown(error)) return unavailable(settings, error)
       throw error
     }
-  })
+  }
+
+  return answering(settings, options.operation, run, lease.onLeaseExpired === 'hold' ? 'indeterminate' : 'rolled-back')
 }
 
 /** A lease operation with its options checked. */
@@ -133,37 +120,39 @@ function resolveLease<Db extends Database, Context>(
   }
 }
 
-async function claimAndWork<Db extends Database, Context>(
+/** Claims the key and, when it gets it, works: once for each call. */
+function claimer<Db extends Database, Context>(
   lease: Lease<Db, Context>,
   request: PreparedRequest,
   context: Context,
-): Promise<Ending> {
-  const { settings, options, store, leaseMs, onLeaseExpired, maxAttempts } = lease
-  const { keyRetentionMs } = settings
-  const policy = { operation: options.operation, leaseMs, keyRetentionMs, onLeaseExpired, maxAttempts }
-  const deadline = performance.now() + lease.waitMs
+): () => Promise<Ending | NotRun> {
+  const { settings, store, leaseMs, onLeaseExpired, maxAttempts } = lease
+  const { operation } = lease.options
+  const policy = { operation, leaseMs, keyRetentionMs: settings.keyRetentionMs, onLeaseExpired, maxAttempts }
   let fingerprint: Pick<Fingerprint, 'digest' | 'version'> = request.fingerprint
-  for (let round = 0; ; round++) {
-    const result = await store
-      .claim({ ...request, ...policy, fingerprintVersion: fingerprint.version, fingerprint: fingerprint.digest })
-      .catch((error: unknown) => unavailable(settings, error))
-    if ('outcome' in result) return result
-    if (result.kind === 'claimed') return work(lease, request, result, context)
-    if (result.kind === 'too-old') return keyExpired(settings)
-    // A store compares digests as they are: a key of an earlier version, or under another pepper, is claimed with what that
-    // version and that pepper make of the request.
-    const asStored = result.record.expired ? undefined : request.fingerprint.like(result.record)
-    if (asStored !== undefined && !asStored.digest.equals(fingerprint.digest)) {
+  return async () => {
+    for (;;) {
+      const result = await store
+        .claim({ ...request, ...policy, fingerprintVersion: fingerprint.version, fingerprint: fingerprint.digest })
+        .catch((error: unknown) => unavailable(settings, error))
+      if ('outcome' in result) return result
+      if (result.kind === 'claimed') return work(lease, request, result, context)
+      if (result.kind === 'too-old') return keyExpired(settings)
+      // A store compares digests as they are: a key of an earlier version, or under another pepper, is claimed with what that
+      // version and that pepper make of the request.
+      const asStored = result.record.expired ? undefined : request.fingerprint.like(result.record)
+      if (asStored === undefined || asStored.digest.equals(fingerprint.digest)) return notRun(result.record, request)
       fingerprint = asStored
-      continue
     }
-    const meeting = meet(result.record, request.fingerprint)
-    if (meeting !== 'in-progress' && meeting !== 'retryable' && meeting !== 'expired')
-      return answerKnown(settings, options, request, result.record, meeting, context)
-    const leftMs = deadline - performance.now()
-    if (leftMs <= 0) return inProgress(settings, Math.max(0, result.record.leaseMs ?? 0))
-    await pause(Math.min(leftMs, (0.5 + Math.random() / 2) * Math.min(200, 10 * 2 ** round)))
   }
+}
+
+/** What is free by now is claimed in the next round: the claim and this look at it were two. */
+function notRun(record: KeyRecord, { fingerprint }: PreparedRequest): NotRun {
+  const meeting = meet(record, fingerprint)
+  if (meeting === 'abandoned' || meeting === 'retryable' || meeting === 'expired')
+    return { kind: 'busy', leaseMs: record.leaseMs ?? 0 }
+  return { kind: 'known', record, meeting }
 }
 
 async function work<Db extends Database, Context>(

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { ConformanceCase } from '@malote/outbox-core/testing'
 import type { KeyRecord, StoredResponse } from '../../http/key-record.ts'
 import type {
-  HeldKey,
+  LeasedKey,
   LeaseClaim,
   LeaseClaimResult,
   LeaseStore,
@@ -52,7 +52,7 @@ export function aClaim(change: Partial<LeaseClaim> = {}): LeaseClaim {
 }
 
 /** @throws AssertionError when the store did not give the key */
-export async function claimed(store: LeaseStore, claim: LeaseClaim): Promise<Claimed & HeldKey> {
+export async function claimed(store: LeaseStore, claim: LeaseClaim): Promise<Claimed & LeasedKey> {
   const result = await store.claim(claim)
   assert.equal(result.kind, 'claimed', `claim answered ${result.kind}`)
   return { ...result, tenant: claim.tenant }

@@ -12,24 +12,9 @@ import {
   toKeyRecord,
   toUnresolvedKey,
 } from './lease-document.ts'
+import type { LeaseDocuments } from './lease-documents.ts'
 import { findPlace } from './lease-place.ts'
-import type { HeldKey, KeyName, LeaseStore, Retention } from './lease-store.ts'
-
-/** What a store without transactions must offer: read, and replace what was read. */
-export interface LeaseDocuments {
-  readonly name: string
-  /** Reads with strong consistency, and looks at the store's clock no earlier than the read. */
-  read(key: KeyName): Promise<{ readonly document: LeaseDocument | null; readonly clock: ClockReading }>
-  /**
-   * Atomically replaces the document if its stored revision is still `revision` (null: absent).
-   * It may vanish after `expiresAtMs`, and never while that is null.
-   *
-   * @returns whether it did
-   */
-  write(key: KeyName, document: LeaseDocument, revision: number | null): Promise<boolean>
-  /** Documents in progress or indeterminate, oldest first; may lag behind. */
-  listOpen(limit: number): Promise<{ readonly documents: readonly LeaseDocument[]; readonly clock: ClockReading }>
-}
+import type { LeasedKey, KeyName, LeaseStore, Retention } from './lease-store.ts'
 
 /** Given what is stored, what to store instead; null changes nothing. */
 type Step = (document: LeaseDocument | null, clock: ClockReading) => LeaseDocument | null
@@ -50,7 +35,7 @@ export function createDocumentLeaseStore(store: LeaseDocuments): LeaseStore {
     }
   }
 
-  const changeHeld = (held: HeldKey, next: (clock: ClockReading) => Partial<LeaseDocument>): Promise<boolean> =>
+  const changeHeld = (held: LeasedKey, next: (clock: ClockReading) => Partial<LeaseDocument>): Promise<boolean> =>
     change(held, (document, clock) => (isHeldBy(document, held) ? successor(document, next(clock)) : null))
 
   return {

@@ -12,7 +12,8 @@ import {
   QueryCommand,
 } from '@aws-sdk/client-dynamodb'
 import { invalidOption } from '../../../errors.ts'
-import { createDocumentLeaseStore, type LeaseDocuments } from './document-lease-store.ts'
+import { createDocumentLeaseStore } from './document-lease-store.ts'
+import type { LeaseDocuments } from './lease-documents.ts'
 import { documentName, type LeaseDocument } from './lease-document.ts'
 import type { KeyName, LeaseStore } from './lease-store.ts'
 import { createServerClock, type ServerClock } from './server-clock.ts'

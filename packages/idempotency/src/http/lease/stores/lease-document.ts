@@ -1,5 +1,5 @@
 import type { KeyRecord, StoredResponse } from '../../key-record.ts'
-import type { HeldKey, KeyName, LeaseClaim, Recovery, Retention, UnresolvedKey } from './lease-store.ts'
+import type { LeasedKey, KeyName, LeaseClaim, Recovery, Retention, UnresolvedKey } from './lease-store.ts'
 
 /** Between which instants the store's own clock stands, in milliseconds since 1970. Equal where the store tells exactly. */
 export interface ClockReading {
@@ -130,7 +130,7 @@ export function successor(document: LeaseDocument, change: Partial<LeaseDocument
 }
 
 /** Whether the caller still holds the key. */
-export function isHeldBy(document: LeaseDocument | null, held: HeldKey): document is LeaseDocument {
+export function isHeldBy(document: LeaseDocument | null, held: LeasedKey): document is LeaseDocument {
   return document !== null && document.state === 'in_progress' && document.fence === held.fence
 }
 

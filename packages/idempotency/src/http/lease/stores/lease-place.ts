@@ -1,4 +1,4 @@
-import type { LeaseDocuments } from './document-lease-store.ts'
+import type { LeaseDocuments } from './lease-documents.ts'
 import { type ClockReading, isExpired, type LeaseDocument, signpost } from './lease-document.ts'
 import type { LeaseClaim } from './lease-store.ts'
 

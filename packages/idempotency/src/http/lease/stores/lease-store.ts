@@ -8,7 +8,7 @@ export interface KeyName {
 }
 
 /** A key this process works on, as long as nobody else has a higher fence. */
-export interface HeldKey extends KeyName {
+export interface LeasedKey extends KeyName {
   /** Rises with every claim, take-over and resolution of the key. */
   readonly fence: number
 }
@@ -78,7 +78,7 @@ export interface Retention {
 }
 
 /**
- * Where the keys of lease mode live. Every method is one atomic step; every method that takes a `HeldKey` changes nothing
+ * Where the keys of lease mode live. Every method is one atomic step; every method that takes a `LeasedKey` changes nothing
  * and answers false unless its fence is the key's current one and the key is in progress. The store's own clock decides
  * whether a lease or a key has expired; a caller's clock never enters.
  *
@@ -100,16 +100,16 @@ export interface LeaseStore {
   claim(claim: LeaseClaim): Promise<LeaseClaimResult>
 
   /** Moves the end of the lease to `leaseMs` from now. Works on a lease that has run out as long as nobody took it. */
-  renew(held: HeldKey, leaseMs: number): Promise<boolean>
+  renew(held: LeasedKey, leaseMs: number): Promise<boolean>
 
   /** Remembers how far the holder has come. */
-  saveRecovery(held: HeldKey, recovery: Recovery): Promise<boolean>
+  saveRecovery(held: LeasedKey, recovery: Recovery): Promise<boolean>
 
   /** Stores the response, for good: a completed key is never changed again until it expires. */
-  complete(held: HeldKey, response: StoredResponse, retention: Retention): Promise<boolean>
+  complete(held: LeasedKey, response: StoredResponse, retention: Retention): Promise<boolean>
 
   /** Ends an attempt without a response. `retryable`: the next claim takes it at once. `indeterminate`: nobody may. */
-  release(held: HeldKey, state: 'retryable' | 'indeterminate', retention: Retention): Promise<boolean>
+  release(held: LeasedKey, state: 'retryable' | 'indeterminate', retention: Retention): Promise<boolean>
 
   /** Keys that need an operator, oldest first. */
   listUnresolved(limit: number): Promise<readonly UnresolvedKey[]>

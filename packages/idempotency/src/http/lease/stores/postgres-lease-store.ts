@@ -3,7 +3,7 @@ import { type KeyRecord, type StoredResponse, toKeyRecord } from '../../key-reco
 import { type KeyStatements, keyStatements } from '../../key-statements.ts'
 import { type Database, databaseOption, type OpenTransaction, runTransaction } from '../../../database/transaction.ts'
 import type {
-  HeldKey,
+  LeasedKey,
   LeaseClaim,
   LeaseClaimResult,
   LeaseStore,
@@ -22,7 +22,7 @@ export interface PostgresLeaseStore<Db extends Database> extends LeaseStore {
    * @throws as `runTransaction`: everything but `COMMIT_UNKNOWN` means that nothing was kept
    */
   completeWith(
-    held: HeldKey,
+    held: LeasedKey,
     retention: Retention,
     work: (open: OpenTransaction<Db>) => Promise<StoredResponse>,
   ): Promise<boolean>
@@ -151,11 +151,15 @@ const undoneResponse = {
   resourceRef: null,
 }
 
-function name({ tenant, keyHash, fence }: HeldKey): unknown[] {
+function name({ tenant, keyHash, fence }: LeasedKey): unknown[] {
   return [tenant, keyHash, fence]
 }
 
-function completion(held: HeldKey, response: StoredResponse | typeof undoneResponse, retention: Retention): unknown[] {
+function completion(
+  held: LeasedKey,
+  response: StoredResponse | typeof undoneResponse,
+  retention: Retention,
+): unknown[] {
   return [
     ...name(held),
     response.status,

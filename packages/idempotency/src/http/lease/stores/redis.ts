@@ -4,7 +4,8 @@
  * @packageDocumentation
  */
 import { invalidOption } from '../../../errors.ts'
-import { createDocumentLeaseStore, type LeaseDocuments } from './document-lease-store.ts'
+import { createDocumentLeaseStore } from './document-lease-store.ts'
+import type { LeaseDocuments } from './lease-documents.ts'
 import { documentName, type LeaseDocument } from './lease-document.ts'
 import type { KeyName, LeaseStore } from './lease-store.ts'
 
