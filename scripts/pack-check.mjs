@@ -1,7 +1,16 @@
 // Run before a release (CI does): packs every package, lints the tarballs, installs them into an empty project and imports
 // every entry point on each supported Node; then those that do without OpenTelemetry, without it; then as a stranger uses them. Expects `npm run build` to have run.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { useFromOutside } from './outside.mjs'
@@ -10,6 +19,9 @@ const root = process.cwd()
 const work = mkdtempSync(join(tmpdir(), 'malote-pack-'))
 const pnpm = process.env.MALOTE_PNPM
 const supported = { 22: '22.23.3', 24: '24.21.0', 26: '26.10.0' }
+const oldestTypeScript = '5.9.3'
+/** Largest tarball of a package, in KiB: what a change adds by mistake shows. */
+const largestKiB = 700
 const run = (command, args, options = {}) =>
   execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...options })
 const manifests = readdirSync('packages').map((folder) => ({
@@ -18,13 +30,18 @@ const manifests = readdirSync('packages').map((folder) => ({
 }))
 
 /** Packs one package and lets publint and attw judge what would be published. */
-function pack({ folder, name, publishConfig }) {
+function pack({ folder, name, publishConfig, dependencies = {} }) {
   const cwd = join(root, 'packages', folder)
   run(process.execPath, [pnpm, 'pack', '--pack-destination', work], { cwd })
   const tarball = join(
     work,
     readdirSync(work).find((file) => file.startsWith(name.replace('@', '').replace('/', '-')) && file.endsWith('.tgz')),
   )
+  const kib = Math.ceil(statSync(tarball).size / 1024)
+  if (kib > largestKiB) throw new Error(`${name} has ${kib} KiB packed, and ${largestKiB} are allowed`)
+  const foreign = Object.keys(dependencies).filter((dependency) => !dependency.startsWith('@malote/'))
+  if (foreign.length > 0)
+    throw new Error(`${name} needs ${foreign.join(', ')} at run time: nothing but our own may be needed`)
   run(join(root, 'node_modules/.bin/publint'), [tarball, '--strict'])
   if (publishConfig.exports === undefined) return tarball // Nothing to import.
   run(join(root, 'node_modules/.bin/attw'), [tarball, '--profile', 'esm-only', '--no-emoji'])
@@ -79,8 +96,10 @@ const entries = manifests.flatMap((m) =>
     .map((e) => m.name + e.slice(1)),
 )
 
-/** Imports the entry points in the project on every supported Node. */
+/** Imports the entry points in the project on every supported Node, and requires them as CommonJS does. */
 function importAll(entries, circumstance) {
+  const required = entries.map((entry) => `if (Object.keys(require('${entry}')).length === 0) process.exit(1)`)
+  writeFileSync(join(project, 'require.cjs'), required.join('\n'))
   const program = entries
     .map(
       (entry) => `if (Object.keys(await import('${entry}')).length === 0) throw new Error('${entry} exports nothing')`,
@@ -89,8 +108,34 @@ function importAll(entries, circumstance) {
   writeFileSync(join(project, 'import.mjs'), program)
   for (const major of Object.keys(supported)) {
     run(nodeBinary(major), ['import.mjs'], { cwd: project })
-    console.log(`Node ${supported[major]}: ${entries.length} entry points import${circumstance}`)
+    run(nodeBinary(major), ['--no-warnings', 'require.cjs'], { cwd: project })
+    console.log(`Node ${supported[major]}: ${entries.length} entry points import, and load by require${circumstance}`)
   }
+}
+
+/** What is promised is the oldest TypeScript; ours is the newest. The guide's catalog, both ends, is what is compiled. */
+function compileWithOldest() {
+  run(
+    'npm',
+    [
+      'install',
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+      `typescript@${oldestTypeScript}`,
+      'zod@4',
+      '@types/pg',
+      '@types/node@22',
+    ],
+    {
+      cwd: project,
+    },
+  )
+  copyFileSync('docs/snippets/catalog/both-ends.ts', join(project, 'both-ends.ts'))
+  const flags = ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2022', 'both-ends.ts']
+  run(process.execPath, ['node_modules/typescript/bin/tsc', ...flags], { cwd: project })
+  run(join(root, 'node_modules/.bin/tsc'), flags, { cwd: project })
+  console.log(`the types compile with TypeScript ${oldestTypeScript} and with ours`)
 }
 
 importAll(entries, '')
@@ -100,5 +145,6 @@ importAll(
   entries.filter((entry) => !entry.endsWith('/otel')),
   ' without @opentelemetry/api',
 )
+compileWithOldest()
 await useFromOutside(work, tarballOf)
 rmSync(work, { recursive: true, force: true })

@@ -6,6 +6,9 @@ import { type DefaultTheme, defineConfig, type UserConfig } from 'vitepress'
 const docs = fileURLToPath(new URL('..', import.meta.url))
 const repository = 'https://github.com/malote/malote/blob/main'
 
+/** Without the API reference, which takes most of the time: for the gate. */
+const isGuidesOnly = process.env['MALOTE_DOCS_GUIDES_ONLY'] === '1'
+
 const page = (text: string, file: string): DefaultTheme.SidebarItem => ({ text, link: `/${file}` })
 
 /** The first heading of every page of a folder, in the order of the file names. */
@@ -30,21 +33,33 @@ const sidebar: DefaultTheme.SidebarItem[] = [
     page('Why an outbox', 'why-an-outbox'),
     page('Five-minute start', 'start'),
     page('The life of a message', 'lifecycle'),
+    page('What is promised', 'guarantees'),
+    page('Moving here', 'moving-here'),
   ]),
   group('Guides', [
-    page('What is promised', 'guarantees'),
-    page('Ordering', 'ordering'),
     page('Every database client', 'other-clients'),
+    page('One catalog for both ends', 'catalog'),
+    page('Ordering', 'ordering'),
     page('Idempotency and the inbox', 'idempotency'),
-    page('Observability', 'observability'),
-    page('Operations', 'operations'),
-    page('Errors', 'errors'),
+    page('Testing your service', 'testing'),
   ]),
   group('Brokers', [
+    page('Choosing a broker', 'brokers'),
     page('Amazon SQS and SNS', 'adapters/sqs'),
     page('RabbitMQ', 'adapters/rabbitmq'),
     page('Kafka', 'adapters/kafka'),
+    page('Messages of other producers', 'foreign-messages'),
     page('Writing an adapter', 'writing-an-adapter'),
+  ]),
+  group('Running it', [
+    page('Operations', 'operations'),
+    page('Why was it not sent?', 'why-not-sent'),
+    page('What the doctor finds', 'doctor'),
+    page('Observability', 'observability'),
+    page('Capacity planning', 'capacity'),
+    page('Disaster recovery', 'disaster-recovery'),
+    page('Security', 'security'),
+    page('Errors', 'errors'),
   ]),
   group('In depth', [
     page("The relay's protocol", 'relay-protocol'),
@@ -81,7 +96,9 @@ const config: UserConfig<DefaultTheme.Config> = defineConfig({
   base: process.env['MALOTE_DOCS_BASE'] ?? '/',
   cleanUrls: true,
   lastUpdated: false,
-  srcExclude: ['snippets/**', 'node_modules/**'],
+  srcExclude: ['snippets/**', 'node_modules/**', 'api-report/**', ...(isGuidesOnly ? ['api/**'] : [])],
+  // Links among the guides are checked either way.
+  ignoreDeadLinks: isGuidesOnly ? [/^\/?api\//, /\/api\//] : false,
   head: [['meta', { name: 'viewport', content: 'width=device-width, initial-scale=1' }]],
   markdown: {
     config: (md) => {
@@ -95,6 +112,8 @@ const config: UserConfig<DefaultTheme.Config> = defineConfig({
       }
     },
   },
+  // The search index holds the API reference too.
+  vite: { build: { chunkSizeWarningLimit: 5_000 } },
   themeConfig: {
     nav: [
       { text: 'Start', link: '/start' },
