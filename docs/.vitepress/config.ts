@@ -38,6 +38,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
   ]),
   group('Guides', [
     page('Every database client', 'other-clients'),
+    page('Every framework', 'frameworks'),
     page('One catalog for both ends', 'catalog'),
     page('Ordering', 'ordering'),
     page('Idempotency and the inbox', 'idempotency'),
