@@ -32,7 +32,7 @@ export function encodeDeadLetter(record: FetchedRecord, { note, form }: DeadLett
 }
 
 /** Kafka allows a header twice: the first counts. A note of an earlier death is no more true. */
-function firstHeaders(record: FetchedRecord): Record<string, Buffer | string> {
+export function firstHeaders(record: FetchedRecord): Record<string, Buffer | string> {
   const first = Object.entries(record.headers ?? {}).flatMap(([name, value]) => {
     const one = Array.isArray(value) ? value[0] : value
     return one === undefined || name === deadLetterHeader ? [] : [[name, one] as const]

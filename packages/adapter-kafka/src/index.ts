@@ -15,3 +15,6 @@ export type {
   KafkaRecord,
   TopicPartition,
 } from './client.ts'
+export { redriveDeadLetters } from './redrive.ts'
+export type { KafkaOffsetsAdmin, KafkaRedriveOptions } from './redrive.ts'
+export type { RedriveReport } from '@malote/outbox-core/adapter'

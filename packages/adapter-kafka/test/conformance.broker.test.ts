@@ -12,7 +12,13 @@ import { type KafkaService, startKafka } from '@malote/testing/services/kafka'
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, inject } from 'vitest'
 import { decodeRecord, headersOf } from '../src/decode.ts'
-import { consumerDefaults, createKafkaConsumer, createKafkaPublisher, producerDefaults } from '../src/index.ts'
+import {
+  consumerDefaults,
+  createKafkaConsumer,
+  createKafkaPublisher,
+  producerDefaults,
+  redriveDeadLetters,
+} from '../src/index.ts'
 import { connectKafka, type KafkaBroker, kafkaClient } from './kafka-broker.ts'
 import { createSockets, type Sockets } from './sockets.ts'
 
@@ -135,6 +141,17 @@ const consumerHarness: ConsumerHarness = {
     })
   },
   restoreDeadLetterPlace: async (topic) => void (await broker.topic({ name: `${topic}.dead`, partitions: 1 })),
+  redrive: (topic, options) => {
+    const groupId = `redrive-of-${topic}`
+    return redriveDeadLetters({
+      deadLetterTopic: `${topic}.dead`,
+      groupId,
+      consumer: broker.kafka.consumer({ ...consumerDefaults, groupId }),
+      producer: broker.kafka.producer(producerDefaults),
+      admin: broker.admin,
+      ...options,
+    })
+  },
   crash: (consumer) => Promise.resolve(socketsOf.get(consumer)?.sever()),
   consumerStore: () => stores.consumerStore(),
   redeliveryMs: 2 * sessionTimeout + 3_000,

@@ -1,7 +1,7 @@
 import { type Backoff, PublishOutageError } from '@malote/outbox-core'
 import { systemClock } from '@malote/outbox-core/adapter'
 import { type ConfirmPort, openConfirmPort } from './confirm-port.ts'
-import { type Connect, type LiveConnection, openConnection } from './connection.ts'
+import { type Connect, isInvalidOption, type LiveConnection, openConnection } from './connection.ts'
 
 /** One connection, made when first needed and again after each loss, with a few confirm channels that are used again. */
 export interface ConfirmChannels {
@@ -44,6 +44,7 @@ class Channels implements ConfirmChannels {
       for (let port = this.#idle.pop(); port !== undefined; port = this.#idle.pop()) if (port.isOpen()) return port
       return await openConfirmPort(connection)
     } catch (error) {
+      if (isInvalidOption(error)) throw error
       const why = error instanceof Error ? error.message : String(error)
       throw new PublishOutageError(`RabbitMQ is out of reach: ${why}`, { cause: error })
     }

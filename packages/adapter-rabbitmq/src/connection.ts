@@ -1,4 +1,5 @@
-import { systemClock } from '@malote/outbox-core/adapter'
+import { OutboxError } from '@malote/outbox-core'
+import { invalidOption, systemClock } from '@malote/outbox-core/adapter'
 import type { ChannelModel } from 'amqplib'
 
 /** Opens a connection to the broker; called again after each loss. */
@@ -22,9 +23,17 @@ export interface LiveConnection {
 /** Longest wait for the closing handshake, in milliseconds: a dead peer never answers, and nothing of ours is waiting any more. */
 export const closeTimeoutMs = 1_000
 
-/** @throws whatever `connect` throws */
+/** @throws whatever `connect` throws, and OutboxError `INVALID_OPTION` when the client would connect again by itself */
 export async function openConnection(connect: Connect): Promise<LiveConnection> {
   const model = await connect()
+  if (recovers(model)) {
+    void model.close().catch(() => {}) // It is not used.
+    throw invalidOption(
+      'connect',
+      "a connection with amqplib's recovery",
+      'a plain connection: a recovered channel forgets what was confirmed and what was acknowledged, so this adapter connects again itself. Leave "recovery" out',
+    )
+  }
   const lost = new AbortController()
   let failure: unknown
   let blocked: string | null = null
@@ -50,6 +59,15 @@ export async function openConnection(connect: Connect): Promise<LiveConnection> 
       destroySocket(model)
     },
   }
+}
+
+/** A mistake in the options, which no waiting mends. */
+export function isInvalidOption(error: unknown): boolean {
+  return error instanceof OutboxError && error.code === 'INVALID_OPTION'
+}
+
+function recovers(model: ChannelModel): boolean {
+  return 'waitForConnect' in model
 }
 
 /** amqplib only ever ends its socket politely, and a peer that is gone, or blocks us, keeps such a socket open. */

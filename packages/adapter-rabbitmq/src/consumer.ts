@@ -2,6 +2,7 @@ import type { ConsumeMessage } from 'amqplib'
 import { type Consumer, OutboxError } from '@malote/outbox-core'
 import { createKeyedQueue, createMessageProcessor, systemClock } from '@malote/outbox-core/adapter'
 import { attend, type Attendance } from './attend.ts'
+import { isInvalidOption } from './connection.ts'
 import { createMover } from './mover.ts'
 import {
   type RabbitmqConsumerOptions,
@@ -90,6 +91,7 @@ class RabbitmqConsumer {
         await this.#pauseAfter(opened.over.reason, failures)
       } catch (error) {
         if (signal.aborted) return
+        if (isInvalidOption(error)) return this.#started.reject(error)
         await this.#pauseAfter(error, failures)
       }
     }

@@ -9,3 +9,6 @@ export type { RabbitmqConsumerOptions, RabbitmqPublisherOptions, Route } from '.
 export type { Connect } from './connection.ts'
 export { assertTopology, deadLetterQueueOf, retryQueueOf } from './topology.ts'
 export type { RabbitmqTopology } from './topology.ts'
+export { redriveDeadLetters } from './redrive.ts'
+export type { RabbitmqRedriveOptions } from './redrive.ts'
+export type { RedriveReport } from '@malote/outbox-core/adapter'

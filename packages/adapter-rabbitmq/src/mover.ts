@@ -1,6 +1,6 @@
 import type { Backoff } from '@malote/outbox-core'
 import { systemClock } from '@malote/outbox-core/adapter'
-import type { ConsumeMessage, Options } from 'amqplib'
+import type { Message, Options } from 'amqplib'
 import { createConfirmChannels } from './confirm-channels.ts'
 import type { Confirm, ConfirmPort } from './confirm-port.ts'
 import type { Connect } from './connection.ts'
@@ -14,7 +14,7 @@ import { isForeignHeader } from './decode.ts'
  */
 export interface Mover {
   /** @throws Error when the queue does not exist, refuses, or cannot be reached: the message then stays where it is */
-  move(message: ConsumeMessage, queue: string, notes: Readonly<Record<string, string | number>>): Promise<void>
+  move(message: Message, queue: string, notes: Readonly<Record<string, string | number>>): Promise<void>
   close(): Promise<void>
 }
 
@@ -37,7 +37,7 @@ export function createMover(connect: Connect, reconnectBackoff: Backoff): Mover 
 
 async function send(
   port: ConfirmPort,
-  message: ConsumeMessage,
+  message: Message,
   queue: string,
   notes: Readonly<Record<string, string | number>>,
 ): Promise<Confirm> {
@@ -56,7 +56,7 @@ async function send(
 }
 
 /** Everything the producer said, and our notes. Not `expiration`, `userId` or the broker's own headers: they would act again. */
-function propertiesOf(message: ConsumeMessage, notes: Readonly<Record<string, string | number>>): Options.Publish {
+function propertiesOf(message: Message, notes: Readonly<Record<string, string | number>>): Options.Publish {
   const { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId, priority } =
     message.properties as Options.Publish
   const headers = Object.entries<unknown>(message.properties.headers ?? {}).filter(([name]) => !isForeignHeader(name))

@@ -117,6 +117,21 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
     expect(events.at(-1)).toBe('consumer.started')
   })
 
+  it("refuses amqplib's own recovery, and so does the publisher", async () => {
+    const recovering = (async () => connect(url, { recovery: true })) as unknown as RabbitmqConsumerOptions['connect']
+    const handler = () => Promise.resolve()
+    const consumer = createRabbitmqConsumer({ connect: recovering, queue: 'any', handler })
+    const refused = createRabbitmqPublisher({ connect: recovering, source: '/tests', exchange })
+
+    await expect(consumer.start()).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+      message: expect.stringContaining('recovery'),
+    })
+    const publishing = refused.publish([anOutboxMessage()], new AbortController().signal)
+    await expect(publishing).rejects.toMatchObject({ code: 'INVALID_OPTION' })
+    await Promise.all([consumer.stop(), refused.close()])
+  })
+
   it('stopped before it could connect, rejects its start', async () => {
     const { consumer, started } = prepare(uniqueName('never'), { reconnectBackoff: () => 50 })
     const starting = started()

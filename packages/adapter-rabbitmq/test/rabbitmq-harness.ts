@@ -12,7 +12,13 @@ import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
 import { type Channel, type ChannelModel, connect, type ConsumeMessage } from 'amqplib'
 import { decode } from '../src/decode.ts'
 import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
-import { assertTopology, createRabbitmqConsumer, createRabbitmqPublisher, deadLetterQueueOf } from '../src/index.ts'
+import {
+  assertTopology,
+  createRabbitmqConsumer,
+  createRabbitmqPublisher,
+  deadLetterQueueOf,
+  redriveDeadLetters,
+} from '../src/index.ts'
 
 /** Everything of these tests is routed through one exchange; topics that begin so go to an exchange of their own name. */
 export const exchange = 'malote-tests'
@@ -186,6 +192,7 @@ export async function createConsumerHarness(
       const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum' } }
       await withChannel(url, (channel) => channel.assertQueue(deadLetterQueueOf(topic), quorum))
     },
+    redrive: (queue, options) => redriveDeadLetters({ connect: () => connect(url), queue, ...options }),
     crash: (consumer) => Promise.resolve(proxies.get(consumer)?.refuse()),
     // RabbitMQ counts them only every few seconds; what it still has ready it knows at once. No handler has ended by then.
     unacknowledged: async (topic) =>

@@ -12,7 +12,7 @@ import { givenSqsEndpoint, sqsClient, startSqs, startSqsProcess } from '@malote/
 import { startTcpProxy } from '@malote/testing/tcp-proxy'
 import { randomUUID } from 'node:crypto'
 import { textAttributes } from '../src/decode.ts'
-import { createSqsConsumer, createSqsPublisher } from '../src/index.ts'
+import { createSqsConsumer, createSqsPublisher, redriveDeadLetters } from '../src/index.ts'
 import { type Flavour, type Queues, queuesOn } from './queues.ts'
 
 export interface SqsConsumerHarness extends ConsumerHarness {
@@ -77,6 +77,13 @@ export async function openConsumerHarness(
     removeDeadLetterPlace: async (topic) =>
       void (await direct.send(new DeleteQueueCommand({ QueueUrl: queues.urlOf(deadLettersOf(topic)) }))),
     restoreDeadLetterPlace: async (topic) => void (await queues.make({ VisibilityTimeout: '0' }, deadLettersOf(topic))),
+    redrive: (topic, options) =>
+      redriveDeadLetters({
+        client: direct,
+        queueUrl: queues.urlOf(topic),
+        deadLetterQueueUrl: queues.urlOf(deadLettersOf(topic)),
+        ...options,
+      }),
     unacknowledged: async (topic) => {
       const name = 'ApproximateNumberOfMessagesNotVisible'
       const request = new GetQueueAttributesCommand({ QueueUrl: queues.urlOf(topic), AttributeNames: [name] })

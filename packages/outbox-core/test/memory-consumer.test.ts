@@ -13,6 +13,7 @@ const absences: Absences<ConsumerHarness> = {
   holdTimeoutMs: 'memory leaves a message with its consumer until the consumer is gone',
   unacknowledged: 'memory has no connection whose window could be full',
   removeDeadLetterPlace: "memory's place for dead letters is always there",
+  redrive: 'memory keeps its dead letters for the test to look at',
   consumerStore: 'a consumer store needs PostgreSQL, and this test has no server',
   restoreDeadLetterPlace: "memory's place for dead letters is always there",
 }

@@ -40,7 +40,7 @@ export function decision({ flags }: Invocation): Decision {
 }
 
 /** @throws UsageError when nobody is there to ask */
-export async function confirmed({ flags }: Invocation, question: string): Promise<boolean> {
+export async function confirmed({ flags }: Pick<Invocation, 'flags'>, question: string): Promise<boolean> {
   if (flags.yes === true) return true
   if (!process.stdin.isTTY) throw new UsageError(`${question} Say --yes when nobody is there to ask.`)
   const terminal = createInterface({ input: process.stdin, output: process.stderr })

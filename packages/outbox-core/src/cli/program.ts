@@ -5,6 +5,8 @@ import * as deciding from './deciding.ts'
 import { listHeldStreams, releaseHeldStream } from './held-streams.ts'
 import type { CommonFlags, Verb } from './invocation.ts'
 import * as looking from './looking.ts'
+import { createOutput } from './output.ts'
+import { redrive, type RedriveFlags } from './redrive.ts'
 import { grants, migrate } from './schema-verbs.ts'
 
 /** Connects, runs the verb and keeps its exit code. */
@@ -155,4 +157,24 @@ function addConsumerVerbs(program: Command, verb: AddVerb): void {
     .option('--retry', 'with the dead letter first')
     .option('--discard', 'without the dead letter, which is deleted')
     .addHelpText('after', examples('held-streams list', 'held-streams release ledger orders order-17 --retry'))
+  program
+    .command('redrive')
+    .description("bring consumers' dead letters back, in order per stream; needs no database")
+    .addOption(
+      new Option('--broker <name>', 'where they lie').choices(['sqs', 'rabbitmq', 'kafka']).makeOptionMandatory(),
+    )
+    .requiredOption('--from <place>', 'queue URL, queue or topic that holds the dead letters')
+    .option('--to <place>', 'where they go; default: RabbitMQ the queue without ".dead", Kafka where each came from')
+    .option('--url <address>', 'amqp://…, host:port of Kafka, or the endpoint of an SQS emulator')
+    .option('--where <term...>', 'reason=…, topic=…, source=…, error=… (contains): all must hold')
+    .option('--limit <count>', 'default: all', number)
+    .option('--dry-run', 'only count')
+    .action(async (_: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<CommonFlags & RedriveFlags>()
+      process.exitCode = await redrive({ flags, output: createOutput(flags.json === true) })
+    })
+    .addHelpText(
+      'after',
+      examples('redrive --broker kafka --url localhost:9092 --from orders.dead --where reason=MAX_ATTEMPTS'),
+    )
 }

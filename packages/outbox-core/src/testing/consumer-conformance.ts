@@ -6,6 +6,7 @@ import { lifecycleCases } from './consumer-conformance/lifecycle.ts'
 import { outageCases } from './consumer-conformance/outages.ts'
 import { holdCases } from './consumer-conformance/holds.ts'
 import { poisonCases } from './consumer-conformance/poison.ts'
+import { redriveCases } from './consumer-conformance/redrive.ts'
 import { orderCases } from './consumer-conformance/order.ts'
 
 export type { ConsumerHarness, HeldDeadLetter } from './consumer-conformance/harness.ts'
@@ -17,6 +18,7 @@ export const consumerConformance: readonly ConformanceCase<ConsumerHarness>[] = 
   ...orderCases,
   ...poisonCases,
   ...holdCases,
+  ...redriveCases,
   ...lifecycleCases,
   ...acknowledgingCases,
 ]

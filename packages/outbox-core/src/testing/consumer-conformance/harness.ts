@@ -1,3 +1,4 @@
+import type { RedriveOptions, RedriveReport } from '../../adapter/redrive.ts'
 import type { Consumer, ConsumerOptions } from '../../consumer.ts'
 import type { ConsumerStore } from '../../consumer-store.ts'
 import type { HeldStreams } from '../../held-streams.ts'
@@ -55,6 +56,8 @@ export interface ConsumerHarness {
   removeDeadLetterPlace?(topic: string): Promise<void>
   /** Makes it again, empty; resolves when it takes messages. */
   restoreDeadLetterPlace?(topic: string): Promise<void>
+  /** Brings dead letters of the topic back. */
+  redrive?(topic: string, options: RedriveOptions): Promise<RedriveReport>
   /** Stops the broker as a crash does. */
   stopBroker?(): Promise<void>
   /** Starts the stopped broker on the same address and data; resolves when it serves. */

@@ -1,0 +1,65 @@
+import { exponentialBackoff } from '@malote/outbox-core'
+import { createRedriveCount, type RedriveOptions, type RedriveReport } from '@malote/outbox-core/adapter'
+import type { Channel, GetMessage } from 'amqplib'
+import { type Connect, openConnection } from './connection.ts'
+import { notes, textHeaders } from './decode.ts'
+import { createMover, type Mover } from './mover.ts'
+import { deadLetterQueueOf } from './topology.ts'
+
+export interface RabbitmqRedriveOptions extends RedriveOptions {
+  readonly connect: Connect
+  /** Queue the letters go back to. */
+  readonly queue: string
+  /** @defaultValue the queue's name followed by `.dead` */
+  readonly deadLetterQueue?: string
+}
+
+/**
+ * Brings dead letters back to their queue, in the order they died, where they start with a full count of attempts. Letters that come meanwhile
+ * stay.
+ *
+ * A letter is acknowledged after the queue has confirmed it: a crash in between brings it back once more, and the inbox knows the copy. Letters
+ * that stay are put behind the others, as they were: returned to the queue they would be counted against its delivery limit, which
+ * RabbitMQ 4 gives every quorum queue. A dry run does return them.
+ *
+ * @throws Error when the broker is out of reach or the queue refuses; nothing is lost then
+ */
+export async function redriveDeadLetters(options: RabbitmqRedriveOptions): Promise<RedriveReport> {
+  const connection = await openConnection(options.connect)
+  const mover = createMover(options.connect, exponentialBackoff({ baseMs: 100, maxMs: 1_000 }))
+  try {
+    const channel = await connection.model.createChannel()
+    channel.on('error', () => {}) // What was under way rejects with it.
+    return await redrive(channel, mover, options)
+  } finally {
+    await mover.close()
+    await connection.discard()
+  }
+}
+
+async function redrive(channel: Channel, mover: Mover, options: RabbitmqRedriveOptions): Promise<RedriveReport> {
+  const { queue, deadLetterQueue = deadLetterQueueOf(queue), dryRun = false } = options
+  const count = createRedriveCount(options)
+  const { messageCount } = await channel.checkQueue(deadLetterQueue)
+  for (let looked = 0; looked < messageCount && count.hasRoom; looked++) {
+    const letter = await channel.get(deadLetterQueue)
+    if (letter === false) break
+    const headers = textHeaders(letter)
+    const isTaken = count.takes(headers)
+    if (dryRun) continue // Closing the channel gives it back.
+    await (isTaken ? mover.move(letter, queue, topicOf(headers)) : mover.move(letter, deadLetterQueue, notesOf(letter)))
+    channel.ack(letter)
+  }
+  return count.report()
+}
+
+/** Moving changed the routing key. */
+function topicOf(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const topic = headers[notes.topic]
+  return topic === undefined ? {} : { [notes.topic]: topic }
+}
+
+/** All that moving would take off. */
+function notesOf(letter: GetMessage): Record<string, string> {
+  return Object.fromEntries(Object.entries(textHeaders(letter)).filter(([name]) => name.startsWith('malote-')))
+}

@@ -1,0 +1,47 @@
+import { type DeadLetterNote, readDeadLetterNote } from '../dead-letter-note.ts'
+
+/** What every adapter's `redriveDeadLetters` takes, under the same names. */
+export interface RedriveOptions {
+  /** Which letters go back, by what the consumer wrote on them; null for letters that no consumer of ours made. @defaultValue all that have a note */
+  readonly where?: (note: DeadLetterNote | null) => boolean
+  /** Counts what would go back, and leaves everything where it is. @defaultValue false */
+  readonly dryRun?: boolean
+  /** Letters that go back at the most. @defaultValue Infinity */
+  readonly limit?: number
+}
+
+export interface RedriveReport {
+  /** Letters that went back, or would. */
+  readonly redriven: number
+  /** Letters that were looked at and stay. */
+  readonly kept: number
+}
+
+/** Decides letter by letter, and counts. */
+export interface RedriveCount {
+  /** Whether the letter goes back. Counts it. */
+  takes(headers: Readonly<Record<string, string>>): boolean
+  /** False once `limit` letters have gone back. */
+  readonly hasRoom: boolean
+  report(): RedriveReport
+}
+
+export function createRedriveCount({
+  where = (note) => note !== null,
+  limit = Number.POSITIVE_INFINITY,
+}: RedriveOptions): RedriveCount {
+  let redriven = 0
+  let kept = 0
+  return {
+    takes: (headers) => {
+      const isTaken = redriven < limit && where(readDeadLetterNote(headers))
+      if (isTaken) redriven++
+      else kept++
+      return isTaken
+    },
+    get hasRoom() {
+      return redriven < limit
+    },
+    report: () => ({ redriven, kept }),
+  }
+}
