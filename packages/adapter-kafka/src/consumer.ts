@@ -1,5 +1,5 @@
-import { type Consumer, OutboxError } from '@malote/outbox-core'
-import { createMessageProcessor, systemClock, within } from '@malote/outbox-core/adapter'
+import type { Consumer } from '@malote/outbox-core'
+import { createMessageProcessor, startsOnce, systemClock, within } from '@malote/outbox-core/adapter'
 import { type KafkaConsumerOptions, resolveKafkaConsumerOptions } from './options.ts'
 import { createProducerPool } from './producer-pool.ts'
 import { createReceiver } from './receiver.ts'
@@ -39,8 +39,7 @@ export function createKafkaConsumer(options: KafkaConsumerOptions): Consumer {
   return {
     name: 'kafka',
     start: async () => {
-      if (started || stopped !== undefined)
-        throw new OutboxError('CONSUMER_STATE', 'a Kafka consumer starts once: make a new one')
+      if (started || stopped !== undefined) throw startsOnce()
       started = true
       released = processor.handleReleased({ ending: ending.signal, graceOver: graceOver.signal })
       await receiver.start()

@@ -40,8 +40,11 @@ export interface KafkaPublisherOptions {
   readonly producer: () => KafkaProducer
   /** CloudEvents `source`: which application speaks, for example `/brokerage/orders`. */
   readonly source: string
-  /** From a message's topic to the Kafka topic. @defaultValue the same name */
-  readonly topics?: (topic: string) => string
+  /**
+   * From a message's topic to the Kafka topic. May look at the ordering key; Kafka's own way to spread a topic is more partitions, which needs
+   * nothing here. Messages of one topic and key must always go the same way. @defaultValue the same name
+   */
+  readonly topics?: (topic: string, orderingKey: string | null) => string
   /**
    * Largest record, in bytes with its headers and the batch around it: the topic's `max.message.bytes`. A larger message fails
    * permanently with `TOO_LARGE` and is not sent.
@@ -62,7 +65,7 @@ export interface KafkaPublisherOptions {
 
 export interface ResolvedPublisherOptions {
   readonly source: string
-  readonly topics: (topic: string) => string
+  readonly topics: (topic: string, orderingKey: string | null) => string
   readonly maxMessageBytes: number
   readonly maxBatchBytes: number
   readonly concurrency: number

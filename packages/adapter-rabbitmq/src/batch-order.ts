@@ -1,3 +1,4 @@
+import { predecessorFailed } from '@malote/outbox-core/adapter'
 import { orderOf, type OutboxMessage, type PublishFailure, type PublishResult } from '@malote/outbox-core'
 
 /**
@@ -22,12 +23,6 @@ export interface BatchOrder {
   results(): readonly PublishResult[]
 }
 
-const behind: PublishFailure = {
-  kind: 'retryable',
-  code: 'PREDECESSOR_FAILED',
-  message: 'an earlier message of the same topic and ordering key was not accepted',
-}
-
 export function createBatchOrder(batch: readonly OutboxMessage[], ordering: 'strict' | 'fast'): BatchOrder {
   const results: (PublishResult | undefined)[] = Array.from({ length: batch.length })
   const successors = linkSuccessors(batch)
@@ -43,7 +38,8 @@ export function createBatchOrder(batch: readonly OutboxMessage[], ordering: 'str
 
   function failed(index: number, failure: PublishFailure): void {
     settle(index, failure)
-    for (let later = successors.get(index); later !== undefined; later = successors.get(later)) settle(later, behind)
+    for (let later = successors.get(index); later !== undefined; later = successors.get(later))
+      settle(later, predecessorFailed)
   }
 
   return {

@@ -44,15 +44,3 @@ export function classifyChannelError(error: ChannelError, route: Route): Publish
 export function concernsExchange(error: ChannelError): boolean {
   return error.code === 404 || error.code === 403
 }
-
-export const aborted: PublishFailure = {
-  kind: 'retryable',
-  code: 'ABORTED',
-  message: 'the publish was aborted before the broker confirmed the message',
-}
-
-export const connectionLost: PublishFailure = {
-  kind: 'retryable',
-  code: 'CONNECTION_LOST',
-  message: 'the connection was lost before the broker confirmed the message',
-}

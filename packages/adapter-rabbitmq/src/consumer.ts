@@ -1,6 +1,6 @@
 import type { ConsumeMessage } from 'amqplib'
 import { type Consumer, OutboxError } from '@malote/outbox-core'
-import { createKeyedQueue, createMessageProcessor, systemClock } from '@malote/outbox-core/adapter'
+import { createKeyedQueue, createMessageProcessor, startsOnce, systemClock } from '@malote/outbox-core/adapter'
 import { attend, type Attendance } from './attend.ts'
 import { isInvalidOption } from './connection.ts'
 import { createMover } from './mover.ts'
@@ -57,8 +57,7 @@ class RabbitmqConsumer {
   }
 
   async start(): Promise<void> {
-    if (this.#running !== null || this.#stopping !== null)
-      throw new OutboxError('CONSUMER_STATE', 'a consumer starts once: create another one')
+    if (this.#running !== null || this.#stopping !== null) throw startsOnce()
     this.#running = this.#run()
     const { processor, draining: ending, graceOver } = this.#attendance
     this.#released = processor.handleReleased({ ending, graceOver })

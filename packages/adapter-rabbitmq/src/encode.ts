@@ -1,10 +1,12 @@
 import type { OutboxMessage, PublishFailure } from '@malote/outbox-core'
-import { encodeAttributes } from '@malote/outbox-core/adapter'
+import { encodeAttributes, tooLarge } from '@malote/outbox-core/adapter'
 import type { Options } from 'amqplib'
 import type { ResolvedPublisherOptions, Route } from './options.ts'
 
 /** What the CloudEvents AMQP binding puts before attribute names in the headers. */
 export const attributePrefix = 'cloudEvents:'
+/** The message's topic, where it is not the routing key. */
+export const topicHeader = 'malote-topic'
 /** Written beside it: some SDKs read AMQP 0-9-1 only so. */
 const otherPrefix = 'ce-'
 const prefixes: readonly string[] = [attributePrefix, otherPrefix]
@@ -29,28 +31,34 @@ export function encode(
   message: OutboxMessage,
   options: Pick<ResolvedPublisherOptions, 'source' | 'route' | 'maxMessageBytes'>,
 ): EncodedMessage | PublishFailure {
-  const route = routeOf(message.topic, options.route)
+  const route = routeOf(message, options.route)
   if ('kind' in route) return route
   const { exchange, routingKey } = route
   const content = typeof message.body === 'string' ? Buffer.from(message.body) : bytes(message.body)
   const problem = problemOf(message, routingKey, content.length, options.maxMessageBytes)
   if (problem !== null) return problem
+  const headers = encodeAttributes(message, { prefix: prefixes, source: options.source })
+  // The routing key names it otherwise.
+  if (routingKey !== message.topic) headers[topicHeader] = message.topic
   const properties: Options.Publish = {
     mandatory: true,
     persistent: true,
     messageId: message.id,
     contentType: message.contentType,
     timestamp: Math.floor(message.createdAt.getTime() / 1000),
-    headers: encodeAttributes(message, { prefix: prefixes, source: options.source }),
+    headers,
   }
   // The headers carry the type in any case; the native field is for people and other languages.
   if (isShort(message.type)) properties.type = message.type
   return { id: message.id, exchange, routingKey, content, properties }
 }
 
-function routeOf(topic: string, route: ResolvedPublisherOptions['route']): Route | PublishFailure {
+function routeOf(
+  { topic, orderingKey }: OutboxMessage,
+  route: ResolvedPublisherOptions['route'],
+): Route | PublishFailure {
   try {
-    return route(topic)
+    return route(topic, orderingKey)
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     const message = `option "route" threw: ${why}`
@@ -64,10 +72,13 @@ function problemOf(
   bodyBytes: number,
   maxBytes: number,
 ): PublishFailure | null {
-  if (bodyBytes > maxBytes) {
-    const limit = `the limit "maxMessageBytes" is ${String(maxBytes)}`
-    return { kind: 'permanent', code: 'TOO_LARGE', message: `the body has ${String(bodyBytes)} bytes and ${limit}` }
-  }
+  if (bodyBytes > maxBytes)
+    return tooLarge(
+      'the body',
+      bodyBytes,
+      maxBytes,
+      "raise the broker's max_message_size together with maxMessageBytes",
+    )
   const reserved = reservedHeaders.find((name) => name in message.headers)
   if (reserved !== undefined) return unencodable(`header "${reserved}" is an instruction to RabbitMQ: rename it`)
   const long = Object.keys(message.headers).find((name) => !isShort(name))

@@ -1,11 +1,5 @@
 import type { ConsumeMessage } from 'amqplib'
-import {
-  type Backoff,
-  type ConsumerOptions,
-  exponentialBackoff,
-  type ForeignMessage,
-  type OutboxMessage,
-} from '@malote/outbox-core'
+import { type Backoff, type ConsumerOptions, exponentialBackoff, type ForeignMessage } from '@malote/outbox-core'
 import {
   invalidOption,
   numberOption,
@@ -31,8 +25,11 @@ export interface RabbitmqPublisherOptions {
   readonly source: string
   /** Exchange that gets every message, with the topic as routing key. Give this or `route`. */
   readonly exchange?: string
-  /** Exchange and routing key by topic. Messages of one topic must always go the same way, or their order is lost. */
-  readonly route?: (topic: OutboxMessage['topic']) => Route
+  /**
+   * Exchange and routing key by topic. May look at the ordering key, to spread a topic over the shards of `assertTopology`: `shardedRoute`.
+   * Messages of one topic and key must always go the same way, or their order is lost.
+   */
+  readonly route?: (topic: string, orderingKey: string | null) => Route
   /**
    * `strict`: a message is sent after its predecessor of the same topic and key was confirmed; different keys do not wait for
    * each other. `fast`: messages of a key are sent without waiting. When the broker then refuses one in the middle (a full
@@ -85,7 +82,7 @@ export interface RabbitmqConsumerOptions extends ConsumerOptions {
 export interface ResolvedPublisherOptions {
   readonly connect: Connect
   readonly source: string
-  readonly route: (topic: string) => Route
+  readonly route: (topic: string, orderingKey: string | null) => Route
   readonly ordering: 'strict' | 'fast'
   readonly maxUnconfirmed: number
   readonly maxMessageBytes: number

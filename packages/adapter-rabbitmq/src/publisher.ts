@@ -1,6 +1,7 @@
-import { type OutboxMessage, OutboxError, type Publisher, type PublishResult } from '@malote/outbox-core'
+import type { Publisher } from '@malote/outbox-core'
+import { createPublisher } from '@malote/outbox-core/adapter'
 import { createBatchOrder } from './batch-order.ts'
-import { type ConfirmChannels, createConfirmChannels } from './confirm-channels.ts'
+import { createConfirmChannels } from './confirm-channels.ts'
 import { type RabbitmqPublisherOptions, resolvePublisherOptions } from './options.ts'
 import { sendBatch } from './send-batch.ts'
 
@@ -12,26 +13,11 @@ import { sendBatch } from './send-batch.ts'
  */
 export function createRabbitmqPublisher(options: RabbitmqPublisherOptions): Publisher {
   const resolved = resolvePublisherOptions(options)
-  const channels: ConfirmChannels = createConfirmChannels(resolved.connect, resolved.reconnectBackoff)
-  const underWay = new Set<Promise<unknown>>()
-  let closing: Promise<void> | null = null
-
-  async function publish(batch: readonly OutboxMessage[], signal: AbortSignal): Promise<readonly PublishResult[]> {
-    if (closing !== null)
-      throw new OutboxError('PUBLISHER_CLOSED', 'this RabbitMQ publisher was closed: create another one')
-    const work = sendBatch(batch, createBatchOrder(batch, resolved.ordering), channels, resolved, signal)
-    underWay.add(work)
-    try {
-      return await work
-    } finally {
-      underWay.delete(work)
-    }
-  }
-
-  async function close(): Promise<void> {
-    await Promise.allSettled(underWay)
-    await channels.close()
-  }
-
-  return { name: 'rabbitmq', publish, close: () => (closing ??= close()) }
+  const channels = createConfirmChannels(resolved.connect, resolved.reconnectBackoff)
+  return createPublisher({
+    name: 'rabbitmq',
+    publish: (batch, signal) =>
+      sendBatch(batch, createBatchOrder(batch, resolved.ordering), channels, resolved, signal),
+    release: () => channels.close(),
+  })
 }

@@ -1,6 +1,7 @@
 import { type OutboxMessage, type PublishFailure, PublishOutageError, type PublishResult } from '@malote/outbox-core'
 import type { BatchOrder } from './batch-order.ts'
-import { aborted, classifyChannelError, concernsExchange, connectionLost } from './classify.ts'
+import { aborted, connectionLost } from '@malote/outbox-core/adapter'
+import { classifyChannelError, concernsExchange } from './classify.ts'
 import type { ConfirmChannels } from './confirm-channels.ts'
 import type { ChannelError, ConfirmPort } from './confirm-port.ts'
 import { type EncodedMessage, encode } from './encode.ts'
@@ -65,7 +66,7 @@ export async function sendBatch(
       if (port !== null) await round(port)
     } catch (error) {
       if (!order.hasAccepted()) throw error
-      order.failRest(connectionLost)
+      order.failRest(connectionLost(error))
     }
     if (signal.aborted) order.failRest(aborted)
     const unsettled = new Set(order.unsettled())

@@ -1,4 +1,7 @@
+import { shardOf } from '@malote/outbox-core'
+import { invalidOption, numberOption } from '@malote/outbox-core/adapter'
 import type { Channel } from 'amqplib'
+import type { Route } from './options.ts'
 
 /** From a second to five minutes: the span of the default backoff. */
 export const defaultRetryDelaysMs: readonly number[] = [1_000, 5_000, 30_000, 120_000, 300_000]
@@ -9,6 +12,13 @@ export interface RabbitmqTopology {
   readonly queue: string
   /** Routing keys the queue gets, as topic patterns, for example `order.*`. */
   readonly topics: readonly string[]
+  /**
+   * Makes so many queues, `<queue>.0` and on, each with its retry queues and its dead-letter queue, instead of one: each is one active consumer's,
+   * so that a topic has as many. Publish with `route: shardedRoute(exchange, shards)`, and start a consumer for each (`shardQueueOf`).
+   *
+   * @defaultValue none: one queue
+   */
+  readonly shards?: number
   /**
    * Give the queue to one consumer at a time and the next when it goes. Without it two consumers share the queue and the order
    * per key is lost. @defaultValue true: order is promised
@@ -31,6 +41,17 @@ export function retryQueueOf(queue: string, delayMs: number): string {
   return `${queue}.retry.${String(delayMs)}`
 }
 
+export function shardQueueOf(queue: string, shard: number): string {
+  return `${queue}.${String(shard)}`
+}
+
+const shardWord = (shard: number): string => `shard-${String(shard)}`
+
+/** Option `route` of a publisher for a topology with `shards`: each ordering key always to the same one. */
+export function shardedRoute(exchange: string, shards: number): (topic: string, orderingKey: string | null) => Route {
+  return (topic, orderingKey) => ({ exchange, routingKey: `${topic}.${shardWord(shardOf(orderingKey, shards))}` })
+}
+
 export function deadLetterQueueOf(queue: string): string {
   return `${queue}.dead`
 }
@@ -41,6 +62,20 @@ export function deadLetterQueueOf(queue: string): string {
  * refused by the broker (`PRECONDITION_FAILED`) and needs a new queue or a policy. Needs RabbitMQ 3.10 or later.
  */
 export async function assertTopology(channel: Channel, topology: RabbitmqTopology): Promise<void> {
+  const { shards, ...shared } = topology
+  if (shards === undefined) return assertQueues(channel, topology)
+  if (shared.deadLetterQueue !== undefined)
+    throw invalidOption('deadLetterQueue', shared.deadLetterQueue, 'left out with "shards": each has its own')
+  const count = numberOption('shards', shards, 1, { min: 1, max: 1_000 })
+  for (let shard = 0; shard < count; shard++)
+    await assertQueues(channel, {
+      ...shared,
+      queue: shardQueueOf(topology.queue, shard),
+      topics: topology.topics.map((topic) => `${topic}.${shardWord(shard)}`),
+    })
+}
+
+async function assertQueues(channel: Channel, topology: RabbitmqTopology): Promise<void> {
   const { exchange, queue, topics, singleActiveConsumer = true, deliveryLimit = 20 } = topology
   const deadLetterQueue = topology.deadLetterQueue ?? deadLetterQueueOf(queue)
   await channel.assertExchange(exchange, 'topic', { durable: true })

@@ -1,12 +1,18 @@
-import { OutboxError, type OutboxMessage, orderOf } from '@malote/outbox-core'
+import { type OutboxMessage, orderOf } from '@malote/outbox-core'
 import type { PublishFailure, PublishOutageError, Publisher, PublishResult } from '@malote/outbox-core'
-import { createKeyedQueue } from '@malote/outbox-core/adapter'
+import {
+  batchResults,
+  type BatchResults,
+  createKeyedQueue,
+  createPublisher,
+  predecessorFailed,
+  tooLarge,
+} from '@malote/outbox-core/adapter'
 import { classifyEntry, classifyRequest, type EntryError, failureOfSingle, type RequestVerdict } from './classify.ts'
 import { encodeMessage } from './encode.ts'
-import { aborted, noDestination, outageOf, predecessorFailed, tooLarge, unanswered } from './failures.ts'
+import { noDestination, outageOf, unanswered } from './failures.ts'
 import { isFifo, type ResolvedBatchOptions } from './options.ts'
 import { createSendPlan, type Outgoing, type SendPlan } from './send-plan.ts'
-import { createTally, type Tally } from './tally.ts'
 
 /** The one request that differs between SQS and SNS: at most ten messages to one destination. */
 export type SendBatch = (request: readonly Outgoing[], signal: AbortSignal) => Promise<BatchAnswer>
@@ -18,7 +24,9 @@ export interface BatchAnswer {
 
 export interface BatchPublisherParts {
   readonly name: string
-  readonly destinationOf: (topic: string) => string | undefined
+  readonly destinationOf: (topic: string, orderingKey: string | null) => string | undefined
+  /** Above it a message is refused for good: no destination of the service can be raised so far. @defaultValue `maxMessageBytes` */
+  readonly permanentAboveBytes?: number
   readonly options: ResolvedBatchOptions
   readonly sendBatch: SendBatch
 }
@@ -30,22 +38,8 @@ const maxEntries = 10
 export function createBatchPublisher(parts: BatchPublisherParts): Publisher {
   const { name, options } = parts
   const requests = createKeyedQueue(options.concurrency)
-  const publishing = new Set<Promise<unknown>>()
-  let closed = false
   const sendBatch: SendBatch = (request, signal) => requests.run(null, () => parts.sendBatch(request, signal))
-  return {
-    name,
-    publish: async (batch, signal) => {
-      if (closed) throw new OutboxError('PUBLISHER_CLOSED', `the ${name} publisher is closed`)
-      const work = publishBatch({ ...parts, sendBatch }, batch, signal)
-      publishing.add(work)
-      return await work.finally(() => publishing.delete(work))
-    },
-    close: async () => {
-      closed = true
-      await Promise.allSettled(publishing)
-    },
-  }
+  return createPublisher({ name, publish: (batch, signal) => publishBatch({ ...parts, sendBatch }, batch, signal) })
 }
 
 async function publishBatch(
@@ -54,7 +48,7 @@ async function publishBatch(
   signal: AbortSignal,
 ): Promise<readonly PublishResult[]> {
   const { maxBatchBytes, ordering } = parts.options
-  const tally = createTally()
+  const tally = batchResults(batch)
   const plan = createSendPlan(prepare(parts, batch, tally), {
     maxEntries,
     maxBatchBytes,
@@ -62,24 +56,28 @@ async function publishBatch(
   })
   const away = await sendAll(parts, plan, tally, signal)
   if (away !== null && !tally.anyAccepted && !signal.aborted) throw away
-  return tally.results(batch, aborted)
+  return tally.results()
 }
 
 /** Encodes what can go out; what cannot fails at once, and so does everything behind it in its key. */
-function prepare(parts: BatchPublisherParts, batch: readonly OutboxMessage[], tally: Tally): Outgoing[] {
+function prepare(parts: BatchPublisherParts, batch: readonly OutboxMessage[], tally: BatchResults): Outgoing[] {
   const { source, maxMessageBytes, characters } = parts.options
-  const stopped = new Set<string | null>()
   return batch.flatMap((message): Outgoing[] => {
     const line = orderOf(message)
-    const destination = parts.destinationOf(message.topic)
+    const destination = parts.destinationOf(message.topic, message.orderingKey)
     const encoded = encodeMessage(message, source, characters)
-    if (line !== null && stopped.has(line)) tally.fail(message, predecessorFailed)
-    else if (destination === undefined) tally.fail(message, noDestination(message))
-    else if (encoded.bytes > maxMessageBytes) tally.fail(message, tooLarge(message, encoded.bytes, maxMessageBytes))
+    if (tally.failIfBlocked(message)) return []
+    if (destination === undefined) tally.fail(message, noDestination(message))
+    else if (encoded.bytes > maxMessageBytes) tally.fail(message, tooLargeFor(encoded.bytes, parts))
     else return [{ message, encoded, destination, line }]
-    stopped.add(line)
     return []
   })
+}
+
+function tooLargeFor(bytes: number, { options, permanentAboveBytes = 0 }: BatchPublisherParts): PublishFailure {
+  const raise = 'raise maxMessageBytes where the destination takes more'
+  const failure = tooLarge('the message with its attributes', bytes, options.maxMessageBytes, raise)
+  return bytes > permanentAboveBytes ? failure : { ...failure, kind: 'retryable' }
 }
 
 /**
@@ -91,7 +89,7 @@ function prepare(parts: BatchPublisherParts, batch: readonly OutboxMessage[], ta
 async function sendAll(
   parts: BatchPublisherParts,
   plan: SendPlan,
-  tally: Tally,
+  tally: BatchResults,
   signal: AbortSignal,
 ): Promise<PublishOutageError | null> {
   const running = new Set<Promise<void>>()
@@ -143,7 +141,7 @@ function failureOfRequest(verdict: RequestVerdict, destination: string, error: u
 }
 
 /** A message counts as accepted only when the answer names it among the successful ones. */
-function settleAnswer(plan: SendPlan, tally: Tally, request: readonly Outgoing[], answer: BatchAnswer): void {
+function settleAnswer(plan: SendPlan, tally: BatchResults, request: readonly Outgoing[], answer: BatchAnswer): void {
   const successful = new Set(answer.Successful?.map((entry) => entry.Id))
   const failed = new Map(answer.Failed?.map((entry) => [entry.Id, entry]))
   request.forEach((one, index) => {
@@ -156,7 +154,7 @@ function settleAnswer(plan: SendPlan, tally: Tally, request: readonly Outgoing[]
   })
 }
 
-function failAll(plan: SendPlan, tally: Tally, request: readonly Outgoing[], failure: PublishFailure): void {
+function failAll(plan: SendPlan, tally: BatchResults, request: readonly Outgoing[], failure: PublishFailure): void {
   for (const one of request) {
     const { behind } = plan.settle(one, false)
     tally.fail(one.message, failure)

@@ -1,11 +1,12 @@
 import type { Message } from '@aws-sdk/client-sqs'
-import { type Consumer, OutboxError } from '@malote/outbox-core'
+import type { Consumer } from '@malote/outbox-core'
 import {
   createKeyedQueue,
   createMessageProcessor,
   type MessageProcessor,
   type Received,
   receivedOf,
+  startsOnce,
   systemClock,
   within,
 } from '@malote/outbox-core/adapter'
@@ -83,8 +84,7 @@ class SqsConsumer {
   }
 
   async start(): Promise<void> {
-    if (this.#isStarted || this.#stopped !== null)
-      throw new OutboxError('CONSUMER_STATE', 'a consumer starts once: create another one to consume again')
+    if (this.#isStarted || this.#stopped !== null) throw startsOnce()
     this.#isStarted = true
     this.#holds.open()
     this.#released = this.#processor.handleReleased({ ending: this.#ending.signal, graceOver: this.#graceOver.signal })

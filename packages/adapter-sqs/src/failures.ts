@@ -3,30 +3,12 @@ import { describeError } from './classify.ts'
 
 /** The failures that are ours to tell; those of AWS are in `classify.ts`. */
 
-export const aborted: PublishFailure = { kind: 'retryable', code: 'ABORTED', message: 'the publish was aborted' }
-
-export const predecessorFailed: PublishFailure = {
-  kind: 'retryable',
-  code: 'PREDECESSOR_FAILED',
-  message: 'an earlier message of its ordering key was not accepted',
-}
-
 export function noDestination(message: OutboxMessage): PublishFailure {
   return {
     kind: 'unavailable',
     destination: `topic "${message.topic}"`,
     code: 'NO_DESTINATION',
     message: `no destination is configured for topic "${message.topic}"`,
-  }
-}
-
-export function tooLarge(message: OutboxMessage, bytes: number, maxBytes: number): PublishFailure {
-  return {
-    kind: 'permanent',
-    code: 'TOO_LARGE',
-    message:
-      `message ${message.id} has ${String(bytes)} bytes with its attributes, the limit is ${String(maxBytes)}: ` +
-      'store the payload elsewhere and send a reference',
   }
 }
 

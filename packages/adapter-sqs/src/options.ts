@@ -7,8 +7,13 @@ import {
   resolveConsumerOptions,
 } from '@malote/outbox-core/adapter'
 
-/** Where a topic's messages go: a table, or a function that may answer undefined for a topic it does not know. */
-export type Destinations = Readonly<Record<string, string>> | ((topic: string) => string | undefined)
+/**
+ * Where a topic's messages go: a table, or a function that may answer undefined for a topic it does not know. A function may look at the
+ * ordering key, to spread a topic over several queues (`shardOf`): messages of one key must always go the same way, or their order is lost.
+ */
+export type Destinations =
+  | Readonly<Record<string, string>>
+  | ((topic: string, orderingKey: string | null) => string | undefined)
 
 /** `unicode`: everything AWS documents. `bmp`: nothing beyond U+FFFF. */
 export type Characters = 'unicode' | 'bmp'
@@ -38,8 +43,9 @@ export interface BatchPublisherOptions {
   /** Requests under way at the same time, over all `publish` calls. @defaultValue 16: a third of the SDK's 50 sockets */
   readonly concurrency?: number
   /**
-   * Largest message, body and attributes together, in bytes. A larger one is refused for good: store the payload elsewhere
-   * and send a reference.
+   * Largest message, body and attributes together, in bytes. A larger one is refused unsent: store the payload elsewhere
+   * and send a reference. It is refused for good when the service can never take it, and otherwise, as for an SNS topic that could be raised to
+   * 1 MiB, as retryable: raise this option together with the topic.
    *
    * @defaultValue the service's documented limit less 1 KiB, which is the room the reason of a dead letter needs
    */
@@ -88,8 +94,10 @@ export interface SqsConsumerOptions extends ConsumerOptions {
 
 /** Documented for SQS since August 2025, per message and per request alike. */
 export const sqsMaxBytes: number = 1_048_576
-/** Documented for SNS, per message and per request alike. */
+/** What SNS takes unless told otherwise, per message and per request alike. */
 export const snsMaxBytes: number = 262_144
+/** What an SNS topic can be raised to. */
+export const snsRaisedMaxBytes: number = 1_048_576
 /** What a dead letter's reason may add to a message. */
 export const deadLetterReserveBytes: number = 1_024
 
@@ -108,7 +116,8 @@ export function resolveBatchOptions(options: BatchPublisherOptions, serviceMaxBy
   if (characters !== 'unicode' && characters !== 'bmp')
     throw invalidOption('characters', characters, '"unicode" or "bmp"')
   if (ordering !== 'strict' && ordering !== 'fast') throw invalidOption('ordering', ordering, '"strict" or "fast"')
-  const maxBatchBytes = numberOption('maxBatchBytes', options.maxBatchBytes, serviceMaxBytes, { min: 1_024 })
+  const usualBatchBytes = Math.max(serviceMaxBytes, (options.maxMessageBytes ?? 0) + deadLetterReserveBytes)
+  const maxBatchBytes = numberOption('maxBatchBytes', options.maxBatchBytes, usualBatchBytes, { min: 1_024 })
   return {
     source: options.source ?? '/malote',
     ordering,
@@ -168,7 +177,9 @@ function queueUrlOption(name: string, url: unknown): string {
   return url
 }
 
-export function resolveDestinations(destinations: Destinations): (topic: string) => string | undefined {
+export function resolveDestinations(
+  destinations: Destinations,
+): (topic: string, orderingKey: string | null) => string | undefined {
   if (typeof destinations === 'function') return destinations
   return (topic) => (Object.hasOwn(destinations, topic) ? destinations[topic] : undefined)
 }

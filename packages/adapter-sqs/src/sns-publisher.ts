@@ -8,6 +8,7 @@ import {
   resolveBatchOptions,
   resolveDestinations,
   snsMaxBytes,
+  snsRaisedMaxBytes,
 } from './options.ts'
 import type { Outgoing } from './send-plan.ts'
 
@@ -32,6 +33,7 @@ export function createSnsPublisher(options: SnsPublisherOptions): Publisher {
     name: 'sns',
     destinationOf: resolveDestinations(options.topicArn),
     options: resolveBatchOptions(options, snsMaxBytes),
+    permanentAboveBytes: snsRaisedMaxBytes,
     sendBatch: (request, signal) =>
       options.client.send(
         new PublishBatchCommand({

@@ -6,7 +6,7 @@ import { resolveBatchOptions } from '../src/options.ts'
 import type { Outgoing } from '../src/send-plan.ts'
 
 /** What a server cannot be made to do on demand: answers that lack an entry, that never come, or that refuse a whole request. */
-type Answer = (request: readonly Outgoing[]) => Promise<BatchAnswer>
+type Answer = (request: readonly Outgoing[], aborting?: AbortSignal) => Promise<BatchAnswer>
 
 const publisherOn = (sendBatch: Answer): Publisher =>
   createBatchPublisher({
@@ -121,4 +121,44 @@ it('a message for a topic without a destination waits for an operator, and so do
   const results = await publisher.publish(batch, signal)
 
   expect(codes(results)).toEqual(['NO_DESTINATION', 'PREDECESSOR_FAILED', 'accepted'])
+})
+
+it('a topic may be spread over queues by its ordering key', async () => {
+  const requests: string[] = []
+  const publisher = createBatchPublisher({
+    name: 'test',
+    destinationOf: (topic, orderingKey) => `${topic}-${String(orderingKey)}.fifo`,
+    options: resolveBatchOptions({}, 1_048_576),
+    sendBatch: (request, aborting) => {
+      requests.push(...request.map(({ destination }) => destination))
+      return accept(request, aborting)
+    },
+  })
+
+  await publisher.publish([...messages(1, { orderingKey: 'a' }), ...messages(1, { orderingKey: 'b' })], signal)
+
+  expect(requests.toSorted()).toEqual(['orders-a.fifo', 'orders-b.fifo'])
+})
+
+it('a message over a limit that a topic can be raised to is retryable, above that permanent', async () => {
+  const publisher = createBatchPublisher({
+    name: 'test',
+    destinationOf: (topic) => topic,
+    options: resolveBatchOptions({}, 10_000),
+    permanentAboveBytes: 20_000,
+    sendBatch: accept,
+  })
+
+  const results = await publisher.publish(
+    [...messages(1, { body: 'x'.repeat(15_000) }), ...messages(1, { body: 'x'.repeat(25_000) })],
+    signal,
+  )
+
+  expect(
+    results.map((result) => (result.status === 'failed' ? [result.failure.code, result.failure.kind] : 'ok')),
+  ).toEqual([
+    ['TOO_LARGE', 'retryable'],
+    ['TOO_LARGE', 'permanent'],
+  ])
+  expect(resolveBatchOptions({ maxMessageBytes: 1_000_000 }, 262_144).maxBatchBytes).toBe(1_001_024)
 })

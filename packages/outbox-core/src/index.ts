@@ -55,6 +55,8 @@ export type { DeadLetterNote } from './dead-letter-note.ts'
 export { inBatches } from './in-batches.ts'
 export type { InBatchesOptions } from './in-batches.ts'
 
+export { shardOf } from './shard-of.ts'
+
 // Relaying
 export { createRelay } from './relay/relay.ts'
 export type { Relay, RelayReport } from './relay/relay.ts'
