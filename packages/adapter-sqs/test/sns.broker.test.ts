@@ -64,7 +64,7 @@ it('one publish reaches every subscribed queue, complete and in order per key', 
   }
 })
 
-it('a message above the limit of SNS is refused for good with advice, and its neighbours are accepted', async () => {
+it('a message above the limit of SNS is refused with advice, as one that a raised topic would take, and its neighbours are accepted', async () => {
   const { topicArn, names } = await fanOut(1)
   const publisher = createSnsPublisher({ client: sns, topicArn: () => topicArn })
   const batch = [anOutboxMessage(), anOutboxMessage({ body: 'x'.repeat(300_000) }), anOutboxMessage()]
@@ -72,7 +72,7 @@ it('a message above the limit of SNS is refused for good with advice, and its ne
   const results = await publisher.publish(batch, signal)
 
   expect(results.map((result) => result.status)).toEqual(['accepted', 'failed', 'accepted'])
-  expect(results[1]).toMatchObject({ failure: { kind: 'permanent', code: 'TOO_LARGE' } })
+  expect(results[1]).toMatchObject({ failure: { kind: 'retryable', code: 'TOO_LARGE' } })
   expect(results[1]).toMatchObject({ failure: { message: expect.stringContaining('send a reference') as string } })
   expect(await queues.drain(names[0] ?? '', 2, 10_000)).toHaveLength(2)
 })

@@ -28,3 +28,7 @@ export type { MemoryConsumer, MemoryConsumerOptions } from './memory-consumer.ts
 export type { MemoryDeadLetter } from './memory-queue.ts'
 export { createRecordingObserver } from './recording-observer.ts'
 export type { EventOf, RecordingObserver } from './recording-observer.ts'
+export { describeConformance } from './describe-conformance.ts'
+export type { TestRunner } from './describe-conformance.ts'
+export { startTcpProxy } from './tcp-proxy.ts'
+export type { TcpProxy } from './tcp-proxy.ts'
