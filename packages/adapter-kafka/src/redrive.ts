@@ -85,11 +85,12 @@ async function openPartitions({ admin, deadLetterTopic, groupId }: KafkaRedriveO
 }
 
 async function handleBatch(
-  { batch, resolveOffset }: FetchedBatch,
+  fetched: FetchedBatch,
   ends: Map<number, bigint>,
   count: RedriveCount,
   { consumer, producer, deadLetterTopic, topic, dryRun = false }: KafkaRedriveOptions,
 ): Promise<void> {
+  const { batch } = fetched
   const end = ends.get(batch.partition)
   if (end === undefined) return
   for (const record of batch.messages) {
@@ -105,7 +106,7 @@ async function handleBatch(
       const offset = String(BigInt(record.offset) + 1n)
       await consumer.commitOffsets([{ topic: deadLetterTopic, partition: batch.partition, offset }])
     }
-    resolveOffset(record.offset)
+    fetched.resolveOffset(record.offset)
     if (BigInt(record.offset) + 1n >= end) ends.delete(batch.partition)
   }
 }

@@ -3,8 +3,8 @@ import type { DeadLetterReason, ReceivedMessage } from '../consumer.ts'
 import type { DeadLetter, DeadLetterForm, MessageInHand } from './message-in-hand.ts'
 
 /** The first, whole letter of a message. */
-export function letterOf(
-  { source, position, topic }: MessageInHand,
+export function createLetter(
+  { source, position, topic }: Pick<MessageInHand, 'source' | 'position' | 'topic'>,
   message: ReceivedMessage | null,
   attempts: number,
   reason: DeadLetterReason,
@@ -16,7 +16,7 @@ export function letterOf(
 }
 
 /** The next form that takes less room. */
-export function smaller({ id, note, form }: DeadLetter): DeadLetter {
+export function smallerLetter({ id, note, form }: DeadLetter): DeadLetter {
   const next = smallerForm[form]
   if (next === 'headless') return { id, note: { ...note, omitted: ['headers'] }, form: next }
   if (next === 'stub') return { id, note: { ...note, omitted: ['headers', 'body'] }, form: next }

@@ -6,7 +6,7 @@ import type { ResolvedConsumerOptions } from './consumer-settings.ts'
 import { failureOf } from './failure-of.ts'
 import { createHandlerBreaker, type HandlerBreaker, type Pass } from './handler-breaker.ts'
 import { createKeyedQueue, type KeyedQueue } from './keyed-queue.ts'
-import { letterOf, smaller } from './letters.ts'
+import { createLetter, smallerLetter } from './letters.ts'
 import { linked } from './linked.ts'
 import { DeadLetterTooLargeError, type MessageEnd, type MessageInHand } from './message-in-hand.ts'
 import { handleReleased } from './released-streams.ts'
@@ -286,7 +286,7 @@ class Processor implements MessageProcessor {
   ): Promise<MessageEnd> {
     const { report } = this.#options
     const id = message?.id ?? null
-    let letter = letterOf(inHand, message, attempt, reason, error)
+    let letter = createLetter(inHand, message, attempt, reason, error)
     for (let failures = 0; !inHand.lost.aborted;) {
       try {
         await inHand.deadLetter(letter)
@@ -295,7 +295,7 @@ class Processor implements MessageProcessor {
         return 'settled'
       } catch (failure) {
         if (failure instanceof DeadLetterTooLargeError && letter.form !== 'stub') {
-          letter = smaller(letter)
+          letter = smallerLetter(letter)
           continue
         }
         const retryInMs = deadLetterBackoff(++failures)

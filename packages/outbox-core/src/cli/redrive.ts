@@ -16,7 +16,7 @@ export interface RedriveFlags {
 
 /** What this needs of an adapter and of its broker's client; neither is a dependency of ours. */
 interface Loaded {
-  redriveDeadLetters(options: RedriveOptions & Record<string, unknown>): Promise<RedriveReport>
+  readonly redriveDeadLetters: (options: RedriveOptions & Record<string, unknown>) => Promise<RedriveReport>
 }
 
 /** Brings dead letters of consumers back, by the adapter and the client that are installed where the command runs. Needs no database. */
@@ -50,7 +50,7 @@ const redriveOn: Readonly<Record<RedriveFlags['broker'], RedriveOn>> = {
   },
   rabbitmq: async ({ from, to, url }, options) => {
     const { redriveDeadLetters } = await load<Loaded>('@malote/adapter-rabbitmq')
-    const { connect } = await load<{ connect(url: string): Promise<unknown> }>('amqplib')
+    const { connect } = await load<{ readonly connect: (url: string) => Promise<unknown> }>('amqplib')
     const address = needed('--url', url, 'such as amqp://localhost')
     const queue = needed('--to', to ?? (from.endsWith('.dead') ? from.slice(0, -'.dead'.length) : undefined), 'a queue')
     return redriveDeadLetters({ connect: () => connect(address), deadLetterQueue: from, queue, ...options })
@@ -70,9 +70,11 @@ const redriveOn: Readonly<Record<RedriveFlags['broker'], RedriveOn>> = {
       producer: kafka.producer(adapter.producerDefaults),
     }
     const topic = to === undefined ? {} : { topic: to }
-    return adapter
-      .redriveDeadLetters({ deadLetterTopic: from, ...clients, ...topic, ...options })
-      .finally(() => admin.disconnect())
+    try {
+      return await adapter.redriveDeadLetters({ deadLetterTopic: from, ...clients, ...topic, ...options })
+    } finally {
+      await admin.disconnect()
+    }
   },
 }
 
