@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { checkHistory, type Verdict } from '../history/check-history.ts'
 import type { History } from '../history/history.ts'
+import { HarnessError } from '../harness-error.ts'
 import { scaled } from '../slowness.ts'
 import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
 import { gatherHistory } from './gather.ts'
@@ -54,7 +55,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   say(`seed ${String(options.seed)}`)
   const cluster = await startCluster(options)
   try {
-    await sleep(1_500) // Lanes are shared out and traffic flows before the first fault.
+    await lanesSharedOut(cluster)
+    await sleep(1_500) // Traffic flows before the first fault.
     const before = await measure(cluster)
     const injector = createInjector(cluster)
     await injectAll(options, injector)
@@ -98,6 +100,22 @@ async function injectAll(options: ChaosOptions, injector: Injector): Promise<voi
   }
   await sleep(Math.max(0, startMs + options.seconds * 1_000 - nowMs()))
   await Promise.all(running)
+}
+
+/** Waits until each relay owns lanes: on a busy machine the last one joins late. */
+async function lanesSharedOut(cluster: Cluster): Promise<void> {
+  const relays = cluster.of('relay').length
+  const deadlineMs = nowMs() + scaled(20_000)
+  const owners = async (): Promise<number> => {
+    const { rows } = await cluster.pool.query<{ owners: number }>(
+      'select count(distinct owner)::integer as owners from malote.lanes',
+    )
+    return rows[0]?.owners ?? 0
+  }
+  while ((await owners()) < relays) {
+    if (nowMs() > deadlineMs) throw new HarnessError('not every relay has got lanes')
+    await sleep(100)
+  }
 }
 
 /** Everybody must work again, under load: waits until each has done something, three seconds at least. */
