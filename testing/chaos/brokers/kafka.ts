@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Admin, ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
+import { type Admin, Kafka, logLevel } from 'kafkajs'
 import {
   consumerDefaults,
   createKafkaConsumer,
@@ -22,12 +22,15 @@ const client = ({ address }: BrokerSettings): Kafka =>
     retry: { initialRetryTime: 100, retries: 3 },
   })
 
+/** `ConfigResourceTypes.TOPIC`, which ES modules cannot import by name. */
+const topicResource = 2
+
 const askForReplicas = (admin: Admin, count: number): Promise<unknown> =>
   admin.alterConfigs({
     validateOnly: false,
     resources: [
       {
-        type: ConfigResourceTypes.TOPIC,
+        type: topicResource,
         name: topic,
         configEntries: [{ name: 'min.insync.replicas', value: String(count) }],
       },

@@ -282,8 +282,10 @@ export class Backlog {
 
   #remember(message: BufferedMessage): void {
     this.#known.set(message.seq, message)
-    this.#recall(message)
-    this.#accusations.delete(message.seq)
+    if (this.#accusations.size > 0) {
+      this.#recall(message)
+      this.#accusations.delete(message.seq)
+    }
     this.#bytes += message.bytes
     this.#perLane[message.lane] = (this.#perLane[message.lane] ?? 0) + 1
   }

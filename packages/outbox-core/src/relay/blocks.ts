@@ -82,6 +82,7 @@ export class Blocks {
 
   /** A message leaves memory, or is not taken from a read: it stays in the table. @returns whether its order is blocked */
   leave(order: string, seq: number): boolean {
+    if (this.#blocks.size === 0) return false
     const block = this.#blocks.get(order)
     if (block !== undefined && seq < block.fromSeq) block.fromSeq = seq
     return block !== undefined

@@ -279,9 +279,18 @@ export class Reader {
     const [seq, lane] = [Number(row['seq']), Number(row['lane'])]
     const diedAmong = row['died_among'] as number | null
     const company = companyOf(diedAmong, this.#parts.lanes.isSuspected(lane, seq))
-    const [size, diedAlone] = [Number(row['size']), diedAmong === 1]
-    const known = { seq, lane, order: orderOf(message), hasWaited, company, diedAlone, message }
-    return hasBody(row) ? { ...known, bytes: size } : { ...known, bytes: 0, tooLarge: Number(row['largest']) }
+    const isRead = hasBody(row)
+    return {
+      seq,
+      lane,
+      order: orderOf(message),
+      hasWaited,
+      company,
+      diedAlone: diedAmong === 1,
+      message,
+      bytes: isRead ? Number(row['size']) : 0,
+      ...(isRead ? undefined : { tooLarge: Number(row['largest']) }),
+    }
   }
 
   /** It did not fit into the bytes of this read; one that is too large, or has ended too many relays, goes on without its body. */
