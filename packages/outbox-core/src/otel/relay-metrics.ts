@@ -28,6 +28,9 @@ interface Instruments {
   readonly outages: Counter
   readonly outageDuration: Histogram
   readonly brokerOut: Gauge
+  readonly destinationOut: Gauge
+  /** Destinations that were told to be out of reach. */
+  readonly out: Set<string>
   readonly handovers: Counter
   readonly sessionsLost: Counter
   readonly databaseFailures: Counter
@@ -51,11 +54,15 @@ function createInstruments(meter: Meter): Instruments {
     heldKeys: counter('held_keys', '{key}', 'Ordering keys stopped behind a dead letter'),
     publishDuration: duration('publish.duration', 'From handing a batch to the publisher to its answer'),
     settleDuration: duration('settle.duration', 'Writing down what became of a batch'),
-    outages: counter('outages', '{outage}', 'Times the broker went out of reach'),
-    outageDuration: duration('outage.duration', 'Outages of the broker that have ended', outageBounds),
+    outages: counter('outages', '{outage}', 'Times the broker or a destination went out of reach'),
+    outageDuration: duration('outage.duration', 'Outages of the broker or a destination that have ended', outageBounds),
     brokerOut: meter.createGauge('malote.relay.broker_out', {
       description: '1 while the broker is out of reach, else 0',
     }),
+    destinationOut: meter.createGauge('malote.relay.destination_out', {
+      description: '1 while the destination takes nothing, else 0',
+    }),
+    out: new Set(),
     handovers: counter('lane_handovers', '{lane}', 'Lanes this relay has acquired, released to another or lost'),
     sessionsLost: counter('sessions_lost', '{session}', 'Sessions that ended without being stopped'),
     databaseFailures: counter('database_failures', '{failure}', 'Lost connections, and tries to connect that failed'),
@@ -74,6 +81,7 @@ function record(to: Instruments, event: RelayEvent, common: Attributes): void {
     case 'relay.started':
     case 'relay.stopped':
       // A session that was lost during an outage tells of no end.
+      for (const destination of to.out) recordOutage(to, destination, false, common)
       return to.brokerOut.record(0, common)
     case 'lanes.acquired':
       return handover('acquired', event.lanes)
@@ -101,11 +109,11 @@ function record(to: Instruments, event: RelayEvent, common: Attributes): void {
     case 'key.held':
       return to.heldKeys.add(1, { ...common, [attribute.topic]: event.topic })
     case 'outage.started':
-      to.outages.add(1, common)
-      return to.brokerOut.record(1, common)
+      to.outages.add(1, withDestination(common, event.destination))
+      return recordOutage(to, event.destination, true, common)
     case 'outage.ended':
-      to.outageDuration.record(event.ms / 1_000, common)
-      return to.brokerOut.record(0, common)
+      to.outageDuration.record(event.ms / 1_000, withDestination(common, event.destination))
+      return recordOutage(to, event.destination, false, common)
     case 'database.disconnected':
       return to.databaseFailures.add(1, common)
     case 'database.reconnected':
@@ -115,4 +123,17 @@ function record(to: Instruments, event: RelayEvent, common: Attributes): void {
     case 'rescan.found-missed':
       return to.foundMissed.add(event.messages, common)
   }
+}
+
+/** One destination says nothing of the broker, nor of another destination. */
+function recordOutage(to: Instruments, destination: string | undefined, isOut: boolean, common: Attributes): void {
+  const value = isOut ? 1 : 0
+  if (destination === undefined) return to.brokerOut.record(value, common)
+  if (isOut) to.out.add(destination)
+  else to.out.delete(destination)
+  to.destinationOut.record(value, withDestination(common, destination))
+}
+
+function withDestination(common: Attributes, destination: string | undefined): Attributes {
+  return destination === undefined ? common : { ...common, [attribute.unavailableDestination]: destination }
 }

@@ -18,6 +18,8 @@ export const attribute = {
   attempt: 'malote.attempt',
   outcome: 'malote.outcome',
   reason: 'malote.reason',
+  /** A queue, exchange or route as the adapter names it. Topics are `messaging.destination.name`. */
+  unavailableDestination: 'malote.destination',
 } as const
 
 /** Names of our adapters for which the conventions have another one. */

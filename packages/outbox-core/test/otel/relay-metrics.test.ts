@@ -80,6 +80,25 @@ it('an outage shows while it lasts, and its length when it has ended', async () 
   expect(await telemetry.measurements('malote.relay.outages')).toMatchObject([{ value: 1 }])
 })
 
+it('a destination that is out of reach is named, and says nothing of the broker', async () => {
+  const out = async () =>
+    (await telemetry.measurements('malote.relay.destination_out')).map(({ attributes, value }) => [
+      attributes['malote.destination'],
+      value,
+    ])
+  tell({ type: 'outage.started', error, retryInMs: 10 })
+  for (const destination of ['queue a', 'queue b']) tell({ type: 'outage.started', destination, error, retryInMs: 10 })
+  tell({ type: 'outage.ended', destination: 'queue a', ms: 1_000 })
+
+  expect(await out()).toEqual([
+    ['queue a', 0],
+    ['queue b', 1],
+  ])
+  expect(await telemetry.measurements('malote.relay.broker_out')).toMatchObject([{ value: 1 }])
+  tell({ type: 'relay.started', relayId: 'another' })
+  expect((await out()).map(([, value]) => value)).toEqual([0, 0])
+})
+
 it('an outage during which the session was lost does not last for ever', async () => {
   tell({ type: 'outage.started', error, retryInMs: 10 }, { type: 'lanes.lost', lanes: [], reason: 'connection-lost' })
 
