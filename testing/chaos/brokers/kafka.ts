@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Admin, Kafka, logLevel } from 'kafkajs'
+import { type Admin, type ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
 import {
   consumerDefaults,
   createKafkaConsumer,
@@ -22,8 +22,8 @@ const client = ({ address }: BrokerSettings): Kafka =>
     retry: { initialRetryTime: 100, retries: 3 },
   })
 
-/** `ConfigResourceTypes.TOPIC`, which ES modules cannot import by name. */
-const topicResource = 2
+// oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- the enum is a value that ES modules cannot import by name
+const topicResource = 2 as ConfigResourceTypes // TOPIC
 
 const askForReplicas = (admin: Admin, count: number): Promise<unknown> =>
   admin.alterConfigs({
