@@ -56,7 +56,7 @@ export async function sendAtOnce(apiUrl: string, tokens: readonly string[]): Pro
   return statuses.filter((status) => status === 202).length
 }
 
-function postOrder(apiUrl: string, agent: Agent, token: string): Promise<number> {
+export function postOrder(apiUrl: string, agent: Agent, token: string): Promise<number> {
   const body = JSON.stringify({ amount: 12.5, asset: 'PETR4', type: 'BUY' })
   const headers = {
     authorization: `Bearer ${token}`,
