@@ -51,8 +51,6 @@ interface Sample {
   readonly settledP99Ms: number
 }
 
-process.exitCode = await run(minutes, broker)
-
 async function run(length: number, on: BrokerName): Promise<number> {
   const running = await startBrokerage({ broker: on, witness: true, control: false, accounts })
   try {
@@ -199,3 +197,5 @@ async function broken({ pool, tally }: Brokerage): Promise<readonly string[]> {
     holds ? [] : [`${rule}: ${found}`],
   )
 }
+
+process.exitCode = await run(minutes, broker)
