@@ -163,7 +163,11 @@ function judge(samples: readonly Sample[]): readonly string[] {
   const [third, fourth] = [samples.slice(2 * quarter, 3 * quarter), samples.slice(3 * quarter)]
   if (third.length === 0) return []
   const grown = (what: string, of: (sample: Sample) => number, slack: number): readonly string[] => {
-    const [before, after] = [third, fourth].map((part) => median(part.map(of))) as [number, number]
+    // A role that was on its way back has no memory to compare.
+    const [before, after] = [third, fourth].map((part) => median(part.map(of).filter((value) => value > 0))) as [
+      number,
+      number,
+    ]
     return after > before * 1.25 + slack ? [`${what} grew from ${before.toFixed(1)} to ${after.toFixed(1)}`] : []
   }
   return [
