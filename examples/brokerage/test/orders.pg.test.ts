@@ -25,7 +25,7 @@ const rejecting = anExchange({ execute: async () => ({ status: 'rejected', reaso
 const due = async (order: { orderId: string }) =>
   (
     await bench.pool.query(
-      `select type, round(extract(epoch from available_at - clock_timestamp())) as seconds from malote.scheduled_messages
+      `select type, round(extract(epoch from available_at - created_at)) as seconds from malote.scheduled_messages
        where payload::json ->> 'orderId' = $1 order by available_at`,
       [order.orderId],
     )
