@@ -355,6 +355,20 @@ export const mutants: readonly Mutant[] = [
       '[...done]',
     ],
   ]),
+  ...of(idempotency, 'http/lease/stores/postgres-lease-store.ts', 'lost-claim.pg.test.ts', [
+    [
+      'a claim that was rolled back is taken for held',
+      'replayed',
+      "if (answer.rows[0]?.['is_held'] === true) return true",
+      'if (answer.rows.length > 0) return true',
+    ],
+    [
+      'a lost claim is claimed again, beside itself',
+      'replayed',
+      "if (answer.rows[0]?.['is_held'] === true) return true",
+      "if (answer.rows[0]?.['is_held'] === true) return false",
+    ],
+  ]),
   ...of(idempotency, 'http/key-statements.ts', 'abandoned-lease.pg.test.ts', [
     ['a key is taken from a holder that commits', 'replayed', 'for update skip locked) as free', 'for update) as free'],
   ]),

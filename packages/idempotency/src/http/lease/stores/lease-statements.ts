@@ -2,6 +2,7 @@
 export interface LeaseStatements {
   readonly claim: string
   readonly takeOver: string
+  readonly whetherClaimed: string
   readonly renew: string
   readonly saveRecovery: string
   readonly lockHeld: string
@@ -35,7 +36,7 @@ export function leaseStatements(s: string): LeaseStatements {
         order by named.hash
         on conflict do nothing
         returning key_hash)
-      select gate.too_old, claimed.key_hash from gate left join claimed on true`,
+      select gate.too_old, claimed.key_hash, pg_current_xact_id()::text as transaction from gate left join claimed on true`,
 
     // $3 fingerprint version, $4 fingerprint, $5 lease ms, $6 whether an expired lease may be taken over, $7 attempts at the
     // most. A holder that is committing keeps the row locked: skipped, so a slow commit is never taken over, and nobody
@@ -55,7 +56,14 @@ export function leaseStatements(s: string): LeaseStatements {
         fence = fence + 1, expires_at = 'infinity'
       from free
       where taken.tenant_id = free.tenant_id and taken.key_hash = free.key_hash
-      returning taken.key_hash, taken.state, taken.fence, taken.attempt, taken.recovery_point, taken.recovery_data, free.expired`,
+      returning taken.key_hash, taken.state, taken.fence, taken.attempt, taken.recovery_point, taken.recovery_data, free.expired,
+        pg_current_xact_id()::text as transaction`,
+
+    // After the acknowledgement of a claim's COMMIT was lost. $4 the transaction that claimed. The row version it wrote is the proof: a
+    // number alone may have been given again after a failover.
+    whetherClaimed: `
+      select pg_xact_status($4::xid8) as status,
+        exists (select from ${keys} where ${held} and xmin = $4::xid8::xid) as is_held`,
 
     renew: `update ${keys} set lease_until = clock_timestamp() + $4 * interval '1 millisecond' where ${held} returning 1`,
 

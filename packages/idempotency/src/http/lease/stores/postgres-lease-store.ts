@@ -1,7 +1,14 @@
 import { type Queryable, quoteIdentifier, schemaOption } from '@malote/outbox-core/postgres'
 import { type KeyRecord, type StoredResponse, toKeyRecord } from '../../key-record.ts'
 import { type KeyStatements, keyStatements } from '../../key-statements.ts'
-import { type Database, databaseOption, type OpenTransaction, runTransaction } from '../../../database/transaction.ts'
+import { IdempotencyError } from '../../../errors.ts'
+import {
+  type Database,
+  databaseOption,
+  type OpenTransaction,
+  pause,
+  runTransaction,
+} from '../../../database/transaction.ts'
 import type {
   LeasedKey,
   LeaseClaim,
@@ -45,7 +52,7 @@ export function createPostgresLeaseStore<Db extends Database>(
 
   return {
     name: 'postgres',
-    claim: (claim) => inTransaction((sql) => claimOn(sql, claimStatements, claim)),
+    claim: (claim) => claimForCertain(inTransaction, claimStatements, claim),
     renew: (held, leaseMs) => changes(statements.renew, [...name(held), leaseMs]),
     saveRecovery: (held, { point, data }) =>
       changes(statements.saveRecovery, [...name(held), point, JSON.stringify(data ?? null)]),
@@ -68,29 +75,82 @@ export function createPostgresLeaseStore<Db extends Database>(
   }
 }
 
-async function claimOn(
-  sql: Queryable,
-  statements: LeaseStatements & Pick<KeyStatements, 'read' | 'removeExpired' | 'removeRows'>,
+type InTransaction = <Result>(work: (sql: Queryable) => Promise<Result>) => Promise<Result>
+
+/**
+ * Claims, and finds out by itself when the acknowledgement of COMMIT is lost: the client's retry would find the key held, by nobody,
+ * until its lease runs out. @throws IdempotencyError `COMMIT_UNKNOWN` when the database does not tell in time
+ */
+async function claimForCertain(
+  inTransaction: InTransaction,
+  statements: ClaimStatements,
   claim: LeaseClaim,
 ): Promise<LeaseClaimResult> {
+  for (let attempt = 1; ; attempt++) {
+    const last: { claim?: LeaseClaimResult; transaction?: string | undefined } = {}
+    try {
+      return await inTransaction(async (sql) => {
+        const [claimed, transaction] = await claimOn(sql, statements, claim)
+        Object.assign(last, { claim: claimed, transaction })
+        return claimed
+      })
+    } catch (error) {
+      const isUnknown = error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN'
+      const claimed = last.claim
+      if (!isUnknown || attempt > 3 || claimed?.kind !== 'claimed' || last.transaction === undefined) throw error
+      const held = { ...claim, ...claimed }
+      if (await hasClaimed(inTransaction, statements, held, last.transaction, error)) return claimed
+    }
+  }
+}
+
+/** @throws the error that made it unknown, when it stays unknown */
+async function hasClaimed(
+  inTransaction: InTransaction,
+  { whetherClaimed }: ClaimStatements,
+  held: LeasedKey,
+  transaction: string,
+  unknown: unknown,
+): Promise<boolean> {
+  for (let round = 0; round < 10; round++) {
+    const answer = await inTransaction((sql) => sql.query(whetherClaimed, [...name(held), transaction])).catch(() => {
+      throw unknown
+    })
+    if (answer.rows[0]?.['is_held'] === true) return true
+    if (answer.rows[0]?.['status'] === 'aborted') return false
+    // Its backend has not noticed yet that nobody is there.
+    await pause(10 * 2 ** round)
+  }
+  throw unknown
+}
+
+type ClaimStatements = LeaseStatements & Pick<KeyStatements, 'read' | 'removeExpired' | 'removeRows'>
+
+/** @returns what the claim answers, and the transaction that wrote it if it wrote */
+async function claimOn(
+  sql: Queryable,
+  statements: ClaimStatements,
+  claim: LeaseClaim,
+): Promise<[LeaseClaimResult, transaction?: string]> {
   const { read, removeExpired, removeRows } = statements
   const { tenant, keyHash, otherHashes } = claim
   const names = [tenant, [keyHash, ...otherHashes]]
   for (;;) {
-    const { tooOld, claimed } = await insertHashes(sql, statements, claim)
+    const { tooOld, claimed, transaction } = await insertHashes(sql, statements, claim)
     const isClaimed = claimed.length === otherHashes.length + 1
     // Of a key that is claimed the current hash stays, of one that is known nothing.
     const surplus = claimed.filter((hash) => !isClaimed || !hash.equals(keyHash))
     if (surplus.length > 0) await sql.query(removeRows, [tenant, surplus])
-    if (isClaimed) return { kind: 'claimed', keyHash, fence: 1, attempt: 1, recovery: null, takenOver: false }
+    if (isClaimed)
+      return [{ kind: 'claimed', keyHash, fence: 1, attempt: 1, recovery: null, takenOver: false }, transaction]
     const { rows } = await sql.query(read, names)
     const record = rows.map(toKeyRecord).find(({ expired }) => !expired)
-    if (record !== undefined && !isFree(record)) return { kind: 'known', record }
+    if (record !== undefined && !isFree(record)) return [{ kind: 'known', record }]
     if (record !== undefined) {
       const taken = await takeOver(sql, statements, claim, record.keyHash)
       if (taken !== undefined) return taken
     } else if (rows.length > 0) await sql.query(removeExpired, names)
-    else if (tooOld) return { kind: 'too-old' }
+    else if (tooOld) return [{ kind: 'too-old' }]
     // Else purged between two statements: the key is free again.
   }
 }
@@ -104,7 +164,7 @@ async function insertHashes(
   sql: Queryable,
   statements: LeaseStatements,
   claim: LeaseClaim,
-): Promise<{ readonly tooOld: boolean; readonly claimed: readonly Buffer[] }> {
+): Promise<{ readonly tooOld: boolean; readonly claimed: readonly Buffer[]; readonly transaction: string }> {
   const { rows } = await sql.query(statements.claim, [
     claim.tenant,
     [claim.keyHash, ...claim.otherHashes],
@@ -117,7 +177,7 @@ async function insertHashes(
     claim.keyTime,
   ])
   const claimed = rows.map((row) => row['key_hash'] as Buffer | null).filter((hash) => hash !== null)
-  return { tooOld: rows[0]?.['too_old'] === true, claimed }
+  return { tooOld: rows[0]?.['too_old'] === true, claimed, transaction: String(rows[0]?.['transaction']) }
 }
 
 /** Takes a key that looked free. @returns what the claim answers; undefined when there is no such key any more */
@@ -126,7 +186,7 @@ async function takeOver(
   statements: LeaseStatements & Pick<KeyStatements, 'read'>,
   claim: LeaseClaim,
   keyHash: Buffer,
-): Promise<LeaseClaimResult | undefined> {
+): Promise<[LeaseClaimResult, transaction?: string] | undefined> {
   const { rows: taken } = await sql.query(statements.takeOver, [
     claim.tenant,
     keyHash,
@@ -136,9 +196,9 @@ async function takeOver(
     claim.onLeaseExpired !== 'hold',
     claim.maxAttempts,
   ])
-  if (taken[0]?.['state'] === 'in_progress') return toClaimed(taken[0])
+  if (taken[0]?.['state'] === 'in_progress') return [toClaimed(taken[0]), String(taken[0]['transaction'])]
   const { rows } = await sql.query(statements.read, [claim.tenant, [keyHash]])
-  return rows[0] === undefined ? undefined : { kind: 'known', record: toKeyRecord(rows[0]) }
+  return rows[0] === undefined ? undefined : [{ kind: 'known', record: toKeyRecord(rows[0]) }]
 }
 
 /** What `resolve` writes for a key that may be tried again. */
