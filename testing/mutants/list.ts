@@ -128,8 +128,8 @@ export const mutants: readonly Mutant[] = [
     [
       'a dead letter that does not fit loses more than it must',
       'delivered',
-      'letter = smaller(letter)',
-      'letter = smaller(smaller(letter))',
+      'letter = smallerLetter(letter)',
+      'letter = smallerLetter(smallerLetter(letter))',
     ],
   ]),
   ...of(core, 'is-outage.ts', 'is-outage.test.ts', [
@@ -239,7 +239,7 @@ export const mutants: readonly Mutant[] = [
     [
       'a failure leaves its followers be',
       'ordered',
-      'for (let later = successors.get(index); later !== undefined; later = successors.get(later)) settle(later, behind)',
+      'for (let later = successors.get(index); later !== undefined; later = successors.get(later))\n      settle(later, predecessorFailed)',
       '',
     ],
     [
