@@ -125,7 +125,15 @@ const config: UserConfig<DefaultTheme.Config> = defineConfig({
     outline: [2, 3],
     search: {
       provider: 'local',
-      options: { miniSearch: { searchOptions: { boost: { title: 4, titles: 2, text: 1 } } } },
+      options: {
+        miniSearch: {
+          searchOptions: {
+            boost: { title: 4, titles: 2, text: 1 },
+            // Guides before why something was decided, and before symbols.
+            boostDocument: (id: string) => (/\/(?:decisions|api)\//.test(id) ? 0.2 : 1),
+          },
+        },
+      },
     },
     socialLinks: [{ icon: 'github', link: 'https://github.com/malote/malote' }],
     footer: { message: 'MIT licence. At least once, in order per key, applied once.' },
