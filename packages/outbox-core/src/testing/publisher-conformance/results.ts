@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import type { ConformanceCase } from '../conformance.ts'
+import { hostileResults } from '../hostile-results.ts'
 import type { PublisherHarness } from './harness.ts'
 import {
   assertAllAccepted,
+  byId,
   failureOf,
   firstIdsOf,
   idsOf,
@@ -146,6 +148,23 @@ export const resultCases: readonly Case[] = [
         assert.ok(!failure.message.includes('xxxx'), 'the failure never quotes the payload')
         assert.equal([...results.values()].filter((result) => result.status === 'accepted').length, 11)
         assert.equal((await harness.receive(topic, 11)).length, 11)
+      }),
+  },
+  {
+    name: 'every answer keeps to the words of the contract, also where messages fail; no hostile answer would pass for one',
+    run: (harness) =>
+      withPublisher(harness, async (publisher) => {
+        const topic = await harness.freshTopic()
+        const tooLarge = { body: 'x'.repeat(harness.maxMessageBytes + 1) }
+        const batch = [
+          ...messagesTo(topic, 3, (index) => (index === 1 ? tooLarge : {})),
+          ...messagesTo(await harness.missingTopic(), 1),
+        ]
+        for (const { name, answer } of hostileResults)
+          assert.throws(() => byId(batch, answer(batch)), `the kit takes a hostile answer for a good one: ${name}`)
+
+        byId(batch, await publisher.publish(batch, new AbortController().signal))
+        byId(batch, await publisher.publish(batch, AbortSignal.abort()))
       }),
   },
   {

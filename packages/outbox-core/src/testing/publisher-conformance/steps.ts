@@ -40,15 +40,41 @@ export async function publish(
   return byId(batch, results)
 }
 
-/** Exactly one result for each message. */
-export function byId(
-  batch: readonly OutboxMessage[],
-  results: readonly PublishResult[],
-): ReadonlyMap<string, PublishResult> {
-  const map = new Map(results.map((result) => [result.id, result]))
+/**
+ * Exactly one result for each message, and each as the contract words it.
+ *
+ * @param answer - what `publish` resolved with: it may be anything, whatever its type says
+ */
+export function byId(batch: readonly OutboxMessage[], answer: unknown): ReadonlyMap<string, PublishResult> {
+  assert.ok(Array.isArray(answer), 'publish() resolves with an array')
+  const results = answer as Partial<PublishResult>[]
   assert.equal(results.length, batch.length, 'as many results as messages')
+  const map = new Map<string, PublishResult>()
+  for (const result of results) {
+    assert.ok(typeof result === 'object' && result !== null, 'a result is an object')
+    assert.ok(result.status === 'accepted' || result.status === 'failed', 'its status is "accepted" or "failed"')
+    if (result.status === 'failed') assertFailure(result.failure)
+    map.set(String(result.id), result as PublishResult)
+  }
   for (const message of batch) assert.ok(map.has(message.id), `a result for message ${message.id}`)
   return map
+}
+
+/** Whoever stores or shows a failure relies on each of these. */
+function assertFailure(failure: unknown): void {
+  assert.ok(typeof failure === 'object' && failure !== null, 'a failure is an object')
+  const { kind, code, message, destination, retryAfterMs } = failure as Record<string, unknown>
+  assert.ok(['retryable', 'permanent', 'unavailable'].includes(kind as string), 'its kind is one of the contract')
+  assertText('code', code)
+  assertText('message', message)
+  if (kind === 'unavailable') assertText('destination', destination)
+  const isPause = retryAfterMs === undefined || (Number.isFinite(retryAfterMs) && (retryAfterMs as number) >= 0)
+  assert.ok(isPause, 'its retryAfterMs is a number of milliseconds')
+}
+
+function assertText(name: string, text: unknown): void {
+  const isStorable = typeof text === 'string' && !text.includes('\0') && text.isWellFormed()
+  assert.ok(isStorable && text !== '', `the failure's ${name} is text that can be stored`)
 }
 
 export function assertAllAccepted(results: ReadonlyMap<string, PublishResult>): void {
