@@ -6,6 +6,7 @@ import { startPostgres, type PostgresService } from '../services/postgres.ts'
 import { type Broker, brokerKind, type BrokerName } from './brokers/broker.ts'
 import { type RoleName, type RoleProcess, startRoleProcess } from './processes.ts'
 import { type Proxy, startProxy } from './proxy.ts'
+import { hungKeys } from './roles/hanging-publisher.ts'
 import type { Variant } from './roles/role.ts'
 import { createSchema } from './schema.ts'
 
@@ -46,6 +47,7 @@ export interface Cluster {
   /** The runner's own connections, which bypass every proxy. */
   readonly pool: pg.Pool
   readonly slots: readonly Slot[]
+  readonly leaseMs: number
   of(role: RoleName): readonly Slot[]
   addRelay(): Promise<Slot>
   /** Stops every process gracefully. @returns the names of those that had to be killed */
@@ -69,7 +71,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     connectionTimeoutMillis: 5_000,
   })
   pool.on('error', () => {}) // The server is restarted on purpose.
-  await createSchema(pool, keys)
+  await createSchema(pool, [...keys, ...hungKeys])
   const cluster = new RunningCluster({ options, postgres, broker, journals, keys }, pool, folder)
   const counts: [RoleName, number][] = [
     ['relay', options.relays],
@@ -86,6 +88,7 @@ class RunningCluster implements Cluster {
   readonly journals: string
   readonly pool: pg.Pool
   readonly slots: Slot[] = []
+  readonly leaseMs: number
   readonly #parts: SlotParts
   readonly #folder: string
 
@@ -94,6 +97,7 @@ class RunningCluster implements Cluster {
     this.broker = parts.broker
     this.journals = parts.journals
     this.pool = pool
+    this.leaseMs = parts.options.leaseMs
     this.#parts = parts
     this.#folder = folder
   }

@@ -34,6 +34,10 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
     '200 ms added each way between a relay and PostgreSQL',
     'what it had in flight, if its lease runs out',
   ],
+  'black-hole': [
+    "a relay's connections to PostgreSQL are reset, and those that it makes instead are accepted and never answered",
+    'what it had in flight',
+  ],
   'cut-broker-connections': ["reset of a relay's connections to the broker", 'what it had in flight'],
   'half-open-broker-connections': [
     "a relay's connections to the broker stay open and carry nothing",
@@ -43,6 +47,9 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
     '200 ms added each way between a relay and the broker',
     'what it had in flight, if the publish times out',
   ],
+  'hung-destination': ['one of two destinations does not answer for seconds', 'none'],
+  'large-bodies': ['bodies that are several times what a relay may have in memory, all at once', 'none'],
+  truncate: ['`TRUNCATE` of the tables in which relays and lanes stand', 'what was in flight'],
   'disk-full': [
     'every write to the outbox fails with 53100 (disk full) for a while',
     'what was acknowledged and not settled',

@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fault } from '../history/history.ts'
 import type { Trouble } from './brokers/broker.ts'
 import type { Cluster, Slot } from './cluster.ts'
 import { nowMs } from './journal.ts'
+import { createOutbox } from './library.ts'
+import { emptiedFence } from '../history/ownership.ts'
 import type { FaultKind, PlannedFault } from './plan.ts'
 import type { RoleName } from './processes.ts'
 
@@ -18,6 +21,7 @@ export function createInjector(cluster: Cluster): Injector {
     ...processFaults(log),
     ...connectionFaults(log),
     ...serverFaults(log),
+    ...foreignFaults(log),
   }
   return { injected: log.injected, inject: (fault) => faults[fault.kind](fault) }
 }
@@ -143,7 +147,10 @@ function processFaults(log: FaultLog): Record<ProcessFault, Harm> {
   }
 }
 
-type ConnectionFault = `${'cut' | 'half-open' | 'slow'}-${'database' | 'broker'}-connections` | 'terminate-backends'
+type ConnectionFault =
+  | `${'cut' | 'half-open' | 'slow'}-${'database' | 'broker'}-connections`
+  | 'black-hole'
+  | 'terminate-backends'
 
 function connectionFaults(log: FaultLog): Record<ConnectionFault, Harm> {
   const cut = (way: 'database' | 'broker') => (fault: PlannedFault) =>
@@ -159,6 +166,14 @@ function connectionFaults(log: FaultLog): Record<ConnectionFault, Harm> {
       log.onProcess('relay', fault, async ({ process }) => {
         const terminate = 'select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1'
         await log.cluster.pool.query(terminate, [process?.name]).catch(() => {}) // The server may be down itself.
+      }),
+    'black-hole': (fault) =>
+      log.onProcess('relay', fault, async ({ database }) => {
+        database.cut() // It reconnects, and is swallowed at whatever step it has come to.
+        await sleep(fault.forMs / 10)
+        database.set('black-hole')
+        await sleep(fault.forMs)
+        database.set('open')
       }),
     'cut-database-connections': cut('database'),
     'half-open-database-connections': hinder('database', 'half-open'),
@@ -197,5 +212,64 @@ function serverFaults(log: FaultLog): Record<ServerFault, Harm> {
     'destination-away': trouble('away'),
     'destination-throttled': trouble('throttled'),
     'restart-broker': (fault) => log.onServer('broker', fault, () => broker.restart(fault.forMs)),
+  }
+}
+
+type ForeignFault = 'hung-destination' | 'large-bodies' | 'truncate'
+
+/** What others do to the relays without harming a process or a connection. */
+function foreignFaults(log: FaultLog): Record<ForeignFault, Harm> {
+  const { cluster } = log
+  const hang = (isHung: boolean): void => {
+    for (const { process } of cluster.of('relay')) process?.send({ type: 'hang', isHung })
+  }
+  return {
+    'hung-destination': (fault) =>
+      log.onNobody(fault, async () => {
+        hang(true)
+        await sleep(hungForMs + fault.forMs)
+        hang(false)
+      }),
+    'large-bodies': (fault) => log.onNobody(fault, () => addLarge(cluster).catch(() => {})), // Down: nothing is added.
+    // The relays' own tables: of the messages the ledger would ask for every one.
+    truncate: (fault) =>
+      log.onServer('postgres', fault, async () => {
+        await cluster.pool.query(truncated).catch(() => {}) // Down, or locked for longer than it may wait: nothing is emptied.
+        await sleep(cluster.leaseMs) // So long may a relay go on that has not heard of it.
+      }),
+  }
+}
+
+/** Beside what the plan draws, so that a publish timeout and what follows from it lie within. */
+const hungForMs = 5_000
+
+const truncated = `
+  begin;
+  set local lock_timeout = '2s';
+  truncate malote.relays, malote.lanes, malote.doorbell;
+  insert into chaos.ownership (lane, was, now, fence) select n, null, null, ${String(emptiedFence)} from generate_series(0, 63) as n;
+  commit;`
+
+/** Far smaller in the table than in memory; together several times what a relay may hold. */
+const large = { count: 40, body: 'x'.repeat(150_000) }
+
+async function addLarge({ pool }: Cluster): Promise<void> {
+  const client = await pool.connect()
+  let isBroken = true
+  try {
+    await client.query('begin')
+    const messages = Array.from({ length: large.count }, () => ({
+      id: randomUUID(),
+      topic: 'chaos',
+      type: 'chaos.happened',
+      payload: large.body,
+    }))
+    const ids = messages.map(({ id }) => id)
+    await client.query('insert into chaos.ledger (id, place, doomed) select unnest($1::uuid[]), 0, false', [ids])
+    await createOutbox().addAll(client, messages)
+    await client.query('commit')
+    isBroken = false
+  } finally {
+    client.release(isBroken)
   }
 }

@@ -21,7 +21,12 @@ if (process.argv.includes('--help')) {
           2,
         ),
   )
-  const isSound = outcome === 'sound' && health.stuck.length === 0 && health.drain.left === 0
+  const isSound =
+    outcome === 'sound' &&
+    health.stuck.length === 0 &&
+    health.overfull.length === 0 &&
+    health.starved.length === 0 &&
+    health.drain.left === 0
   // A broker's client may keep a timer of a connection that was cut: the run is over all the same.
   process.stdout.write('', () => process.exit(isSound ? 0 : 1))
 }

@@ -1,8 +1,11 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** How bytes pass: at once, late, or not at all while the sockets stay open (a peer that vanished without a FIN). */
-export type Passage = 'open' | 'slow' | 'half-open'
+/**
+ * How bytes pass: at once, late, or not at all while the sockets stay open (a peer that vanished without a FIN). What a black hole
+ * has swallowed stays open and silent for ever.
+ */
+export type Passage = 'open' | 'slow' | 'half-open' | 'black-hole'
 
 /** A TCP proxy on loopback that can hurt the connections through it. */
 export interface Proxy {
@@ -18,11 +21,13 @@ export interface Proxy {
 export async function startProxy(target: number, slowMs = 200): Promise<Proxy> {
   let passage: Passage = 'open'
   const pairs = new Set<readonly [Socket, Socket]>()
+  const swallowed = new WeakSet<Socket>()
 
   const server = createServer((near) => {
     const far = connect(target, '127.0.0.1')
     const pair = [near, far] as const
     pairs.add(pair)
+    if (passage === 'black-hole') swallowed.add(near).add(far)
     pass(near, far)
     pass(far, near)
     for (const socket of pair) {
@@ -35,11 +40,12 @@ export async function startProxy(target: number, slowMs = 200): Promise<Proxy> {
 
   function pass(from: Socket, to: Socket): void {
     from.on('data', (chunk) => {
+      if (swallowed.has(from)) return
       if (passage === 'open') to.write(chunk)
       if (passage !== 'slow') return
       from.pause()
       setTimeout(() => {
-        if (!to.destroyed && passage !== 'half-open') to.write(chunk)
+        if (!to.destroyed && passage !== 'half-open' && !swallowed.has(from)) to.write(chunk)
         from.resume()
       }, slowMs)
     })
@@ -58,6 +64,7 @@ export async function startProxy(target: number, slowMs = 200): Promise<Proxy> {
     cut,
     set: (next) => {
       if (passage === 'half-open' && next !== 'half-open') cut()
+      if (next === 'black-hole') for (const socket of [...pairs].flat()) swallowed.add(socket)
       passage = next
     },
     close: async () => {

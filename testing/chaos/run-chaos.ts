@@ -10,6 +10,7 @@ import { createInjector, type Injector } from './inject.ts'
 import { nowMs, readJournals } from './journal.ts'
 import { type FaultKind, planFaults } from './plan.ts'
 import type { RoleName } from './processes.ts'
+import { hungKeys } from './roles/hanging-publisher.ts'
 
 export interface ChaosOptions extends ClusterOptions {
   /** How long faults are injected; starting, draining and checking come on top. */
@@ -39,6 +40,10 @@ export interface Health {
   /** Had to be killed at the end. */
   readonly stuck: readonly string[]
   readonly drain: Drain
+  /** Relays that handed out more bytes at a time than they may have in memory. */
+  readonly overfull: readonly string[]
+  /** Times at which one destination hung, nothing else was wrong, and nothing went to the others. */
+  readonly starved: readonly string[]
   /** The messages that waited longest from commit to first publish, for a look at what held them up. */
   readonly slowest: readonly string[]
 }
@@ -80,7 +85,16 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     )
     return {
       history,
-      health: { relayConnections, memory, idle, stuck, drain: drained, slowest: slowest(history) },
+      health: {
+        relayConnections,
+        memory,
+        idle,
+        stuck,
+        drain: drained,
+        overfull: overfull(cluster),
+        starved: starved(history),
+        slowest: slowest(history),
+      },
       report: { seed: options.seed, seconds: options.seconds, faults, ...checkHistory(history) },
     }
   } finally {
@@ -158,6 +172,33 @@ function idleSince(cluster: Cluster, sinceMs: number): string[] {
   const living = (role: RoleName): string[] => cluster.of(role).flatMap(({ process }) => process?.name ?? [])
   const consumers = living('consumer')
   return [...living('relay').filter(isIdle), ...(consumers.every(isIdle) ? consumers : [])]
+}
+
+function overfull(cluster: Cluster): string[] {
+  return [...readJournals(cluster.journals)].flatMap(([name, entries]) => {
+    const bytes = entries.flatMap((entry) => (entry.what === 'overfull' ? [entry.bytes] : []))
+    return bytes.length === 0 ? [] : [`${name} held ${String(Math.max(...bytes))} bytes`]
+  })
+}
+
+/** From when a hanging destination has had time to be noticed, and until a publish begun then can still be answered in it. */
+const [noticedMs, answeredMs] = [500, 2_500]
+
+function starved({ faults, committed, publications }: History): string[] {
+  const healthy = new Set(committed.flatMap(({ id, key }) => (key !== null && hungKeys.includes(key) ? [] : [id])))
+  const hangs = faults.filter(({ kind }) => kind === 'hung-destination')
+  return hangs.flatMap((hang) => {
+    const [fromMs, toMs] = [hang.startedAtMs + noticedMs, hang.endedAtMs - answeredMs]
+    const within = (atMs: number): boolean => atMs >= fromMs && atMs <= toMs
+    const isAlone = faults.every(
+      (one) => one === hang || one.endedAtMs < hang.startedAtMs - 5_000 || one.startedAtMs > toMs,
+    )
+    const isBusy = committed.filter(({ id, atMs }) => healthy.has(id) && within(atMs)).length > 10
+    const flows = publications.some(
+      ({ id, answer, startedAtMs }) => answer === 'accepted' && healthy.has(id) && within(startedAtMs),
+    )
+    return isAlone && isBusy && !flows ? [`nothing was published from ${String(fromMs)} to ${String(toMs)}`] : []
+  })
 }
 
 function slowest({ committed, publications }: History): string[] {

@@ -1,8 +1,10 @@
-// `npm run soak -- --hours H`: the chaos plan on every broker in turn, and between them the properties with far more cases.
+// `npm run soak -- --hours H`: the chaos plan on every broker in turn, relays without a guard, which must be noticed, and the
+// properties with far more cases.
 import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { outcomeOf } from '../history/check-history.ts'
 import { chaosArguments } from './arguments.ts'
+import { isPlantedSeen, planted } from './planted.ts'
 import { runUntilDecided } from './run-until-decided.ts'
 
 const usage = `npm run soak -- [options]
@@ -38,6 +40,10 @@ async function soak(): Promise<number> {
     for (const broker of brokers) {
       if (performance.now() >= endMs) break
       if (!(await isSound(broker, seed, endMs))) failed.push(`chaos on ${broker}, seed ${String(seed)}`)
+    }
+    for (const one of planted) {
+      if (performance.now() >= endMs || (await isPlantedSeen(one, seed))) continue
+      failed.push(`${one.variant} was not seen, seed ${String(seed)}`)
     }
     if (performance.now() < endMs && !holdProperties(seed)) failed.push(`properties, seed ${String(seed)}`)
   }

@@ -33,7 +33,10 @@ const repeated = (first: Publication, repeat: Publication): string =>
     first.settledAtMs === null ? 'never' : `at ${String(Math.round(first.settledAtMs))}`
   }) and again by ${repeat.relay} at ${String(Math.round(repeat.startedAtMs))}`
 
-/** A publish must begin while its relay owns the lane. A process paused between its check and its send is the one exception. */
+/**
+ * A publish must begin while its relay owns the lane. Exceptions are a process paused between its
+ * check and its send, and relays whose row and lanes were emptied away: they hear of it when they renew.
+ */
 export function zombieViolations(history: History, committed: ReadonlyMap<string, Committed>): Violation[] {
   const byLane = Map.groupBy(history.ownerships, ({ lane }) => lane)
   return history.publications.flatMap((publication) => {
@@ -64,7 +67,7 @@ function owned(changes: readonly OwnershipChange[], { relay, startedAtMs }: Publ
 const wasPaused = (history: History, { relay, startedAtMs }: Publication): boolean =>
   history.faults.some(
     (fault) =>
-      fault.relay === relay &&
+      (fault.relay === relay || fault.kind === 'truncate') &&
       fault.startedAtMs <= startedAtMs + clockToleranceMs &&
       startedAtMs <= fault.endedAtMs + 1_000,
   )

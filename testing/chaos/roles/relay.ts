@@ -2,7 +2,9 @@ import { brokerKind } from '../brokers/broker.ts'
 import { poolWithFailpoints, publisherWithFailpoints } from '../failpoints.ts'
 import { nowMs } from '../journal.ts'
 import { type Clock, createRelay, type RelayEvent, systemClock } from '../library.ts'
+import { boundedPublisher, maxBufferedBytes } from './bounded-publisher.ts'
 import { doomingPublisher } from './doom.ts'
+import { hangingPublisher } from './hanging-publisher.ts'
 import { journalingPublisher } from './journaling-publisher.ts'
 import { startRole } from './role.ts'
 import { publisherVariant, poolVariant } from './variants.ts'
@@ -16,8 +18,10 @@ let clockOffsetMs = 0
 const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + clockOffsetMs }
 
 const broker = publisherWithFailpoints(kind.publisher(settings.broker), failpoints)
-const publisher = journalingPublisher(publisherVariant(doomingPublisher(broker), settings), journal)
-const pool = poolWithFailpoints(poolVariant(role.pool({ max: 6 }), variant), failpoints, {
+const hanging = hangingPublisher(doomingPublisher(broker), { blocksAll: variant === 'hang-blocks-all' })
+const publisher = boundedPublisher(journalingPublisher(publisherVariant(hanging, settings), journal), journal)
+// The library's own limit is on trial, not the pool's.
+const pool = poolWithFailpoints(poolVariant(role.pool({ max: 6, connectionTimeoutMillis: 0 }), variant), failpoints, {
   onSettled: (ids) => journal.write({ what: 'settled', ids, atMs: nowMs() }),
 })
 
@@ -29,6 +33,9 @@ const relay = createRelay({
   leaseMs: settings.leaseMs,
   presence: settings.presence,
   publishTimeoutMs: 2_000,
+  databaseTimeoutMs: variant === 'waits-for-ever' ? 2 ** 31 - 1 : 6_000,
+  maxBufferedBytes: variant === 'buffers-everything' ? 2 ** 30 : maxBufferedBytes,
+  destinationBackoff: () => 100 + Math.random() * 200,
   batchSize: 50,
   maxAttempts: 3,
   afterDeadLetter: 'skip',
@@ -40,6 +47,7 @@ const relay = createRelay({
 relay.start()
 role.serve({
   stop: () => relay.stop({ graceMs: 2_000 }),
+  hang: (isHung) => hanging.hang(isHung),
   setClock: (offsetMs) => {
     clockOffsetMs = offsetMs
   },

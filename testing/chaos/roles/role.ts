@@ -31,12 +31,17 @@ export const variants = [
   /** Takes nothing out: a message that ends the process which publishes it. */
   'poison-exits',
   'poison-exhausts-memory',
+  'waits-for-ever',
+  'lanes-stay-away',
+  'buffers-everything',
+  'hang-blocks-all',
 ] as const
 export type Variant = (typeof variants)[number]
 
 export type Command =
   | { readonly type: 'stop' }
   | { readonly type: 'die-at'; readonly point: Failpoint }
+  | { readonly type: 'hang'; readonly isHung: boolean }
   | { readonly type: 'set-clock'; readonly offsetMs: number }
   | { readonly type: 'tell-memory' }
 
@@ -48,7 +53,13 @@ export interface Role {
   readonly failpoints: Failpoints
   pool(config?: pg.PoolConfig): pg.Pool
   /** Tells the runner that this process works, and obeys it until told to stop. */
-  serve(handlers: { readonly stop: () => Promise<void>; readonly setClock?: (offsetMs: number) => void }): void
+  serve(handlers: Handlers): void
+}
+
+interface Handlers {
+  readonly stop: () => Promise<void>
+  readonly setClock?: (offsetMs: number) => void
+  readonly hang?: (isHung: boolean) => void
 }
 
 /** Every role begins with this. The process ends with its parent. */
@@ -66,10 +77,11 @@ export function startRole(): Role {
       pool.on('error', () => {}) // Connections are cut on purpose.
       return pool
     },
-    serve: ({ stop, setClock }) => {
+    serve: ({ stop, setClock, hang }) => {
       process.on('message', (command: Command) => {
         if (command.type === 'die-at') failpoints.arm(command.point, () => void process.kill(process.pid, 'SIGKILL'))
         else if (command.type === 'set-clock') setClock?.(command.offsetMs)
+        else if (command.type === 'hang') hang?.(command.isHung)
         else if (command.type === 'tell-memory') process.send?.({ type: 'memory', bytes: memory() } satisfies Report)
         else void stop().then(() => process.exit(0))
       })

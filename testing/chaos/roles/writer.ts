@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createOutbox } from '../library.ts'
 import { createRandom } from '../random.ts'
 import { doomedType } from './doom.ts'
+import { hungKeys, hungTopic } from './hanging-publisher.ts'
 import { startRole } from './role.ts'
 
 const role = startRole()
@@ -21,7 +22,9 @@ async function write(): Promise<void> {
     await client.query('begin')
     const id = randomUUID()
     const isDoomed = random.next() < 0.005
-    const key = isDoomed || random.next() < 0.2 ? null : random.pick(settings.keys)
+    const isElsewhere = !isDoomed && random.next() < 0.05
+    const keys = isElsewhere ? hungKeys : settings.keys
+    const key = isDoomed || (!isElsewhere && random.next() < 0.2) ? null : random.pick(keys)
     const place = key === null ? 0 : await nextPlace(key)
     await client.query('insert into chaos.ledger (id, key, place, doomed) values ($1, $2, $3, $4)', [
       id,
@@ -31,7 +34,7 @@ async function write(): Promise<void> {
     ])
     await outbox.add(client, {
       id,
-      topic: 'chaos',
+      topic: isElsewhere ? hungTopic : 'chaos',
       type: isDoomed ? doomedType : 'chaos.happened',
       payload: { place },
       ...(key === null ? {} : { orderingKey: key }),

@@ -1,0 +1,24 @@
+import { type Journal, nowMs } from '../journal.ts'
+import type { Publisher } from '../library.ts'
+
+/** Bytes of bodies that a relay may have in memory. */
+export const maxBufferedBytes: number = 2 * 1024 * 1024
+
+/** Writes down when the relay hands out more than it may have. */
+export function boundedPublisher(publisher: Publisher, journal: Journal): Publisher {
+  let inFlight = 0
+  return {
+    name: publisher.name,
+    close: () => publisher.close(),
+    publish: async (batch, signal) => {
+      const bytes = batch.reduce((sum, { body }) => sum + body.length, 0)
+      inFlight += bytes
+      if (inFlight > maxBufferedBytes) journal.write({ what: 'overfull', bytes: inFlight, atMs: nowMs() })
+      try {
+        return await publisher.publish(batch, signal)
+      } finally {
+        inFlight -= bytes
+      }
+    },
+  }
+}
