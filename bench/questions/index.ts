@@ -3,6 +3,7 @@ import { addMany } from './add-many.ts'
 import { addOne } from './add-one.ts'
 import { backlog } from './backlog.ts'
 import { blockedKey } from './blocked-key.ts'
+import { blockedKeys } from './blocked-keys.ts'
 import { brokerage } from './brokerage.ts'
 import { brokersQuestion } from './brokers.ts'
 import { commits } from './commits.ts'
@@ -30,6 +31,7 @@ export const questions: readonly Benchmark[] = [
   slowBroker,
   scheduled,
   blockedKey,
+  blockedKeys,
   twoRelays,
   addOne,
   addMany,

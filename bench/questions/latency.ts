@@ -2,7 +2,7 @@ import { createOutbox, migrate } from '@malote/outbox-core'
 import type pg from 'pg'
 import type { Benchmark } from '../harness/benchmark.ts'
 import { payload, topic, type } from '../harness/load.ts'
-import type { BenchServer } from '../harness/server.ts'
+import type { BenchDatabase, BenchServer } from '../harness/server.ts'
 import { atMost, figuresOf, percentile, ratioOf, ratioRow } from '../harness/statistics.ts'
 import { createGraphileLatencyRig } from '../peers/graphile-worker.ts'
 import type { LatencyRig } from '../peers/latency-rig.ts'
@@ -51,9 +51,14 @@ export const latency: Benchmark = {
   },
 }
 
-async function maloteRig(server: BenchServer): Promise<{ rig: LatencyRig; client: pg.Client }> {
+/** @param prepare - what else the database holds */
+export async function maloteRig(
+  server: BenchServer,
+  prepare: (admin: BenchDatabase['admin']) => Promise<unknown> = () => Promise.resolve(),
+): Promise<{ rig: LatencyRig; client: pg.Client }> {
   const database = await server.database()
   await migrate(database.admin)
+  await prepare(database.admin)
   const outbox = createOutbox()
   const rig: LatencyRig = {
     add: (client, sentAt) => outbox.add(client, { topic, type, payload: { ...payload, sentAt } }),
@@ -71,7 +76,7 @@ async function maloteRig(server: BenchServer): Promise<{ rig: LatencyRig; client
 }
 
 /** Milliseconds from COMMIT to arrival, ascending. */
-async function latencies(rig: LatencyRig, client: pg.Client, count: number): Promise<number[]> {
+export async function latencies(rig: LatencyRig, client: pg.Client, count: number): Promise<number[]> {
   const commits = new Map<number, number>()
   const taken: number[] = []
   let finish = (): void => {}

@@ -35,7 +35,7 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
     'what it had in flight, if its lease runs out',
   ],
   'black-hole': [
-    "a relay's connections to PostgreSQL are reset, and those that it makes instead are accepted and never answered",
+    "a relay's connections to PostgreSQL, and those that it makes instead, are accepted and never answered, nor closed",
     'what it had in flight',
   ],
   'cut-broker-connections': ["reset of a relay's connections to the broker", 'what it had in flight'],

@@ -152,6 +152,9 @@ type ConnectionFault =
   | 'black-hole'
   | 'terminate-backends'
 
+/** By then a relay that was cut off has tried to connect again. */
+const reconnectedMs = 2_000
+
 function connectionFaults(log: FaultLog): Record<ConnectionFault, Harm> {
   const cut = (way: 'database' | 'broker') => (fault: PlannedFault) =>
     log.onProcess('relay', fault, (slot) => slot[way]?.cut())
@@ -169,10 +172,9 @@ function connectionFaults(log: FaultLog): Record<ConnectionFault, Harm> {
       }),
     'black-hole': (fault) =>
       log.onProcess('relay', fault, async ({ database }) => {
-        database.cut() // It reconnects, and is swallowed at whatever step it has come to.
-        await sleep(fault.forMs / 10)
         database.set('black-hole')
-        await sleep(fault.forMs)
+        if (fault.target % 2 === 0) database.cut() // It notices, and reconnects into the hole.
+        await sleep(reconnectedMs + fault.forMs)
         database.set('open')
       }),
     'cut-database-connections': cut('database'),

@@ -16,8 +16,8 @@ const isStuck = ({ report, health }: ChaosRun): boolean =>
 
 /** Each shows that the runner would notice. They wait for what never comes, so they belong to the soak and not to the tests. */
 export const planted: readonly Planted[] = [
-  // Alone: another relay would take the lanes over.
-  { variant: 'waits-for-ever', fault: 'black-hole', flags: ['--relays', '1'], isSeen: isStuck },
+  // Alone, because another relay would take the lanes over, and once, because the next fault would cut it loose.
+  { variant: 'waits-for-ever', fault: 'black-hole', flags: ['--relays', '1', '--every', '12000'], isSeen: isStuck },
   { variant: 'lanes-stay-away', fault: 'truncate', isSeen: isStuck },
   { variant: 'buffers-everything', fault: 'large-bodies', isSeen: ({ health }) => health.overfull.length > 0 },
   // Apart, so that one hang is not taken for the cause of what another does.

@@ -61,7 +61,8 @@ export function membershipStatements(schema: string): MembershipStatements {
         (select ${msUntil('min(m.available_at)')} from ${s}.messages as m
           where m.available_at is not null and m.lane = any($2::smallint[])) as waiting_ms,
         (select ${msUntil('min(available_at)')} from ${s}.scheduled_messages) as scheduled_ms,
-        exists (select from ${s}.held_keys) as has_held,
+        (select count(*)::integer from ${s}.held_keys) as held,
+        (select max(held_at)::text from ${s}.held_keys) as held_last,
         array(select topic from ${s}.paused_topics) as paused`,
 
     // $1 id, $2 JSON array of {destination, topics, age_ms, code, message}: all there are now.

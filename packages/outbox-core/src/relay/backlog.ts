@@ -79,6 +79,11 @@ export class Backlog {
     return this.#blocks.orders()
   }
 
+  /** Of `blockedOrders` those that a read of ready messages is to leave out. */
+  get skippedOrders(): string[] {
+    return this.#blocks.skipped()
+  }
+
   get heldOrders(): string[] {
     return this.#blocks.heldOrders()
   }

@@ -10,6 +10,9 @@ interface Block {
   changedIn: number
 }
 
+/** With more, naming them costs each read more than what it would bring of them. */
+const maxSkipped = 500
+
 export interface BlockRow {
   readonly lane: number
   readonly order: string
@@ -23,6 +26,8 @@ export interface BlockRow {
  */
 export class Blocks {
   readonly #blocks = new Map<string, Block>()
+  /** Of many blocked orders those that a read brought a message of, the last of them with the highest seq. */
+  readonly #seen = new Map<string, { readonly lane: number; readonly seq: number }>()
   #reloads = 0
   #heldCount = 0
 
@@ -49,6 +54,15 @@ export class Blocks {
 
   heldOrders(): string[] {
     return [...this.#blocks].filter(([, block]) => block.isHeld).map(([order]) => order)
+  }
+
+  /**
+   * Blocked orders that a read leaves out: all, or of many those of which a read brought something that no floor has passed yet. The
+   * messages of all others are brought by one read, and not taken from it.
+   */
+  skipped(): string[] {
+    if (this.#blocks.size <= maxSkipped) return this.orders()
+    return [...this.#seen.keys()].filter((order) => this.#blocks.has(order))
   }
 
   /** Blocks the order from `seq` on. With `pending`, no reload lifts it before `confirm`. */
@@ -78,14 +92,18 @@ export class Blocks {
       const from = froms.get(block.lane)
       if (from !== undefined && from < block.fromSeq) block.fromSeq = from
     }
+    for (const [order, { lane, seq }] of this.#seen) if (seq < (froms.get(lane) ?? 0)) this.#seen.delete(order)
   }
 
   /** A message leaves memory, or is not taken from a read: it stays in the table. @returns whether its order is blocked */
   leave(order: string, seq: number): boolean {
     if (this.#blocks.size === 0) return false
     const block = this.#blocks.get(order)
-    if (block !== undefined && seq < block.fromSeq) block.fromSeq = seq
-    return block !== undefined
+    if (block === undefined) return false
+    if (seq < block.fromSeq) block.fromSeq = seq
+    if (this.#blocks.size > maxSkipped && this.#seen.size < maxSkipped && seq > (this.#seen.get(order)?.seq ?? 0))
+      this.#seen.set(order, { lane: block.lane, seq })
+    return true
   }
 
   removeLane(lane: number): void {

@@ -5,7 +5,7 @@ import type { Dispatcher } from './dispatcher.ts'
 import type { Floor } from './floor.ts'
 import type { Journal } from './journal.ts'
 import type { Lane, Lanes } from './lanes.ts'
-import { laneCount, type Membership } from './membership.ts'
+import { laneCount, type Look, type Membership } from './membership.ts'
 import type { ReadLoop } from './read-loop.ts'
 import { pausedByOperator } from './suspensions.ts'
 import { createWake, type Wake } from './wake.ts'
@@ -25,6 +25,9 @@ export interface ControlLoopParts {
   readonly onExpired: () => void
 }
 
+/** Held keys that are read at each look. */
+const fewHeld = 200
+
 /** Between two looks at the other relays, in milliseconds: a relay's death is noticed within it. */
 const lookIntervalMs = 500
 
@@ -34,6 +37,7 @@ export class ControlLoop {
   readonly #wake: Wake
   #isStopped = false
   #notedVersion = 0
+  #heldVersion = ''
   #loop: Promise<void> = Promise.resolve()
 
   constructor(parts: ControlLoopParts) {
@@ -85,10 +89,17 @@ export class ControlLoop {
     this.#giveBackSurplus(share)
     if (look.waitingMs !== null) readLoop.waitingDueIn(look.waitingMs)
     if (look.scheduledMs !== null) readLoop.scheduledDueIn(look.scheduledMs)
-    if (look.hasHeld || backlog.hasHeld) readLoop.reloadBlocks()
+    if (this.#mayBeReleased(look)) readLoop.reloadBlocks()
     await this.#calm()
     await this.#noteOutages()
     await this.#parts.journal.write()
+  }
+
+  /** Reading a few held keys at each look is cheap and sure. Of many it would keep the messages of all others waiting. */
+  #mayBeReleased({ held, heldVersion }: Look): boolean {
+    const isChanged = heldVersion !== this.#heldVersion
+    this.#heldVersion = heldVersion
+    return isChanged || ((held > 0 || this.#parts.backlog.hasHeld) && held <= fewHeld)
   }
 
   /** Topics stand still or go on as operators say. */

@@ -18,8 +18,10 @@ export interface Look {
   readonly waitingMs: number | null
   /** Milliseconds until the next scheduled message is due; null when none waits. */
   readonly scheduledMs: number | null
-  /** Some key is held, of whatever lane. */
-  readonly hasHeld: boolean
+  /** How many keys are held, of whatever lane. */
+  readonly held: number
+  /** Changes with each key that is held or released. */
+  readonly heldVersion: string
   /** Topics that an operator paused. */
   readonly paused: readonly string[]
 }
@@ -109,7 +111,8 @@ export class Membership {
       missing: laneCount - Number(row['lanes']),
       waitingMs: ms(row['waiting_ms']),
       scheduledMs: ms(row['scheduled_ms']),
-      hasHeld: row['has_held'] === true,
+      held: Number(row['held']),
+      heldVersion: `${String(row['held'])} ${String(row['held_last'])}`,
       paused: (row['paused'] ?? []) as readonly string[],
     }
   }

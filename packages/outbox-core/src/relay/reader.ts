@@ -235,7 +235,7 @@ export class Reader {
 
   async #queryReady(active: readonly Lane[], shares: readonly Share[]): Promise<Record<string, unknown>[]> {
     const { connection, isSession, statements, floor, backlog, maxPayloadBytes, maxAttempts } = this.#parts
-    const blocked = backlog.blockedOrders
+    const blocked = backlog.skippedOrders
     const suspended = backlog.suspendedTopics
     const values = [
       `{${active.map((lane) => lane.lane).join(',')}}`,

@@ -1,0 +1,49 @@
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createHeldKeys } from '../../src/index.ts'
+import { eventually } from '../../src/testing/index.ts'
+import { aMessage, createRelayBench, type RelayBench } from '../relay-bench.ts'
+
+let bench: RelayBench
+
+beforeAll(async () => {
+  bench = await createRelayBench(inject('postgresUrl'))
+})
+afterEach(() => bench.reset())
+afterAll(() => bench.database.drop())
+
+describe('more blocked keys than a read names', () => {
+  const keys = 2_000
+
+  it('publish nothing, keep nobody, and go on in order when they are released', async () => {
+    const { pool } = bench
+    await pool.query(
+      `insert into malote.held_keys (topic, ordering_key) select 'orders', 'held ' || n from generate_series(1, $1::integer) n`,
+      [keys],
+    )
+    await pool.query(
+      `insert into malote.messages (topic, type, ordering_key, payload)
+       select 'orders', 'x', 'held ' || n, place from generate_series(1, 2) place, generate_series(1, $1::integer) n`,
+      [keys],
+    )
+    const { relay, broker, observer } = bench.relay({ maxBufferedMessages: 500 })
+    relay.start()
+    await observer.waitFor('lanes.acquired')
+
+    await bench.add(...Array.from({ length: 500 }, (_, n) => aMessage({ orderingKey: `free ${String(n % 50)}` })))
+    await broker.received(500)
+    expect(broker.accepted.filter(({ orderingKey }) => orderingKey?.startsWith('held') === true)).toEqual([])
+    const released = ['held 7', 'held 1999']
+    for (const orderingKey of released) await createHeldKeys({ db: pool }).release('orders', orderingKey)
+
+    await broker.received(504)
+    const bodies = Object.fromEntries(
+      released.map((key) => [
+        key,
+        broker.accepted.filter(({ orderingKey }) => orderingKey === key).map(({ body }) => body),
+      ]),
+    )
+    expect(bodies).toEqual({ 'held 7': ['1', '2'], 'held 1999': ['1', '2'] })
+    await eventually(async () => expect(await bench.count('messages')).toBe(keys * 2 - 4))
+    expect(observer.of('rescan.found-missed')).toEqual([])
+  })
+})
