@@ -33,7 +33,10 @@ export async function startProxy(target: number, slowMs = 200): Promise<Proxy> {
     for (const socket of pair) {
       socket.setNoDelay(true)
       socket.on('error', () => reset(pair)) // A reset on one side is passed on to the other.
-      socket.on('close', () => reset(pair))
+      // A black hole does not tell either that the server has given up.
+      socket.on('close', () => {
+        if (socket === near || !swallowed.has(far)) reset(pair)
+      })
     }
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -16,22 +16,22 @@ export function hangingPublisher(
   publisher: Publisher,
   { blocksAll = false }: { readonly blocksAll?: boolean } = {},
 ): HangingPublisher {
-  let isHung = false
+  const destination = { isHung: false }
   const untilAnswered = async (signal: AbortSignal): Promise<void> => {
-    while (isHung && !signal.aborted) await sleep(20)
+    while (destination.isHung && !signal.aborted) await sleep(20)
   }
   return {
     name: publisher.name,
     close: () => publisher.close(),
     hang: (next) => {
-      isHung = next
+      destination.isHung = next
     },
     publish: async (batch, signal) => {
       if (blocksAll) {
         await untilAnswered(signal)
         if (signal.aborted) return batch.map(aborted)
       }
-      const isHanging = isHung && batch.some(({ topic }) => topic === hungTopic)
+      const isHanging = destination.isHung && batch.some(({ topic }) => topic === hungTopic)
       if (!isHanging) return publisher.publish(batch.map(known), signal)
       const others = await publisher.publish(
         batch.filter(({ topic }) => topic !== hungTopic),

@@ -79,7 +79,7 @@ export class ControlLoop {
 
   /** One look at the others, and what follows from it. */
   async look(): Promise<void> {
-    const { membership, lanes, readLoop, backlog } = this.#parts
+    const { membership, lanes, readLoop } = this.#parts
     const look = await membership.look()
     this.#steer(look.paused) // Before lanes are acquired: nothing of them may be read that is paused.
     const reaped = look.dead > 0 ? await membership.reap() : 0
