@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { migrateIdempotency } from '@malote/idempotency'
 import { idempotentRoute } from '@malote/idempotency/fastify'
 import { migrate, type ReceivedMessage, uuidv7 } from '@malote/outbox-core'
+import { eventually } from '@malote/outbox-core/testing'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import fastify from 'fastify'
 import type pg from 'pg'
@@ -12,11 +13,13 @@ import {
   createOrderIdempotency,
   createOrderPath,
   createReportHandler,
+  createSellNow,
   mountOrders,
   mountOrdersInBatches,
   pepperOf,
   placeOrder,
   reconcile,
+  startCompleting,
   startPurging,
 } from './idempotency.ts'
 
@@ -161,6 +164,35 @@ describe('the snippets of the idempotency guide', () => {
 
     expect((await app.inject(request)).json()).toEqual({ id: 'trade-1' })
     expect(trades.size).toBe(1)
+    await app.close()
+  })
+
+  it('sell at the exchange once, and finish without the client what was interrupted', async () => {
+    const app = fastify()
+    const sold = new Map<string, { id: string }>()
+    let isAway = true
+    const exchange = {
+      sell: (_asset: string, idempotencyKey: string) => {
+        if (!sold.has(idempotencyKey)) sold.set(idempotencyKey, { id: `sale-${String(sold.size + 1)}` })
+        return isAway ? Promise.reject(new Error('the answer was lost')) : Promise.resolve(sold.get(idempotencyKey)!)
+      },
+    }
+    const { operation, completer } = createSellNow(createOrderIdempotency(pool, pepper), exchange)
+    app.post('/sell', idempotentRoute(operation))
+    const request = {
+      method: 'POST' as const,
+      url: '/sell',
+      headers: { 'idempotency-key': 'a-key-of-another-sale', 'x-tenant': 'acme', 'x-user': 'alice' },
+      payload: { asset: 'ITSA4' },
+    }
+    expect((await app.inject(request)).statusCode).toBe(500)
+    isAway = false
+    const job = startCompleting(completer, (error) => expect.unreachable(String(error)))
+    await eventually(async () => expect(await count(`trades where id = 'sale-1'`)).toBe(1))
+    await job.stop()
+
+    const retry = await app.inject(request)
+    expect([retry.json(), retry.headers['idempotency-replayed'], sold.size]).toEqual([{ id: 'sale-1' }, 'true', 1])
     await app.close()
   })
 

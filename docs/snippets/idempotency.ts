@@ -1,9 +1,12 @@
 import {
+  type Completer,
   createBatchHandler,
   createIdempotency,
   createInbox,
+  type HandlerResponse,
   type Idempotency,
   type IdempotentOperation,
+  type LeaseCall,
   maintainInbox,
   openApiFragments,
   type PepperRotation,
@@ -14,7 +17,7 @@ import { createIdempotentClient } from '@malote/idempotency/client'
 import { idempotentRoute } from '@malote/idempotency/fastify'
 import { createOutbox, type DeliveryHandler, uuidv7 } from '@malote/outbox-core'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Pool } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 
 // #region inbox
 const inbox = createInbox()
@@ -111,6 +114,48 @@ export function createBuyNow(
       return { status: 201, body: trade }
     })
   })
+}
+// #endregion
+
+export interface SellingExchange {
+  sell(asset: string, idempotencyKey: string, signal: AbortSignal): Promise<{ id: string }>
+}
+
+// #region completer
+/** Settles with the exchange first and with us second; each step is the same on every attempt. */
+async function sell(
+  call: Pick<LeaseCall<PoolClient, unknown>, 'commit' | 'downstreamKey' | 'signal'>,
+  asset: string,
+  exchange: SellingExchange,
+): Promise<HandlerResponse> {
+  const trade = await exchange.sell(asset, call.downstreamKey('sell'), call.signal)
+  return call.commit(async (tx) => {
+    await tx.query('insert into trades (id, asset) values ($1, $2)', [trade.id, asset])
+    return { status: 201, body: trade }
+  })
+}
+
+export function createSellNow(
+  idempotency: Idempotency<Pool, FastifyRequest>,
+  exchange: SellingExchange,
+): { operation: IdempotentOperation<FastifyRequest>; completer: Completer } {
+  const options = { operation: 'sellNow', leaseMs: 10_000 }
+  return {
+    operation: idempotency.lease({ ...options, onLeaseExpired: 'resume' }, async (call) => {
+      const { asset } = call.request.body as { asset: string }
+      await call.saveRecovery('accepted', { asset })
+      return sell(call, asset, exchange)
+    }),
+    // There is no request any more: what is needed was saved.
+    completer: idempotency.completer(options, (call) => {
+      const { asset } = call.recovery?.data as { asset: string }
+      return sell(call, asset, exchange)
+    }),
+  }
+}
+
+export function startCompleting(completer: Completer, onError: (error: unknown) => void): RetentionJob {
+  return startRetention(() => completer.runOnce(), { everyMs: 10_000, onError })
 }
 // #endregion
 

@@ -14,14 +14,14 @@ export interface RetentionJob {
 }
 
 /**
- * Runs purges now and then regularly, never two at a time, and without keeping the process alive. Every replica may have
+ * Runs purges, or a completer, now and then regularly, never two at a time, and without keeping the process alive. Every replica may have
  * one. For those who have no scheduler; with one, call `purge()` and `maintainInbox()` from it.
  *
  * @throws IdempotencyError `INVALID_OPTION`
  */
 export function startRetention(work: () => Promise<unknown>, options: RetentionJobOptions = {}): RetentionJob {
   const everyMs = wholeNumberOption('everyMs', options.everyMs, 3_600_000, { min: 10, max: 2_147_483_647 })
-  const onError = options.onError ?? ((error) => process.emitWarning(`malote: a purge failed: ${String(error)}`))
+  const onError = options.onError ?? ((error) => process.emitWarning(`malote: a regular run failed: ${String(error)}`))
   let stopped = false
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void>

@@ -5,6 +5,7 @@ import type { IdempotentOperation } from './http.ts'
 import { type IdempotencyOptions, resolveOptions, type Settings, withRetention } from './options.ts'
 import type { OperationOptions } from './prepare.ts'
 import { createKeyRetention, type KeyRetention } from './key-retention.ts'
+import { type Completer, type CompleterHandler, type CompleterOptions, createCompleter } from './lease/completer.ts'
 import { createLeaseOperation, type LeaseHandler, type LeaseOptions } from './lease/lease.ts'
 import { createReconcile, type Reconcile } from './lease/reconcile.ts'
 import type { LeaseStore } from './lease/stores/lease-store.ts'
@@ -60,6 +61,14 @@ export interface Idempotency<Db extends Database, Context> extends KeyRetention 
    */
   lease(options: LeaseOptions<Context>, handler: LeaseHandler<TransactionOf<Db>, Context>): IdempotentOperation<Context>
 
+  /**
+   * Finishes what requests of a lease operation with `resume` have begun, without waiting for their clients: their holder is
+   * gone, or its handler failed, after it had called `saveRecovery`.
+   *
+   * @throws IdempotencyError `INVALID_OPTION`
+   */
+  completer(options: CompleterOptions, handler: CompleterHandler<TransactionOf<Db>>): Completer
+
   /** Decides what became of requests that were interrupted. @param store - as given to `lease`; PostgreSQL by default */
   reconcile(store?: LeaseStore): Reconcile
 }
@@ -84,6 +93,7 @@ export function createIdempotency<Db extends Database, Context = unknown>(
     current: currentCall.get,
     transaction: () => transactionOf(currentCall.get()),
     lease: (operationOptions, handler) => createLeaseOperation(settingsOf(operationOptions), operationOptions, handler),
+    completer: (operationOptions, handler) => createCompleter(settingsOf(operationOptions), operationOptions, handler),
     reconcile: (store) => createReconcile(settings, store),
     ...createKeyRetention(settings),
   }

@@ -41,6 +41,11 @@ export interface LeaseAttempt<Tx, Context> {
   complete(response: HttpResponse, resourceRef: string | undefined): Promise<void>
   /** Ends the attempt without a response; false when the key was lost already. */
   release(state: 'retryable' | 'indeterminate'): Promise<boolean>
+  /**
+   * Lets the lease run out now, so that the next request or a completer goes on at once from what was saved. False when nothing
+   * was saved, or the key was lost already.
+   */
+  abandon(): Promise<boolean>
   /** Stops the heartbeat. */
   end(): Promise<void>
 }
@@ -99,6 +104,7 @@ export function startAttempt<Db extends Database, Context>(
     () => controller.abort(leaseLost()),
   )
   let committed: HttpResponse | undefined
+  let hasRecovery = claimed.recovery !== null
 
   const call: LeaseCall<TransactionOf<Db>, Context> = {
     request: context,
@@ -108,6 +114,7 @@ export function startAttempt<Db extends Database, Context>(
     downstreamKey: (step) => downstreamKey(keyHash, step),
     saveRecovery: async (point, data = null) => {
       if (!(await store.saveRecovery(held, { point, data }))) throw leaseLost()
+      hasRecovery = true
     },
     commit: async (work) => {
       // The transaction locks the key's row, on which a renewal would wait; the lock holds off every take-over meanwhile.
@@ -131,6 +138,7 @@ export function startAttempt<Db extends Database, Context>(
       if (!(await store.complete(held, seal(held, response, resourceRef), settings))) throw leaseLost()
     },
     release: (state) => store.release(held, state, settings),
+    abandon: () => (hasRecovery ? store.renew(held, 0) : Promise.resolve(false)),
     end: () => heartbeat.pause(),
   }
 }

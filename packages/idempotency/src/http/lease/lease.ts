@@ -81,7 +81,7 @@ export function createLeaseOperation<Db extends Database, Context>(
 }
 
 /** A lease operation with its options checked. */
-interface Lease<Db extends Database, Context> {
+export interface Lease<Db extends Database, Context> {
   readonly settings: Settings<Db, Context>
   readonly options: LeaseOptions<Context>
   readonly handler: LeaseHandler<TransactionOf<Db>, Context>
@@ -98,7 +98,7 @@ type Attempt<Db extends Database, Context> = LeaseAttempt<TransactionOf<Db>, Con
 type Claimed = Extract<LeaseClaimResult, { kind: 'claimed' }>
 
 /** @throws IdempotencyError `INVALID_OPTION` */
-function resolveLease<Db extends Database, Context>(
+export function resolveLease<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   options: LeaseOptions<Context>,
   handler: LeaseHandler<TransactionOf<Db>, Context>,
@@ -187,7 +187,10 @@ async function finish<Db extends Database, Context>(
   const committed = running.committed()
   if (committed !== undefined) return { outcome: 'executed', response: committed }
   const response = encodeResponse(result)
-  if (fateOf(result) === 'undo') return { outcome: await release(running, lease.onLeaseExpired !== 'hold'), response }
+  if (fateOf(result) === 'undo') {
+    const mayGoOn = lease.onLeaseExpired !== 'hold'
+    return { outcome: await release(running, mayGoOn, lease.onLeaseExpired === 'resume'), response }
+  }
   await running.end()
   await running.complete(response, result.resourceRef).catch(explainComplete)
   return { outcome: 'executed', response }
@@ -201,17 +204,21 @@ async function giveUp<Db extends Database, Context>(
 ): Promise<Ending> {
   // Committed, or perhaps so: the key's row knows, and if it does not, its lease runs out and the policy decides.
   if (running.committed() !== undefined || isCommitUnknown(error)) throw error
-  const outcome = await release(running, error instanceof NoEffectError || lease.onLeaseExpired !== 'hold')
+  const isProven = error instanceof NoEffectError
+  const mayGoOn = !isProven && lease.onLeaseExpired === 'resume'
+  const outcome = await release(running, isProven || lease.onLeaseExpired !== 'hold', mayGoOn)
   if (!(error instanceof NoEffectError)) throw error
   if (error.response !== undefined) return { outcome, response: encodeResponse(error.response) }
   return { outcome, response: noEffect(lease.settings) }
 }
 
 async function release(
-  running: Pick<LeaseAttempt<unknown, unknown>, 'end' | 'release'>,
+  running: Pick<LeaseAttempt<unknown, unknown>, 'end' | 'release' | 'abandon'>,
   noEffect: boolean,
+  mayGoOn: boolean,
 ): Promise<RequestOutcome> {
   await running.end()
+  if (mayGoOn && (await running.abandon().catch(() => false))) return 'rolled-back'
   // A store that cannot be told lets the lease run out, and the policy decides.
   await running.release(noEffect ? 'retryable' : 'indeterminate').catch(() => false)
   return noEffect ? 'rolled-back' : 'indeterminate'

@@ -67,6 +67,25 @@ export const resolvingCases: readonly Case[] = [
     },
   },
   {
+    name: 'an abandoned key can be claimed by what is listed of it, once, with its recovery',
+    run: async (harness) => {
+      const store = await harness.createStore()
+      const claim = shortClaim(harness)
+      await store.saveRecovery(await claimed(store, claim), { point: 'charged', data: 1 })
+      await expire(harness)
+      const listed = (await store.listUnresolved(10_000)).find(
+        ({ keyHash }) => keyHash === claim.keyHash.toString('hex'),
+      )
+      assert.ok(listed !== undefined)
+
+      const again = { ...claim, ...listed.request, leaseMs: 600_000 }
+      const taken = await claimed(store, again)
+
+      assert.deepEqual([taken.attempt, taken.recovery?.point, taken.takenOver], [2, 'charged', true])
+      assert.equal((await known(store, again)).state, 'in_progress')
+    },
+  },
+  {
     name: 'an operator completes an unresolved key once, or frees it with its attempts given back',
     run: async (harness) => {
       const store = await harness.createStore()

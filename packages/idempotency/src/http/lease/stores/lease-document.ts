@@ -196,6 +196,11 @@ export function toUnresolvedKey(document: LeaseDocument): UnresolvedKey {
     attempt: document.attempt,
     createdAt: new Date(document.createdAtMs),
     recovery: document.recovery,
+    request: {
+      subjectHash: Buffer.from(document.subjectHash, 'hex'),
+      fingerprintVersion: document.fingerprintVersion,
+      fingerprint: Buffer.from(document.fingerprint, 'hex'),
+    },
   }
 }
 

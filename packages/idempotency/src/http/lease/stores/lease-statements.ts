@@ -81,7 +81,8 @@ export function leaseStatements(s: string): LeaseStatements {
       where ${held} returning 1`,
 
     listUnresolved: `
-      select tenant_id, encode(key_hash, 'hex') as key_hash, operation, state, attempt, created_at, recovery_point, recovery_data
+      select tenant_id, encode(key_hash, 'hex') as key_hash, operation, state, attempt, created_at, recovery_point, recovery_data,
+        subject_hash, fingerprint_version, fingerprint
       from ${keys} where expires_at = 'infinity' and ${unresolved}
       order by created_at limit $1`,
 

@@ -70,6 +70,8 @@ export interface UnresolvedKey {
   readonly attempt: number
   readonly createdAt: Date
   readonly recovery: Recovery | null
+  /** What its request was digested to: to go on with the key is to claim it with these. */
+  readonly request: Pick<LeaseClaim, 'subjectHash' | 'fingerprintVersion' | 'fingerprint'>
 }
 
 export interface Retention {
@@ -99,7 +101,7 @@ export interface LeaseStore {
    */
   claim(claim: LeaseClaim): Promise<LeaseClaimResult>
 
-  /** Moves the end of the lease to `leaseMs` from now. Works on a lease that has run out as long as nobody took it. */
+  /** Moves the end of the lease to `leaseMs` from now; 0 ends it. Works on a lease that has run out as long as nobody took it. */
   renew(held: LeasedKey, leaseMs: number): Promise<boolean>
 
   /** Remembers how far the holder has come. */

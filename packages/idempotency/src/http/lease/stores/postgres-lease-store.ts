@@ -257,5 +257,10 @@ function toUnresolvedKey(row: Record<string, unknown>): UnresolvedKey {
     attempt: Number(row['attempt']),
     createdAt: row['created_at'] as Date,
     recovery: toRecovery(row),
+    request: {
+      subjectHash: row['subject_hash'] as Buffer,
+      fingerprintVersion: Number(row['fingerprint_version']),
+      fingerprint: row['fingerprint'] as Buffer,
+    },
   }
 }
