@@ -521,4 +521,167 @@ export const mutants: readonly Mutant[] = [
       'throw error\n      if (limit',
     ],
   ]),
+  ...of(idempotency, 'http/lease/lease.ts', 'survivors.pg.test.ts', [
+    [
+      'a handler with "hold" that answers 5xx may be tried again',
+      'once',
+      "const mayGoOn = lease.onLeaseExpired !== 'hold'",
+      'const mayGoOn = true',
+    ],
+  ]),
+  ...of(idempotency, 'http/scope.ts', 'survivors.pg.test.ts', [
+    [
+      'two steps give a foreign system the same key',
+      'once',
+      "hmac(keyHash, 'downstream 1', step)",
+      "hmac(keyHash, 'downstream 1')",
+    ],
+  ]),
+  ...of(idempotency, 'http/lease/heartbeat.ts', 'survivors.pg.test.ts', [
+    [
+      'a heartbeat that reaches nobody never gives up',
+      'owned',
+      'lost = renewed === false || performance.now() > safeUntil',
+      'lost = renewed === false',
+    ],
+  ]),
+  ...of(idempotency, 'database/transaction.ts', 'survivors.pg.test.ts', [
+    [
+      'a handler that commits by itself is not told',
+      'once',
+      "if (client.getTransactionStatus?.() === 'I')",
+      'if (false)',
+    ],
+    [
+      'a connection that is lost while a Kysely commits says that nothing happened',
+      'once',
+      'return await Promise.race([done, late.promise])\n  } catch (error) {\n    throw committing ? explainCommit(error) : error',
+      'return await Promise.race([done, late.promise])\n  } catch (error) {\n    throw error',
+    ],
+  ]),
+  ...of(idempotency, 'http/atomic/run-handler.ts', 'handler-edges.pg.test.ts', [
+    ['a handler that never settles is waited for', 'bounded', 'tooLate.reject(error)\n', ''],
+    ['a handler that overruns is not told', 'bounded', 'controller.abort(error)\n', ''],
+    [
+      'a foreign system that refuses connections is taken for our database',
+      'innocent',
+      'throw isAlive ? new HandlerFailed(error) : error',
+      'throw error',
+    ],
+  ]),
+  ...of(idempotency, 'http/atomic/atomic-store.ts', 'handler-edges.pg.test.ts', [
+    [
+      'a process that hangs keeps its transaction open',
+      'bounded',
+      "timeoutMs + ('transaction' in db ? 60_000 : 1_000)",
+      'timeoutMs * 0',
+    ],
+  ]),
+  ...of(idempotency, 'http/response.ts', 'handler-edges.pg.test.ts', [
+    [
+      'a response that nobody can send is committed',
+      'replayed',
+      'if (body !== null && bodyless.has(response.status))',
+      'if (false)',
+    ],
+  ]),
+  ...of(idempotency, 'http/response.ts', 'atomic.pg.test.ts', [
+    ['a 429 is stored and sent again for days', 'replayed', '413, 425, 429])', '413, 425])'],
+  ]),
+  ...of(idempotency, 'http/content-coding.ts', 'content-coding.test.ts', [
+    ['a few bytes may inflate without end', 'bounded', 'Math.max(1, limit)', '2 ** 30'],
+  ]),
+  ...of(idempotency, 'frameworks/peek-body.ts', 'hostile-client.pg.test.ts', [
+    [
+      'a body counts as whole once it has begun to arrive',
+      'confidential',
+      'if (!raw.complete && size <= limit) return undefined',
+      'if (!raw.complete && size === 0) return undefined',
+    ],
+  ]),
+  ...of(idempotency, 'http/fingerprint.ts', 'fingerprint-upgrade.pg.test.ts', [
+    ['a PIN can be found out from its row', 'confidential', "createHmac('sha256', secret)", "createHash('sha256')"],
+  ]),
+  ...of(idempotency, 'http/fingerprint.ts', 'http-semantics.pg.test.ts', [
+    ['two requests with other parameters are one', 'confidential', 'q: [...searchParams]', 'q: []'],
+    ['two methods on one path are one request', 'confidential', 'm: request.method.toUpperCase()', "m: ''"],
+  ]),
+  ...of(idempotency, 'http/scope.ts', 'security.pg.test.ts', [
+    [
+      'two users of a tenant share their keys',
+      'confidential',
+      "hashes('key 1', tenant, subject, operation, key)",
+      "hashes('key 1', tenant, operation, key)",
+    ],
+    [
+      'the lengths of tenant and subject do not count',
+      'confidential',
+      'hash.update(length).update(bytes)',
+      'hash.update(bytes)',
+    ],
+  ]),
+  ...of(idempotency, 'http/replay.ts', 'security.pg.test.ts', [
+    [
+      'who has lost the right gets the response',
+      'confidential',
+      '!(await options.authorizeReplay(context, seen))',
+      'false',
+    ],
+  ]),
+  ...of(idempotency, 'http/options.ts', 'operation-options.pg.test.ts', [
+    [
+      'an operation keeps its keys as long as all others',
+      'replayed',
+      'keyRetention(keyMs, settings.keyRetentionMs)',
+      'settings.keyRetentionMs',
+    ],
+  ]),
+  ...of(idempotency, 'http/current-call.ts', 'drop-in.pg.test.ts', [
+    ['what a handler left running writes into the next transaction', 'confidential', 'running.isOver = true\n', ''],
+    ['a handler that ran out of time finds its transaction', 'bounded', ' || running.call.signal.aborted', ''],
+  ]),
+  ...of(idempotency, 'frameworks/around.ts', 'drop-in.pg.test.ts', [
+    ['a framework is asked to run its handler twice', 'once', 'retryConflicts: false', 'retryConflicts: true'],
+  ]),
+  ...of(idempotency, 'frameworks/captured-response.ts', 'captured-response.test.ts', [
+    [
+      'another answer carries headers of what it replaces',
+      'confidential',
+      'for (const name of response.getHeaderNames()) response.removeHeader(name)\n',
+      '',
+    ],
+    ['a second response is added to the first', 'confidential', 'if (hasEnded || chunk === null', 'if (chunk === null'],
+  ]),
+  ...of(idempotency, 'frameworks/written-response.ts', 'captured-response.test.ts', [
+    [
+      'a body is stored in a coding that a retry may not accept',
+      'replayed',
+      "(decoded === body && body !== null && coding !== 'identity')",
+      'false',
+    ],
+  ]),
+  ...of(idempotency, 'frameworks/nest.ts', 'nest.pg.test.ts', [
+    [
+      'a replay leaves what interceptors began open',
+      'bounded',
+      'if (!isHandled && !isResponseHandled(context)) await letPass(subscriber, captured)',
+      'if (!isHandled && !isResponseHandled(context)) await Promise.resolve()',
+    ],
+    [
+      'a replay waits for a handler that answers by itself',
+      'bounded',
+      'if (!isHandled && !isResponseHandled(context))',
+      'if (!isHandled)',
+    ],
+  ]),
+  ...of(idempotency, 'http/lease/completer.ts', 'completer.pg.test.ts', [
+    ['a completer takes what saved nothing', 'once', ' && key.recovery !== null', ''],
+    ['a completer takes another operation’s keys', 'once', ' && key.operation === options.operation', ''],
+    [
+      'a completion that failed counts as one',
+      'delivered',
+      "!isCompleted && fateOf(result) !== 'undo'",
+      '!isCompleted',
+    ],
+  ]),
 ]
