@@ -148,7 +148,7 @@ export function createSellNow(
     }),
     // There is no request any more: what is needed was saved.
     completer: idempotency.completer(options, (call) => {
-      const { asset } = call.recovery?.data as { asset: string }
+      const { asset } = call.recovery.data as { asset: string }
       return sell(call, asset, exchange)
     }),
   }

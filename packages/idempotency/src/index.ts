@@ -28,7 +28,13 @@ export type { CurrentCall } from './http/current-call.ts'
 export type { AroundOptions } from './frameworks/around.ts'
 export { NoEffectError } from './http/lease/lease.ts'
 export type { LeaseHandler, LeaseOptions } from './http/lease/lease.ts'
-export type { Completer, CompleterHandler, CompleterOptions, CompletionReport } from './http/lease/completer.ts'
+export type {
+  Completer,
+  CompleterCall,
+  CompleterHandler,
+  CompleterOptions,
+  CompletionReport,
+} from './http/lease/completer.ts'
 export type { LeaseCall } from './http/lease/attempt.ts'
 export type { Reconcile } from './http/lease/reconcile.ts'
 export type {

@@ -3,7 +3,7 @@ import type { Settings } from '../options.ts'
 import { encodeResponse, fateOf } from '../response.ts'
 import { type LeaseCall, startAttempt } from './attempt.ts'
 import { type LeaseOptions, type Lease, resolveLease } from './lease.ts'
-import type { LeaseClaimResult, UnresolvedKey } from './stores/lease-store.ts'
+import type { LeaseClaimResult, Recovery, UnresolvedKey } from './stores/lease-store.ts'
 import type { Database, TransactionOf } from '../../database/transaction.ts'
 
 /** As given to the lease operation of the same name. */
@@ -12,11 +12,14 @@ export interface CompleterOptions extends Pick<
   'operation' | 'leaseMs' | 'maxAttempts' | 'store' | 'retention'
 > {}
 
-/**
- * Goes on from what the operation's handler has saved: there is no request any more. `recovery` is never null; the rest is as
- * for the operation's handler.
- */
-export type CompleterHandler<Tx> = (call: Omit<LeaseCall<Tx, unknown>, 'request'>) => Promise<HandlerResponse>
+/** What a completer's handler is called with: as an operation's handler, without a request. */
+export interface CompleterCall<Tx> extends Omit<LeaseCall<Tx, unknown>, 'request' | 'recovery'> {
+  /** What the operation's handler, or an earlier run, saved last. */
+  readonly recovery: Recovery
+}
+
+/** Goes on from what the operation's handler has saved. */
+export type CompleterHandler<Tx> = (call: CompleterCall<Tx>) => Promise<HandlerResponse>
 
 /** What one run has done. */
 export interface CompletionReport {
@@ -43,7 +46,9 @@ export function createCompleter<Db extends Database, Context>(
   options: CompleterOptions,
   handler: CompleterHandler<TransactionOf<Db>>,
 ): Completer {
-  const lease = resolveLease(settings, { ...options, onLeaseExpired: 'resume' }, handler)
+  const lease = resolveLease(settings, { ...options, onLeaseExpired: 'resume' }, (call) =>
+    handler(call as CompleterCall<TransactionOf<Db>>),
+  )
   return {
     runOnce: async ({ limit = 1_000 } = {}) => {
       const report = { completed: 0, failed: 0 }
