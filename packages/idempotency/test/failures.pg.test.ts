@@ -25,16 +25,20 @@ const operation = 'createOrder'
 const codeOf = (answer: { text: string }) => (JSON.parse(answer.text) as { code: string }).code
 
 /** A proxy before PostgreSQL that cuts the connection at COMMIT: before the server has it, or before the client hears of it. */
-async function proxyThatCuts(when: 'before COMMIT' | 'after COMMIT'): Promise<{ server: Server; port: number }> {
+async function proxyThatCuts(
+  when: 'before COMMIT' | 'after COMMIT',
+  cuts = Infinity,
+): Promise<{ server: Server; port: number }> {
   const target = new URL(database.url)
   const server = createServer((client: Socket) => {
     const upstream = connect(Number(target.port), target.hostname)
     let cut = false
+    const mayCut = --cuts >= 0
     client.on('error', () => {}).on('close', () => upstream.destroy())
     upstream.on('error', () => {}).on('close', () => client.destroy())
     client.on('data', (data) => {
       // The statement itself, not "read committed".
-      cut ||= data.toString('latin1').includes('commit\0')
+      cut ||= mayCut && data.toString('latin1').includes('commit\0')
       if (cut && when === 'before COMMIT') client.destroy()
       else upstream.write(data)
     })
@@ -63,6 +67,26 @@ describe('a connection lost at COMMIT', () => {
       expect([await countOrders(pool), cut.outcomes()]).toEqual([1, ['unavailable']])
     },
   )
+})
+
+describe('a claim in lease mode whose acknowledgement is lost', () => {
+  it.each(['before COMMIT', 'after COMMIT'] as const)('%s resolves itself: the handler runs, once', async (when) => {
+    const { server, port } = await proxyThatCuts(when, 1)
+    const idempotency = idempotencyOn(
+      database.pool({ connectionString: database.url.replace(/:\d+\//, `:${String(port)}/`) }),
+    )
+    let runs = 0
+
+    const answer = await send(
+      idempotency.lease({ operation }, ({ attempt }) => {
+        runs++
+        return Promise.resolve({ status: 201, body: { attempt } })
+      }),
+    )
+    server.close()
+
+    expect([answer.status, answer.text, runs]).toEqual([201, '{"attempt":1}', 1])
+  })
 })
 
 describe('a failure inside the transaction', () => {

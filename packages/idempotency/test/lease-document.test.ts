@@ -127,6 +127,44 @@ it('a signpost whose process crashed before it created the key is followed, by w
   expect(await store.listUnresolved(10)).toEqual([])
 })
 
+it.each(['before it was written', 'after it was written'])(
+  'a claim whose answer is lost %s is found out',
+  async (when) => {
+    const memory = createMemoryDocuments()
+    let losses = 1
+    const losing: LeaseDocuments = {
+      ...memory,
+      write: async (...replacement) => {
+        const isLost = --losses >= 0
+        const done = isLost && when.startsWith('before') ? false : await memory.write(...replacement)
+        if (isLost) throw new Error('the answer was lost')
+        return done
+      },
+    }
+    const claim = aClaim('hold', Buffer.alloc(32, 3), times)
+
+    const result = await createDocumentLeaseStore(losing).claim(claim)
+
+    expect(result).toMatchObject({ kind: 'claimed', attempt: 1, fence: 1, takenOver: false })
+    expect((await createDocumentLeaseStore(memory).claim(claim)).kind).toBe('known')
+  },
+)
+
+it('a write that the client of the store repeats by itself is no other claim', async () => {
+  const memory = createMemoryDocuments()
+  const repeating: LeaseDocuments = {
+    ...memory,
+    write: async (...replacement) => {
+      await memory.write(...replacement)
+      return memory.write(...replacement)
+    },
+  }
+
+  const result = await createDocumentLeaseStore(repeating).claim(aClaim('hold', Buffer.alloc(32, 4), times))
+
+  expect(result.kind).toBe('claimed')
+})
+
 /** Does what `write` does, so many times. */
 function crashAfter(times: number, write: LeaseDocuments['write']): LeaseDocuments['write'] {
   let written = 0

@@ -11,9 +11,11 @@ import {
   Post,
   RequestTimeoutException,
   Res,
+  UploadedFile,
   UseInterceptors,
 } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
+import { FileInterceptor } from '@nestjs/platform-express'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
 import type pg from 'pg'
 import { finalize, map, type Observable, of, throwError } from 'rxjs'
@@ -227,4 +229,56 @@ describe.each(platforms)('@Idempotent() on %s', (_, create) => {
 
     expect(answer.status).toBe(500)
   })
+})
+
+it('a file that a protected route takes arrives whole, small or large, and an unprotected route is left alone', async () => {
+  @Controller()
+  class UploadsController {
+    @Post('protected')
+    @UseInterceptors(FileInterceptor('file'))
+    @Idempotent({ operation: 'upload' })
+    keep(@UploadedFile() file: { buffer: Buffer } | undefined): object {
+      return { bytes: file?.buffer.length }
+    }
+
+    @Post('plain')
+    @UseInterceptors(FileInterceptor('file'))
+    take(@UploadedFile() file: { buffer: Buffer } | undefined): object {
+      return { bytes: file?.buffer.length }
+    }
+  }
+  const idempotency = createIdempotency<pg.Pool, object>({
+    db: pool,
+    tenant: () => 'acme',
+    subject: () => 'alice',
+    pepper: 'a pepper of at least 16 bytes',
+  })
+  @Module({
+    imports: [IdempotencyModule.forRootAsync({ useFactory: () => idempotency })],
+    controllers: [UploadsController],
+  })
+  class AppModule {}
+  const app = await NestFactory.create(AppModule, { rawBody: true, logger: false })
+  onTestFinished(() => app.close())
+  await app.listen(0, '127.0.0.1')
+  const url = await app.getUrl()
+  const upload = async (path: string, size: number, key: string) => {
+    const body = new FormData()
+    body.set('file', new Blob([Buffer.alloc(size, 'x')]), 'file')
+    const answer = await fetch(`${url}/${path}`, { method: 'POST', headers: { 'idempotency-key': key }, body })
+    return [
+      answer.status,
+      ((await answer.json()) as { bytes?: number }).bytes,
+      answer.headers.has('idempotency-replayed'),
+    ]
+  }
+
+  for (const size of [1, 300_000]) {
+    const key = randomUUID()
+    expect(await upload('plain', size, key)).toEqual([201, size, false])
+    expect(await upload('protected', size, key)).toEqual([201, size, false])
+    // Each attempt draws a boundary of its own.
+    expect(await upload('protected', size, key)).toEqual([201, size, true])
+    expect((await upload('protected', size + 1, key))[0]).toBe(422)
+  }
 })

@@ -62,7 +62,8 @@ type NestResponse = ServerResponse | { readonly raw: ServerResponse; getHeaders(
 
 /**
  * A route handler whose requests and their retries have one effect and get one answer. Create the application with
- * `{ rawBody: true }`, and give `IdempotencyModule` the `Idempotency`.
+ * `{ rawBody: true }`, and give `IdempotencyModule` the `Idempotency`. Write it below interceptors that read the body, of uploads for
+ * example: Nest runs the lowest first.
  *
  * Guards come before: a request they refuse reaches nothing, on a retry too. Interceptors, pipes, the handler and exception
  * filters run inside the transaction, which services reach by `idempotency.transaction()`. What counts is what was
@@ -136,7 +137,8 @@ async function bodyOf(request: NestRequest, limit: number): Promise<KeptBody> {
   const { rawBody, raw } = request
   // A parser of Express inflates first.
   if (rawBody instanceof Uint8Array) return { bytes: rawBody, isDecoded: raw === undefined }
-  const advice = 'create the Nest application with { rawBody: true }'
+  const advice =
+    'create the Nest application with { rawBody: true }, and write @Idempotent() below interceptors that read the body'
   return wholeBody(raw ?? (request as unknown as IncomingMessage), limit, advice)
 }
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { IdempotencyError } from '../../../errors.ts'
 import type { StoredResponse } from '../../key-record.ts'
 import {
@@ -14,7 +15,7 @@ import {
 } from './lease-document.ts'
 import type { LeaseDocuments } from './lease-documents.ts'
 import { findPlace } from './lease-place.ts'
-import type { LeasedKey, KeyName, LeaseStore, Retention } from './lease-store.ts'
+import type { KeyName, LeaseClaimResult, LeasedKey, LeaseStore, Retention } from './lease-store.ts'
 
 /** Given what is stored, what to store instead; null changes nothing. */
 type Step = (document: LeaseDocument | null, clock: ClockReading) => LeaseDocument | null
@@ -41,15 +42,25 @@ export function createDocumentLeaseStore(store: LeaseDocuments): LeaseStore {
   return {
     name: documents.name,
     claim: async (claim) => {
-      for (;;) {
+      const claimId = randomUUID()
+      let takenOver = false
+      for (let failures = 0; ;) {
         const { keyHash, document, clock } = await findPlace(documents, claim)
+        // Written after all: the answer was lost, or the client of the store sent the write again by itself.
+        if (document?.claimId === claimId && document.state === 'in_progress') return claimedAs(document, takenOver)
         const decision = decideClaim(document, { ...claim, keyHash }, clock)
         if (decision.kind === 'too-old') return decision
         if (decision.kind === 'known') return { kind: 'known', record: toKeyRecord(document as LeaseDocument, clock) }
-        if (!(await documents.write({ ...claim, keyHash }, decision.next, document?.revision ?? null))) continue
-        if (decision.kind === 'give-up') return { kind: 'known', record: toKeyRecord(decision.next, clock) }
-        const { fence, attempt, recovery } = decision.next
-        return { kind: 'claimed', keyHash, fence, attempt, recovery, takenOver: decision.takenOver }
+        const next = decision.kind === 'take' ? { ...decision.next, claimId } : decision.next
+        takenOver = decision.kind === 'take' && decision.takenOver
+        try {
+          if (!(await documents.write({ ...claim, keyHash }, next, document?.revision ?? null))) continue
+        } catch (error) {
+          if (++failures > 1) throw error
+          continue
+        }
+        if (decision.kind === 'give-up') return { kind: 'known', record: toKeyRecord(next, clock) }
+        return claimedAs(next, takenOver)
       }
     },
     renew: (held, leaseMs) => changeHeld(held, (clock) => leaseFrom(clock, leaseMs)),
@@ -71,6 +82,10 @@ export function createDocumentLeaseStore(store: LeaseDocuments): LeaseStore {
         return successor(document, { ...resolution(decision, retention, clock), fence: document.fence + 1 })
       }),
   }
+}
+
+function claimedAs({ keyHash, fence, attempt, recovery }: LeaseDocument, takenOver: boolean): LeaseClaimResult {
+  return { kind: 'claimed', keyHash: Buffer.from(keyHash, 'hex'), fence, attempt, recovery, takenOver }
 }
 
 /** Whatever a client throws when its server does not answer: to a request it means that it cannot be protected now. */

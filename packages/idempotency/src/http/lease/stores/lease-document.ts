@@ -22,6 +22,8 @@ export interface LeaseDocument {
    */
   readonly movedTo?: string
   readonly fence: number
+  /** Drawn by the call of `claim` that took it last: a call that lost its answer knows its own work by it. */
+  readonly claimId?: string
   readonly fingerprintVersion: number
   /** Hexadecimal. */
   readonly fingerprint: string
