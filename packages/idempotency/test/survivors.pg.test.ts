@@ -84,6 +84,21 @@ describe('mutations that nothing noticed', () => {
     await expect(send(orders)).rejects.toMatchObject({ code: 'NOT_A_TRANSACTION' })
   })
 
+  it('so is a handler of the inbox, and one of a lease', async () => {
+    const applied = createInbox().transact(pool, { consumer: 'orders', messageId: 'm-1' }, async (tx) => {
+      await tx.query('commit')
+    })
+    await expect(applied).rejects.toMatchObject({ code: 'NOT_A_TRANSACTION' })
+
+    const buy = idempotencyOn(pool).lease({ operation }, ({ commit }) =>
+      commit(async (tx) => {
+        await tx.query('commit')
+        return { status: 201 }
+      }),
+    )
+    await expect(send(buy)).rejects.toMatchObject({ code: 'NOT_A_TRANSACTION' })
+  })
+
   it('a connection lost while a Kysely commits is answered 503 commit-unknown', async () => {
     const kysely = new Kysely<object>({ dialect: new PostgresDialect({ pool: poolThatLoses('commit') }) })
     const orders = createIdempotency<Kysely<object>, Caller>({
