@@ -48,9 +48,11 @@ describe.each(['kysely', 'drizzle on pg', 'postgres.js', 'prisma'])('hostile cli
   const effects = async (): Promise<number> =>
     (await pool.query('select 1 from effects where client = $1', [name])).rowCount ?? 0
 
+  // #region kit
   it.each(hostileClientConformance)('$name', async (one) => {
     const result = await runConformanceCase(one, { url, effects })
     if (result.status === 'failed') throw result.error
     expect(result.status).toBe('passed')
   })
+  // #endregion
 })
