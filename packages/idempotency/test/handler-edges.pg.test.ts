@@ -73,11 +73,13 @@ describe.each(Object.keys(entryPoints))('on %s', (name) => {
   it('28. a handler that never settles is answered, keeps nothing, and loses its connection', async () => {
     const small = database.pool({ max: 1 })
     let late: pg.PoolClient | undefined
+    let told: AbortSignal | undefined
     const seen = await attack(name, {
       db: small,
       timeoutMs: 100,
-      handler: async ({ tx }) => {
+      handler: async ({ tx, signal }) => {
         late = tx
+        told = signal
         await tx.query(insert)
         return never
       },
@@ -86,6 +88,7 @@ describe.each(Object.keys(entryPoints))('on %s', (name) => {
     expect([seen.answer.status, JSON.parse(seen.text).code, seen.effects]).toEqual([503, 'timed-out', 0])
     expect([seen.retry.status, seen.orders]).toEqual([201, 1])
     expect(seen.events[0]).toMatchObject({ outcome: 'rolled-back', error: { code: 'TIMED_OUT' } })
+    expect(told?.reason).toMatchObject({ code: 'TIMED_OUT' })
     await expect(late?.query(insert)).rejects.toThrow('not queryable')
   })
 

@@ -6,7 +6,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Request, RequestHandler, Response } from 'express'
 import { type AroundOptions, createAround } from './around.ts'
-import { captureResponse } from './captured-response.ts'
+import { type CapturedResponse, captureResponse } from './captured-response.ts'
 import { nodeRequest } from './node-request.ts'
 import { keepBody, type KeptBody, peekBody, wholeBody } from './peek-body.ts'
 import type { IdempotentOperation } from '../http/http.ts'
@@ -83,16 +83,17 @@ export function idempotentMiddleware<Db extends Database>(
 ): RequestHandler {
   const around = createAround(idempotency, options)
   return async (request, response, next) => {
-    const captured = captureResponse(response)
+    let captured: CapturedResponse | undefined
     try {
       const kept = await bodyOf(request, response, around.maxRequestBytes)
+      const capture = (captured = captureResponse(response))
       const answer = await around(nodeRequest(request, request.originalUrl, kept), request, () => {
         next()
-        return captured.written
+        return capture.written
       })
       await captured.send(answer)
     } catch (error) {
-      captured.restore()
+      captured?.restore()
       next(error)
     }
   }
