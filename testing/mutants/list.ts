@@ -650,7 +650,12 @@ export const mutants: readonly Mutant[] = [
       'for (const name of response.getHeaderNames()) response.removeHeader(name)\n',
       '',
     ],
-    ['a second response is added to the first', 'confidential', 'if (hasEnded || chunk === null', 'if (chunk === null'],
+    [
+      'a framework that has answered is told it has not',
+      'replayed',
+      'writableEnded: getter(() => hasEnded)',
+      'writableEnded: getter(() => false)',
+    ],
   ]),
   ...of(idempotency, 'frameworks/written-response.ts', 'captured-response.test.ts', [
     [
@@ -662,8 +667,8 @@ export const mutants: readonly Mutant[] = [
   ]),
   ...of(idempotency, 'frameworks/nest.ts', 'nest.pg.test.ts', [
     [
-      'a replay leaves what interceptors began open',
-      'bounded',
+      'a replay is an error to exception filters',
+      'replayed',
       'if (!isHandled && !isResponseHandled(context)) await letPass(subscriber, captured)',
       'if (!isHandled && !isResponseHandled(context)) await Promise.resolve()',
     ],

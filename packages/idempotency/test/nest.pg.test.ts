@@ -12,6 +12,7 @@ import {
   RequestTimeoutException,
   Res,
   UploadedFile,
+  UseFilters,
   UseInterceptors,
 } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
@@ -157,9 +158,11 @@ describe.each(platforms)('@Idempotent() on %s', (_, create) => {
     expect([(await post('orders', randomUUID())).status, await countOrders(pool)]).toEqual([408, before])
   })
 
-  it('takes handlers that return observables', async () => {
+  it('takes handlers that return observables, and a replay is no error to exception filters', async () => {
+    const errors: unknown[] = []
     const { post } = await listen(() => {
       @Controller('orders')
+      @UseFilters({ catch: (error: unknown) => errors.push(error) })
       class OrdersController {
         @Post()
         @Idempotent({ operation: 'createOrder' })
@@ -174,6 +177,7 @@ describe.each(platforms)('@Idempotent() on %s', (_, create) => {
     const answers = [await post('orders', key), await post('orders', key)]
 
     expect(await Promise.all(answers.map((answer) => answer.json()))).toEqual([{ id: 'an order' }, { id: 'an order' }])
+    expect(errors).toEqual([])
   })
 
   it('refuses an option that is wrong when the application starts', async () => {
