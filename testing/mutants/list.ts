@@ -672,12 +672,6 @@ export const mutants: readonly Mutant[] = [
       'if (!isHandled && !isResponseHandled(context)) await letPass(subscriber, captured)',
       'if (!isHandled && !isResponseHandled(context)) await Promise.resolve()',
     ],
-    [
-      'a replay waits for a handler that answers by itself',
-      'bounded',
-      'if (!isHandled && !isResponseHandled(context))',
-      'if (!isHandled)',
-    ],
   ]),
   ...of(idempotency, 'http/lease/completer.ts', 'completer.pg.test.ts', [
     ['a completer takes what saved nothing', 'once', ' && key.recovery !== null', ''],
