@@ -55,7 +55,9 @@ describe('17. behind PgBouncer in transaction mode', () => {
     expect(await countOrders(pool)).toBe(20)
     const { rows } = await pooled.query(
       `select current_setting('idle_in_transaction_session_timeout') as idle, current_setting('lock_timeout') as lock,
-        (select count(*)::int from pg_locks where locktype = 'advisory') as locks`,
+        (select count(*)::int from pg_locks
+          where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
+        ) as locks`,
     )
     expect(rows).toEqual([{ idle: '0', lock: '0', locks: 0 }])
     await pooled.end()
