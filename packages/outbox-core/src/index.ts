@@ -92,6 +92,10 @@ export { isOutage } from './is-outage.ts'
 export type { OutboxErrorCode } from './errors.ts'
 
 // Seeing
+export { logEvents } from './log-events.ts'
+export type { EventLogger } from './log-events.ts'
+export { prometheusText } from './prometheus.ts'
+export type { RelayConfig } from './process/config.ts'
 export type { RelayEvent } from './events.ts'
 
 export { outboxStatus } from './status.ts'

@@ -87,7 +87,11 @@ describe('a message from anywhere is a message or refused by name, never a surpr
 
 /** Every word and option of the program, so that a draw comes close to a command line that is right. */
 const words = (() => {
-  const program = createProgram('0', () => Promise.resolve())
+  const program = createProgram(
+    '0',
+    () => Promise.resolve(),
+    () => Promise.resolve(),
+  )
   const commands = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
   return commands.flatMap((command) => [
     command.name(),
@@ -104,7 +108,8 @@ it('a command line runs one verb or is refused with code 2, whatever it says', a
   await fc.assert(
     fc.asyncProperty(fc.array(argument, { maxLength: 8 }), async (args) => {
       let verbs = 0
-      const program = createProgram('0', () => Promise.resolve(void verbs++))
+      const run = (): Promise<void> => Promise.resolve(void verbs++)
+      const program = createProgram('0', run, run)
       const commands = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
       for (const command of commands)
         command.exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {}, outputError: () => {} })

@@ -3,19 +3,27 @@ import { readFileSync } from 'node:fs'
 import { CommanderError } from 'commander'
 import pg from 'pg'
 import { OutboxError } from '../errors.ts'
-import { UsageError } from './invocation.ts'
+import { loadConfig } from '../process/config.ts'
+import { runRelayProcess } from '../process/relay-process.ts'
+import { type CommonFlags, UsageError } from './invocation.ts'
 import { createOutput } from './output.ts'
-import { createProgram, type Run } from './program.ts'
+import { createProgram, type Run, type RunRelay } from './program.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
 }
 
-const run: Run = async (verb, flags, words) => {
+/** @throws UsageError when nothing says which database */
+function databaseUrlOf(flags: CommonFlags): string | undefined {
   const url = flags.databaseUrl ?? process.env['DATABASE_URL']
   const isGiven =
     url !== undefined || Object.keys(process.env).some((name) => /^PG(HOST|USER|DATABASE|SERVICE)/.test(name))
   if (!isGiven) throw new UsageError('which database? give --database-url, or set DATABASE_URL or PGHOST')
+  return url
+}
+
+const run: Run = async (verb, flags, words) => {
+  const url = databaseUrlOf(flags)
   const client = new pg.Client({ application_name: 'malote', ...(url === undefined ? {} : { connectionString: url }) })
   client.on('error', () => {}) // The statement under way fails with it, and is reported.
   await client.connect()
@@ -28,7 +36,13 @@ const run: Run = async (verb, flags, words) => {
   }
 }
 
-const program = createProgram(version, run)
+const relay: RunRelay = async (flags) => {
+  const databaseUrl = databaseUrlOf(flags)
+  const { schema, host = '127.0.0.1', port = 9464 } = flags
+  await runRelayProcess({ config: await loadConfig(flags.config), databaseUrl, schema, host, port })
+}
+
+const program = createProgram(version, run, relay)
 const everyCommand = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
 for (const command of everyCommand) command.exitOverride().showSuggestionAfterError()
 

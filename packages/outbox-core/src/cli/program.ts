@@ -12,6 +12,15 @@ import { grants, migrate } from './schema-verbs.ts'
 /** Connects, runs the verb and keeps its exit code. */
 export type Run = (verb: Verb<never>, flags: CommonFlags, words: readonly string[]) => Promise<void>
 
+/** Runs a relay until it is told to stop. */
+export type RunRelay = (flags: CommonFlags & RelayFlags) => Promise<void>
+
+export interface RelayFlags {
+  readonly config: string
+  readonly host?: string
+  readonly port?: number
+}
+
 function number(text: string): number {
   const value = Number(text)
   if (text.trim() === '' || !(value >= 0)) throw new InvalidArgumentError('It must be a number from 0.')
@@ -27,7 +36,7 @@ function instant(text: string): Date {
 const examples = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  malote ${line}`).join('\n')}`
 
 /** All verbs; `version` is the package's. */
-export function createProgram(version: string, run: Run): Command {
+export function createProgram(version: string, run: Run, relay: RunRelay): Command {
   const program = new Command('malote')
     .description('look after an outbox')
     .version(version)
@@ -51,6 +60,7 @@ export function createProgram(version: string, run: Run): Command {
         await run(action, command.optsWithGlobals(), command.args)
       })
   addSchemaVerbs(program, verb)
+  addRelayVerb(program, relay)
   addLookingVerbs(program, verb)
   addDecidingVerbs(program, verb)
   addConsumerVerbs(program, verb)
@@ -74,6 +84,17 @@ function addSchemaVerbs(program: Command, verb: AddVerb): void {
       process.exitCode = grants(command.optsWithGlobals())
     })
     .addHelpText('after', examples('grants --role relay --for relay | psql'))
+}
+
+function addRelayVerb(program: Command, relay: RunRelay): void {
+  program
+    .command('relay')
+    .description('run a relay until SIGTERM, with health endpoints, metrics and JSON logs')
+    .requiredOption('--config <file>', 'a module that exports { publisher } as default')
+    .option('--port <port>', 'of /healthz, /readyz and /metrics; default: 9464', number)
+    .option('--host <address>', 'default: 127.0.0.1; in a container 0.0.0.0')
+    .action((_: unknown, command: Command) => relay(command.optsWithGlobals()))
+    .addHelpText('after', examples('relay --config malote.config.js', 'relay --config malote.config.js --host 0.0.0.0'))
 }
 
 function addLookingVerbs(program: Command, verb: AddVerb): void {
