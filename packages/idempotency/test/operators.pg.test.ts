@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { createOutbox, examine, type Finding, grantStatements, migrate } from '@malote/outbox-core'
 import pg from 'pg'
@@ -88,6 +90,60 @@ describe('with the documented grants of a consumer', () => {
       /update on table idempotency_keys.*execute on function free_consumer_id|execute on function free_consumer_id.*update on table idempotency_keys/,
     )
     await owner.query('grant execute on function malote.free_consumer_id() to public')
+  })
+})
+
+const program = fileURLToPath(new URL('../../outbox-core/src/cli/main.ts', import.meta.url))
+
+function malote(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      ['--conditions=@malote/source', program, ...words],
+      { env: { ...process.env, DATABASE_URL: database.url, NODE_OPTIONS: '' } },
+      (_, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
+    )
+    child.stdin?.end()
+  })
+}
+
+describe('a replay', () => {
+  it('is explained for each consumer, and refused where an inbox has forgotten', async () => {
+    const inbox = createInbox()
+    const id = crypto.randomUUID()
+    await inbox.transact(owner, { consumer: 'ledger', messageId: id, occurredAt: new Date() }, async () => {})
+    await inbox.transact(
+      owner,
+      { consumer: 'mails', messageId: crypto.randomUUID(), occurredAt: new Date() },
+      async () => {},
+    )
+    const bury = async (messageId: string, age: string): Promise<string> => {
+      const { rows } = await owner.query(
+        `insert into malote.dead_letters (id, seq, lane, topic, type, payload, content_type, created_at, attempts, reason)
+        values ($1, 1, 0, 't', 't', '{}', 'application/json', now() - $2::interval, 1, 'PERMANENT') returning dead_letter_id::text as id`,
+        [messageId, age],
+      )
+      return String(rows[0]?.id)
+    }
+    const known = await bury(id, '1 hour')
+    const old = await bury(crypto.randomUUID(), '3 days')
+    await owner.query(`insert into malote.inbox_watermarks values ('simple', now() - interval '2 days')`)
+
+    const explained = await malote('dead-letters', 'replay', known, old, '--explain', '--json')
+    const refused = await malote('dead-letters', 'replay', known, old)
+    const forced = await malote('dead-letters', 'replay', known, old, '--force', '--reason', 'the ledger is rebuilt')
+
+    const answers = JSON.parse(explained.stdout) as { deadLetterId: string; consumer: string; outcome: string }[]
+    const shown = answers.filter(({ consumer }) => ['ledger', 'mails'].includes(consumer))
+    expect(shown.map(({ deadLetterId, consumer, outcome }) => [deadLetterId, consumer, outcome])).toEqual([
+      [known, 'ledger', 'applied'],
+      [known, 'mails', 'not applied'],
+      [old, 'ledger', 'forgotten'],
+      [old, 'mails', 'forgotten'],
+    ])
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('refused as stale') })
+    expect(forced).toMatchObject({ code: 0, stdout: 'replayed 2\n' })
+    await owner.query('truncate malote.messages, malote.operator_actions')
   })
 })
 

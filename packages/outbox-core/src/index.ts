@@ -75,6 +75,8 @@ export type {
   DeadLettersOptions,
   Decision,
 } from './dead-letters.ts'
+export { explainReplay } from './explain-replay.ts'
+export type { ReplayExplanation } from './explain-replay.ts'
 export { createHeldKeys } from './held-keys.ts'
 export type { HeldKey, HeldKeys } from './held-keys.ts'
 export { createTopics } from './topics.ts'

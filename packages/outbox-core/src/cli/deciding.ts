@@ -1,4 +1,5 @@
 import { createDeadLetters, type DeadLetter } from '../dead-letters.ts'
+import { explainReplay } from '../explain-replay.ts'
 import { createHeldKeys } from '../held-keys.ts'
 import { createTopics, type Steering } from '../topics.ts'
 import { confirmed, decision, type Invocation, report, UsageError, type Verb } from './invocation.ts'
@@ -59,8 +60,41 @@ export const showDeadLetter: Verb = async (invocation) => {
   return 0
 }
 
-export const replay: Verb<FilterFlags> = (invocation) =>
-  decide(invocation, 'replayed', 'Replay', (letters, ids) => letters.replay(ids, decision(invocation)))
+export const replay: Verb<FilterFlags & { explain?: boolean; force?: boolean }> = async (invocation) => {
+  const { flags } = invocation
+  if (flags.explain === true) return explain(invocation)
+  return decide(invocation, 'replayed', 'Replay', async (letters, ids) => {
+    const forgotten = ((await explanations(invocation, ids)) ?? []).filter(({ outcome }) => outcome === 'forgotten')
+    if (forgotten.length > 0 && (flags.force !== true || flags.reason === undefined))
+      throw new UsageError(
+        `dead letter ${forgotten[0]?.deadLetterId ?? ''} is older than what the inbox of "${forgotten[0]?.consumer ?? ''}" remembers, and would be refused as stale: see --explain; to replay it all the same say --force --reason`,
+      )
+    return letters.replay(ids, decision(invocation))
+  })
+}
+
+const explanations = ({ client, schema }: Invocation, ids: readonly string[]) =>
+  explainReplay({ db: client, ...schema }, ids)
+
+/** Changes nothing. Exit code 3: no inbox could be looked at. */
+async function explain(invocation: Invocation<FilterFlags>): Promise<number> {
+  const { words, output } = invocation
+  const chosen = words.length > 0 ? ids(words) : (await find(invocation)).map(({ deadLetterId }) => deadLetterId)
+  const explained = await explanations(invocation, chosen)
+  if (explained === null) {
+    output.print(null, ['no inbox is in this schema, or this role may not read it: nothing is known about consumers'])
+    return 3
+  }
+  const rows = explained.map(({ deadLetterId, id, consumer, outcome, appliedAt }) => [
+    deadLetterId,
+    id,
+    consumer,
+    outcome,
+    iso(appliedAt),
+  ])
+  output.print(explained, table([['id', 'message id', 'consumer', 'outcome', 'applied'], ...rows]))
+  return 0
+}
 
 export const discard: Verb<FilterFlags> = (invocation) =>
   decide(invocation, 'discarded', 'Delete for ever', (letters, ids) => letters.discard(ids, decision(invocation)))

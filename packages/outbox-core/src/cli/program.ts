@@ -155,7 +155,16 @@ function addDecidingVerbs(program: Command, verb: AddVerb): void {
   const ids = (): Argument => new Argument('[id...]', 'as `malote dead-letters list` shows them')
   filtered(verb(letters, 'replay', 'back to its old place in the order; frees its key', deciding.replay))
     .addArgument(ids())
-    .addHelpText('after', examples('dead-letters replay 17', 'dead-letters replay --topic orders --limit 10'))
+    .option('--explain', 'change nothing; show what each consumer would do with it')
+    .option('--force', 'also what an inbox has forgotten; needs --reason')
+    .addHelpText(
+      'after',
+      examples(
+        'dead-letters replay 17',
+        'dead-letters replay --topic orders --limit 10',
+        'dead-letters replay 17 --explain',
+      ),
+    )
   filtered(verb(letters, 'discard', 'delete it; frees its key', deciding.discard))
     .addArgument(ids())
     .addHelpText('after', examples('dead-letters discard 17 --reason "test data"'))
