@@ -60,6 +60,8 @@ const idempotencyTables = [
 ]
 const idempotencyFunctions = execute([
   'free_consumer_id()',
+  'claim_messages_v1(text, uuid[], timestamp with time zone[], text, bigint[])',
+  'claim_messages_by_day_v1(text, uuid[], timestamp with time zone[], text, bigint[])',
   'claim_v1(bigint[], text, bytea[], bigint, timestamp with time zone, text, integer, text)',
   'finish_v1(text, bytea[], bytea, smallint, bytea, text, smallint, text, bytea, boolean, text, text, bigint, bigint, integer, text)',
 ])
