@@ -1,6 +1,7 @@
 import type { Benchmark } from '../harness/benchmark.ts'
 import { topic, type } from '../harness/load.ts'
 import { atMost, figuresOf, percentile, ratioOf, ratioRow } from '../harness/statistics.ts'
+import type { LatencyRig } from '../peers/latency-rig.ts'
 import { latencies, maloteRig } from './latency.ts'
 
 const count = 30_000
@@ -18,6 +19,14 @@ const holdKeys = async (admin: { query(text: string, values: unknown[]): Promise
   )
 }
 
+/** Long enough for a relay to have looked past what is held, which it does when it takes a lane over. */
+const settlingMs = 3_000
+
+async function settled<Worker>(worker: Worker): Promise<Worker> {
+  await new Promise((resolve) => setTimeout(resolve, settlingMs))
+  return worker
+}
+
 export const blockedKeys: Benchmark = {
   name: 'blocked-keys',
   question: 'Do 30,000 held keys make the messages of other keys wait?',
@@ -29,7 +38,8 @@ export const blockedKeys: Benchmark = {
     const samples: Record<string, number[]> = {}
     for (let round = 0; round < rounds; round++) {
       const order = Object.entries(contestants)
-      for (const [name, { rig, client }] of round % 2 === 0 ? order : order.toReversed()) {
+      for (const [name, { rig: its, client }] of round % 2 === 0 ? order : order.toReversed()) {
+        const rig: LatencyRig = { ...its, start: async (onArrival) => settled(await its.start(onArrival)) }
         const sorted = await latencies(rig, client, Math.max(200, 400 * scale))
         for (const [label, share] of [
           ['p50', 0.5],
@@ -50,7 +60,9 @@ export const blockedKeys: Benchmark = {
         ),
       ],
       runs: rounds,
-      notes: ['Messages without a key, 100 a second, of the topic whose keys are held.'],
+      notes: [
+        'Messages without a key, 100 a second, of the topic whose keys are held, and a relay that runs for seconds before the first.',
+      ],
     }
   },
 }
