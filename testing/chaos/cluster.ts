@@ -48,6 +48,8 @@ export interface Cluster {
   readonly pool: pg.Pool
   readonly slots: readonly Slot[]
   readonly leaseMs: number
+  /** What processes said last that ended by themselves. */
+  readonly crashes: readonly string[]
   of(role: RoleName): readonly Slot[]
   addRelay(): Promise<Slot>
   /** Stops every process gracefully. @returns the names of those that had to be killed */
@@ -72,7 +74,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   })
   pool.on('error', () => {}) // The server is restarted on purpose.
   await createSchema(pool, [...keys, ...hungKeys])
-  const cluster = new RunningCluster({ options, postgres, broker, journals, keys }, pool, folder)
+  const parts = { options, postgres, broker, journals, keys, crashes: [] }
+  const cluster = new RunningCluster(parts, pool, folder)
   const counts: [RoleName, number][] = [
     ['relay', options.relays],
     ['writer', options.writers],
@@ -89,6 +92,7 @@ class RunningCluster implements Cluster {
   readonly pool: pg.Pool
   readonly slots: Slot[] = []
   readonly leaseMs: number
+  readonly crashes: readonly string[]
   readonly #parts: SlotParts
   readonly #folder: string
 
@@ -96,6 +100,7 @@ class RunningCluster implements Cluster {
     this.postgres = parts.postgres
     this.broker = parts.broker
     this.journals = parts.journals
+    this.crashes = parts.crashes
     this.pool = pool
     this.leaseMs = parts.options.leaseMs
     this.#parts = parts
@@ -150,10 +155,11 @@ interface SlotParts {
   readonly broker: Broker
   readonly journals: string
   readonly keys: readonly string[]
+  readonly crashes: string[]
 }
 
 async function createSlot(
-  { options, postgres, broker, journals, keys }: SlotParts,
+  { options, postgres, broker, journals, keys, crashes }: SlotParts,
   role: RoleName,
   number: number,
 ): Promise<Slot> {
@@ -184,7 +190,10 @@ async function createSlot(
       })
       process = started
       if (!slot.isWanted) started.signal('SIGKILL') // The run ended while it was starting.
-      void started.exited.then(() => replace())
+      void started.exited.then((crash) => {
+        if (crash !== null && slot.isWanted) crashes.push(crash)
+        return replace()
+      })
     },
   }
   async function replace(): Promise<void> {

@@ -23,6 +23,7 @@ if (process.argv.includes('--help')) {
   )
   const isSound =
     outcome === 'sound' &&
+    health.crashed.length === 0 &&
     health.stuck.length === 0 &&
     health.overfull.length === 0 &&
     health.starved.length === 0 &&

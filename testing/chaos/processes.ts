@@ -12,8 +12,8 @@ export interface RoleProcess {
   /** Different for every process ever started in a run. */
   readonly name: string
   readonly isAlive: boolean
-  /** Resolves when it has ended, however. */
-  readonly exited: Promise<void>
+  /** Resolves when it has ended, however, with what it said last when nobody had killed or stopped it. */
+  readonly exited: Promise<string | null>
   signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void
   send(command: Command): void
   /** Bytes of heap in use after a collection. */
@@ -32,7 +32,10 @@ export async function startRoleProcess(role: RoleName, settings: RoleSettings): 
   })
   let log = ''
   child.stderr?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-4_000)))
-  const exited = once(child, 'exit').then(() => {})
+  const exited = once(child, 'exit').then(() => {
+    const isMeant = child.exitCode === 0 || child.signalCode === 'SIGKILL'
+    return isMeant ? null : `${settings.name} ended by ${String(child.exitCode ?? child.signalCode)}:\n${log}`
+  })
   await Promise.race([
     reported(child, 'ready'),
     exited.then(() => Promise.reject(new Error(`${settings.name} ended before it worked:\n${log}`))),

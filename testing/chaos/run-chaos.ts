@@ -37,6 +37,8 @@ export interface Health {
   readonly memory: readonly { readonly name: string; readonly before: number; readonly after: number }[]
   /** Living relays and consumers that did nothing after the last fault. */
   readonly idle: readonly string[]
+  /** What processes said last that ended by themselves. */
+  readonly crashed: readonly string[]
   /** Had to be killed at the end. */
   readonly stuck: readonly string[]
   readonly drain: Drain
@@ -89,6 +91,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
         relayConnections,
         memory,
         idle,
+        crashed: cluster.crashes,
         stuck,
         drain: drained,
         overfull: overfull(cluster),

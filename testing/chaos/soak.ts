@@ -62,7 +62,8 @@ async function isSound(broker: string, seed: number, endMs: number): Promise<boo
     for (const { rule, evidence } of report.violations) console.error(`VIOLATION ${rule}: ${evidence}`)
     const { published, duplicates, effectsApplied } = report
     console.log(JSON.stringify({ published, duplicates, effectsApplied, violations: report.violations.length }))
-    return outcomeOf(report) === 'sound' && health.stuck.length === 0
+    for (const crash of health.crashed) console.error(`CRASHED ${crash}`)
+    return outcomeOf(report) === 'sound' && health.crashed.length + health.stuck.length === 0
   } catch (error) {
     console.error(error) // The next run may say more: hours of them are not given up for one.
     return false

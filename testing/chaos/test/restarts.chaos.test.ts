@@ -12,7 +12,7 @@ it('PostgreSQL and the broker are restarted under load: everybody works afterwar
   const { report, health } = await runUntilDecided(options)
 
   expect(report.violations).toEqual([])
-  expect(health).toMatchObject({ drain: { left: 0 }, stuck: [], idle: [] })
+  expect(health).toMatchObject({ drain: { left: 0 }, crashed: [], stuck: [], idle: [] })
   expect(health.relayConnections.after).toEqual(health.relayConnections.before)
   expect(health.memory).toHaveLength(options.relays + options.consumers)
   for (const { name, before, after } of health.memory) expect.soft(after - before, name).toBeLessThan(8 * mebibyte)
