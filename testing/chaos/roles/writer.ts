@@ -12,6 +12,7 @@ const random = createRandom(settings.seed)
 const outbox = createOutbox()
 const loops = 3
 const pool = role.pool({ max: loops })
+pool.on('connect', (client) => client.on('error', () => {})) // The statement under way fails with it; between two nobody hears it.
 const stopping = new AbortController()
 
 /** One transaction: a place in the key's order under the key's own lock, the ledger's line, the message. Then commit or not. */
