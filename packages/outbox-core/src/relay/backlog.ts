@@ -35,6 +35,8 @@ export class Backlog {
   readonly #suspensions = new Suspensions()
   /** Of messages that left memory behind their suspended topics: the search for a culprit goes on when they come back. */
   readonly #accusations = new Map<number, Accusation>()
+  /** Orders of which something went back to the table since samples were asked for; null while nobody asks. */
+  #leftSinceSamples: Set<string> | null = null
   #bytes = 0
 
   /** @param routeOf - topics of different routes never share a batch */
@@ -138,11 +140,20 @@ export class Backlog {
     return true
   }
 
+  /** Call before the query is sent for what `takeProbe` gets. */
+  beginSamples(): void {
+    this.#leftSinceSamples = new Set()
+  }
+
   /** Messages of suspended topics that were read to try their destination. @returns those that may be sent: they count as taken */
   takeProbe(samples: readonly BufferedMessage[]): readonly BufferedMessage[] {
     const probe = new Group(new Batch(samples.length, Number.POSITIVE_INFINITY))
+    // One that was in flight when the query was sent, and not seen by it, may be in the table again, before what was seen.
+    const left = this.#leftSinceSamples
+    this.#leftSinceSamples = null
     return samples.filter((message) => {
       const { order, lane, seq, hasWaited } = message
+      if (order !== null && left?.has(order) === true) return false
       if (this.isPaused(message.message.topic) || !this.#lanes.isActive(lane) || this.#known.has(seq)) return false
       if (order !== null && (this.#schedule.has(order) || this.#isBlocked(message))) return false
       this.#recall(message)
@@ -281,6 +292,7 @@ export class Backlog {
   /** It stays in the table, behind its suspended topic. */
   #leave(message: BufferedMessage): void {
     this.#suspensions.passBy(message.lane, message.seq, [message.message.topic])
+    if (message.order !== null) this.#leftSinceSamples?.add(message.order)
     if (message.accusation !== undefined) this.#accusations.set(message.seq, message.accusation)
     this.#forget(message)
   }

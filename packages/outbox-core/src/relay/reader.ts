@@ -194,6 +194,7 @@ export class Reader {
     const { connection, statements, lanes, backlog, maxPayloadBytes, maxAttempts } = this.#parts
     const active = lanes.active().map(({ lane }) => lane)
     const orders = [backlog.blockedOrders, backlog.heldOrders]
+    backlog.beginSamples()
     const values = [active, topics, backlog.seqs(), ...orders, maxSamples, maxPayloadBytes, maxAttempts]
     const { rows } = await connection.query(statements.readSamples, values)
     return rows.map((row) => this.#toMessage(row, row['waited'] === true))

@@ -120,6 +120,19 @@ describe('the backlog', () => {
     backlog.resume('t', pausedByOperator)
     expect(seqsOf(backlog.takeProbe([aBuffered(1, 'a')]))).toEqual([1])
   })
+
+  it('tries no destination with a message before which one went back to the table while the sample was read', () => {
+    const backlog = aBacklog()
+    backlog.add(aBuffered(1, 'a'))
+    const batch = backlog.take(10)
+    backlog.suspend('t', 'unavailable')
+    backlog.beginSamples() // Leaves out 1, which is in flight: the first of its order is 2.
+    backlog.end(batch, { failed: [], returned: batch })
+
+    expect(seqsOf(backlog.takeProbe([aBuffered(2, 'a'), aBuffered(3, 'b')]))).toEqual([3])
+    backlog.beginSamples()
+    expect(seqsOf(backlog.takeProbe([aBuffered(1, 'a')]))).toEqual([1])
+  })
 })
 
 /** As a complete read does that began after a look at the locks which found no writer. */
