@@ -57,6 +57,21 @@ describe('the report of a run', () => {
     expect(lines[0]).toContain('12.0 s  packages/a/test/a.test.ts > n11')
   })
 
+  it('says what failed and why, right before the totals', () => {
+    const failure = aCase({ name: 'breaks', state: 'failed', error: 'expected 1 to be 2\n  at a.test.ts:7' })
+
+    const lines = formatRun([aCase({ ms: 2_000 }), failure], here).text.split('\n')
+
+    expect(lines.slice(-6)).toEqual([
+      'failed:',
+      '  packages/a/test/a.test.ts > breaks',
+      '  expected 1 to be 2',
+      '    at a.test.ts:7',
+      '',
+      '1 passed, 1 failed, 0 skipped',
+    ])
+  })
+
   it('counts errors outside of any case as failures', () => {
     expect(formatRun([aCase()], { ...here, otherErrors: 2 }).text).toContain('1 passed, 2 failed, 0 skipped')
   })

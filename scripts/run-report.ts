@@ -8,6 +8,8 @@ export interface CaseOutcome {
   readonly state: 'passed' | 'failed' | 'not-run'
   /** Why it was not run. */
   readonly reason?: string
+  /** Set when it failed: what its first error said, and where. */
+  readonly error?: string
   /** Set when it passed only when run once more: what its harness said the first time. */
   readonly flaky?: string
 }
@@ -22,8 +24,8 @@ export interface RunFacts {
 }
 
 /**
- * The end of a run as text: a table of package × tier, what was not run and why, what was flaky, the slowest ten, and the totals as
- * the last line.
+ * The end of a run as text: a table of package × tier, what was not run and why, what was flaky, the slowest ten, what failed and
+ * why, and the totals as the last line. What failed comes late because a CI log is often kept by its end alone.
  *
  * @returns also whether the run is a failure for a reason that no case knows of
  */
@@ -36,6 +38,7 @@ export function formatRun(cases: readonly CaseOutcome[], facts: RunFacts): { tex
     facts.isSelection ? '' : reasons(notRun),
     listed('flaky: the harness failed, and the case passed when run once more', flakyLines(cases)),
     listed('slowest', slowestLines(cases)),
+    listed('failed', failureLines(cases)),
     isIncomplete ? `CI: ${String(notRun.length)} cases were not run. Here that is a failure.` : '',
     `${String(counted.passed)} passed, ${String(counted.failed + facts.otherErrors)} failed, ${String(counted.notRun)} skipped`,
   ]
@@ -82,6 +85,11 @@ function reasons(notRun: readonly CaseOutcome[]): string {
 
 const flakyLines = (cases: readonly CaseOutcome[]): string[] =>
   cases.flatMap((one) => (one.flaky === undefined ? [] : [`${nameOf(one)}: ${one.flaky}`]))
+
+const failureLines = (cases: readonly CaseOutcome[]): string[] =>
+  cases
+    .filter(({ state }) => state === 'failed')
+    .flatMap((one) => [nameOf(one), ...(one.error ?? '').split('\n').slice(0, 12)])
 
 const slowestLines = (cases: readonly CaseOutcome[]): string[] =>
   cases

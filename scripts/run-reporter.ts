@@ -5,6 +5,8 @@ import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node'
 import { absentServices } from '../testing/absent-services.ts'
 import { type CaseOutcome, formatRun } from './run-report.ts'
 
+type TestErrors = Readonly<ReturnType<TestModule['errors']>>
+
 export default class RunReporter implements Reporter {
   #vitest: Vitest | undefined
 
@@ -30,7 +32,8 @@ function casesOf(module: TestModule, root: string): CaseOutcome[] {
   const cases = [...module.children.allTests()].map((test) => ({ ...place, ...outcomeOf(test, absence) }))
   // A file that could not be loaded, or whose hooks failed outside of any case.
   const failures = [module, ...module.children.allSuites()].flatMap((place) => place.errors())
-  const broken = failures.length === 0 ? [] : [{ ...place, name: '(the file itself)', ms: 0, state: 'failed' as const }]
+  const whole = { ...place, name: '(the file itself)', ms: 0, state: 'failed' as const }
+  const broken = failures.length === 0 ? [] : [{ ...whole, ...errorOf(failures) }]
   return [...cases, ...broken]
 }
 
@@ -38,13 +41,22 @@ function outcomeOf(test: TestCase, absence: () => string | null): Omit<CaseOutco
   const result = test.result()
   const diagnostic = test.diagnostic()
   const common = { name: test.fullName, ms: diagnostic?.duration ?? 0 }
-  if (result.state === 'failed') return { ...common, state: 'failed' }
+  if (result.state === 'failed') return { ...common, state: 'failed', ...errorOf(result.errors) }
   if (result.state !== 'passed') {
     const note = 'note' in result ? result.note : undefined
     return { ...common, state: 'not-run', reason: note ?? absence() ?? 'no reason given' }
   }
   if (diagnostic?.flaky !== true) return { ...common, state: 'passed' }
   return { ...common, state: 'passed', flaky: result.errors?.[0]?.message ?? 'passed when run once more' }
+}
+
+/** The first error of a case, and the frames of it that are the project's own. */
+function errorOf(errors: TestErrors): { error?: string } {
+  const [first] = errors
+  if (first === undefined) return {}
+  const frames = first.stacks?.map(({ file, line }) => `  at ${relative(process.cwd(), file)}:${String(line)}`) ?? []
+  const message = first.message.split('\n').slice(0, 8)
+  return { error: [...message, ...frames.slice(0, 3)].join('\n') }
 }
 
 /** `packages/outbox-core`, `examples/brokerage`, or the top folder. */
