@@ -42,8 +42,7 @@ const config: ViteUserConfig = defineConfig({
           exclude,
           globalSetup: ['testing/global-setup.ts'],
           ...bounded(900_000), // A run that decided nothing is repeated with more time, up to three times.
-          maxWorkers: 1,
-          fileParallelism: false,
+          maxWorkers: 2, // A run keeps about one core busy, and each has its servers, ports and folders to itself.
           sequence: { groupOrder: 1 },
         },
       },

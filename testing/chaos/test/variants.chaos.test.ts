@@ -14,9 +14,9 @@ const runs = 3
  * them: a run in which it met none, or whose messages were not through, proves nothing and is named. One with a violation is the last.
  */
 async function decidedRun([variant, fault, ...more]: Planted, isMet: (run: ChaosRun) => boolean): Promise<ChaosRun> {
-  const few = ['--broker', 'log', '--relays', '2', '--consumers', '1', '--every', '2500', '--drain', '8']
+  const few = ['--broker', 'log', '--relays', '2', '--consumers', '1', '--every', '2500', '--drain', '4']
   for (let number = 1; number <= runs; number++) {
-    const time = ['--minutes', String(0.2 * 2 ** (number - 1)), '--seed', String(number)]
+    const time = ['--minutes', String(0.1 * 2 ** (number - 1)), '--seed', String(number)]
     const run = await runChaos(
       chaosArguments(['--variant', variant, '--faults', fault, ...few, ...more, ...time], () => {}),
     )
