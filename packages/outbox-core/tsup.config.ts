@@ -13,6 +13,7 @@ export default defineConfig({
     'clients/prisma': 'src/clients/prisma.ts',
     'clients/typeorm': 'src/clients/typeorm.ts',
     'cli/main': 'src/cli/main.ts',
+    'console/index': 'src/console/index.ts',
     'otel/index': 'src/otel/index.ts',
     'postgres/index': 'src/postgres/index.ts',
     'testing/index': 'src/testing/index.ts',

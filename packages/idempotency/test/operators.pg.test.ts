@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { createOutbox, examine, type Finding, grantStatements, migrate } from '@malote/outbox-core'
+import { createConsole } from '@malote/outbox-core/console'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createInbox, maintainInbox, migrateIdempotency } from '../src/index.ts'
@@ -107,6 +108,15 @@ function malote(...words: string[]): Promise<{ code: number; stdout: string; std
   })
 }
 
+async function bury(messageId: string, age: string): Promise<string> {
+  const { rows } = await owner.query(
+    `insert into malote.dead_letters (id, seq, lane, topic, type, payload, content_type, created_at, attempts, reason)
+    values ($1, 1, 0, 't', 't', '{}', 'application/json', now() - $2::interval, 1, 'PERMANENT') returning dead_letter_id::text as id`,
+    [messageId, age],
+  )
+  return String(rows[0]?.id)
+}
+
 describe('a replay', () => {
   it('is explained for each consumer, and refused where an inbox has forgotten', async () => {
     const inbox = createInbox()
@@ -117,14 +127,6 @@ describe('a replay', () => {
       { consumer: 'mails', messageId: crypto.randomUUID(), occurredAt: new Date() },
       async () => {},
     )
-    const bury = async (messageId: string, age: string): Promise<string> => {
-      const { rows } = await owner.query(
-        `insert into malote.dead_letters (id, seq, lane, topic, type, payload, content_type, created_at, attempts, reason)
-        values ($1, 1, 0, 't', 't', '{}', 'application/json', now() - $2::interval, 1, 'PERMANENT') returning dead_letter_id::text as id`,
-        [messageId, age],
-      )
-      return String(rows[0]?.id)
-    }
     const known = await bury(id, '1 hour')
     const old = await bury(crypto.randomUUID(), '3 days')
     await owner.query(`insert into malote.inbox_watermarks values ('simple', now() - interval '2 days')`)
@@ -143,6 +145,37 @@ describe('a replay', () => {
     ])
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('refused as stale') })
     expect(forced).toMatchObject({ code: 0, stdout: 'replayed 2\n' })
+    await owner.query('truncate malote.messages, malote.operator_actions')
+  })
+})
+
+describe('the console', () => {
+  it('counts inboxes, says what each would do with a replay, and refuses what one has forgotten', async () => {
+    const arrived = { consumer: 'ledger', messageId: crypto.randomUUID(), occurredAt: new Date() }
+    await createInbox().transact(owner, arrived, async () => {})
+    const old = await bury(crypto.randomUUID(), '3 days')
+    await owner.query(`insert into malote.inbox_watermarks values ('simple', now() - interval '2 days')`)
+    const handle = createConsole({ pool: owner, access: 'loopback', allowActions: true, migrateIdempotency })
+    const ask = async (path: string, body?: object) => {
+      const origin = 'http://localhost'
+      const headers = { origin, 'content-type': 'application/json' }
+      const post = body === undefined ? {} : { method: 'POST', headers, body: JSON.stringify(body) }
+      return (await handle(new Request(`${origin}/api/${path}`, post))).json() as Promise<Record<string, unknown>>
+    }
+    const decision = { deadLetterIds: [old], operator: 'ana', reason: 'the ledger is rebuilt' }
+
+    const [view, explained] = [await ask('view'), await ask(`explain?id=${old}`)]
+    const refused = await ask('actions/replay', decision)
+    const forced = await ask('actions/replay', { ...decision, force: true })
+
+    expect(view['consumerCounts']).toEqual(
+      expect.arrayContaining([{ name: 'processed_messages', rows: expect.any(Number) }]),
+    )
+    expect(explained['explained']).toEqual(
+      expect.arrayContaining([expect.objectContaining({ consumer: 'ledger', outcome: 'forgotten' })]),
+    )
+    expect(refused).toMatchObject({ status: 409, code: 'FORGOTTEN' })
+    expect(forced).toEqual({ done: 1, wanted: 1 })
     await owner.query('truncate malote.messages, malote.operator_actions')
   })
 })

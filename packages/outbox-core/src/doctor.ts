@@ -36,9 +36,8 @@ export interface ExamineOptions {
  * @throws OutboxError `INVALID_OPTION`. Database errors other than missing rights come through.
  */
 export async function examine(client: MigrationClient, options: ExamineOptions = {}): Promise<readonly Finding[]> {
-  const schema = schemaOption(options.schema)
-  const flag = schema === defaultSchema ? '' : ` --schema ${schema}`
-  const limits = doctorLimits(options.limits)
+  const bare = patientOf(client, options, new Set())
+  const { schema, flag } = bare
   const findings: Finding[] = []
   const look = async (check: string, ask: () => ReturnType<Check>): Promise<readonly Found[]> => {
     const results = await seen(ask)
@@ -47,17 +46,7 @@ export async function examine(client: MigrationClient, options: ExamineOptions =
   }
   const migrations = await look('migrations', () => checkSchema(client, schema, flag))
   if (migrations.some(({ level }) => level === 'problem')) return findings // Nothing else can be looked at.
-  const patient: Patient = {
-    client,
-    schema,
-    flag,
-    limits,
-    purpose: options.purpose ?? 'relay',
-    statements: doctorStatements(schema),
-    tables: await tablesOf(client, schema),
-    migrateIdempotency: options.migrateIdempotency,
-    clock: options.clock ?? systemClock,
-  }
+  const patient = { ...bare, tables: await tablesOf(client, schema) }
   let status: OutboxStatus | undefined
   await look('status', async () => {
     status = await outboxStatus(client, { schema })
@@ -70,6 +59,37 @@ export async function examine(client: MigrationClient, options: ExamineOptions =
   for (const [name, check] of Object.entries({ ...serverChecks, ...consumerChecks }))
     await look(name, () => check(patient))
   return findings
+}
+
+/** Whether a finding comes from the checks that ask if messages get out: they need the status, and hardly more. */
+export const isAboutFlow = ({ check }: Finding): boolean => Object.hasOwn(flowChecks, check)
+
+/** Those checks alone, of a status that was just read. */
+export async function examineFlow(
+  client: MigrationClient,
+  status: OutboxStatus,
+  options: { readonly schema: string },
+): Promise<readonly Finding[]> {
+  const patient = { ...patientOf(client, options, new Set()), status }
+  const findings: Finding[] = []
+  for (const [check, ask] of Object.entries(flowChecks))
+    findings.push(...(await seen(() => ask(patient))).map((found) => ({ check, ...found })))
+  return findings
+}
+
+function patientOf(client: MigrationClient, options: ExamineOptions, tables: ReadonlySet<string>): Patient {
+  const schema = schemaOption(options.schema)
+  return {
+    client,
+    schema,
+    flag: schema === defaultSchema ? '' : ` --schema ${schema}`,
+    limits: doctorLimits(options.limits),
+    purpose: options.purpose ?? 'relay',
+    statements: doctorStatements(schema),
+    tables,
+    migrateIdempotency: options.migrateIdempotency,
+    clock: options.clock ?? systemClock,
+  }
 }
 
 /** What this role may not see is said, and the rest is looked at all the same. */

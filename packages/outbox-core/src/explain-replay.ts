@@ -38,3 +38,12 @@ export async function explainReplay(
     throw error
   }
 }
+
+/** The first of them that an inbox has forgotten, and whose replay that consumer would refuse; null when there is none. */
+export async function forgottenAmong(
+  options: DeadLettersOptions,
+  deadLetterIds: readonly string[],
+): Promise<ReplayExplanation | null> {
+  const explained = (await explainReplay(options, deadLetterIds)) ?? []
+  return explained.find(({ outcome }) => outcome === 'forgotten') ?? null
+}

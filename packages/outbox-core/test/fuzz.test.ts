@@ -91,6 +91,7 @@ const words = (() => {
     '0',
     () => Promise.resolve(),
     () => Promise.resolve(),
+    () => Promise.resolve(),
   )
   const commands = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
   return commands.flatMap((command) => [
@@ -109,7 +110,7 @@ it('a command line runs one verb or is refused with code 2, whatever it says', a
     fc.asyncProperty(fc.array(argument, { maxLength: 8 }), async (args) => {
       let verbs = 0
       const run = (): Promise<void> => Promise.resolve(void verbs++)
-      const program = createProgram('0', run, run)
+      const program = createProgram('0', run, run, run)
       const commands = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
       for (const command of commands)
         command.exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {}, outputError: () => {} })

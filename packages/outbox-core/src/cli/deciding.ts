@@ -1,5 +1,5 @@
 import { createDeadLetters, type DeadLetter } from '../dead-letters.ts'
-import { explainReplay } from '../explain-replay.ts'
+import { explainReplay, forgottenAmong } from '../explain-replay.ts'
 import { createHeldKeys } from '../held-keys.ts'
 import { createTopics, type Steering } from '../topics.ts'
 import { confirmed, decision, type Invocation, report, UsageError, type Verb } from './invocation.ts'
@@ -64,10 +64,10 @@ export const replay: Verb<FilterFlags & { explain?: boolean; force?: boolean }> 
   const { flags } = invocation
   if (flags.explain === true) return explain(invocation)
   return decide(invocation, 'replayed', 'Replay', async (letters, ids) => {
-    const forgotten = ((await explanations(invocation, ids)) ?? []).filter(({ outcome }) => outcome === 'forgotten')
-    if (forgotten.length > 0 && (flags.force !== true || flags.reason === undefined))
+    const forgotten = await forgottenAmong({ db: invocation.client, ...invocation.schema }, ids)
+    if (forgotten !== null && (flags.force !== true || flags.reason === undefined))
       throw new UsageError(
-        `dead letter ${forgotten[0]?.deadLetterId ?? ''} is older than what the inbox of "${forgotten[0]?.consumer ?? ''}" remembers, and would be refused as stale: see --explain; to replay it all the same say --force --reason`,
+        `dead letter ${forgotten.deadLetterId} is older than what the inbox of "${forgotten.consumer}" remembers, and would be refused as stale: see --explain; to replay it all the same say --force --reason`,
       )
     return letters.replay(ids, decision(invocation))
   })

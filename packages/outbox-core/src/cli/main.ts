@@ -4,10 +4,12 @@ import { CommanderError } from 'commander'
 import pg from 'pg'
 import { OutboxError } from '../errors.ts'
 import { loadConfig } from '../process/config.ts'
+import { runConsoleProcess } from '../process/console-process.ts'
 import { runRelayProcess } from '../process/relay-process.ts'
 import { type CommonFlags, UsageError } from './invocation.ts'
 import { createOutput } from './output.ts'
-import { createProgram, type Run, type RunRelay } from './program.ts'
+import { createProgram, type Run, type RunConsole, type RunRelay } from './program.ts'
+import { migrateIdempotency } from './schema-verbs.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -42,7 +44,21 @@ const relay: RunRelay = async (flags) => {
   await runRelayProcess({ config: await loadConfig(flags.config), databaseUrl, schema, host, port })
 }
 
-const program = createProgram(version, run, relay)
+const serve: RunConsole = async (flags) => {
+  const { schema, host = '127.0.0.1', port = 9465, answerTo: hosts, allowActions = false } = flags
+  await runConsoleProcess({
+    databaseUrl: databaseUrlOf(flags),
+    schema,
+    host,
+    port,
+    hosts,
+    allowActions,
+    token: process.env['MALOTE_CONSOLE_TOKEN'], // Not a flag: every user of the machine sees those.
+    migrateIdempotency: await migrateIdempotency(),
+  })
+}
+
+const program = createProgram(version, run, relay, serve)
 const everyCommand = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
 for (const command of everyCommand) command.exitOverride().showSuggestionAfterError()
 

@@ -15,6 +15,16 @@ export type Run = (verb: Verb<never>, flags: CommonFlags, words: readonly string
 /** Runs a relay until it is told to stop. */
 export type RunRelay = (flags: CommonFlags & RelayFlags) => Promise<void>
 
+/** Serves the console until it is told to stop. */
+export type RunConsole = (flags: CommonFlags & ConsoleFlags) => Promise<void>
+
+export interface ConsoleFlags {
+  readonly host?: string
+  readonly port?: number
+  readonly answerTo?: readonly string[]
+  readonly allowActions?: boolean
+}
+
 export interface RelayFlags {
   readonly config: string
   readonly host?: string
@@ -36,7 +46,7 @@ function instant(text: string): Date {
 const examples = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  malote ${line}`).join('\n')}`
 
 /** All verbs; `version` is the package's. */
-export function createProgram(version: string, run: Run, relay: RunRelay): Command {
+export function createProgram(version: string, run: Run, relay: RunRelay, serve: RunConsole): Command {
   const program = new Command('malote')
     .description('look after an outbox')
     .version(version)
@@ -61,6 +71,7 @@ export function createProgram(version: string, run: Run, relay: RunRelay): Comma
       })
   addSchemaVerbs(program, verb)
   addRelayVerb(program, relay)
+  addConsoleVerb(program, serve)
   addLookingVerbs(program, verb)
   addDecidingVerbs(program, verb)
   addConsumerVerbs(program, verb)
@@ -95,6 +106,21 @@ function addRelayVerb(program: Command, relay: RunRelay): void {
     .option('--host <address>', 'default: 127.0.0.1; in a container 0.0.0.0')
     .action((_: unknown, command: Command) => relay(command.optsWithGlobals()))
     .addHelpText('after', examples('relay --config malote.config.js', 'relay --config malote.config.js --host 0.0.0.0'))
+}
+
+function addConsoleVerb(program: Command, serve: RunConsole): void {
+  program
+    .command('console')
+    .description('serve a page that shows what is wrong and what mends it')
+    .option('--allow-actions', 'let it replay, discard, release, pause and resume; default: it only shows')
+    .option('--port <port>', 'default: 9465; 0 takes any', number)
+    .option('--host <address>', 'default: 127.0.0.1; any other needs the variable MALOTE_CONSOLE_TOKEN')
+    .option('--answer-to <name...>', 'host names it answers to; default: those of loopback, or any with a token')
+    .action((_: unknown, command: Command) => serve(command.optsWithGlobals()))
+    .addHelpText(
+      'after',
+      examples('console', 'console --allow-actions', 'console --host 10.0.0.7 --answer-to ops.example.com'),
+    )
 }
 
 function addLookingVerbs(program: Command, verb: AddVerb): void {

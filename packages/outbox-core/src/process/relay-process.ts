@@ -5,6 +5,7 @@ import { createRelay } from '../relay/relay.ts'
 import { outboxStatus } from '../status.ts'
 import type { RelayConfig } from './config.ts'
 import { serveHealth } from './health-server.ts'
+import { signalled } from './signalled.ts'
 
 export interface RelayProcessOptions {
   readonly config: RelayConfig
@@ -51,12 +52,6 @@ export async function runRelayProcess(options: RelayProcessOptions): Promise<voi
   await config.publisher.close()
   await health.close()
   await pool.end()
-}
-
-function signalled(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve)
-  })
 }
 
 const jsonLine =
