@@ -54,6 +54,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
   ]),
   group('Running it', [
     page('Operations', 'operations'),
+    page('The console', 'console'),
     page('Why was it not sent?', 'why-not-sent'),
     page('What the doctor finds', 'doctor'),
     page('Observability', 'observability'),

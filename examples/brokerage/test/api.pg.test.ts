@@ -1,3 +1,4 @@
+import { createConsole } from '@malote/outbox-core/console'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type { FastifyInstance } from 'fastify'
 import type pg from 'pg'
@@ -30,6 +31,7 @@ beforeAll(async () => {
     demo: true,
     requestsPerMinute: null,
     controlUrl: null,
+    outboxConsole: createConsole({ pool, basePath: '/malote', access: 'loopback', allowActions: true }),
   })
 })
 afterAll(async () => {
@@ -240,5 +242,24 @@ describe('an order', () => {
     expect(cancelled.json()).toMatchObject({ id, status: 'CANCELLED' })
     expect(after.cash).toEqual(before.cash)
     expect([tooLate.statusCode, tooLate.json().code]).toEqual([409, 'TOO_LATE_TO_CANCEL'])
+  })
+})
+
+describe("the library's console", () => {
+  it('stands below /malote, shows the outbox, and decides for the page only', async () => {
+    const headers = { host: 'localhost', origin: 'http://localhost', 'content-type': 'application/json' }
+    const payload = { topic: 'orders.accepted', operator: 'ana', reason: 'under review' }
+    const act = (action: string, given = headers) =>
+      api.inject({ method: 'POST', url: `/malote/api/actions/${action}`, headers: given, payload })
+
+    expect((await api.inject({ url: '/malote/', headers })).body).toContain('console.js')
+    expect((await api.inject({ url: '/malote', headers })).headers['location']).toBe('malote/')
+    expect((await act('pause-topic')).json()).toEqual({ done: 1, wanted: 1 })
+    expect((await api.inject({ url: '/malote/api/view', headers })).json()).toMatchObject({
+      pausedTopics: [{ topic: 'orders.accepted', pausedBy: 'ana' }],
+    })
+    expect((await act('resume-topic')).json()).toEqual({ done: 1, wanted: 1 })
+    expect((await act('pause-topic', { ...headers, origin: 'https://evil.example.com' })).statusCode).toBe(403)
+    expect((await api.inject({ url: '/malote/', headers: { host: 'evil.example.com' } })).statusCode).toBe(403)
   })
 })

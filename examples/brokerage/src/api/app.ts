@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import rateLimit from '@fastify/rate-limit'
+import type { Console } from '@malote/outbox-core/console'
 import Fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance, LogController } from 'fastify'
 import type { CpfCipher } from '../accounts/cpf.ts'
 import type { Database } from '../database/database.ts'
@@ -12,6 +13,7 @@ import { marketRoutes } from './market-routes.ts'
 import { measureRequests } from './metrics.ts'
 import { describeApi } from './openapi.ts'
 import { operatorRoutes } from './operator-routes.ts'
+import { outboxConsoleRoutes } from './outbox-console.ts'
 import { orderRoutes } from './order-routes.ts'
 import { parseJsonExactly } from './order-request.ts'
 import { problem, problemOfError, sendProblem } from './problem.ts'
@@ -33,6 +35,8 @@ export interface ApiOptions {
   readonly requestsPerMinute: number | null
   /** Where whoever runs the roles takes faults and kills. Null: nobody does. */
   readonly controlUrl: string | null
+  /** The library's console, below `/malote`. @defaultValue none */
+  readonly outboxConsole?: Console
   /** Longest time a request may take to arrive, body included. @defaultValue 10_000 */
   readonly requestTimeoutMs?: number
 }
@@ -74,6 +78,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   operatorRoutes(app, options)
   healthRoutes(app, options.db)
   consoleRoutes(app, options)
+  if (options.outboxConsole !== undefined) outboxConsoleRoutes(app, options.outboxConsole)
   return app
 }
 

@@ -1,3 +1,5 @@
+import { migrateIdempotency } from '@malote/idempotency'
+import { createConsole } from '@malote/outbox-core/console'
 import { createCpfCipher } from '../accounts/cpf.ts'
 import { createDatabase, createPool } from '../database/database.ts'
 import { defaultOrderTimeoutMs } from '../orders/timing.ts'
@@ -5,10 +7,13 @@ import { runRole } from '../process/run-role.ts'
 import { milliseconds, setting } from '../process/settings.ts'
 import { createApi } from './app.ts'
 import { notePool } from './metrics.ts'
+import { outboxConsolePath } from './outbox-console.ts'
 import { createTokens } from './tokens.ts'
 
 await runRole(async () => {
   const pool = createPool(setting('DATABASE_URL'), 20)
+  const demo = process.env['DEMO'] === '1'
+  const consoleToken = process.env['MALOTE_CONSOLE_TOKEN']
   const limit = setting('REQUESTS_PER_MINUTE', '100')
   const api = await createApi({
     db: createDatabase(pool),
@@ -20,9 +25,21 @@ await runRole(async () => {
     cpf: createCpfCipher(setting('CPF_SECRET')),
     pepper: setting('IDEMPOTENCY_PEPPER'),
     orderTimeoutMs: milliseconds('ORDER_TIMEOUT_MS', defaultOrderTimeoutMs),
-    demo: process.env['DEMO'] === '1',
+    demo,
     requestsPerMinute: limit === 'none' ? null : Number(limit),
     controlUrl: process.env['CONTROL_URL'] ?? null,
+    // In the demo everybody may break things, and mend them. Elsewhere it is there for whoever has the token.
+    ...(demo || consoleToken !== undefined
+      ? {
+          outboxConsole: createConsole({
+            pool,
+            basePath: outboxConsolePath,
+            access: consoleToken === undefined ? 'loopback' : { token: consoleToken },
+            allowActions: true,
+            migrateIdempotency,
+          }),
+        }
+      : {}),
   })
   const watching = setInterval(() => notePool(pool), 1_000)
   const url = await api.listen({ host: setting('HOST', '127.0.0.1'), port: Number(setting('API_PORT', '0')) })

@@ -25,7 +25,9 @@ export function answer(status: number, type: string, body: string | null, more: 
 }
 
 export function json(value: unknown): Response {
-  return answer(200, 'application/json', JSON.stringify(value))
+  // A pool may have parsers of its own, and read big integers as such.
+  const plain = (_: string, part: unknown): unknown => (typeof part === 'bigint' ? String(part) : part)
+  return answer(200, 'application/json', JSON.stringify(value, plain))
 }
 
 /** Why something was not done, in words for whoever sits before the page. */

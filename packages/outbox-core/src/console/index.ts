@@ -6,3 +6,4 @@
 export { createConsole } from './console.ts'
 export type { Console, ConsoleOptions } from './console.ts'
 export type { ConsoleAccess } from './guard.ts'
+export { nodeListener } from './node-listener.ts'

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
+import { createServer } from 'node:http'
 import type { Console } from '../console/console.ts'
+import { nodeListener } from '../console/node-listener.ts'
 
 export interface ConsoleServer {
   readonly url: string
@@ -10,9 +10,7 @@ export interface ConsoleServer {
 
 /** Serves a console on an address of its own. */
 export async function serveConsole(handle: Console, at: { host: string; port: number }): Promise<ConsoleServer> {
-  const server = createServer({ requestTimeout: 15_000 }, (request, response) => {
-    pass(handle, request, response).catch(() => response.destroy()) // The browser went away in the middle.
-  })
+  const server = createServer({ requestTimeout: 15_000 }, nodeListener(handle))
   server.listen(at.port, at.host)
   await once(server, 'listening') // Rejects when the port is taken.
   const address = server.address()
@@ -25,21 +23,4 @@ export async function serveConsole(handle: Console, at: { host: string; port: nu
       await once(server, 'close')
     },
   }
-}
-
-async function pass(handle: Console, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = `http://${request.headers.host ?? ''}${request.url ?? '/'}`
-  if (!URL.canParse(url)) {
-    response.writeHead(400).end()
-    return
-  }
-  const headers = new Headers()
-  for (const [name, values] of Object.entries(request.headersDistinct))
-    for (const value of values ?? []) headers.append(name, value)
-  const { method = 'GET' } = request
-  const hasBody = method !== 'GET' && method !== 'HEAD'
-  const body = hasBody ? { body: Readable.toWeb(request) as ReadableStream, duplex: 'half' as const } : {}
-  const answer = await handle(new Request(url, { method, headers, ...body }))
-  response.writeHead(answer.status, Object.fromEntries(answer.headers))
-  response.end(Buffer.from(await answer.arrayBuffer()))
 }

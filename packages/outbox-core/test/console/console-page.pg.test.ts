@@ -59,8 +59,11 @@ afterAll(async () => {
 const see = (selector: string, text: string | RegExp) =>
   page.locator(selector).filter({ hasText: text }).first().waitFor()
 const seeNo = (selector: string) => page.locator(selector).first().waitFor({ state: 'detached' })
-const picture = async (name: string) =>
-  pictures === undefined ? undefined : page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true })
+async function picture(name: string, fullPage = true): Promise<void> {
+  if (pictures === undefined) return
+  await page.evaluate(`document.getElementById('said').textContent = ''`)
+  await page.screenshot({ path: `${pictures}/${name}.png`, fullPage })
+}
 
 /** As somebody does it: press the button, say who and why, and send it, without the mouse. */
 async function decide(button: string, reason: string): Promise<void> {
@@ -200,14 +203,16 @@ describe('the console in a browser, at night', () => {
         .locator('body')
         .evaluate((body) => String(body.ownerDocument.defaultView?.getComputedStyle(body).backgroundColor))
     await picture('phone')
+    await page.evaluate('scrollTo(0, 0)')
     const light = await ground()
 
     expect(await overflow()).toBeLessThanOrEqual(0)
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await picture('phone-dark', false)
     await page.click('#dead-letters [data-action=replay]')
     await page.waitForSelector('dialog[open]')
     expect(await overflow()).toBeLessThanOrEqual(0)
-    await page.emulateMedia({ colorScheme: 'dark' })
-    await picture('phone-dialog')
+    await picture('phone-dialog', false)
     await page.keyboard.press('Escape')
     expect(await ground()).not.toBe(light)
   })
