@@ -109,8 +109,5 @@ async function play(history: typeof waves extends fc.Arbitrary<infer History> ? 
   await Promise.all(pools.map((own) => own.end()))
 }
 
-it(
-  'whatever two processes are sent at once, each key has one effect at most, and one answer for ever',
-  { timeout: 60_000 },
-  () => fc.assert(fc.asyncProperty(waves, play), { numRuns: propertyRuns(25), seed: 11 }),
-)
+it('whatever two processes are sent at once, each key has one effect at most, and one answer for ever', () =>
+  fc.assert(fc.asyncProperty(waves, play), { numRuns: propertyRuns(25), seed: 11 }))

@@ -1,3 +1,4 @@
+import { eventually } from '@malote/outbox-core/testing'
 import type pg from 'pg'
 
 /** A point in an interleaving: some wait for it, one opens it. */
@@ -13,11 +14,13 @@ export function gate(): Gate {
 
 /** Resolves once `count` backends of this database wait for a lock: PostgreSQL tells no one, so it has to be asked. */
 export async function isWaiting(pool: pg.Pool, count = 1): Promise<void> {
-  for (let asked = 0; asked < 500; asked++) {
-    if ((await countWaiting(pool)) >= count) return
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-  throw new Error(`after 5 s still fewer than ${String(count)} backends wait for a lock`)
+  await eventually(
+    async () => {
+      const waiting = await countWaiting(pool)
+      if (waiting < count) throw new Error(`${String(waiting)} of ${String(count)} backends wait for a lock`)
+    },
+    { intervalMs: 10 },
+  )
 }
 
 /**
@@ -37,9 +40,11 @@ export async function withoutWaiting<Result>(pool: pg.Pool, work: Promise<Result
   return Promise.race([done, waited()])
 }
 
+/** PostgreSQL's own workers, and who lets a table grow, wait for nobody's transaction. */
 async function countWaiting(pool: pg.Pool): Promise<number> {
   const { rows } = await pool.query(
-    `select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    `select count(*)::int as waiting from pg_stat_activity where datname = current_database()
+      and backend_type = 'client backend' and wait_event_type = 'Lock' and wait_event <> 'extend'`,
   )
   return rows[0].waiting as number
 }

@@ -46,12 +46,15 @@ async function attack(name: string, { handler, timeoutMs = 10_000, onEvent, db =
       onEvent?.(event)
     },
   })
+  const options = { operation: 'createOrder', waitMs: 5_000 }
+  const attacked = idempotency.atomic({ ...options, timeoutMs }, handler)
+  const good = idempotency.atomic(options, async ({ tx }) => ({ status: 201, body: (await tx.query(insert)).rowCount }))
   let isFirst = true
-  const operation = idempotency.atomic({ operation: 'createOrder', timeoutMs, waitMs: 5_000 }, async (call) => {
-    if (!isFirst) return { status: 201, body: (await call.tx.query(insert)).rowCount }
+  const operation: typeof good = (request, context) => {
+    if (!isFirst) return good(request, context)
     isFirst = false
-    return handler(call)
-  })
+    return attacked(request, context)
+  }
   const server = await (entryPoints[name] as (typeof entryPoints)[string])(operation, (error) => errors.push(error))
   const send = () =>
     fetch(server.url, {

@@ -189,8 +189,13 @@ describe('a lost lease', () => {
     const zombie = send(buy)
     zombie.catch(() => {}) // Judged by the test; the take-over comes first.
     await entered.passed
-    await expireLease()
-    const owner = await send(buy)
+    // Its heartbeat may come between the end of its lease and the take-over, and then it holds the key again.
+    const owner = await eventually(async () => {
+      await expireLease()
+      const answer = await send(buy)
+      expect(answer.status).not.toBe(409)
+      return answer
+    })
     return { buy, owner, zombie, signal: signal as AbortSignal, release: opened.open }
   }
 
@@ -262,9 +267,9 @@ describe('a lost lease', () => {
     expect([await countOrders(pool), (await keyRow()).attempt]).toEqual([1, 1])
   })
 
-  it('a heartbeat keeps a handler alive far beyond its lease', async () => {
+  it('a heartbeat renews it again and again, for as long as the handler takes', async () => {
     const [entered, opened] = [gate(), gate()]
-    const leaseMs = scaled(150)
+    const leaseMs = scaled(900)
     const buy = idempotencyOn(pool).lease({ operation, onLeaseExpired: 'retry', leaseMs }, async ({ signal }) => {
       entered.open()
       await opened.passed
@@ -272,17 +277,18 @@ describe('a lost lease', () => {
     })
     const first = send(buy)
     await entered.passed
-    const { lease_until: firstEnd } = await keyRow()
-    await eventually(async () => {
-      const { rows } = await pool.query(
-        "select clock_timestamp() > $1::timestamptz + $2::integer * interval '1 ms' as over",
-        [firstEnd, 2 * leaseMs],
-      )
-      expect(rows).toEqual([{ over: true }])
-    })
 
-    const second = await send(buy).finally(opened.open)
+    for (let renewal = 0; renewal < 2; renewal++) {
+      await expireLease()
+      await eventually(async () => {
+        const { rows } = await pool.query(
+          `select lease_until > clock_timestamp() - interval '1 second' as renewed from malote.idempotency_keys`,
+        )
+        expect(rows).toEqual([{ renewed: true }])
+      })
+    }
+    opened.open()
 
-    expect([second.status, (await first).status, (await keyRow()).attempt]).toEqual([409, 200, 1])
+    expect([(await first).status, (await keyRow()).attempt]).toEqual([200, 1])
   })
 })

@@ -1,7 +1,7 @@
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import type pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { startHeartbeat } from '../src/http/lease/heartbeat.ts'
 import { createIdempotency, createInbox, migrateIdempotency } from '../src/index.ts'
 import { type Caller, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
@@ -16,6 +16,7 @@ beforeAll(async () => {
   await pool.query(createOrders)
 })
 beforeEach(() => pool.query('truncate orders, malote.idempotency_keys, malote.processed_messages'))
+afterEach(() => void vi.useRealTimers())
 afterAll(() => database.drop())
 
 const operation = 'buy'
@@ -63,15 +64,20 @@ describe('mutations that nothing noticed', () => {
   })
 
   it('a heartbeat that cannot reach its store gives the lease up', async () => {
-    let tries = 0
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    const tries: number[] = []
+    const lost: number[] = []
     const renew = () => {
-      tries++
+      tries.push(performance.now())
       return Promise.reject(new Error('the store is away'))
     }
+    const startMs = performance.now()
+    startHeartbeat(renew, 90, () => lost.push(performance.now()))
 
-    await new Promise<void>((resolve) => startHeartbeat(renew, 90, resolve))
+    await vi.advanceTimersByTimeAsync(1_000)
 
-    expect(tries).toBeGreaterThan(1)
+    const sinceStart = (instants: number[]) => instants.map((ms) => ms - startMs)
+    expect([sinceStart(tries), sinceStart(lost)]).toEqual([[30, 60, 90], [90]])
   })
 
   it('a handler that commits the transaction it was given is told so', async () => {
