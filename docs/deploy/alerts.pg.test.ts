@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
-import { canInstallDebianPackages, installDebianPackage } from '@malote/testing/services/debian-package'
 import { createOutbox, createRelay, migrate, outboxStatus, prometheusText, type Relay } from '@malote/outbox-core'
 import { createMemoryBroker, eventually, type MemoryBroker } from '@malote/outbox-core/testing'
+import { comesOut, providePromtool, steadySeries } from './promtool.ts'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 
 const rules = fileURLToPath(new URL('malote-rules.yml', import.meta.url))
@@ -30,27 +30,16 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-function providePromtool(): boolean {
-  try {
-    execFileSync('promtool', ['--version'])
-    return true
-  } catch {
-    if (!canInstallDebianPackages()) return false
-    installDebianPackage('prometheus')
-    return true
-  }
-}
-
 function startRelay(): void {
   broker = createMemoryBroker()
   relay = createRelay({ pool: database.pool(), publisher: broker, outageBackoff: () => 20 })
   relay.start()
 }
 
-async function add(): Promise<void> {
+async function add(topic = 'orders'): Promise<void> {
   const client = await database.pool().connect()
   await client.query('begin')
-  await createOutbox().addAll(client, [{ topic: 'orders', type: 't', orderingKey: 'k', payload: {} }])
+  await createOutbox().addAll(client, [{ topic, type: 't', orderingKey: 'k', payload: {} }])
   await client.query('commit')
   client.release()
 }
@@ -58,32 +47,21 @@ async function add(): Promise<void> {
 /** The alerts that fire when the outbox goes on as it is for five minutes: of series taken from the real thing. */
 async function firing(text: string): Promise<readonly string[]> {
   const alerts = [...readFileSync(rules, 'utf8').matchAll(/alert: (\w+)/g)].map(([, name]) => name)
-  const series = text
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'))
-    .map((line) => ({ name: line.slice(0, line.lastIndexOf(' ')), value: line.slice(line.lastIndexOf(' ') + 1) }))
   const isFiring = (alert: string): boolean => {
-    // Promtool compares labels and texts too: asked whether nothing fires, its answer says whether something does.
     const test = {
       rule_files: [rules],
       evaluation_interval: '30s',
       tests: [
         {
           interval: '30s',
-          input_series: series.map(({ name, value }) => ({ series: name, values: `${value}x10` })),
+          input_series: steadySeries(text),
           alert_rule_test: [{ eval_time: '5m', alertname: alert, exp_alerts: [] }],
         },
       ],
     }
     const file = join(folder, 'test.yml')
     writeFileSync(file, JSON.stringify(test))
-    try {
-      execFileSync('promtool', ['test', 'rules', file], { stdio: 'pipe' })
-      return false
-    } catch (error) {
-      expect(String((error as { stderr?: Buffer }).stderr)).toContain('got:[')
-      return true
-    }
+    return comesOut(file)
   }
   return alerts.filter(isFiring)
 }
@@ -137,5 +115,60 @@ describe.skipIf(!canCheck)('the alert rules', () => {
 
     expect(await firing(await metrics())).toEqual(['MaloteNoRelay'])
     expect(await firing(prometheusText(null))).toEqual(['MaloteNotObserved'])
+  })
+})
+
+interface Dashboard {
+  readonly panels: readonly {
+    readonly id: number
+    readonly title: string
+    readonly gridPos: Readonly<Record<'x' | 'y' | 'w' | 'h', number>>
+    readonly targets: readonly { readonly expr: string }[]
+  }[]
+}
+
+describe.skipIf(!canCheck)('the dashboard', () => {
+  const dashboard = JSON.parse(readFileSync(new URL('malote-dashboard.json', import.meta.url), 'utf8')) as Dashboard
+  const expressions = dashboard.panels.flatMap(({ targets }) =>
+    targets.map(({ expr }) => expr.replaceAll('$__rate_interval', '2m').replaceAll('$topic', '.*')),
+  )
+
+  it('has something to show in each panel, of series taken from a real outbox that has all there is', async () => {
+    startRelay()
+    broker.failWith(({ topic }) => (topic === 'orders' ? { kind: 'permanent', code: 'NO', message: 'never' } : null))
+    await add('payments')
+    await broker.received(1)
+    await add('orders')
+    await eventually(async () => expect((await outboxStatus(database.pool())).heldKeys).toBe(1))
+    broker.goDown()
+    await add('payments')
+    await eventually(async () => expect((await outboxStatus(database.pool())).outages).toHaveLength(1))
+    const series = steadySeries(await metrics())
+
+    const empty = expressions.filter((expr) => {
+      const file = join(folder, 'panel.yml')
+      const promql = [{ expr, eval_time: '5m', exp_samples: [] }]
+      writeFileSync(
+        file,
+        JSON.stringify({ tests: [{ interval: '30s', input_series: series, promql_expr_test: promql }] }),
+      )
+      return !comesOut(file)
+    })
+
+    expect(empty).toEqual([])
+  })
+
+  it('shows every metric that there is, in panels that lie beside each other', async () => {
+    startRelay()
+    await eventually(async () => expect((await outboxStatus(database.pool())).relays).toHaveLength(1))
+    const names = [...(await metrics()).matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name)
+    const cells = dashboard.panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+      Array.from({ length: w * h }, (_, n) => `${String(x + (n % w))},${String(y + Math.floor(n / w))}`),
+    )
+
+    expect(names.filter((name) => !expressions.some((expr) => expr.includes(name)))).toEqual([])
+    expect(new Set(cells).size).toBe(cells.length)
+    expect(dashboard.panels.every(({ gridPos }) => gridPos.x + gridPos.w <= 24)).toBe(true)
+    expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length)
   })
 })
