@@ -119,6 +119,28 @@ describe('the console', () => {
 })
 
 describe('the pages beside it', () => {
+  it("lead to the library's console, where a topic is paused and goes on", async () => {
+    const decide = async (button: string, why: string) => {
+      await page.click(button)
+      await page.fill('dialog [name=operator]', 'ana')
+      await page.fill('dialog [name=reason]', why)
+      await page.click('dialog .go')
+    }
+    await page.setViewportSize({ width: 1280, height: 1000 })
+    await page.goto(api)
+    await page.click('#outboxconsole')
+    await whenText('#flow', 'order-requests')
+    await page.locator('#flow [data-action=pause-topic]').first().waitFor()
+
+    await decide('#flow [data-action=pause-topic] >> nth=0', 'the ledger moves house')
+    await whenText('#paused', 'the ledger moves house')
+    await decide('#paused [data-action=resume-topic]', 'moved')
+    await whenText('#audit', 'moved')
+
+    expect(page.url()).toBe(`${api}/malote/`)
+    expect(pageErrors).toEqual([])
+  })
+
   it('take the literal request as printed, and describe it in Swagger with something to try', async () => {
     const headers = {
       'content-type': 'application/json',

@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url'
 import { canInstallDebianPackages, installDebianPackage } from '@malote/testing/services/debian-package'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createConsole } from '../../src/console/index.ts'
 import { listOperatorActions } from '../../src/index.ts'
+import { serveConsole } from '../../src/process/console-server.ts'
 import type { PublishFailure } from '../../src/publisher.ts'
 import { aMessage, createRelayBench, type RelayBench, type StartedRelay } from '../relay-bench.ts'
 
@@ -236,4 +238,26 @@ describe('the console in a browser, at night', () => {
     await picture('away')
     expect(served.exitCode).toBe(0)
   })
+})
+
+it('asks for its token where it needs one, and takes one out of the address', async () => {
+  const token = 'a-token-of-some-length'
+  const handle = createConsole({ pool: bench.pool, access: { token } })
+  const server = await serveConsole(handle, { host: '127.0.0.1', port: 0 })
+  const visitor = await browser.newPage()
+
+  await visitor.goto(server.url)
+  await visitor.fill('#token', 'not the token, I am afraid')
+  await visitor.click('form.token button')
+  await visitor.locator('h1', { hasText: 'needs its token' }).waitFor()
+  await visitor.fill('#token', token)
+  await visitor.click('form.token button')
+  await visitor.locator('#flow').waitFor()
+  const other = await browser.newPage()
+  await other.goto(`${server.url}#token=${token}`)
+  await other.locator('#flow').waitFor()
+
+  expect(other.url()).toBe(server.url)
+  await Promise.all([visitor.close(), other.close()])
+  await server.close()
 })
