@@ -10,8 +10,14 @@ interface Block {
   changedIn: number
 }
 
-/** With more, naming them costs each read more than what it would bring of them. */
-const maxSkipped = 500
+/** So many are named in each read, whether it would bring anything of them or not. */
+const maxNamed = 500
+
+/** A lane that is taken over is read from its bottom: with so many in the way, one read that names all brings less than it costs. */
+const crowd = 2_000
+
+/** Naming more costs one read more than all that it would bring. */
+const maxNamedInCrowd = 100_000
 
 export interface BlockRow {
   readonly lane: number
@@ -58,10 +64,12 @@ export class Blocks {
 
   /**
    * Blocked orders that a read leaves out: all, or of many those of which a read brought something that no floor has passed yet. The
-   * messages of all others are brought by one read, and not taken from it.
+   * messages of all others are brought by one read, and not taken from it. All again, until the floors are past them, when reads
+   * bring hardly anything else.
    */
   skipped(): string[] {
-    if (this.#blocks.size <= maxSkipped) return this.orders()
+    const isCrowded = this.#seen.size >= crowd && this.#blocks.size <= maxNamedInCrowd
+    if (this.#blocks.size <= maxNamed || isCrowded) return this.orders()
     return [...this.#seen.keys()].filter((order) => this.#blocks.has(order))
   }
 
@@ -101,13 +109,14 @@ export class Blocks {
     const block = this.#blocks.get(order)
     if (block === undefined) return false
     if (seq < block.fromSeq) block.fromSeq = seq
-    if (this.#blocks.size > maxSkipped && this.#seen.size < maxSkipped && seq > (this.#seen.get(order)?.seq ?? 0))
+    if (this.#blocks.size > maxNamed && this.#seen.size < crowd && seq > (this.#seen.get(order)?.seq ?? 0))
       this.#seen.set(order, { lane: block.lane, seq })
     return true
   }
 
   removeLane(lane: number): void {
     for (const [order, block] of this.#blocks) if (block.lane === lane) this.#blocks.delete(order)
+    for (const [order, seen] of this.#seen) if (seen.lane === lane) this.#seen.delete(order)
     this.#countHeld()
   }
 

@@ -16,6 +16,11 @@ export interface Connection {
   queryPrepared(name: string, text: string, values: unknown[]): Promise<Result>
   /** Runs a statement that must see the newest row versions, whatever isolation the role defaults to. */
   queryReadCommitted(text: string, values: unknown[]): Promise<Result>
+  /**
+   * Makes each statement from now on a transaction of its own with these settings, given as `set local` statements. Behind a
+   * pooler the next one may run in another session, and a session's settings would be left to others.
+   */
+  setPerStatement(settings: string): void
   onNotification(listener: (channel: string, payload: string) => void): void
 }
 
@@ -168,21 +173,33 @@ function createConnection(client: RelayClient, pid: number, within: Within): Con
     asked.catch(() => {}) // When the wait ends first, nobody else hears of it.
     return within('the database did not answer', asked)
   }
+  let settings: string | null = null
+  const alone = (work: () => Promise<Result>): Promise<Result> =>
+    inTurn(() => (settings === null ? work() : inTransaction(bounded, settings, work)))
   return {
     pid,
-    query: (text, values) => inTurn(() => bounded(text, values)),
-    queryPrepared: (name, text, values) => inTurn(() => bounded(text, values, name)),
-    queryReadCommitted: (text, values) => inTurn(() => readCommitted(bounded, text, values)),
+    query: (text, values) => alone(() => bounded(text, values)),
+    queryPrepared: (name, text, values) => alone(() => bounded(text, values, name)),
+    queryReadCommitted: (text, values) =>
+      inTurn(() => inTransaction(bounded, settings ?? '', () => bounded(text, values))),
+    setPerStatement: (all) => {
+      settings = all
+    },
     onNotification: (listener) => {
       client.on('notification', ({ channel, payload }) => listener(channel, payload ?? ''))
     },
   }
 }
 
-async function readCommitted(query: Connection['query'], text: string, values: unknown[]): Promise<Result> {
-  await query('begin isolation level read committed')
+/** The settings come with BEGIN, in one round trip. */
+async function inTransaction(
+  query: Connection['query'],
+  settings: string,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  await query(`begin isolation level read committed read write; ${settings}`)
   try {
-    const result = await query(text, values)
+    const result = await work()
     await query('commit')
     return result
   } catch (error) {

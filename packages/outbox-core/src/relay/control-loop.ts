@@ -37,7 +37,7 @@ export class ControlLoop {
   readonly #wake: Wake
   #isStopped = false
   #notedVersion = 0
-  #heldVersion = ''
+  #heldVersion: string | null = null
   #loop: Promise<void> = Promise.resolve()
 
   constructor(parts: ControlLoopParts) {
@@ -97,7 +97,8 @@ export class ControlLoop {
 
   /** Reading a few held keys at each look is cheap and sure. Of many it would keep the messages of all others waiting. */
   #mayBeReleased({ held, heldVersion }: Look): boolean {
-    const isChanged = heldVersion !== this.#heldVersion
+    // The first look comes before the first lane, whose blocks are read after it.
+    const isChanged = this.#heldVersion !== null && heldVersion !== this.#heldVersion
     this.#heldVersion = heldVersion
     return isChanged || ((held > 0 || this.#parts.backlog.hasHeld) && held <= fewHeld)
   }

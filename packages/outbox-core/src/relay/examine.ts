@@ -14,16 +14,34 @@ export interface DatabaseFacts {
 }
 
 /**
- * Runs the relay's statements as they were written for, whatever the role or the database has as defaults. The server ends a
- * statement a little before we give its connection up. Only on sessions of our own: a pooler would pass it all on to others.
+ * The relay's statements run as they were written for, whatever the role or the database has as defaults. The server ends a
+ * statement a little before we give its connection up.
  */
+const settingsFor = (timeoutMs: number): Readonly<Record<string, string>> => ({
+  statement_timeout: String(Math.ceil(timeoutMs * 0.9)),
+  lock_timeout: '0',
+  bytea_output: 'hex',
+  extra_float_digits: '1',
+})
+
+/** Once for a session of our own. */
 async function prepareSession(connection: Connection, timeoutMs: number): Promise<void> {
+  const settings = {
+    ...settingsFor(timeoutMs),
+    default_transaction_isolation: 'read committed',
+    default_transaction_read_only: 'off',
+    idle_session_timeout: '0',
+  }
   await connection.query(
-    `select set_config('default_transaction_isolation', 'read committed', false), set_config('default_transaction_read_only', 'off', false),
-      set_config('statement_timeout', $1, false), set_config('lock_timeout', '0', false), set_config('idle_session_timeout', '0', false),
-      set_config('bytea_output', 'hex', false), set_config('extra_float_digits', '1', false)`,
-    [String(Math.ceil(timeoutMs * 0.9))],
+    'select set_config(name, value, false) from unnest($1::text[], $2::text[]) as settings (name, value)',
+    [Object.keys(settings), Object.values(settings)],
   )
+}
+
+/** With each statement: a pooler would pass the settings of a session on to others. */
+function prepareStatements(connection: Connection, timeoutMs: number): void {
+  const settings = Object.entries(settingsFor(timeoutMs))
+  connection.setPerStatement(settings.map(([name, value]) => `set local ${name} = '${value}'`).join('; '))
 }
 
 /** @throws OutboxError `SCHEMA_MISSING`, `SCHEMA_UNSUPPORTED` */
@@ -32,13 +50,13 @@ export async function examine(
   { schema, durableSettles, presence, doorbell, databaseTimeoutMs }: ResolvedRelayOptions,
 ): Promise<DatabaseFacts> {
   const statements = relayStatements(schema, durableSettles)
-  const sequence = await checkSchema(connections.reader, statements, schema)
+  const { reader, settler, control } = connections
+  const all = [reader, settler, control]
   // Who turns both off says that there is a pooler.
   const isSession = (presence || doorbell) && (await areSessions(connections))
   if (isSession) {
-    const { reader, settler, control } = connections
-    await Promise.all([reader, settler, control].map((connection) => prepareSession(connection, databaseTimeoutMs)))
+    await Promise.all(all.map((connection) => prepareSession(connection, databaseTimeoutMs)))
     await prepareReader(reader)
-  }
-  return { statements, sequence, isSession }
+  } else for (const connection of all) prepareStatements(connection, databaseTimeoutMs)
+  return { statements, sequence: await checkSchema(reader, statements, schema), isSession }
 }

@@ -117,10 +117,11 @@ export class ReadLoop {
   /** One look at everything that may be there. @returns whether another should follow at once */
   async round(): Promise<boolean> {
     const { reader, lanes, dispatcher } = this.#parts
-    if (this.#needsBlocks || lanes.all().some((lane) => !lane.isReady)) {
+    const unread = lanes.all().filter((lane) => !lane.isReady)
+    if (this.#needsBlocks) {
       this.#needsBlocks = false
       await reader.loadBlocks()
-    }
+    } else if (unread.length > 0) await reader.loadBlocks(unread)
     for (const { destination, topics } of dispatcher.startProbes())
       dispatcher.probe(destination, await reader.readSamples(topics))
     let isBusy = await this.#lookAtClock()

@@ -206,9 +206,8 @@ export class Reader {
   }
 
   /** Learns which orders of the lanes wait. Must have run before a lane is read for the first time. */
-  async loadBlocks(): Promise<void> {
-    const { connection, statements, lanes, backlog } = this.#parts
-    const loading = lanes.all()
+  async loadBlocks(loading: readonly Lane[] = this.#parts.lanes.all()): Promise<void> {
+    const { connection, statements, backlog } = this.#parts
     if (loading.length === 0) return
     const begun = backlog.beginReload()
     const numbers = loading.map(({ lane }) => lane)

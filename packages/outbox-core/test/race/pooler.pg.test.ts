@@ -26,9 +26,9 @@ afterAll(async () => {
   await bench.database.drop()
 })
 
-function throughPooler(): pg.Pool {
+function throughPooler({ url } = bench.database): pg.Pool {
   const { port } = new URL((pooler as PooledUrl).url)
-  const pool = new pg.Pool({ connectionString: Object.assign(new URL(bench.database.url), { port }).toString() })
+  const pool = new pg.Pool({ connectionString: Object.assign(new URL(url), { port }).toString() })
   pool.on('error', () => {}) // The pooler ends sessions when it stops.
   pools.push(pool)
   return pool
@@ -146,5 +146,52 @@ describe.skipIf(pooler === null)('through a pooler in transaction mode', () => {
       }),
     )
     expect(new Set(settings)).toEqual(new Set(['on']))
+  })
+
+  it('the defaults of a role change nothing: each statement brings its isolation level, its timeouts and its notations', async () => {
+    const other = await createRelayBench(inject('postgresUrl'))
+    const { database, pool } = other
+    await pool.query(`create table settings (isolation text, timeouts text);
+      create function note_settings() returns trigger language plpgsql as $$ begin
+        insert into settings select current_setting('transaction_isolation'),
+          current_setting('statement_timeout') || ' ' || current_setting('lock_timeout');
+        return null;
+      end $$;
+      create trigger note_settings after delete or update on malote.messages execute function note_settings()`)
+    const defaults = {
+      default_transaction_isolation: 'serializable',
+      default_transaction_read_only: 'on',
+      statement_timeout: 300,
+      lock_timeout: 100,
+      bytea_output: 'escape',
+    }
+    await other.add(aMessage({ payload: new Uint8Array([0, 255]) }), aMessage({ topic: 'again' }))
+    for (const [name, value] of Object.entries(defaults))
+      await pool.query(`alter database ${new URL(database.url).pathname.slice(1)} set ${name} = '${String(value)}'`)
+    const { relay, broker, observer } = other.relay({ pool: throughPooler(database), pollIntervalMs: 20 })
+    broker.failWith(({ topic, attempt }) =>
+      topic === 'again' && attempt === 1 ? { kind: 'retryable', code: 'NO', message: 'no' } : null,
+    )
+    const locking = await database.client()
+    await locking.query('begin read write')
+    await locking.query('lock table malote.messages in share mode')
+
+    relay.start()
+    await broker.received(1)
+    await eventually(async () => {
+      const waiting = `select from pg_locks where not granted and clock_timestamp() - waitstart > '600 ms'`
+      expect((await pool.query(waiting)).rows).not.toEqual([])
+    })
+    await locking.query('commit')
+    await broker.received(2)
+    await eventually(async () => expect(await other.count('messages')).toBe(0))
+
+    expect(broker.accepted.map(({ body }) => body)).toEqual([Buffer.from([0, 255]), '{"amount":1000}'])
+    expect(observer.of('lanes.lost')).toEqual([])
+    const seen = await pool.query('select distinct isolation, timeouts from settings')
+    expect(seen.rows).toEqual([{ isolation: 'read committed', timeouts: '27s 0' }])
+    await relay.stop()
+    await Promise.all(pools.splice(0).map((one) => one.end()))
+    await database.drop()
   })
 })

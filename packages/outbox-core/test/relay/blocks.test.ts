@@ -60,3 +60,50 @@ describe('a blocked order', () => {
     expect(blocks.size).toBe(0)
   })
 })
+
+describe('more blocked orders than a read names', () => {
+  const all = Array.from({ length: 3_000 }, (_, n) => row(`o${String(n)}`, n + 1, true))
+  const blocked = (): Blocks => {
+    const blocks = new Blocks()
+    blocks.reload(blocks.beginReload(), lanes, all)
+    return blocks
+  }
+  /** A read that begins above `from` brings these. */
+  const read = (blocks: Blocks, from: number, brought: typeof all): void => {
+    blocks.passBy(new Map([[0, from]]))
+    for (const { order, seq } of brought) blocks.leave(order, seq)
+  }
+
+  it('are named where a read brought something of them, until the floor is past that', () => {
+    const blocks = blocked()
+    expect(blocks.skipped()).toEqual([])
+
+    read(blocks, 1, all.slice(0, 3))
+    expect(blocks.skipped()).toEqual(['o0', 'o1', 'o2'])
+
+    read(blocks, 3, [])
+    expect(blocks.skipped()).toEqual(['o2'])
+  })
+
+  it('are all named while a crowd of them stands above the floor', () => {
+    const blocks = blocked()
+
+    read(blocks, 1, all.slice(0, 2_500))
+    expect(blocks.skipped()).toHaveLength(3_000)
+    read(blocks, 1, [])
+    expect(blocks.skipped()).toHaveLength(3_000)
+
+    read(blocks, 3_001, [])
+    expect(blocks.skipped()).toEqual([])
+  })
+
+  it('are forgotten with their lane', () => {
+    const blocks = blocked()
+    read(blocks, 1, all.slice(0, 2_500))
+
+    blocks.removeLane(0)
+    blocks.reload(blocks.beginReload(), lanes, all)
+
+    expect(blocks.skipped()).toEqual([])
+  })
+})
