@@ -505,6 +505,44 @@ export const mutants: readonly Mutant[] = [
       'const isSpent = maxAttempts === 0',
     ],
   ]),
+  ...of(core, 'relay/blocks.ts', 'relay/blocks.test.ts', [
+    [
+      'a crowd of blocked orders is brought by every read',
+      'bounded',
+      'const isCrowded = this.#seen.size >= crowd && this.#blocks.size <= maxNamedInCrowd',
+      'const isCrowded = false',
+    ],
+    [
+      'blocked orders that a read brought are named for ever',
+      'bounded',
+      'if (seq < (froms.get(lane) ?? 0)) this.#seen.delete(order)',
+      '',
+    ],
+  ]),
+  ...of(core, 'relay/examine.ts', 'race/pooler.pg.test.ts', [
+    [
+      'behind a pooler the defaults of the role rule',
+      'bounded',
+      'else for (const connection of all) prepareStatements(connection, databaseTimeoutMs)',
+      '',
+    ],
+  ]),
+  ...of(core, 'relay/examine.ts', 'foreign-database.pg.test.ts', [
+    [
+      'on a session the defaults of the role rule',
+      'bounded',
+      'await Promise.all(all.map((connection) => prepareSession(connection, databaseTimeoutMs)))',
+      '',
+    ],
+  ]),
+  ...of(core, 'relay/control-loop.ts', 'statement-counts.pg.test.ts', [
+    [
+      'who takes lanes over reads all held keys twice',
+      'bounded',
+      'this.#heldVersion !== null && heldVersion',
+      'heldVersion',
+    ],
+  ]),
   ...of(core, 'relay/settle.ts', 'operator-changes.pg.test.ts', [
     [
       'a row that changed while its delete waited stays',

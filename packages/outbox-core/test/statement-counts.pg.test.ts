@@ -135,4 +135,30 @@ describe('statements for a thousand messages', () => {
     expect(statements.length).toBeLessThanOrEqual(50)
     await relay.stop()
   })
+
+  it('ask once which keys are held, however many lanes are taken over', async () => {
+    await pool.query(
+      `insert into malote.held_keys (topic, ordering_key) select 't', 'held ' || n from generate_series(1, 1000) n`,
+    )
+    const clock = createManualClock(Date.now())
+    const { pool: counted, statements, quiet } = countingPool()
+    const acquired = Promise.withResolvers<void>()
+    const relay = createRelay({
+      pool: counted,
+      publisher: createMemoryBroker(),
+      clock,
+      onEvent: ({ type }) => type === 'lanes.acquired' && acquired.resolve(),
+    })
+    relay.start()
+    await acquired.promise
+
+    for (let step = 0; step < 30; step++) {
+      await clock.advance(100)
+      await quiet()
+    }
+
+    expect(statements.filter((text) => text.includes('.held_keys as held'))).toHaveLength(1)
+    await relay.stop()
+    await pool.query('delete from malote.held_keys')
+  })
 })
