@@ -23,7 +23,8 @@ function countingPool(): { pool: pg.Pool; statements: string[]; quiet: () => Pro
   counted.on('connect', (client) => {
     const query = client.query.bind(client) as (...values: unknown[]) => Promise<unknown>
     client.query = (async (...values: unknown[]) => {
-      statements.push(String(values[0]))
+      const [statement] = values as [string | { readonly text: string }]
+      statements.push(typeof statement === 'string' ? statement : statement.text)
       underWay++
       try {
         return await query(...values)
