@@ -62,6 +62,7 @@ export type { OpenApiFragments, OpenApiOptions } from './http/openapi.ts'
 // Forgetting
 export { maintainInbox } from './inbox/retention.ts'
 export type { InboxRetentionOptions, InboxRetentionReport } from './inbox/retention.ts'
+export { purgeIdempotencyKeys } from './http/key-retention.ts'
 export type { KeyRetention, PurgeOptions } from './http/key-retention.ts'
 export { startRetention } from './database/retention-job.ts'
 export type { RetentionJob, RetentionJobOptions } from './database/retention-job.ts'

@@ -80,9 +80,12 @@ export interface DeadLetters {
   replay(deadLetterIds: readonly string[], decision?: Decision): Promise<number>
   /** Deletes dead letters for ever and frees the keys held for them. @returns how many there were */
   discard(deadLetterIds: readonly string[], decision?: Decision): Promise<number>
-  /** Discards those that died more than `days` days ago. @returns how many there were */
+  /** Discards those that died more than `days` days ago, some hundreds at a time. @returns how many there were */
   purge(days: number, decision?: Decision): Promise<number>
 }
+
+/** Dead letters in one statement: their bodies may be large. */
+const purgeBatch = 500
 
 /** @throws OutboxError `INVALID_OPTION` */
 export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
@@ -90,8 +93,14 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
   const statements = operatorStatements(schema)
   const { db } = options
   guardPool(db)
-  const change = async (statement: string, value: unknown, decision: Decision = {}): Promise<number> => {
-    const { rows } = await db.query(statement, [value, schema, decision.operator ?? null, decision.reason ?? null])
+  const change = async (
+    statement: string,
+    value: unknown,
+    decision: Decision = {},
+    ...more: number[]
+  ): Promise<number> => {
+    const values = [value, schema, decision.operator ?? null, decision.reason ?? null, ...more]
+    const { rows } = await db.query(statement, values)
     return Number(rows[0]?.['done'])
   }
 
@@ -115,8 +124,14 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
       }
     },
     discard: (deadLetterIds, decision) => change(statements.discard, deadLetterIds, decision),
-    purge: (days, decision) =>
-      change(statements.purge, numberOption('days', days, 0, { min: 0, integer: false }), decision),
+    purge: async (days, decision) => {
+      const age = numberOption('days', days, 0, { min: 0, integer: false })
+      for (let total = 0; ;) {
+        const purged = await change(statements.purge, age, decision, purgeBatch)
+        total += purged
+        if (purged < purgeBatch) return total
+      }
+    },
   }
 }
 

@@ -41,5 +41,8 @@ export type RelayEvent =
   | { readonly type: 'database.disconnected'; readonly error: unknown; readonly retryInMs: number }
   | { readonly type: 'database.reconnected' }
   | { readonly type: 'doorbell.unavailable'; readonly reason: string }
+  /** One relay at a time does what is due. Of partitions that are dropped the rows are not counted. */
+  | { readonly type: 'maintenance.done'; readonly task: string; readonly rows: number }
+  | { readonly type: 'maintenance.failed'; readonly task: string; readonly error: unknown }
   /** The net under the floor found a message the reader had passed: a writer of seq values outside our rules. Alarm on it. */
   | { readonly type: 'rescan.found-missed'; readonly messages: number }

@@ -1,4 +1,4 @@
-import type { AttemptFailure } from './dead-letters.ts'
+import type { AttemptFailure, DeadLetter } from './dead-letters.ts'
 import type { MessageId } from './message.ts'
 import { invalidOption, numberOption } from './options.ts'
 import { findMessagesStatement } from './postgres/find-messages-statement.ts'
@@ -7,22 +7,35 @@ import { schemaOption } from './postgres/identifiers.ts'
 import type { Queryable } from './postgres/queryable.ts'
 import { isUuid } from './uuid.ts'
 
-/** `ready`: for a relay to publish. `waiting`: failed, for its next attempt. `held`: behind a held key. */
-export type MessageState = 'ready' | 'waiting' | 'held' | 'scheduled' | 'dead'
+/**
+ * `ready`: for a relay to publish. `waiting`: failed, for its next attempt. `held`: behind a held key. `archived`: published, and
+ * kept (`RelayOptions.afterPublish`).
+ */
+export type MessageState = 'ready' | 'waiting' | 'held' | 'scheduled' | 'dead' | 'archived'
 
-export const messageStates: readonly MessageState[] = ['ready', 'waiting', 'held', 'scheduled', 'dead']
+export const messageStates: readonly MessageState[] = ['ready', 'waiting', 'held', 'scheduled', 'dead', 'archived']
 
 /** What is given must match; nothing given matches all. */
 export interface MessageFilter {
   readonly id?: string
   readonly topic?: string
+  readonly type?: string
   readonly orderingKey?: string
+  /** The archive is searched only for `archived`, or for an `id`: it may hold months. @defaultValue all others */
   readonly state?: MessageState
+  /** Code of the last failure. */
+  readonly failureCode?: string
+  /** Why it died. */
+  readonly reason?: DeadLetter['reason']
+  /** Added at or after; of archived messages, published. */
+  readonly since?: Date
+  /** Added before; of archived messages, published. */
+  readonly until?: Date
   /** @defaultValue 100 */
   readonly limit?: number
 }
 
-/** A message that is not published, without its body. */
+/** A message that is not published or is archived, without its body. */
 export interface FoundMessage {
   readonly id: MessageId
   readonly topic: string
@@ -32,7 +45,7 @@ export interface FoundMessage {
   readonly createdAt: Date
   /** When it is tried next, or fetched; null when a time is not what it waits for. */
   readonly dueAt: Date | null
-  /** Since when its key is held, or when it died. */
+  /** Since when its key is held, or when it died, or was published. */
   readonly since: Date | null
   readonly attempts: number
   /** What it waits behind, or what it became. */
@@ -46,8 +59,8 @@ export interface FoundMessage {
 }
 
 /**
- * Finds messages that are not published, oldest first: what each waits for, since when, and how it failed. Walks the tables;
- * a published message is not there any more.
+ * Finds messages that are not published, oldest first: what each waits for, since when, and how it failed. Walks the tables.
+ * A published message is found only where it was archived: by its id, or with `state: 'archived'` by key and time.
  *
  * @throws OutboxError `INVALID_OPTION`
  */
@@ -60,13 +73,18 @@ export async function findMessages(
   if (filter.state !== undefined && !messageStates.includes(filter.state))
     throw invalidOption('state', filter.state, `one of ${messageStates.join(', ')}`)
   const limit = numberOption('limit', filter.limit, 100, { min: 1, max: 10_000 })
-  const values = [filter.id, filter.topic, filter.orderingKey, filter.state].map((value) => value ?? null)
-  const { rows } = await db.query(findMessagesStatement(schemaOption(filter.schema)), [...values, limit])
+  const { id, topic, orderingKey, state, type, since, until, failureCode, reason } = filter
+  const values = [id, topic, orderingKey, state, limit, type, since, until, failureCode, reason]
+  const statement = findMessagesStatement(schemaOption(filter.schema), id !== undefined || state === 'archived')
+  const { rows } = await db.query(statement, values.map(toParameter))
   return (rows as unknown as (FoundMessage & Obstacles)[]).map(({ heldBy, pausedBy, outage, ...message }) => ({
     ...message,
     waitsFor: waitsFor(message, { heldBy, pausedBy, outage }),
   }))
 }
+
+const toParameter = (value: string | number | Date | undefined): string | number | null =>
+  value instanceof Date ? value.toISOString() : (value ?? null)
 
 interface Obstacles {
   readonly heldBy: string | null
@@ -79,6 +97,7 @@ function waitsFor(
   { state, deadLetterId, dueAt }: Pick<FoundMessage, 'state' | 'deadLetterId' | 'dueAt'>,
   { heldBy, pausedBy, outage }: Obstacles,
 ): string {
+  if (state === 'archived') return 'nothing: it is published'
   if (state === 'dead') return 'an operator'
   if (state === 'scheduled') return `its time, ${dueAt?.toISOString() ?? ''}`
   if (state === 'held')

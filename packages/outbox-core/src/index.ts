@@ -61,6 +61,7 @@ export { shardOf } from './shard-of.ts'
 export { createRelay } from './relay/relay.ts'
 export type { Relay, RelayReport } from './relay/relay.ts'
 export type { RelayClient, RelayOptions, RelayPool } from './relay/relay-options.ts'
+export type { MaintenanceOptions, MaintenanceTask } from './relay/maintenance-options.ts'
 export { systemClock } from './clock.ts'
 export type { Clock } from './clock.ts'
 

@@ -29,6 +29,8 @@ const levels: Readonly<Record<RelayEvent['type'], Level>> = {
   'database.reconnected': 'info',
   'doorbell.unavailable': 'warn',
   'rescan.found-missed': 'error',
+  'maintenance.done': 'info',
+  'maintenance.failed': 'error',
 }
 
 /**

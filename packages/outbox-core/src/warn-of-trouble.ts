@@ -57,6 +57,8 @@ function troubleIn(event: RelayEvent | ConsumerEvent): Trouble | null {
       return trouble('store', `the consumer store does not answer: ${wordsOf(event.error)}`)
     case 'rescan.found-missed':
       return trouble('missed', `${String(event.messages)} messages had been passed: somebody writes seq values by hand`)
+    case 'maintenance.failed':
+      return trouble(`maintenance ${event.task}`, `${event.task} is not kept in order: ${wordsOf(event.error)}`)
     case 'consumer.disconnected':
       return trouble('consumer', `the consumer has no connection and keeps trying: ${wordsOf(event.error)}`)
     case 'consumer.paused':
@@ -97,6 +99,8 @@ function endedBy(event: RelayEvent | ConsumerEvent): readonly string[] {
     case 'consumer.reconnected':
     case 'consumer.started':
       return ['consumer']
+    case 'maintenance.done':
+      return [`maintenance ${event.task}`]
     case 'consumer.resumed':
       return ['paused']
     default:

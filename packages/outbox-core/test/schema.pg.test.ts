@@ -26,7 +26,7 @@ async function describeSchema(schema: string): Promise<string> {
        union all select 1000, format('constraint %s %s', conname, pg_get_constraintdef(oid)) from pg_constraint where conrelid = class.oid and contype <> 'n'
        union all select 2000, replace(pg_get_indexdef(indexrelid), format('%I.', $1::text), '') from pg_index where indrelid = class.oid
      ) as line
-     where class.relnamespace = quote_ident($1)::regnamespace and class.relkind = 'r'
+     where class.relnamespace = quote_ident($1)::regnamespace and class.relkind in ('r', 'p')
      order by class.relname, line.position, line.text`,
     [schema],
   )

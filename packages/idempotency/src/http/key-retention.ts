@@ -1,6 +1,7 @@
+import { quoteIdentifier, schemaOption } from '@malote/outbox-core/postgres'
 import type { Settings } from './options.ts'
-import { retentionStatements } from '../database/retention-statements.ts'
-import { type Database, runTransaction } from '../database/transaction.ts'
+import { type RetentionStatements, retentionStatements } from '../database/retention-statements.ts'
+import { type Database, databaseOption, runTransaction } from '../database/transaction.ts'
 
 export interface PurgeOptions {
   /** Rows changed in one transaction. @defaultValue 1_000 */
@@ -25,27 +26,11 @@ export interface KeyRetention {
 export function createKeyRetention<Db extends Database, Context>(settings: Settings<Db, Context>): KeyRetention {
   const statements = retentionStatements(settings.quotedSchema)
 
-  async function inBatches(
-    statement: string,
-    { batchSize = 1_000, maxBatches = 1_000 }: PurgeOptions,
-  ): Promise<number> {
-    let total = 0
-    for (let batch = 0; batch < maxBatches; batch++) {
-      const { rows } = await runTransaction(settings.db, 'read committed', ({ sql }) =>
-        sql.query(statement, [batchSize]),
-      )
-      total += rows.length
-      if (rows.length < batchSize) break
-    }
-    return total
-  }
-
   return {
     purge: async (options = {}) => {
-      const keys = await inBatches(statements.deleteKeys, options)
-      const bodies = await inBatches(statements.deleteBodies, options)
-      settings.report({ type: 'keys.purged', keys, bodies })
-      return { keys, bodies }
+      const purged = await purgeKeys(settings.db, statements, options)
+      settings.report({ type: 'keys.purged', ...purged })
+      return purged
     },
     forgetSubject: async (tenant, subject) => {
       const values = [tenant, settings.hasher.subjectHashes(tenant, subject)]
@@ -55,4 +40,37 @@ export function createKeyRetention<Db extends Database, Context>(settings: Setti
       return { forgotten: Number(rows[0]?.['forgotten']), unfinished: Number(rows[0]?.['unfinished']) }
     },
   }
+}
+
+/**
+ * Deletes expired keys and the bodies that are past their time, as `Idempotency.purge` does, for a job that has neither the
+ * application's peppers nor its handlers. Any number may run at once.
+ *
+ * @param db - where the keys are
+ * @param options - `schema` is where the tables live, by default "malote"
+ * @throws IdempotencyError `INVALID_OPTION`
+ */
+export async function purgeIdempotencyKeys(
+  db: Database,
+  options: PurgeOptions & { readonly schema?: string } = {},
+): Promise<{ readonly keys: number; readonly bodies: number }> {
+  databaseOption(db)
+  return purgeKeys(db, retentionStatements(quoteIdentifier(schemaOption(options.schema))), options)
+}
+
+async function purgeKeys(
+  db: Database,
+  { deleteKeys, deleteBodies }: RetentionStatements,
+  { batchSize = 1_000, maxBatches = 1_000 }: PurgeOptions,
+): Promise<{ keys: number; bodies: number }> {
+  const inBatches = async (statement: string): Promise<number> => {
+    let total = 0
+    for (let batch = 0; batch < maxBatches; batch++) {
+      const { rows } = await runTransaction(db, 'read committed', ({ sql }) => sql.query(statement, [batchSize]))
+      total += rows.length
+      if (rows.length < batchSize) break
+    }
+    return total
+  }
+  return { keys: await inBatches(deleteKeys), bodies: await inBatches(deleteBodies) }
 }

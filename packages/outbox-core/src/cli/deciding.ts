@@ -163,12 +163,6 @@ export const releaseHeldKey: Verb = async (invocation) => {
   return report(invocation, 'released', (await keys.release(topic, orderingKey, decision(invocation))) ? 1 : 0, 1)
 }
 
-export const purge: Verb<{ olderThan: number }> = async (invocation) => {
-  const days = invocation.flags.olderThan
-  if (!(await confirmed(invocation, `Delete every dead letter older than ${String(days)} days for ever?`))) return 1
-  return report(invocation, 'purged', await deadLetters(invocation).purge(days, decision(invocation)), 0)
-}
-
 function ids(words: readonly string[]): readonly string[] {
   const wrong = words.find((word) => !/^\d{1,19}$/.test(word))
   if (wrong !== undefined)

@@ -1,5 +1,6 @@
 import { systemClock } from '../clock.ts'
 import { type CutOff, cutOff } from '../cut-off.ts'
+import type { DeadLetter } from '../dead-letters.ts'
 import { examine, type Finding } from '../doctor.ts'
 import { findMessages, type MessageState } from '../find-messages.ts'
 import { createHeldKeys } from '../held-keys.ts'
@@ -136,15 +137,21 @@ function findingLines({ level, check, code, detail, since, mend }: Finding): str
 }
 
 interface MessageFlags {
-  topic?: string
-  key?: string
-  state?: MessageState
-  limit?: number
+  readonly topic?: string
+  readonly type?: string
+  readonly key?: string
+  readonly state?: MessageState
+  readonly failure?: string
+  readonly deathReason?: DeadLetter['reason']
+  readonly since?: Date
+  readonly until?: Date
+  readonly limit?: number
 }
 
 export const listMessages: Verb<MessageFlags> = async ({ client, schema, output, flags }) => {
-  const { topic, key, state, limit } = flags
-  const filter = { ...schema, ...given({ topic, orderingKey: key, state, limit }) }
+  const { topic, type, key, state, failure: failureCode, deathReason: reason, since, until, limit } = flags
+  const wanted = { topic, type, orderingKey: key, state, failureCode, reason, since, until, limit }
+  const filter = { ...schema, ...given(wanted) }
   const messages = await findMessages(client, filter)
   const rows = messages.map((message) => [
     message.id,
@@ -173,7 +180,7 @@ export const showMessage: Verb = async ({ client, schema, output, words }) => {
   if (messages.length === 0)
     throw new OutboxError(
       'NOT_FOUND',
-      `no message ${words[0] ?? ''} waits, is scheduled or is dead: it was published, discarded, or never added here`,
+      `no message ${words[0] ?? ''} waits, is scheduled, is dead or is archived: it was published, discarded, or never added here`,
     )
   output.print(
     messages,

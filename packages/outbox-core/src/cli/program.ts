@@ -6,6 +6,7 @@ import { listHeldStreams, releaseHeldStream } from './held-streams.ts'
 import type { CommonFlags, Verb } from './invocation.ts'
 import * as looking from './looking.ts'
 import { createOutput } from './output.ts'
+import { purge, purged } from './purge.ts'
 import { redrive, type RedriveFlags } from './redrive.ts'
 import { grants, migrate } from './schema-verbs.ts'
 
@@ -30,6 +31,8 @@ export interface RelayFlags {
   readonly host?: string
   readonly port?: number
 }
+
+const deathReasons = ['MAX_ATTEMPTS', 'PERMANENT', 'POISON']
 
 function number(text: string): number {
   const value = Number(text)
@@ -143,10 +146,22 @@ function addLookingVerbs(program: Command, verb: AddVerb): void {
   const messages = program.command('messages').description('messages that are not published')
   verb(messages, 'list', 'oldest first, without bodies', looking.listMessages)
     .option('--topic <topic>')
+    .option('--type <type>')
     .option('--key <key>')
-    .addOption(new Option('--state <state>').choices(messageStates))
+    .addOption(new Option('--state <state>', 'default: all but archived').choices(messageStates))
+    .option('--failure <code>', 'the last failure')
+    .addOption(new Option('--death-reason <reason>').choices(deathReasons))
+    .option('--since <time>', 'added at or after; archived: published', instant)
+    .option('--until <time>', 'added before; archived: published', instant)
     .option('--limit <count>', 'default: 100', number)
-    .addHelpText('after', examples('messages list --topic orders --state waiting'))
+    .addHelpText(
+      'after',
+      examples(
+        'messages list --topic orders --state waiting',
+        'messages list --failure THROTTLED --since 2026-11-28T03:00:00Z',
+        'messages list --state archived --key account-17 --since 2026-11-28T00:00:00Z',
+      ),
+    )
   verb(messages, 'show', 'one: what it waits for, and its failures', looking.showMessage).argument('<message-id>')
   const keys = program.command('held-keys').description('ordering keys that wait for an operator')
   verb(keys, 'list', 'oldest first', looking.listHeldKeys)
@@ -169,7 +184,7 @@ function addDecidingVerbs(program: Command, verb: AddVerb): void {
     command
       .option('--topic <topic>')
       .option('--type <type>')
-      .addOption(new Option('--death-reason <reason>').choices(['MAX_ATTEMPTS', 'PERMANENT', 'POISON']))
+      .addOption(new Option('--death-reason <reason>').choices(deathReasons))
       .option('--key <key>')
       .option('--since <time>', 'died at or after', instant)
       .option('--limit <count>', 'default: 100', number)
@@ -194,11 +209,18 @@ function addDecidingVerbs(program: Command, verb: AddVerb): void {
   filtered(verb(letters, 'discard', 'delete it; frees its key', deciding.discard))
     .addArgument(ids())
     .addHelpText('after', examples('dead-letters discard 17 --reason "test data"'))
-  verb(program, 'purge', 'delete old dead letters', deciding.purge).requiredOption(
-    '--older-than <days>',
-    'how old',
-    number,
-  )
+  verb(program, 'purge', 'delete for ever what is old, in short transactions', purge)
+    .addOption(new Option('--only <what>', 'what to purge').choices(purged).default('dead-letters'))
+    .option('--older-than <days>', 'how old; keys know themselves when they expire', number)
+    .addOption(new Option('--profile <profile>', 'of the inbox; default: simple').choices(['simple', 'partitioned']))
+    .addHelpText(
+      'after',
+      examples(
+        'purge --older-than 90 --reason "retention policy"',
+        'purge --only archive --older-than 30',
+        'purge --only keys',
+      ),
+    )
 }
 
 function addConsumerVerbs(program: Command, verb: AddVerb): void {

@@ -17,8 +17,21 @@ import { UsageError, type Verb } from './invocation.ts'
 type Component = 'outbox' | 'idempotency'
 type Migrate = (client: MigrationClient, options: MigrateOptions) => Promise<readonly Migration[]>
 
+/** What the command line uses of the other package. */
+interface IdempotencyPackage {
+  readonly migrateIdempotency: Migrate
+  readonly maintainInbox: (
+    db: { connect(): Promise<unknown> },
+    options: { readonly schema?: string; readonly keepDays: number; readonly profile?: 'simple' | 'partitioned' },
+  ) => Promise<{ readonly rows: number; readonly dropped: readonly string[]; readonly complete: boolean }>
+  readonly purgeIdempotencyKeys: (
+    db: { connect(): Promise<unknown> },
+    options: { readonly schema?: string; readonly batchSize: number },
+  ) => Promise<{ readonly keys: number; readonly bodies: number }>
+}
+
 /** The other package is looked for where the command is run: this one must not depend on it. */
-export async function migrateIdempotency(): Promise<Migrate | null> {
+export async function idempotencyPackage(): Promise<IdempotencyPackage | null> {
   const from = createRequire(pathToFileURL(`${process.cwd()}/package.json`))
   let path: string
   try {
@@ -26,7 +39,12 @@ export async function migrateIdempotency(): Promise<Migrate | null> {
   } catch {
     return null // Not installed here: its tables are not wanted here.
   }
-  return ((await import(pathToFileURL(path).href)) as { migrateIdempotency: Migrate }).migrateIdempotency
+  return (await import(pathToFileURL(path).href)) as IdempotencyPackage
+}
+
+/** Null where the other package is not installed. */
+export async function migrateIdempotency(): Promise<Migrate | null> {
+  return (await idempotencyPackage())?.migrateIdempotency ?? null
 }
 
 /** Without `--only`: the outbox, and idempotency where it is installed. */

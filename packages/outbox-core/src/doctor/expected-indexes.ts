@@ -17,6 +17,13 @@ const index = (table: string, name: string, on: string): ExpectedIndex => ({
   create: `create index concurrently ${name} on SCHEMA.${table} ${on};`,
 })
 
+/** On a partitioned table none can be made concurrently. */
+const partitionedIndex = (table: string, name: string, on: string): ExpectedIndex => ({
+  table,
+  name,
+  create: `create index ${name} on SCHEMA.${table} ${on};`,
+})
+
 /** Of the outbox, then of idempotency. Only tables that are there are asked about. */
 export const expectedIndexes: readonly ExpectedIndex[] = [
   primaryKey('messages', 'lane, seq'),
@@ -32,6 +39,14 @@ export const expectedIndexes: readonly ExpectedIndex[] = [
   primaryKey('outages', 'relay, destination'),
   primaryKey('flow', 'topic'),
   primaryKey('operator_actions', 'operator_action_id'),
+  primaryKey('maintenance', 'task'),
+  primaryKey('archived_messages', 'published_at, seq, id'),
+  partitionedIndex('archived_messages', 'archived_messages_id', '(id)'),
+  partitionedIndex(
+    'archived_messages',
+    'archived_messages_ordering_key',
+    `(hashtextextended(ordering_key collate "C", 0)) where ordering_key is not null`,
+  ),
   primaryKey('consumer_calls', 'consumer, message'),
   primaryKey('held_streams', 'consumer, stream'),
   primaryKey('held_messages', 'consumer, stream, position'),

@@ -117,6 +117,8 @@ function record(to: Instruments, event: RelayEvent, common: Attributes): void {
     case 'database.disconnected':
       return to.databaseFailures.add(1, common)
     case 'database.reconnected':
+    case 'maintenance.done':
+    case 'maintenance.failed':
       return
     case 'doorbell.unavailable':
       return to.doorbellFailures.add(1, common)

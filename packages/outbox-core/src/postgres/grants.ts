@@ -37,6 +37,7 @@ const outboxTables = [
   'outages',
   'paused_topics',
   'operator_actions',
+  'maintenance',
 ]
 const execute = (names: readonly string[]): NeededPrivilege[] =>
   names.map((name) => ({ kind: 'function', name, privileges: ['execute'] }))
@@ -48,6 +49,8 @@ const functions = execute([
 /** The floor reads how far the sequence has got; no privilege on tables gives that. */
 const sequence: NeededPrivilege = { kind: 'sequence', name: 'messages_seq_seq', privileges: ['select'] }
 const ledger = tables(['migrations'], ['select'])
+const archive = 'archived_messages'
+const archiveFunctions = { prepare: 'prepare_archive_v1(integer)', purge: 'purge_archive_v1(integer, integer)' }
 const consumerTables = ['consumer_calls', 'held_streams', 'held_messages']
 const idempotencyTables = [
   'inbox_consumers',
@@ -79,8 +82,10 @@ const needed: Readonly<Record<RolePurpose, readonly NeededPrivilege[]>> = {
       outboxTables.filter((name) => name !== 'operator_actions'),
       all,
     ),
+    ...tables(['operator_actions', archive], ['insert']),
     sequence,
     ...functions,
+    ...execute(Object.values(archiveFunctions)),
     ...ledger,
   ],
   operator: [
@@ -88,13 +93,17 @@ const needed: Readonly<Record<RolePurpose, readonly NeededPrivilege[]>> = {
     ...tables(['dead_letters', 'held_keys', 'paused_topics'], all),
     ...tables(['held_streams', 'held_messages'], ['select', 'update', 'delete']),
     ...tables(['operator_actions'], ['select', 'insert']),
-    ...tables(['scheduled_messages', 'relays', 'lanes', 'doorbell', 'flow', 'outages'], ['select']),
+    ...tables(
+      ['scheduled_messages', 'relays', 'lanes', 'doorbell', 'flow', 'outages', 'maintenance', archive],
+      ['select'],
+    ),
+    ...execute([archiveFunctions.purge]),
     sequence,
     ...ledger,
   ],
   consumer: [...tables(idempotencyTables, all), ...idempotencyFunctions, ...ledger],
   'consumer-store': tables(consumerTables, all),
-  reader: [...tables([...outboxTables, ...consumerTables], ['select']), sequence, ...ledger],
+  reader: [...tables([...outboxTables, archive, ...consumerTables], ['select']), sequence, ...ledger],
 }
 
 /** Purposes of people who look for the cause. */

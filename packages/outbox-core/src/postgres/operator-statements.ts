@@ -13,6 +13,7 @@ export interface OperatorStatements {
   readonly listPausedTopics: string
   readonly pauseTopic: string
   readonly resumeTopic: string
+  readonly noteAction: string
   readonly listOperatorActions: string
 }
 
@@ -76,10 +77,13 @@ export function operatorStatements(schema: string): OperatorStatements {
       with gone as (delete from ${s}.dead_letters where dead_letter_id = any($1::bigint[]) returning *),
       ${freed('discard')}`,
 
-    // $1 age in days, $2 channel, $3 operator or null, $4 reason or null.
+    // $1 age in days, $2 channel, $3 operator or null, $4 reason or null, $5 limit. Oldest first, by the primary key: ids rise as messages die.
     purge: `
       with gone as (
-        delete from ${s}.dead_letters where died_at < now() - $1::float8 * interval '1 day' returning *),
+        delete from ${s}.dead_letters where dead_letter_id = any(array(
+          select dead_letter_id from ${s}.dead_letters where died_at < now() - $1::float8 * interval '1 day'
+          order by dead_letter_id limit $5 for update skip locked))
+        returning *),
       ${freed('purge')}`,
 
     // $1 limit.
@@ -122,6 +126,11 @@ export function operatorStatements(schema: string): OperatorStatements {
       with gone as (delete from ${s}.paused_topics where topic = $1 returning topic),
       ${steered('resume', 'gone', '$2', '$3')}
       select count(*)::integer as done, pg_notify($4, 'lanes') from gone`,
+
+    // $1 operator, $2 action, $3 reason or null, $4 target (JSON), $5 how many. For what cannot be noted in the statement that does it.
+    noteAction: `
+      insert into ${s}.operator_actions (operator, action, reason, target, affected)
+      values ($1, $2, $3, $4::text::jsonb, $5::integer)`,
 
     // $1 limit. Newest first.
     listOperatorActions: `

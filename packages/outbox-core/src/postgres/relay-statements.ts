@@ -12,6 +12,7 @@ export interface RelayStatements {
   readonly barrier: (sequence: string) => string
   readonly findMissed: string
   readonly deletePublished: string
+  readonly archivePublished: string
   readonly scheduleRetries: string
   readonly buryDead: string
   readonly markTrial: string
@@ -85,7 +86,7 @@ export const failures = (more = ''): string => `
  * Losing one of the relay's own commits in a server crash only repeats a message, so by default it does not wait for the
  * disk. Inside the statement and local to it: a session setting would leak to other clients through a pooler.
  */
-const commitMode = (durable: boolean): string =>
+export const commitMode = (durable: boolean): string =>
   durable ? `select 'durable'` : `select set_config('synchronous_commit', 'off', true)`
 
 export function relayStatements(schema: string, durableSettles: boolean): RelayStatements {
@@ -245,23 +246,41 @@ function readStatements(
   }
 }
 
+/** `$1` lanes, `$2` seqs, `$3` ids; beside a `mode`. */
+const deleteNamed = (s: string): string => `delete from ${s}.messages as m
+      using mode
+      where m.ctid = any(array(
+        select found.ctid
+        from unnest($1::smallint[], $2::bigint[], $3::uuid[]) as u (lane, seq, id)
+        cross join lateral (
+          select p.ctid from ${s}.messages as p where p.lane = u.lane and p.seq = u.seq and p.id = u.id limit 1) as found))`
+
 function settleStatements(
   s: string,
   durable: boolean,
-): Pick<RelayStatements, 'deletePublished' | 'scheduleRetries' | 'buryDead' | 'markTrial'> {
+): Pick<RelayStatements, 'deletePublished' | 'archivePublished' | 'scheduleRetries' | 'buryDead' | 'markTrial'> {
   return {
     // $1 lanes, $2 seqs, $3 ids. No fence: it only ever follows the broker's acknowledgement. The id guards against a
     // sequence that went back in a failover. Finds the rows one by one in the primary key: joined directly, the planner
     // prefers to scan the whole table, and every batch pays for the backlog behind it.
     deletePublished: `
       with mode as materialized (${commitMode(durable)})
-      delete from ${s}.messages as m
-      using mode
-      where m.ctid = any(array(
-        select found.ctid
-        from unnest($1::smallint[], $2::bigint[], $3::uuid[]) as u (lane, seq, id)
-        cross join lateral (
-          select p.ctid from ${s}.messages as p where p.lane = u.lane and p.seq = u.seq and p.id = u.id limit 1) as found))`,
+      ${deleteNamed(s)}`,
+
+    // As deletePublished, and keeps what it deletes: one statement, so that no message is in both tables or in neither. Takes no
+    // lock but on the day's partition and on the one for days without.
+    archivePublished: `
+      with mode as materialized (${commitMode(durable)}),
+      gone as (
+        ${deleteNamed(s)}
+        returning m.*),
+      kept as (
+        insert into ${s}.archived_messages (published_at, seq, id, topic, type, ordering_key, payload, payload_binary,
+          content_type, headers, created_at, attempts, failures)
+        select now(), seq, id, topic, type, ordering_key, payload, payload_binary, content_type, headers, created_at, attempts,
+          failures
+        from gone)
+      select count(*)::integer as done from gone`,
 
     // Fenced ($1 to $3); $4 lanes, $5 seqs, $6 ids, $7 delays in ms, $8 codes, $9 messages.
     scheduleRetries: `

@@ -1,7 +1,11 @@
 import { OutboxError } from '../errors.ts'
+import { maintenanceStatements } from '../postgres/maintenance-statements.ts'
 import { sqlStateOf } from '../postgres/queryable.ts'
 import type { RelayStatements } from '../postgres/relay-statements.ts'
 import type { Connection } from './connections.ts'
+
+/** Days for which there are partitions: nobody may look after the archive for a week. */
+export const archiveDaysAhead = 7
 
 /** A thousand million million below 2^53, from which numbers are no longer exact: room for years, and reached by mistake only. */
 const highestSeq = 8e15
@@ -39,4 +43,25 @@ export async function checkSchema(
     'SCHEMA_UNSUPPORTED',
     `"${schema}".messages.seq must be generated always with cache 1: a cached value can appear below what a relay has already read past`,
   )
+}
+
+/**
+ * Refuses to publish what it could not archive afterwards. Makes the partitions of the next days.
+ *
+ * @throws OutboxError `SCHEMA_MISSING`
+ */
+export async function prepareArchive(connection: Connection, schema: string): Promise<void> {
+  try {
+    const statements = maintenanceStatements(schema)
+    await connection.query(statements.mayArchive)
+    await connection.query(statements.prepareArchive, [archiveDaysAhead])
+  } catch (cause) {
+    const state = sqlStateOf(cause) ?? ''
+    if (!['42P01', '42883'].includes(state)) throw cause
+    throw new OutboxError(
+      'SCHEMA_MISSING',
+      `afterPublish is "archive", and schema "${schema}" has no archive: run migrate(db) or \`malote migrate\` first`,
+      { cause },
+    )
+  }
 }

@@ -5,6 +5,7 @@ import type { Dispatcher } from './dispatcher.ts'
 import type { Floor } from './floor.ts'
 import type { Journal } from './journal.ts'
 import type { Lane, Lanes } from './lanes.ts'
+import type { Maintenance } from './maintenance.ts'
 import { laneCount, type Look, type Membership } from './membership.ts'
 import type { ReadLoop } from './read-loop.ts'
 import { pausedByOperator } from './suspensions.ts'
@@ -18,6 +19,7 @@ export interface ControlLoopParts {
   readonly dispatcher: Dispatcher
   readonly readLoop: ReadLoop
   readonly journal: Journal
+  readonly maintenance: Maintenance
   readonly clock: Clock
   readonly leaseMs: number
   readonly report: (event: RelayEvent) => void
@@ -30,6 +32,9 @@ const fewHeld = 200
 
 /** Between two looks at the other relays, in milliseconds: a relay's death is noticed within it. */
 const lookIntervalMs = 500
+
+/** Between two steps of maintenance, in milliseconds: soon over, and never in the way of a heartbeat. */
+const betweenStepsMs = 50
 
 /** Keeps the lease and the fair share of lanes. Has a connection of its own, so that no slow read delays a heartbeat. */
 export class ControlLoop {
@@ -73,7 +78,7 @@ export class ControlLoop {
       if (!(await this.#renew())) return
       await this.#handOver()
       await this.look()
-      await this.#wake.wait(lookEachMs)
+      await this.#wake.wait(this.#parts.maintenance.hasMore ? betweenStepsMs : lookEachMs)
     }
   }
 
@@ -93,6 +98,7 @@ export class ControlLoop {
     await this.#calm()
     await this.#noteOutages()
     await this.#parts.journal.write()
+    await this.#parts.maintenance.step()
   }
 
   /** Reading a few held keys at each look is cheap and sure. Of many it would keep the messages of all others waiting. */

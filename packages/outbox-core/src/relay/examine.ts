@@ -1,5 +1,5 @@
 import { relayStatements, type RelayStatements } from '../postgres/relay-statements.ts'
-import { checkSchema } from './check-schema.ts'
+import { checkSchema, prepareArchive } from './check-schema.ts'
 import { areSessions, type Connection, type Connections } from './connections.ts'
 import { prepareReader } from './reader.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
@@ -47,7 +47,7 @@ function prepareStatements(connection: Connection, timeoutMs: number): void {
 /** @throws OutboxError `SCHEMA_MISSING`, `SCHEMA_UNSUPPORTED` */
 export async function examine(
   connections: Connections,
-  { schema, durableSettles, presence, doorbell, databaseTimeoutMs }: ResolvedRelayOptions,
+  { schema, durableSettles, presence, doorbell, databaseTimeoutMs, isArchived }: ResolvedRelayOptions,
 ): Promise<DatabaseFacts> {
   const statements = relayStatements(schema, durableSettles)
   const { reader, settler, control } = connections
@@ -58,5 +58,7 @@ export async function examine(
     await Promise.all(all.map((connection) => prepareSession(connection, databaseTimeoutMs)))
     await prepareReader(reader)
   } else for (const connection of all) prepareStatements(connection, databaseTimeoutMs)
-  return { statements, sequence: await checkSchema(reader, statements, schema), isSession }
+  const sequence = await checkSchema(reader, statements, schema)
+  if (isArchived !== undefined) await prepareArchive(reader, schema)
+  return { statements, sequence, isSession }
 }

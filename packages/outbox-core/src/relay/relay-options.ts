@@ -2,6 +2,7 @@ import type { Backoff } from '../backoff.ts'
 import type { Clock } from '../clock.ts'
 import type { RelayEvent } from '../events.ts'
 import type { Publisher } from '../publisher.ts'
+import type { MaintenanceOptions } from './maintenance-options.ts'
 import type { OwnTypes } from './own-types.ts'
 
 /** The part of a `pg` pool that is used. The relay keeps a few connections for as long as it runs: give it a pool of its own. */
@@ -109,6 +110,17 @@ export interface RelayOptions {
    * @defaultValue "hold"
    */
   readonly afterDeadLetter?: 'hold' | 'skip' | ((topic: string) => 'hold' | 'skip')
+  /**
+   * What becomes of a message that is published. `delete`: its row is gone. `archive`: its row moves, in the same statement, to
+   * `archived_messages`, which has a partition for each day; `malote messages` finds it there until its day is dropped
+   * (`maintenance.archiveDays`). Archiving costs a second write for each message. A function decides by topic. Needs the
+   * migrations of this version, and says `SCHEMA_MISSING` without.
+   *
+   * @defaultValue "delete": what is published is the broker's, and a small table is a fast one
+   */
+  readonly afterPublish?: 'delete' | 'archive' | ((topic: string) => 'delete' | 'archive')
+  /** What the relays do besides: one of them at a time, in small steps. @see MaintenanceOptions */
+  readonly maintenance?: MaintenanceOptions
   /** Wake by LISTEN/NOTIFY as well as by polling. Needs a session connection (no transaction-mode pooler). @defaultValue true */
   readonly doorbell?: boolean
   /** Tell other relays at once when this process dies, by a session advisory lock. Needs a session connection. Turn it off, and `doorbell` too, behind a transaction-mode pooler. @defaultValue true */

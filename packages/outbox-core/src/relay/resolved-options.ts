@@ -12,6 +12,7 @@ import type { Publisher } from '../publisher.ts'
 import { defaultTimeoutMs, neededConnections } from './connections.ts'
 import { wordsOf } from './foreign-input.ts'
 import type { RelayOptions, RelayPool } from './relay-options.ts'
+import { type ResolvedMaintenance, resolveMaintenance } from './maintenance-options.ts'
 import { Routes } from './routes.ts'
 
 /** The relay's options with defaults filled in and checked. */
@@ -36,6 +37,9 @@ export interface ResolvedRelayOptions {
   readonly outageBackoff: Backoff
   readonly destinationBackoff: Backoff
   readonly afterDeadLetter: (topic: string) => 'hold' | 'skip'
+  /** Undefined: nothing is archived. */
+  readonly isArchived: ((topic: string) => boolean) | undefined
+  readonly maintenance: ResolvedMaintenance
   readonly doorbell: boolean
   readonly presence: boolean
   readonly durableSettles: boolean
@@ -70,7 +74,9 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     backoff: soundBackoff(options.backoff),
     outageBackoff: soundBackoff(options.outageBackoff, exponentialBackoff({ baseMs: 200, maxMs: 30_000 })),
     destinationBackoff: soundBackoff(options.destinationBackoff, exponentialBackoff({ baseMs: 200, maxMs: 3_000 })),
-    afterDeadLetter: choiceAfterDeadLetter(options.afterDeadLetter),
+    afterDeadLetter: choiceOf('afterDeadLetter', options.afterDeadLetter, ['hold', 'skip']),
+    isArchived: archivedTopics(options.afterPublish),
+    maintenance: resolveMaintenance(options.maintenance),
     doorbell: options.doorbell ?? true,
     presence: options.presence ?? true,
     durableSettles: options.durableSettles ?? false,
@@ -79,17 +85,24 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
   }
 }
 
-/** Whatever is not exactly `skip` holds: order was promised, and a key that waits can be released. */
-function choiceAfterDeadLetter(given: RelayOptions['afterDeadLetter'] = 'hold'): (topic: string) => 'hold' | 'skip' {
-  if (given === 'hold' || given === 'skip') return () => given
+type Choice<Word> = Word | ((topic: string) => Word)
+
+/** Whatever is not exactly the second word is the first, the careful one: a key that is held can be released, and what is archived deleted. */
+function choiceOf<Word extends string>(
+  option: string,
+  given: Choice<Word> | undefined,
+  [careful, other]: readonly [Word, Word],
+): (topic: string) => Word {
+  if (given === undefined || given === careful) return () => careful
+  if (given === other) return () => other
   if (typeof given !== 'function')
-    throw invalidOption('afterDeadLetter', given, '"hold", "skip", or a function of the topic')
+    throw invalidOption(option, given, `"${careful}", "${other}", or a function of the topic`)
   let warned = false
   return (topic) => {
     let problem: unknown
     try {
       const choice: unknown = given(topic)
-      if (choice === 'hold' || choice === 'skip') return choice
+      if (choice === careful || choice === other) return choice as Word
       if (choice instanceof Promise) choice.catch(() => {}) // Reported below as what it is: no choice.
       problem = `it returned ${wordsOf(choice)}`
     } catch (error) {
@@ -97,12 +110,18 @@ function choiceAfterDeadLetter(given: RelayOptions['afterDeadLetter'] = 'hold'):
     }
     if (!warned)
       process.emitWarning(
-        `afterDeadLetter gave neither "hold" nor "skip", so the key is held (reported once): ${String(problem)}`,
+        `${option} gave neither "${careful}" nor "${other}", so it is "${careful}" (reported once): ${String(problem)}`,
         'MaloteWarning',
       )
     warned = true
-    return 'hold'
+    return careful
   }
+}
+
+function archivedTopics(given: RelayOptions['afterPublish']): ((topic: string) => boolean) | undefined {
+  if (given === undefined || given === 'delete') return undefined
+  const choice = choiceOf('afterPublish', given, ['archive', 'delete'])
+  return (topic) => choice(topic) === 'archive'
 }
 
 /** With fewer it would wait for a connection of its own for ever. */

@@ -12,6 +12,7 @@ import { type DatabaseFacts, examine } from './examine.ts'
 import { createFloor } from './floor.ts'
 import { Journal } from './journal.ts'
 import { Lanes } from './lanes.ts'
+import { Maintenance } from './maintenance.ts'
 import { Membership } from './membership.ts'
 import { ReadLoop } from './read-loop.ts'
 import { Reader, type ReaderParts } from './reader.ts'
@@ -58,6 +59,7 @@ export class Session {
   readonly #readLoop: ReadLoop
   readonly #control: ControlLoop
   readonly #journal: Journal
+  readonly #maintenance: Maintenance
   readonly #lost = Promise.withResolvers<never>()
   readonly #isSession: boolean
   #isOver = false
@@ -106,6 +108,7 @@ export class Session {
     this.#backlog = new Backlog(this.#lanes, this.#floor, options.routes.of)
     const { statements } = facts
     this.#journal = new Journal({ ...options, connection: connections.control })
+    this.#maintenance = new Maintenance({ ...options, connection: connections.control })
     this.#options = options
     this.#connections = connections
     this.#openedAtMs = options.clock.monotonicMs()
@@ -166,6 +169,7 @@ export class Session {
       membership: this.#membership,
       readLoop: this.#readLoop,
       journal: this.#journal,
+      maintenance: this.#maintenance,
       leaseMs,
       onExpired: () => this.fail('lease-expired', new Error('the lease ran out before it was renewed')),
     })
@@ -204,6 +208,7 @@ export class Session {
       ),
     ]
     try {
+      this.#maintenance.stop()
       this.#readLoop.stop()
       await Promise.race([this.#dispatcher.stop(), this.#lost.promise])
       await Promise.race([this.#control.stop(), this.#lost.promise])
@@ -222,6 +227,7 @@ export class Session {
     if (this.#isOver) return
     this.#isOver = true
     this.#hasFailed = true
+    this.#maintenance.stop()
     this.#readLoop.stop()
     void this.#control.stop()
     this.#lost.reject(new SessionLost(reason, cause))
@@ -324,6 +330,7 @@ export class Session {
       statements,
       relayId: this.relayId,
       lanes: this.#lanes,
+      isArchived: this.#options.isArchived,
       nowMs: () => clock.monotonicMs(),
       onError: (error) => this.fail('connection-lost', error),
       onFenced: () => this.fail('fenced', new Error('another relay owns a lane of ours')),

@@ -22,6 +22,8 @@ export interface SettlerParts {
   readonly statements: RelayStatements
   readonly relayId: string
   readonly lanes: Lanes
+  /** Whether messages of the topic are kept in the archive. Undefined: none is. */
+  readonly isArchived?: ((topic: string) => boolean) | undefined
   /** The messages' end is committed. */
   readonly onSettled: (messages: readonly BufferedMessage[], ms: number) => void
   readonly onRetried: (retries: readonly Retry[]) => void
@@ -42,6 +44,7 @@ const maxTries = 5
 export class Settler {
   readonly #parts: SettlerParts
   #published: BufferedMessage[] = []
+  #archived: BufferedMessage[] = []
   #retries: Retry[] = []
   #burials: Burial[] = []
   #running: Promise<void> | null = null
@@ -50,9 +53,11 @@ export class Settler {
     this.#parts = parts
   }
 
-  /** Accepted by the broker: deletes them. */
+  /** Accepted by the broker: deletes them, or moves them to the archive. */
   published(messages: readonly BufferedMessage[]): void {
-    for (const message of messages) this.#published.push(message)
+    const { isArchived } = this.#parts
+    for (const message of messages)
+      (isArchived?.(message.message.topic) === true ? this.#archived : this.#published).push(message)
     this.#start()
   }
 
@@ -88,21 +93,39 @@ export class Settler {
   async #run(): Promise<void> {
     for (;;) {
       if (this.#published.length > 0) await this.#delete(this.#published.splice(0, maxRows))
+      else if (this.#archived.length > 0) await this.#archive(this.#archived.splice(0, maxRows))
       else if (this.#retries.length > 0) await this.#retry(this.#retries.splice(0, maxRows))
       else if (this.#burials.length > 0) await this.#bury(this.#burials.splice(0, maxRows))
       else return
     }
   }
 
-  async #delete(messages: BufferedMessage[]): Promise<void> {
-    const { connection, statements, onSettled, nowMs } = this.#parts
+  #delete(messages: BufferedMessage[]): Promise<void> {
+    const { connection, statements } = this.#parts
+    return this.#remove(messages, async () => {
+      const { rowCount } = await connection.query(statements.deletePublished, identities(messages))
+      return rowCount ?? 0
+    })
+  }
+
+  #archive(messages: BufferedMessage[]): Promise<void> {
+    const { connection, statements } = this.#parts
+    return this.#remove(messages, async () => {
+      const { rows } = await connection.query(statements.archivePublished, identities(messages))
+      return Number(rows[0]?.['done'])
+    })
+  }
+
+  /** @param write - takes those of them that are still there out of the table, and says how many there were */
+  async #remove(messages: BufferedMessage[], write: () => Promise<number>): Promise<void> {
+    const { onSettled, nowMs } = this.#parts
     const startMs = nowMs()
     // A row that somebody else changed while the delete waited for it is another version, which that statement cannot see.
     let deleted = 0
     for (let tries = 1; tries <= maxTries && deleted < messages.length; tries++) {
-      const { rowCount } = await again(() => connection.query(statements.deletePublished, identities(messages)))
-      deleted += rowCount ?? 0
-      if (rowCount === 0 && tries > 1) break // What is left was deleted by somebody else.
+      const removed = await again(write)
+      deleted += removed
+      if (removed === 0 && tries > 1) break // What is left was deleted by somebody else.
     }
     onSettled(messages, nowMs() - startMs)
   }

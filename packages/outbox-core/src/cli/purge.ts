@@ -1,0 +1,98 @@
+import { createDeadLetters } from '../dead-letters.ts'
+import { schemaOption } from '../postgres/identifiers.ts'
+import { maintenanceStatements } from '../postgres/maintenance-statements.ts'
+import { operatorStatements } from '../postgres/operator-statements.ts'
+import { confirmed, decision, type Invocation, report, UsageError, type Verb } from './invocation.ts'
+import { idempotencyPackage } from './schema-verbs.ts'
+
+/** What can be purged. */
+export const purged = ['dead-letters', 'archive', 'inbox', 'keys'] as const
+
+type Purged = (typeof purged)[number]
+
+export interface PurgeFlags {
+  readonly only: Purged
+  readonly olderThan?: number
+  readonly profile?: 'simple' | 'partitioned'
+}
+
+/** Rows in one transaction. */
+const batchSize = 1_000
+
+export const purge: Verb<PurgeFlags> = async (invocation) => {
+  const { only, olderThan } = invocation.flags
+  if (only === 'keys' && olderThan !== undefined)
+    throw new UsageError('keys expire by themselves: leave out --older-than')
+  if (only !== 'keys' && olderThan === undefined) throw new UsageError('how old? give --older-than <days>')
+  const what = { 'dead-letters': 'dead letter', archive: 'archived day', inbox: 'proof of the inbox', keys: 'key' }[
+    only
+  ]
+  const age = olderThan === undefined ? 'that has expired' : `older than ${String(olderThan)} days`
+  if (!(await confirmed(invocation, `Delete every ${what} ${age} for ever?`))) return 1
+  if (only === 'dead-letters') {
+    const letters = createDeadLetters({ db: invocation.client, ...invocation.schema })
+    return report(invocation, 'purged', await letters.purge(olderThan ?? 0, decision(invocation)), 0)
+  }
+  const { rows, ...more } = await purgers[only](invocation, olderThan ?? 0)
+  await note(invocation, only, { ...more, olderThan }, rows)
+  invocation.output.print({ purged: rows, ...more }, [
+    `purged ${String(rows)}`,
+    ...(more.dropped ?? []).map((name) => `dropped ${name}`),
+  ])
+  return 0
+}
+
+interface Outcome {
+  readonly rows: number
+  readonly dropped?: readonly string[]
+}
+
+const purgers: Readonly<
+  Record<Exclude<Purged, 'dead-letters'>, (invocation: Invocation<PurgeFlags>, days: number) => Promise<Outcome>>
+> = {
+  archive: async ({ client, schema }, days) => {
+    if (!Number.isInteger(days) || days < 1)
+      throw new UsageError('the archive is dropped by whole days: --older-than 1 or more')
+    const { purgeArchive } = maintenanceStatements(schemaOption(schema.schema))
+    const dropped: string[] = []
+    for (let rows = 0; ;) {
+      const row = (await client.query(purgeArchive, [days, batchSize])).rows[0] ?? {}
+      if (typeof row['dropped'] === 'string') dropped.push(row['dropped'])
+      rows += Number(row['deleted'])
+      if (row['dropped'] === null && Number(row['deleted']) < batchSize) return { rows, dropped }
+    }
+  },
+  inbox: async (invocation, keepDays) => {
+    const { maintainInbox } = await idempotency()
+    const { profile } = invocation.flags
+    const options = { ...invocation.schema, keepDays, ...(profile === undefined ? {} : { profile }) }
+    const { rows, dropped, complete } = await maintainInbox(poolOf(invocation), options)
+    if (!complete) invocation.output.note(['consumers held a lock for too long: run it again for what is left'])
+    return { rows, dropped }
+  },
+  keys: async (invocation) => {
+    const { purgeIdempotencyKeys } = await idempotency()
+    const { keys } = await purgeIdempotencyKeys(poolOf(invocation), { ...invocation.schema, batchSize })
+    return { rows: keys }
+  },
+}
+
+async function idempotency(): Promise<NonNullable<Awaited<ReturnType<typeof idempotencyPackage>>>> {
+  const found = await idempotencyPackage()
+  if (found === null) throw new UsageError('@malote/idempotency is not installed here: run the command where it is')
+  return found
+}
+
+/** Our one connection, for those who open transactions on a pool. */
+function poolOf({ client }: Invocation): { connect(): Promise<unknown> } {
+  const query = (text: string, values?: unknown[]): unknown => client.query(text, values)
+  return { connect: () => Promise.resolve({ query, release: () => {} }) }
+}
+
+/** After the deed, because it took many transactions. */
+async function note(invocation: Invocation, what: string, facts: object, affected: number): Promise<void> {
+  const { operator = '', reason } = decision(invocation)
+  const { noteAction } = operatorStatements(schemaOption(invocation.schema.schema))
+  const target = JSON.stringify([{ id: what, ...facts }])
+  await invocation.client.query(noteAction, [operator, 'purge', reason ?? null, target, affected])
+}
