@@ -38,7 +38,7 @@ export interface RawConnection {
 }
 
 /** A server that has not answered and closed by then leaves its clients hanging: its connection ends without an answer. */
-const patienceMs = 10_000
+const patienceMs = 30_000
 
 export async function open(harness: HostileClientHarness): Promise<RawConnection> {
   const { hostname, port } = new URL(harness.url)
@@ -123,6 +123,31 @@ export async function send(
   await connection.write(headOf(harness, parts, `content-length: ${String(bytes.length)}`))
   await connection.write(bytes)
   return connection.answer
+}
+
+/**
+ * Asserts a bound on time that holds on a machine of any speed.
+ *
+ * @param tookMs - what the hostile work took, in milliseconds
+ * @param quietMs - what it may take in any case
+ * @param times - how many times as long as `yardstick` takes now it may take otherwise
+ */
+export async function assertQuick(
+  tookMs: number,
+  quietMs: number,
+  times: number,
+  yardstick: () => Promise<unknown>,
+): Promise<void> {
+  if (tookMs < quietMs) return
+  const yardstickMs = await timeOf(yardstick)
+  const told = `it took ${String(Math.round(tookMs))} ms, and its yardstick ${String(Math.round(yardstickMs))} ms`
+  assert.ok(tookMs < times * yardstickMs, told)
+}
+
+export async function timeOf(work: () => Promise<unknown>): Promise<number> {
+  const startMs = performance.now()
+  await work()
+  return performance.now() - startMs
 }
 
 /** The server still serves, and nothing that came before has had an effect it should not have. */
