@@ -19,6 +19,23 @@ function of(root: string, file: string, test: string, changes: readonly Change[]
 
 /** Chosen by hand: each breaks a promise in a way that a tired reviewer could let pass. */
 export const mutants: readonly Mutant[] = [
+  ...of(core, 'console/guard.ts', 'console/guard.test.ts', [
+    [
+      'the console answers to a host name that was rebound',
+      'confidential',
+      "access !== 'loopback' || loopbackName.test(url.hostname)",
+      'true',
+    ],
+    [
+      'the console takes decisions from other pages',
+      'confidential',
+      'if (isOwn && (site',
+      'if (origin !== undefined && (site',
+    ],
+  ]),
+  ...of(core, 'console/console.ts', 'console/console.pg.test.ts', [
+    ['a console that only shows decides', 'refused', 'if (!allowActions)', 'if (action === undefined)'],
+  ]),
   ...of(core, 'relay/floor.ts', 'relay/floor.test.ts', [
     [
       'the floor rises to what was drawn, not to what was drawn a barrier ago',

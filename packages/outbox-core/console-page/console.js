@@ -1,6 +1,7 @@
 import { createDecisions } from './decide.js'
 import { age, h, setClock, tick } from './elements.js'
-import { byHarm, findings, sections, titleOf } from './sections.js'
+import { byHarm, findings, titleOf } from './findings.js'
+import { sections } from './sections.js'
 
 /** Between two looks; the server looks less often when a look is dear. */
 const restMs = 1_000

@@ -81,3 +81,12 @@ function format(cell) {
   if (isNothing(cell)) return '–'
   return typeof cell === 'number' ? cell.toLocaleString('en') : cell
 }
+
+/** A part of the page, which a link may lead to. */
+export const section = (id, title, ...content) =>
+  h(
+    'section',
+    { id, 'aria-labelledby': `${id}-title`, tabindex: '-1' },
+    h('h2', { id: `${id}-title` }, title),
+    ...content,
+  )

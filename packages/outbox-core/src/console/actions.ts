@@ -49,10 +49,6 @@ export const actions: Readonly<Record<string, Action>> = {
     const ids = idsIn(body)
     return { done: await createDeadLetters({ db, schema }).discard(ids, decision), wanted: ids.length }
   },
-  'hold-key': async ({ db, schema, body, decision }) => {
-    const steering = { by: decision.operator, reason: decision.reason }
-    return one(await createHeldKeys({ db, schema }).hold(textIn(body, 'topic'), textIn(body, 'orderingKey'), steering))
-  },
   'release-key': async ({ db, schema, body, decision }) =>
     one(await createHeldKeys({ db, schema }).release(textIn(body, 'topic'), textIn(body, 'orderingKey'), decision)),
   'release-stream': async ({ db, schema, body, decision }) => {

@@ -9,6 +9,8 @@ const files: Readonly<Record<string, string>> = {
   'console.css': 'text/css; charset=utf-8',
   'console.js': 'text/javascript; charset=utf-8',
   'sections.js': 'text/javascript; charset=utf-8',
+  'findings.js': 'text/javascript; charset=utf-8',
+  'undecided.js': 'text/javascript; charset=utf-8',
   'elements.js': 'text/javascript; charset=utf-8',
   'decide.js': 'text/javascript; charset=utf-8',
   'icon.svg': 'image/svg+xml',

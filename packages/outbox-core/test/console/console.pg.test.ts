@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { type ConsoleOptions, createConsole } from '../../src/console/index.ts'
-import { createConsumerStore, createHeldKeys, createTopics, listOperatorActions } from '../../src/index.ts'
+import { createConsumerStore, createTopics, listOperatorActions } from '../../src/index.ts'
 import { aReceivedMessage } from '../../src/testing/index.ts'
 import { aMessage, createRelayBench, type RelayBench } from '../relay-bench.ts'
 
@@ -189,11 +189,9 @@ describe('a decision', () => {
     expect([await bench.count('held_keys'), await bench.count('dead_letters')]).toEqual([0, 1])
   })
 
-  it('holds a key, pauses a topic and lets it go on', async () => {
+  it('pauses a topic and lets it go on', async () => {
     const { act } = open()
 
-    expect((await act('hold-key', { topic: 'orders', orderingKey: 'k', ...who })).body).toEqual({ done: 1, wanted: 1 })
-    expect(await createHeldKeys({ db: pool }).list()).toMatchObject([{ heldBy: 'ana', reason: who.reason }])
     expect((await act('pause-topic', { topic: 'orders', ...who })).body).toEqual({ done: 1, wanted: 1 })
     expect(await createTopics({ db: pool }).listPaused()).toMatchObject([{ topic: 'orders', pausedBy: 'ana' }])
     expect((await act('resume-topic', { topic: 'orders', ...who })).body).toEqual({ done: 1, wanted: 1 })
@@ -257,15 +255,7 @@ describe('a decision', () => {
     const { act, view } = open({ allowActions: false })
 
     expect(await view()).toMatchObject({ allowActions: false })
-    for (const action of [
-      'replay',
-      'discard',
-      'release-key',
-      'release-stream',
-      'hold-key',
-      'pause-topic',
-      'resume-topic',
-    ])
+    for (const action of ['replay', 'discard', 'release-key', 'release-stream', 'pause-topic', 'resume-topic'])
       expect(
         await act(action, { deadLetterIds: [deadLetterId], topic: 'orders', orderingKey: 'conta-1', ...who }),
       ).toMatchObject({
