@@ -1,4 +1,5 @@
 import { systemClock } from '../clock.ts'
+import { patience } from './patience.ts'
 
 export interface EventuallyOptions {
   /**
@@ -35,10 +36,4 @@ export async function eventually<Seen>(
       throw error
     }
   }
-}
-
-/** What waits are multiplied by: never less than 1, also when the variable holds no number. */
-function patience(): number {
-  const given = Number(process.env['MALOTE_PATIENCE'])
-  return given > 1 && Number.isFinite(given) ? given : 1
 }

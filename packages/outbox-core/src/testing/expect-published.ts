@@ -1,5 +1,6 @@
 import { AssertionError } from 'node:assert'
 import { systemClock } from '../clock.ts'
+import { patience } from './patience.ts'
 import type { OutboxMessage } from '../message.ts'
 import type { MemoryBroker } from './memory-broker.ts'
 
@@ -19,7 +20,7 @@ export interface ExpectedMessage {
  *
  * For any test runner. After `relay.runOnce()` there is nothing to wait for: `withinMs: 0` fails at once.
  *
- * @param options.withinMs - in milliseconds. @defaultValue 5_000
+ * @param options.withinMs - in milliseconds, times `MALOTE_PATIENCE` as `eventually` counts. @defaultValue 5_000
  * @throws AssertionError that lists what was published: topics, types and keys, and the payloads of the expected type
  */
 export async function expectPublished(
@@ -27,7 +28,7 @@ export async function expectPublished(
   expected: ExpectedMessage,
   options: { readonly withinMs?: number } = {},
 ): Promise<OutboxMessage> {
-  const { withinMs = 5_000 } = options
+  const withinMs = Math.round((options.withinMs ?? 5_000) * patience())
   const over = new AbortController()
   const timeout = systemClock.sleep(withinMs, over.signal)
   const deadlineMs = systemClock.monotonicMs() + withinMs

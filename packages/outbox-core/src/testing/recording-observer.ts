@@ -1,3 +1,5 @@
+import { patience } from './patience.ts'
+
 /** The member of an event union whose `type` is, or includes, `Type`. */
 export type EventOf<Event extends { readonly type: string }, Type extends string> = Event extends unknown
   ? Type extends Event['type']
@@ -12,7 +14,7 @@ export interface RecordingObserver<Event extends { readonly type: string }> {
   /**
    * Resolves with the first event of the type that matches, past ones included.
    *
-   * @throws Error after `timeoutMs` (default 10_000), listing the types seen
+   * @throws Error after `timeoutMs` (default 10_000) times `MALOTE_PATIENCE`, as `eventually` counts, listing the types seen
    */
   waitFor<Type extends Event['type']>(
     type: Type,
@@ -38,11 +40,12 @@ export function createRecordingObserver<Event extends { readonly type: string }>
     const isWanted = (event: Event): event is Of<Type> => event.type === type && matches(event as Of<Type>)
     const past = events.find(isWanted)
     if (past !== undefined) return Promise.resolve(past)
+    const patienceMs = Math.round(timeoutMs * patience())
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         listeners.delete(listener)
-        reject(new Error(`no event "${type}" within ${String(timeoutMs)} ms; seen: ${summary(events)}`))
-      }, timeoutMs)
+        reject(new Error(`no event "${type}" within ${String(patienceMs)} ms; seen: ${summary(events)}`))
+      }, patienceMs)
       const listener = (event: Event): void => {
         if (!isWanted(event)) return
         clearTimeout(timer)
