@@ -68,6 +68,8 @@ export function duration(ms: number): string {
   return seconds < 172_800 ? `${String(Math.round(seconds / 3_600))} h` : `${String(Math.round(seconds / 86_400))} days`
 }
 
+export const counted = (count: number, what: string): string => `${String(count)} ${what}${count === 1 ? '' : 's'}`
+
 /** The instant that lies `ms` before the status was read, by the database's clock. */
 export const before = ({ observedAt }: OutboxStatus, ms: number): string =>
   new Date(Date.parse(observedAt) - ms).toISOString()

@@ -1,4 +1,4 @@
-import { before, type Check, duration, found, type Found, type KnownPatient, ok } from './finding.ts'
+import { before, type Check, counted, duration, found, type Found, type KnownPatient, ok } from './finding.ts'
 import type { OutboxStatus, RelayStatus } from '../status.ts'
 
 /** What is wrong with a relay that is listed and does not live. */
@@ -163,7 +163,7 @@ export const flowChecks: Readonly<Record<string, Check<KnownPatient>>> = {
       return found(
         isEverything ? 'problem' : 'warning',
         isEverything ? 'PUBLISHING_FAILS' : 'RETRIES',
-        `topic ${group.topic}: ${String(group.messages)} messages fail with ${group.code}, up to ${String(group.attempts)} times, for ${duration(group.oldestMs)}: ${group.lastWords}`,
+        `topic ${group.topic}: ${counted(group.messages, 'message')} ${group.messages === 1 ? 'fails' : 'fail'} with ${group.code}, up to ${String(group.attempts)} times, for ${duration(group.oldestMs)}: ${group.lastWords}`,
         `mend what the words name, before they become dead letters; \`malote messages list --topic ${group.topic} --state waiting${flag}\` shows each`,
         before(status, group.oldestMs),
       )
@@ -175,7 +175,7 @@ export const flowChecks: Readonly<Record<string, Check<KnownPatient>>> = {
       found(
         'warning',
         group.reason === 'POISON' ? 'POISON' : 'DEAD_LETTERS',
-        `topic ${group.topic}: ${String(group.messages)} dead letters, ${group.reason} ${group.code ?? ''}, the first ${duration(group.oldestMs)} ago: ${group.lastWords ?? ''}`,
+        `topic ${group.topic}: ${counted(group.messages, 'dead letter')}, ${group.reason} ${group.code ?? ''}, the first ${duration(group.oldestMs)} ago: ${group.lastWords ?? ''}`,
         `mend the cause, then \`malote dead-letters replay --topic ${group.topic}${flag}\`, or discard`,
         before(status, group.oldestMs),
       ),
@@ -190,7 +190,7 @@ export const flowChecks: Readonly<Record<string, Check<KnownPatient>>> = {
           found(
             'warning',
             'HELD_KEYS',
-            `${String(status.heldKeys)} ordering keys stand still, ${String(status.held)} messages behind them`,
+            `${counted(status.heldKeys, 'ordering key')} ${status.heldKeys === 1 ? 'stands' : 'stand'} still, ${counted(status.held, 'message')} behind`,
             `\`malote held-keys list${flag}\`; replay or discard the dead letter of each, or release the key`,
             before(status, status.oldestHeldKeyMs ?? 0),
           ),
