@@ -80,6 +80,9 @@ export interface Outbox<C extends Catalog = Catalog> {
 
   /** Removes a message added with `availableAt` or `delayMs` that is not due yet. @returns whether there was one */
   cancelScheduled(tx: OutboxTransaction, id: MessageId): Promise<boolean>
+
+  /** Removes any number of such messages in one statement. @returns the ids of those that were there, in no particular order */
+  cancelAllScheduled(tx: OutboxTransaction, ids: readonly MessageId[]): Promise<readonly MessageId[]>
 }
 
 /**
@@ -156,6 +159,14 @@ export function createOutbox<const C extends Catalog = Catalog>(options: OutboxO
     return rows.map((row) => row.id)
   }
 
+  async function cancelAllScheduled(tx: OutboxTransaction, ids: readonly MessageId[]): Promise<readonly MessageId[]> {
+    const db = await transactionQueryable(tx, statements.messagesTable)
+    if (ids.length === 0) return []
+    // As text: an array is written in as many ways as there are clients.
+    const { rows } = await db.query(statements.cancelScheduledMessages, [`{${ids.join(',')}}`])
+    return rows.map((row) => String(row['id']))
+  }
+
   return {
     addAll,
     statement,
@@ -163,11 +174,8 @@ export function createOutbox<const C extends Catalog = Catalog>(options: OutboxO
       const [id] = await addAll(tx, [message])
       return id as MessageId
     },
-    cancelScheduled: async (tx, id) => {
-      const db = await transactionQueryable(tx, statements.messagesTable)
-      const { rows } = await db.query(statements.cancelScheduledMessage, [id])
-      return rows.length > 0
-    },
+    cancelAllScheduled,
+    cancelScheduled: async (tx, id) => (await cancelAllScheduled(tx, [id])).length > 0,
   }
 }
 

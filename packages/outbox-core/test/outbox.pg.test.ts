@@ -105,6 +105,24 @@ describe('adding', () => {
     expect(await inTransaction((tx) => outbox.cancelScheduled(tx, id))).toBe(false)
   })
 
+  it('many scheduled messages are cancelled in one statement, and others stay', async () => {
+    const outbox = createOutbox()
+    const ids = await inTransaction((tx) =>
+      outbox.addAll(
+        tx,
+        Array.from({ length: 5 }, () => aMessage({ delayMs: 60_000 })),
+      ),
+    )
+    const unknown = '00000000-0000-7000-8000-000000000009'
+
+    const cancelled = await inTransaction((tx) => outbox.cancelAllScheduled(tx, [unknown, ...ids.slice(1)]))
+    const none = await inTransaction((tx) => outbox.cancelAllScheduled(tx, []))
+
+    expect(cancelled.toSorted()).toEqual(ids.slice(1).toSorted())
+    expect(none).toEqual([])
+    expect(await inTransaction((tx) => outbox.cancelScheduled(tx, ids[0] as string))).toBe(true)
+  })
+
   it('writers of one key wait for each other with ordering "commit"', async () => {
     const outbox = createOutbox({ ordering: 'commit' })
     const [first, second] = [await database.client(), await database.client()]

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { membershipStatements } from '../src/postgres/membership-statements.ts'
 import { relayStatements } from '../src/postgres/relay-statements.ts'
+import { writerStatements } from '../src/postgres/statements.ts'
 import { createRelayBench, type RelayBench } from './relay-bench.ts'
 
 const statements = relayStatements('malote', true)
@@ -83,4 +84,15 @@ describe.each([
   it.each(cases)('the statement %s does not read the whole table', async (_name, text, values) => {
     expect(await tablesScannedBy(text, values)).not.toContain('messages')
   })
+})
+
+it('cancelling among 20,000 scheduled messages does not read them all', async () => {
+  await bench.reset()
+  await bench.pool.query(
+    `insert into malote.scheduled_messages (available_at, topic, type, payload)
+     select now() + interval '1 hour', 't', 'x', '{}' from generate_series(1, 20000)`,
+  )
+  const { cancelScheduledMessages } = writerStatements('malote')
+
+  expect(await tablesScannedBy(cancelScheduledMessages, [`{${id},${id}}`])).toEqual([])
 })

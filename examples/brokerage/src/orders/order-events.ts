@@ -140,7 +140,7 @@ export async function announce(
 
 /** Takes back the timeouts of orders that are final. One that is already on its way finds a final order and does nothing. */
 export async function cancelTimeouts(tx: Tx, orderIds: readonly string[]): Promise<void> {
-  for (const orderId of orderIds) await outbox.cancelScheduled(tx, orderId)
+  await outbox.cancelAllScheduled(tx, orderIds)
 }
 
 function messageOf({ type, order, trace }: Announcement): MessageOf<typeof catalog> {

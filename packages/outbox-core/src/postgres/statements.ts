@@ -11,7 +11,7 @@ export interface WriterStatements {
   readonly addMessage: (firstParameter: number) => string
   readonly addMessages: (firstParameter: number) => string
   readonly addScheduledMessages: string
-  readonly cancelScheduledMessage: string
+  readonly cancelScheduledMessages: string
 }
 
 export function writerStatements(schema: string): WriterStatements {
@@ -48,8 +48,8 @@ export function writerStatements(schema: string): WriterStatements {
         id, topic, type, ordering_key, payload, payload_base64, content_type, headers, available_at, delay_ms, n)
       order by m.n`,
 
-    // $1 uuid. Walks the table: cancelling is rare and an index for it would tax every scheduled message.
-    cancelScheduledMessage: `delete from ${s}.scheduled_messages where id = $1::uuid returning id`,
+    // $1 uuid[] as text. scheduled_messages_id serves it. A row that a relay is moving right now is waited for, and then is gone.
+    cancelScheduledMessages: `delete from ${s}.scheduled_messages where id = any($1::text::uuid[]) returning id`,
   }
 }
 
