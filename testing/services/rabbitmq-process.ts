@@ -99,7 +99,8 @@ function environment(folder: string, epmdPort: number, distPort: number): NodeJS
     ERL_CRASH_DUMP: join(folder, 'erl_crash.dump'),
     RABBITMQ_NODENAME: `${basename(folder)}@localhost`,
     RABBITMQ_DIST_PORT: String(distPort),
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: loopback,
+    // Idle schedulers sleep instead of spinning: the broker shares its few cores with everything that is tested.
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `${loopback} +sbwt none +sbwtdcpu none +sbwtdio none`,
     RABBITMQ_CTL_ERL_ARGS: loopback,
     RABBITMQ_CONF_ENV_FILE: join(folder, 'env.conf'),
     RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),

@@ -8,6 +8,7 @@ locals {
     order-requests = true
     order-outcomes = true
     order-results  = false
+    order-reports  = false
     order-checks   = false
   }
   # fifo: keeps the order of an account.
@@ -16,9 +17,9 @@ locals {
     check-queue        = { fifo = false, topics = ["order-checks"] }
     balance-queue      = { fifo = true, topics = ["order-outcomes"] }
     notification-queue = { fifo = false, topics = ["order-results"] }
-    audit-queue        = { fifo = false, topics = ["order-requests", "order-outcomes", "order-results"] }
+    audit-queue        = { fifo = false, topics = ["order-results"] }
     report-queue       = { fifo = false, topics = ["order-results"] }
-    compliance-queue   = { fifo = false, topics = ["order-requests"] }
+    compliance-queue   = { fifo = false, topics = ["order-reports"] }
     projection-queue   = { fifo = false, topics = ["order-requests", "order-results"] }
   }
   pairs = merge([for queue, it in local.subscriptions : { for topic in it.topics : "${queue}.${topic}" => { queue = queue, topic = topic } }]...)

@@ -30,16 +30,32 @@ async function settledOrder() {
 }
 const rows = async (text: string, values: readonly unknown[] = []) => (await bench.pool.query(text, [...values])).rows
 
+async function makeRich(...accountIds: readonly string[]): Promise<void> {
+  await bench.pool.query(
+    'update accounts set order_limit_centavos = 20000000, daily_limit_centavos = 20000000 where account_id = any($1)',
+    [accountIds],
+  )
+  await bench.pool.query(
+    `insert into ledger_movements (reason, asset, amount, from_kind, to_account, to_kind)
+     select 'opening', 'BRL', 20000000, 'market', account_id, 'cash' from unnest($1::text[]) as account_id`,
+    [accountIds],
+  )
+}
+
 describe('a listener', () => {
-  it('of compliance raises one alert for an order above R$ 100,000 and none for a smaller one', async () => {
-    const { accepted } = await settledOrder()
-    const large = { ...accepted, id: '0198b1a0-4e5f-7d3a-9c41-000000000001' }
-    const enlarged = { ...(accepted.json() as object), amountCentavos: 10_000_001 }
-    const raise = listener('compliance', raiseAlert)
+  it('of compliance raises one alert for an order above R$ 100,000, and hears of no smaller one', async () => {
+    const [atLimit, above] = [bench.nextAccount(), bench.nextAccount()]
+    await makeRich(atLimit, above)
+    const small = await bench.place(atLimit, 'BUY', 10_000_000)
+    const large = await bench.place(above, 'BUY', 10_000_001)
+    const told = await bench.messageOf(large, 'order-reports')
 
-    await raise(accepted, { ...large, json: () => enlarged }, { ...large, json: () => enlarged })
+    await listener('compliance', raiseAlert)(told, told)
 
-    expect(await rows('select amount_centavos from compliance_alerts')).toEqual([{ amount_centavos: 10_000_001 }])
+    expect(await rows('select order_id, amount_centavos from compliance_alerts')).toEqual([
+      { order_id: large.orderId, amount_centavos: 10_000_001 },
+    ])
+    await expect(bench.messageOf(small, 'order-reports')).rejects.toThrow('has no message in order-reports')
   })
 
   it('notifies, counts and records each message once, however often it comes', async () => {

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Database } from '../database/database.ts'
 import { rebuildViews } from '../listeners/project-order.ts'
 import { brlFromCentavos, sharesFromQuantity } from '../money.ts'
-import { historyByActor } from '../orders/order-history.ts'
+import { historyByActor, historyOf } from '../orders/order-history.ts'
 import type { StoredOrder } from '../orders/order-store.ts'
 import { orderStates } from '../orders/order.ts'
 import { idParams, operation } from './openapi.ts'
@@ -136,13 +136,15 @@ function auditRoutes(app: FastifyInstance, db: Database): void {
     if (!query.success) return sendProblem(reply, 'INVALID_REQUEST', detailOf(query.error))
     return { entries: await historyByActor(db, query.data.actor, query.data.limit) }
   })
-  const ofOrder = operation('audit', 'Every event announced of one order', { params: idParams })
+  const ofOrder = operation('audit', 'What one order went through, by whom, and what was announced in the end', {
+    params: idParams,
+  })
   app.get<{ Params: { id: string } }>('/api/audit/orders/:id', { config, ...ofOrder }, async (request, reply) => {
     if (!z.uuid().safeParse(request.params.id).success) return sendProblem(reply, 'NOT_FOUND')
     const { rows } = await sql`
       select event, account_id as account, happened_at as "happenedAt", recorded_at as "recordedAt"
       from audit_entries where order_id = ${request.params.id}::uuid order by audit_entry_id`.execute(db)
-    return { entries: rows }
+    return { entries: rows, history: await historyOf(db, request.params.id) }
   })
   app.get('/api/compliance/alerts', { config, ...operation('audit', 'Orders above R$ 100,000') }, async () => {
     const { rows } = await sql<{ amount: number }>`

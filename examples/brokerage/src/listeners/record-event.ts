@@ -5,8 +5,8 @@ import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { orderEvent } from '../orders/order-events.ts'
 
 /**
- * What was announced, as somebody outside heard it. Keeps every event of every order, whatever its type: an auditor wants the ones nobody
- * thought of too, and can hold them against the history, which says who did it.
+ * What was announced in the end, as somebody outside heard it. Keeps every such event, whatever its type: an auditor wants the ones
+ * nobody thought of too, and can hold them against the history, which says who did what on the way there.
  */
 export function recordEvent(applyOnce: ApplyOnce): DeliveryHandler {
   const record = applyOnce<Insertable<Tables['audit_entries']>>(async (tx, entries) => {

@@ -24,9 +24,10 @@ export const subscriptions: readonly Subscription[] = [
   { consumer: 'checks', queue: 'check-queue', topics: [topics.checks] },
   { consumer: 'balances', queue: 'balance-queue', topics: [topics.outcomes] },
   { consumer: 'notification', queue: 'notification-queue', topics: [topics.results] },
-  { consumer: 'audit', queue: 'audit-queue', topics: [topics.requests, topics.outcomes, topics.results] },
+  // What an order went through is in its history, by whom and why; audit keeps what the world was told in the end.
+  { consumer: 'audit', queue: 'audit-queue', topics: [topics.results] },
   { consumer: 'reports', queue: 'report-queue', topics: [topics.results] },
-  { consumer: 'compliance', queue: 'compliance-queue', topics: [topics.requests] },
+  { consumer: 'compliance', queue: 'compliance-queue', topics: [topics.reports] },
   // Between request and result an order changes too quickly for anybody to look; what stays undecided is a result.
   { consumer: 'projection', queue: 'projection-queue', topics: [topics.requests, topics.results] },
 ]

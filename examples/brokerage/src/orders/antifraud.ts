@@ -19,3 +19,10 @@ export function antifraud(amountCentavos: Centavos, use: AccountUse): AntifraudR
   if (use.minuteOrders >= use.ordersPerMinute) return 'velocity'
   return null
 }
+
+/** Compliance hears of every order above this. */
+const reportAboveCentavos: Centavos = 10_000_000
+
+export function mustBeReported({ amountCentavos }: { readonly amountCentavos: Centavos }): boolean {
+  return amountCentavos > reportAboveCentavos
+}

@@ -59,6 +59,7 @@ const catalog = {
   'order.compensated': orderEvent,
   'order.cancelled': orderEvent,
   'order.undecided': orderEvent,
+  'order.large': orderEvent,
   'order.check': orderCheck,
   'order.timeout': orderCheck,
 } satisfies Record<OrderEventType | Reminder['type'], unknown>
@@ -71,6 +72,8 @@ export type OrderEventType =
   | 'order.compensated'
   | 'order.cancelled'
   | 'order.undecided'
+  /** Beside `order.accepted`, for orders that compliance must hear of: it need not hear of all the others. */
+  | 'order.large'
 
 /**
  * One message for each event; the broker makes the copies (`messaging/subscriptions.ts` says who gets which topic).
@@ -83,6 +86,7 @@ export const topics = {
   requests: 'order-requests',
   outcomes: 'order-outcomes',
   results: 'order-results',
+  reports: 'order-reports',
   checks: 'order-checks',
 } as const
 export type Topic = (typeof topics)[keyof typeof topics]
@@ -96,6 +100,7 @@ const topicOf: Readonly<Record<OrderEventType, Topic>> = {
   'order.compensated': topics.results,
   'order.cancelled': topics.results,
   'order.undecided': topics.results,
+  'order.large': topics.reports,
 }
 
 export function isOrdered(topic: Topic): boolean {

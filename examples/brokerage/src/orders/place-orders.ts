@@ -4,7 +4,7 @@ import { post } from '../balances/ledger.ts'
 import { reservation } from '../balances/movements.ts'
 import type { Tx } from '../database/database.ts'
 import { type Centavos, maxAmountCentavos, proceedsOf, type Quantity, quantityFor } from '../money.ts'
-import { type AccountUse, antifraud, type AntifraudRule } from './antifraud.ts'
+import { type AccountUse, antifraud, type AntifraudRule, mustBeReported } from './antifraud.ts'
 import { announce, type TraceHeaders } from './order-events.ts'
 import { insertOrders, type NewOrder, type StoredOrder } from './order-store.ts'
 import type { Side } from './order.ts'
@@ -58,7 +58,11 @@ export async function placeOrders(
   await noteUse(tx, books)
   await announce(
     tx,
-    [...stored.values()].map((order) => ({ type: 'order.accepted', order, trace: traces.get(order.orderId) })),
+    [...stored.values()].flatMap((order) => {
+      const trace = traces.get(order.orderId)
+      const accepted = { type: 'order.accepted', order, trace } as const
+      return mustBeReported(order) ? [accepted, { type: 'order.large', order, trace }] : [accepted]
+    }),
     orders.map(({ orderId }) => ({
       type: 'order.timeout',
       orderId,
