@@ -36,6 +36,14 @@ export const mutants: readonly Mutant[] = [
   ...of(core, 'console/console.ts', 'console/console.pg.test.ts', [
     ['a console that only shows decides', 'refused', 'if (!allowActions)', 'if (action === undefined)'],
   ]),
+  ...of(core, 'relay/backlog.ts', 'relay/dispatcher-model.test.ts', [
+    [
+      'a probe sends what was behind a message that has gone back to the table meanwhile',
+      'ordered',
+      'if (order !== null && left?.has(order) === true) return false',
+      '',
+    ],
+  ]),
   ...of(core, 'relay/floor.ts', 'relay/floor.test.ts', [
     [
       'the floor rises to what was drawn, not to what was drawn a barrier ago',

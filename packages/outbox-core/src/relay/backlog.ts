@@ -140,9 +140,13 @@ export class Backlog {
     return true
   }
 
-  /** Call before the query is sent for what `takeProbe` gets. */
+  /** Call before the query is sent for what `takeProbe` gets, and `endSamples` when that is decided. */
   beginSamples(): void {
     this.#leftSinceSamples = new Set()
+  }
+
+  endSamples(): void {
+    this.#leftSinceSamples = null
   }
 
   /** Messages of suspended topics that were read to try their destination. @returns those that may be sent: they count as taken */
@@ -150,7 +154,6 @@ export class Backlog {
     const probe = new Group(new Batch(samples.length, Number.POSITIVE_INFINITY))
     // One that was in flight when the query was sent, and not seen by it, may be in the table again, before what was seen.
     const left = this.#leftSinceSamples
-    this.#leftSinceSamples = null
     return samples.filter((message) => {
       const { order, lane, seq, hasWaited } = message
       if (order !== null && left?.has(order) === true) return false

@@ -124,10 +124,10 @@ class World {
     if (!isWell && dice < 0.2) this.#add()
     else if (dice < 0.25) this.#commit()
     else if (dice < 0.45) await this.#read()
-    else if (dice < 0.55) this.#readWaiting()
+    else if (dice < 0.55) await this.#readWaiting()
     else if (dice < 0.75) this.#broker.answer(isWell)
     else if (dice < 0.88) this.#settles.shift()?.()
-    else if (dice < 0.9) this.#probe()
+    else if (dice < 0.9) await this.#probe()
     else if (dice < 0.93) await this.#clock.advance(Math.floor(this.#random() * 40))
     else if (dice < 0.94) await this.#clock.advance(600)
     else if (!isWell && dice < 0.96) this.#leave()
@@ -216,21 +216,31 @@ class World {
     if (isWell || this.#random() < 0.7) this.#reload()
   }
 
-  #probe(): void {
+  /** A query for samples takes its time, as a read does: what it did not see may be in the table again when its rows are there. */
+  async #probe(): Promise<void> {
     for (const { destination, topics: wanted } of this.#dispatcher.startProbes()) {
-      const known = this.#known()
-      const rows = [...this.#rows.values()].filter(({ topic, seq }) => wanted.includes(topic) && !known.has(seq))
-      const blocked = new Set(this.#backlog.blockedOrders)
-      const ready = laneNumbers.flatMap((lane) =>
-        rows
-          .filter((row) => row.lane === lane && row.dueMs === null && !blocked.has(row.order ?? ''))
-          .sort((a, b) => a.seq - b.seq)
-          .slice(0, 1),
-      )
-      const due = rows.filter((row) => this.#isFirstDue(row)).slice(0, 2)
-      const samples = [...ready, ...due].slice(0, 3).map((row) => toMessage(row, row.dueMs !== null))
+      this.#backlog.beginSamples()
+      const samples = this.#samplesOf(wanted).map((row) => toMessage(row, row.dueMs !== null))
+      this.#isReading = true
+      if (this.#random() < 0.5) await this.#meanwhile()
+      this.#isReading = false
       this.#dispatcher.probe(destination, samples)
     }
+    if (this.#needsReload) this.#reload()
+  }
+
+  #samplesOf(wanted: readonly string[]): readonly Row[] {
+    const known = this.#known()
+    const rows = [...this.#rows.values()].filter(({ topic, seq }) => wanted.includes(topic) && !known.has(seq))
+    const blocked = new Set(this.#backlog.blockedOrders)
+    const ready = laneNumbers.flatMap((lane) =>
+      rows
+        .filter((row) => row.lane === lane && row.dueMs === null && !blocked.has(row.order ?? ''))
+        .sort((a, b) => a.seq - b.seq)
+        .slice(0, 1),
+    )
+    const due = rows.filter((row) => this.#isFirstDue(row)).slice(0, 2)
+    return [...ready, ...due].slice(0, 3)
   }
 
   /** Shows of each lane the lowest unknown rows above its floor, up to a limit; now and then things happen meanwhile. */
@@ -278,10 +288,15 @@ class World {
     return new Set(JSON.parse(this.#backlog.seqs().replace('{', '[').replace('}', ']')) as number[])
   }
 
-  #readWaiting(): void {
+  async #readWaiting(): Promise<void> {
     const known = this.#known()
-    for (const row of this.#rows.values())
-      if (this.#isFirstDue(row) && !known.has(row.seq)) this.#backlog.addWaiting(toMessage(row, true))
+    const due = [...this.#rows.values()].filter((row) => this.#isFirstDue(row) && !known.has(row.seq))
+    const shown = due.map((row) => toMessage(row, true))
+    this.#isReading = true
+    if (this.#random() < 0.5) await this.#meanwhile()
+    this.#isReading = false
+    for (const message of shown) this.#backlog.addWaiting(message)
+    if (this.#needsReload) this.#reload()
   }
 
   /** Due, and of its order the first that waits; nobody holds it. */
