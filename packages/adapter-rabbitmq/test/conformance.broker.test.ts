@@ -2,6 +2,7 @@ import { anOutboxMessage, consumerConformance, eventually, publisherConformance 
 import { describeConformance } from '@malote/testing/conformance'
 import { type ConsumerStores, openConsumerStores } from '@malote/testing/consumer-stores'
 import { type RabbitmqService, startRabbitmq } from '@malote/testing/services/rabbitmq'
+import { scaled } from '@malote/testing/slowness'
 import { connect } from 'amqplib'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createRabbitmqConsumer, createRabbitmqPublisher } from '../src/index.ts'
@@ -43,8 +44,8 @@ describe.skipIf(inject('rabbitmqUrl') === '')('on a broker of its own', () => {
     await consuming.send([message])
 
     await broker.ctl('set_vm_memory_high_watermark', '0.000001')
-    const first = await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(1_000))
-    const second = publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(1_000))
+    const first = await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(scaled(1_000)))
+    const second = publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(scaled(1_000)))
 
     expect(first[0]).toMatchObject({ status: 'failed', failure: { code: 'ABORTED' } })
     await expect(second).rejects.toMatchObject({ code: 'PUBLISH_OUTAGE' })
@@ -54,7 +55,7 @@ describe.skipIf(inject('rabbitmqUrl') === '')('on a broker of its own', () => {
 
     await broker.ctl('set_vm_memory_high_watermark', '0.6')
     await eventually(async () => {
-      const results = await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(1_000))
+      const results = await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(scaled(1_000)))
       expect(results[0]?.status).toBe('accepted')
     })
     await publisher.close()

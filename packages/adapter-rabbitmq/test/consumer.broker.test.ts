@@ -1,6 +1,7 @@
 import { anOutboxMessage, eventually } from '@malote/outbox-core/testing'
 import type { Consumer, ConsumerEvent, Delivery, OutboxMessage, Publisher } from '@malote/outbox-core'
 import { startTcpProxy } from '@malote/testing/tcp-proxy'
+import { scaled } from '@malote/testing/slowness'
 import { connect } from 'amqplib'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import {
@@ -174,7 +175,7 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
 
   async function send(topic: string, ...changes: Partial<OutboxMessage>[]): Promise<OutboxMessage[]> {
     const messages = changes.map((change) => anOutboxMessage({ topic, ...change }))
-    const results = await publisher.publish(messages, AbortSignal.timeout(20_000))
+    const results = await publisher.publish(messages, AbortSignal.timeout(scaled(20_000)))
     expect(results.filter((result) => result.status === 'failed')).toEqual([])
     return messages
   }

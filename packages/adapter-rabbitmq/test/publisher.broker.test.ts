@@ -1,6 +1,7 @@
 import { anOutboxMessage, eventually } from '@malote/outbox-core/testing'
 import type { OutboxMessage, Publisher, PublishResult } from '@malote/outbox-core'
 import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
+import { scaled } from '@malote/testing/slowness'
 import { connect } from 'amqplib'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { assertTopology, createRabbitmqPublisher, type RabbitmqPublisherOptions } from '../src/index.ts'
@@ -35,7 +36,7 @@ describe.skipIf(url === '')('a RabbitMQ publisher', () => {
       anOutboxMessage({ topic: index % 10 === 5 ? 'missing' : topic }),
     )
 
-    const results = await setup().publish(batch, AbortSignal.timeout(20_000))
+    const results = await setup().publish(batch, AbortSignal.timeout(scaled(20_000)))
 
     expect(
       codes(
@@ -57,8 +58,8 @@ describe.skipIf(url === '')('a RabbitMQ publisher', () => {
     const good = Array.from({ length: 200 }, () => anOutboxMessage({ topic }))
 
     const [results] = await Promise.all([
-      publisher.publish(good, AbortSignal.timeout(20_000)),
-      publisher.publish([anOutboxMessage({ topic: 'missing' })], AbortSignal.timeout(20_000)),
+      publisher.publish(good, AbortSignal.timeout(scaled(20_000))),
+      publisher.publish([anOutboxMessage({ topic: 'missing' })], AbortSignal.timeout(scaled(20_000))),
     ])
 
     expect(new Set(codes(good, results))).toEqual(new Set(['accepted']))
@@ -72,7 +73,7 @@ describe.skipIf(url === '')('a RabbitMQ publisher', () => {
     })
     const batch = Array.from({ length: 6 }, () => anOutboxMessage({ topic, orderingKey: 'k' }))
 
-    const results = await setup().publish(batch, AbortSignal.timeout(20_000))
+    const results = await setup().publish(batch, AbortSignal.timeout(scaled(20_000)))
 
     const behind = Array(3).fill('PREDECESSOR_FAILED')
     expect(codes(batch, results)).toEqual(['accepted', 'accepted', 'NACKED', ...behind])
@@ -82,7 +83,7 @@ describe.skipIf(url === '')('a RabbitMQ publisher', () => {
     const topic = await queue()
     const batch = Array.from({ length: 300 }, () => anOutboxMessage({ topic, orderingKey: 'k' }))
 
-    await setup({ ordering: 'fast' }).publish(batch, AbortSignal.timeout(20_000))
+    await setup({ ordering: 'fast' }).publish(batch, AbortSignal.timeout(scaled(20_000)))
 
     const held = await receive(url, topic, batch.length)
     expect(held.map((record) => record.message.id)).toEqual(batch.map((message) => message.id))
@@ -92,7 +93,7 @@ describe.skipIf(url === '')('a RabbitMQ publisher', () => {
     const topic = await queue()
     const batch = Array.from({ length: 100 }, () => anOutboxMessage({ topic }))
 
-    const results = await setup({ maxUnconfirmed: 1 }).publish(batch, AbortSignal.timeout(20_000))
+    const results = await setup({ maxUnconfirmed: 1 }).publish(batch, AbortSignal.timeout(scaled(20_000)))
 
     expect(new Set(codes(batch, results))).toEqual(new Set(['accepted']))
   })
@@ -101,7 +102,7 @@ describe.skipIf(url === '')('a RabbitMQ publisher', () => {
     const topic = await queue()
     const batch = Array.from({ length: 20 }, () => anOutboxMessage({ topic, body: new Uint8Array(1_000_000) }))
 
-    const results = await setup().publish(batch, AbortSignal.timeout(20_000))
+    const results = await setup().publish(batch, AbortSignal.timeout(scaled(20_000)))
 
     expect(new Set(codes(batch, results))).toEqual(new Set(['accepted']))
   })
@@ -111,7 +112,9 @@ describe.skipIf(url === '')('a RabbitMQ publisher', () => {
     let opened = 0
     const publisher = setup({ connect: () => (opened++, connect(url)) })
 
-    await Promise.all([1, 2, 3].map(() => publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(20_000))))
+    await Promise.all(
+      [1, 2, 3].map(() => publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(scaled(20_000)))),
+    )
     await publisher.close()
 
     expect(opened).toBe(1)
@@ -138,11 +141,11 @@ describe.skipIf(url === '')('a RabbitMQ publisher', () => {
     const silent = await startTcpProxy(Number(new URL(url).port))
     const routes = [through(silent, url), through(proxy, url)]
     const publisher = setup({ connect: () => (routes.shift() as () => ReturnType<typeof connect>)() })
-    await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(20_000))
+    await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(scaled(20_000)))
 
     silent.silence()
     const lost = await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(200))
-    const next = await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(20_000))
+    const next = await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(scaled(20_000)))
 
     expect(lost[0]).toMatchObject({ status: 'failed', failure: { code: 'ABORTED' } })
     expect(next[0]).toMatchObject({ status: 'accepted' })

@@ -8,6 +8,7 @@ import {
   type PublisherHarness,
 } from '@malote/outbox-core/testing'
 import type { RabbitmqService } from '@malote/testing/services/rabbitmq'
+import { scaled } from '@malote/testing/slowness'
 import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
 import { type Channel, type ChannelModel, connect, type ConsumeMessage } from 'amqplib'
 import { decode } from '../src/decode.ts'
@@ -172,7 +173,7 @@ export async function createConsumerHarness(
     send: async (messages) => {
       let left = messages
       await eventually(async () => {
-        const results = await publisher.publish(left, AbortSignal.timeout(20_000))
+        const results = await publisher.publish(left, AbortSignal.timeout(scaled(20_000)))
         const accepted = new Set(results.flatMap((result) => (result.status === 'accepted' ? [result.id] : [])))
         const refused = results.find((result) => result.status === 'failed')
         left = left.filter(({ id }) => !accepted.has(id))

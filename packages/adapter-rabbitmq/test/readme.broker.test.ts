@@ -1,5 +1,6 @@
 import type { Consumer, Publisher, ReceivedMessage } from '@malote/outbox-core'
 import { anOutboxMessage, eventually } from '@malote/outbox-core/testing'
+import { scaled } from '@malote/testing/slowness'
 import { connect } from 'amqplib'
 import { describe, expect, inject, it } from 'vitest'
 import { assertTopology, createRabbitmqConsumer, createRabbitmqPublisher } from '../src/index.ts'
@@ -15,7 +16,7 @@ describe.skipIf(url === '')('the code of the README', () => {
     await declare(queue)
 
     const publisher = aPublisher()
-    await publisher.publish([message], AbortSignal.timeout(10_000))
+    await publisher.publish([message], AbortSignal.timeout(scaled(10_000)))
     const consumer = await aStartedConsumer(queue, (received) => Promise.resolve(void handled.push(received.id)))
 
     await eventually(() => expect(handled).toEqual([message.id]))
