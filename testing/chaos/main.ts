@@ -10,6 +10,8 @@ if (process.argv.includes('--help')) {
   const { report, health } = await runChaos(options)
   console.error(JSON.stringify(health))
   for (const { rule, evidence } of report.violations) console.error(`VIOLATION ${rule}: ${evidence}`)
+  if (health.missingLanes > 0)
+    console.error(`LANES ${String(health.missingLanes)} are missing: nothing in them is ever published`)
   const outcome = outcomeOf(report)
   if (report.undelivered.length > 0) console.error(`${outcome}: ${whereabouts({ report, health })}`)
   console.log(
@@ -27,6 +29,7 @@ if (process.argv.includes('--help')) {
     health.stuck.length === 0 &&
     health.overfull.length === 0 &&
     health.starved.length === 0 &&
+    health.missingLanes === 0 &&
     health.drain.left === 0
   // A broker's client may keep a timer of a connection that was cut: the run is over all the same.
   process.stdout.write('', () => process.exit(isSound ? 0 : 1))

@@ -18,7 +18,7 @@ const isStuck = ({ report, health }: ChaosRun): boolean =>
 export const planted: readonly Planted[] = [
   // Alone, because another relay would take the lanes over, and once, because the next fault would cut it loose.
   { variant: 'waits-for-ever', fault: 'black-hole', flags: ['--relays', '1', '--every', '12000'], isSeen: isStuck },
-  { variant: 'lanes-stay-away', fault: 'truncate', isSeen: isStuck },
+  { variant: 'lanes-stay-away', fault: 'truncate', isSeen: ({ health }) => health.missingLanes > 0 },
   { variant: 'buffers-everything', fault: 'large-bodies', isSeen: ({ health }) => health.overfull.length > 0 },
   // Apart, so that one hang is not taken for the cause of what another does.
   {

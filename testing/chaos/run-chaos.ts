@@ -46,6 +46,8 @@ export interface Health {
   readonly overfull: readonly string[]
   /** Times at which one destination hung, nothing else was wrong, and nothing went to the others. */
   readonly starved: readonly string[]
+  /** Lanes that are gone from their table: what lies in them is never published. */
+  readonly missingLanes: number
   /** The messages that waited longest from commit to first publish, for a look at what held them up. */
   readonly slowest: readonly string[]
 }
@@ -73,6 +75,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     const stuck = [...(await cluster.stopRole('writer'))]
     const drained = await drain(cluster, scaled(options.drainMs))
     const after = await measure(cluster)
+    const missing = await missingLanes(cluster)
     const idle = idleSince(cluster, healedAtMs)
     stuck.push(...(await cluster.stopRole('relay')), ...(await cluster.stopRole('consumer')))
 
@@ -96,6 +99,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
         drain: drained,
         overfull: overfull(cluster),
         starved: starved(history),
+        missingLanes: missing,
         slowest: slowest(history),
       },
       report: { seed: options.seed, seconds: options.seconds, faults, ...checkHistory(history) },
@@ -133,6 +137,11 @@ async function lanesSharedOut(cluster: Cluster): Promise<void> {
     if (nowMs() > deadlineMs) throw new HarnessError('not every relay has got lanes')
     await sleep(100)
   }
+}
+
+async function missingLanes({ pool }: Cluster): Promise<number> {
+  const { rows } = await pool.query<{ missing: number }>('select 64 - count(*)::integer as missing from malote.lanes')
+  return rows[0]?.missing ?? Number.NaN
 }
 
 /** Everybody must work again, under load: waits until each has done something, three seconds at least. */

@@ -541,23 +541,7 @@ export const mutants: readonly Mutant[] = [
       'blocked orders that a read brought are named for ever',
       'bounded',
       'if (seq < (froms.get(lane) ?? 0)) this.#seen.delete(order)',
-      '',
-    ],
-  ]),
-  ...of(core, 'relay/examine.ts', 'race/pooler.pg.test.ts', [
-    [
-      'behind a pooler the defaults of the role rule',
-      'bounded',
-      'else for (const connection of all) prepareStatements(connection, databaseTimeoutMs)',
-      '',
-    ],
-  ]),
-  ...of(core, 'relay/examine.ts', 'foreign-database.pg.test.ts', [
-    [
-      'on a session the defaults of the role rule',
-      'bounded',
-      'await Promise.all(all.map((connection) => prepareSession(connection, databaseTimeoutMs)))',
-      '',
+      'if (seq < 0) this.#seen.delete(order)',
     ],
   ]),
   ...of(core, 'relay/control-loop.ts', 'statement-counts.pg.test.ts', [
