@@ -27,7 +27,7 @@ export async function createMaloteDrainer(
   await migrate(database.admin)
   return {
     name: 'malote',
-    clear: () => database.admin.query('truncate malote.messages'),
+    clear: () => database.admin.query('truncate malote.messages, malote.archived_messages'),
     fill: (count) => fillMessages(database, count, keys),
     vacuum: () => database.admin.query('vacuum analyze malote.messages'),
     start: (onMessages) => {

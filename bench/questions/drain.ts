@@ -38,6 +38,12 @@ export const drainQuestion: Benchmark = {
           ratioOf(ours, samples['malote, async settles']),
           null,
         ),
+        ratioRow(
+          'archive',
+          'drain with `afterPublish: archive` ÷ with `delete`',
+          ratioOf(samples['malote, archived'], ours),
+          null,
+        ),
       ],
       runs: rounds,
       notes: [
@@ -56,6 +62,7 @@ async function contestants(server: BenchServer, count: number): Promise<Record<s
   await migrate(limit.admin)
   const durable = await createMaloteDrainer(await server.database())
   const asynchronous = await createMaloteDrainer(await server.database(), { relay: { durableSettles: false } })
+  const archived = await createMaloteDrainer(await server.database(), { relay: { afterPublish: 'archive' } })
   const graphile = await createGraphileDrainer(await server.database())
   const boss = await createPgBossDrainer(await server.database())
   const outbox = await createPgTransactionalOutboxDrainer(await server.database())
@@ -65,6 +72,7 @@ async function contestants(server: BenchServer, count: number): Promise<Record<s
     'server-limit': () => drainWithServer(limit, count),
     'pg-boss': () => drain(boss, { count }),
     'malote, async settles': () => drain(asynchronous, { count }),
+    'malote, archived': () => drain(archived, { count }),
     'pg-transactional-outbox': () => drain(outbox, { count, capMs: slowPeerCapMs }),
   }
 }
