@@ -1,4 +1,5 @@
 import type { FaultKind } from './plan.ts'
+import { plantedFaultTable } from './planted-faults.ts'
 import type { ChaosReport } from './run-chaos.ts'
 
 /** A run's report, and what it was run on. */
@@ -81,7 +82,13 @@ PostgreSQL, a real broker, faults drawn from a seed and overlapping each other, 
 [checker](../testing/history/check-history.ts) that knows nothing of the library. It judges from a ledger the writers keep in
 their own transactions, a log of what was handed to the broker, what consumers received, and what they applied.
 
-${promises}
+${promises}## Planted faults
+
+Faults that were planted on purpose, by the promise they break. A test keeps each of these names true, and "none yet" says where
+nothing of that kind has been planted. Every rule of the checker is broken by a made-up history in
+[its test](../testing/history/check-history.test.ts); \`npm run mutants\` runs the mutants.
+
+${plantedFaultTable()}
 ## Runs
 
 ${runTable(reports)}

@@ -1,0 +1,100 @@
+import type { Rule } from '../history/violation.ts'
+import type { Mistake } from '../model/protocol.ts'
+import type { Variant } from './roles/role.ts'
+
+/** A promise, what judges it, and the faults that were planted to show that it would be noticed. */
+export interface Guarantee {
+  readonly promise: string
+  /** Rules of the history checker. Each is broken by a made-up history in its own test. */
+  readonly rules: readonly Rule[]
+  /** Mistakes whose counterexample the model's test expects. */
+  readonly mistakes: readonly Mistake[]
+  /** The same for SPIN, as `lane.pml` names them. */
+  readonly spin: readonly string[]
+  /** Rules taken out of the running system. */
+  readonly variants: readonly Variant[]
+  /** Names of mutants of the code. */
+  readonly mutants: readonly string[]
+}
+
+export const guaranteesWithFaults: readonly Guarantee[] = [
+  {
+    promise: 'A committed message is delivered, or is a dead letter because it was made to fail',
+    rules: ['lost'],
+    mistakes: ['settle-before-acknowledgement', 'wait-for-a-settled-message'],
+    spin: ['SETTLE_BEFORE_ACKNOWLEDGEMENT', 'WAIT_FOR_A_SETTLED_MESSAGE'],
+    variants: ['acknowledge-before-broker', 'floor-without-locks'],
+    mutants: ['the floor ignores who still writes', 'a rewind stops one short'],
+  },
+  {
+    promise: 'A message of a transaction that did not commit is never delivered',
+    rules: ['not-committed'],
+    mistakes: [],
+    spin: [],
+    variants: [],
+    mutants: [],
+  },
+  {
+    promise:
+      "First deliveries of one ordering key come in the order of its commits, when writers lock the key's row first",
+    rules: ['out-of-order'],
+    mistakes: ['forward-only-position', 'late-read-skipped'],
+    spin: ['FORWARD_ONLY_POSITION', 'FLOOR_WITHOUT_LOCKS'],
+    variants: ['send-behind-a-failure', 'floor-without-locks'],
+    mutants: ['a read during which an old writer ended is used', 'a line sends while its last request is in flight'],
+  },
+  {
+    promise: 'A broker takes a message of a key only after it took every earlier one',
+    rules: ['published-out-of-order'],
+    mistakes: ['send-behind-an-unaccepted-message', 'new-owner-ignores-waiting-keys'],
+    spin: ['SEND_BEHIND_A_FAILURE', 'NEW_OWNER_IGNORES_WAITING_KEYS'],
+    variants: ['send-behind-a-failure'],
+    mutants: ['a line sends while its last request is in flight'],
+  },
+  {
+    promise: 'A message is published again only when it was in flight at a fault',
+    rules: ['duplicate-without-fault'],
+    mistakes: ['forget-settled-at-once', 'hand-over-with-unsettled-messages'],
+    spin: ['FORGET_SETTLED_AT_ONCE', 'HAND_OVER_UNSETTLED'],
+    variants: [],
+    mutants: [],
+  },
+  {
+    promise: 'A consumer that uses the inbox applies each message once',
+    rules: ['effect-missing', 'effect-twice'],
+    mistakes: [],
+    spin: [],
+    variants: ['acknowledge-before-commit', 'apply-without-inbox'],
+    mutants: ['an offset is committed over a gap'],
+  },
+  {
+    promise: 'Only messages that fail become dead letters',
+    rules: ['unexpected-dead-letter', 'dead-letter-missing'],
+    mistakes: [],
+    spin: [],
+    variants: ['blame-messages', 'retry-without-fence'],
+    mutants: ['one outage among other errors makes all an outage'],
+  },
+  {
+    promise: 'A lane has at most one unfenced owner, and no publish begins without owning the lane',
+    rules: ['two-owners', 'published-without-the-lane'],
+    mistakes: ['retry-without-fence', 'publish-after-the-lease'],
+    spin: ['RETRY_WITHOUT_FENCE'],
+    variants: ['retry-without-fence'],
+    mutants: ['a fence is not compared', 'an expired lease can be renewed'],
+  },
+]
+
+/** The table of docs/guarantees.md that says which planted faults were noticed, and that names where none has been planted. */
+export function plantedFaultTable(): string {
+  const cell = (names: readonly string[]): string => (names.length === 0 ? 'none yet' : names.join('; '))
+  const code = (names: readonly string[]): string[] => names.map((name) => `\`${name}\``)
+  const rows = guaranteesWithFaults.map(({ promise, rules, mistakes, spin, variants, mutants }) => {
+    const cells = [code(rules), code(mistakes), code(spin), code(variants), mutants].map(cell)
+    return `| ${[promise, ...cells].join(' | ')} |`
+  })
+  return `| promise | checker's rules | model refuses | SPIN refuses | seen in the running system | mutants |
+|---|---|---|---|---|---|
+${rows.join('\n')}
+`
+}
