@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { brokerNames } from './brokers/broker.ts'
-import { faultKinds } from './plan.ts'
+import { consumerOutages, faultKinds } from './plan.ts'
 import type { ChaosOptions } from './run-chaos.ts'
 import { variants } from './roles/role.ts'
 
@@ -13,6 +13,7 @@ export const usage: string = `npm run chaos -- [options]
   --keys K        ordering keys (default 40)
   --broker B      ${brokerNames.join(', ')} (default sqs)
   --faults LIST   only these kinds, comma separated; there are: ${faultKinds.join(', ')}
+  --outage S      how long the handlers' database or the place for dead letters is away (default: 1 to 4, drawn)
   --every MS      mean time between two faults (default 2500)
   --lease MS      the relays' lease (default 3000)
   --no-presence   a dead relay is noticed by its lease alone
@@ -39,7 +40,8 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
       consumers: { type: 'string', default: '2' },
       keys: { type: 'string', default: '40' },
       broker: { type: 'string', default: 'sqs' },
-      faults: { type: 'string', default: faultKinds.join(',') },
+      faults: { type: 'string', default: faultKinds.filter((kind) => !consumerOutages.includes(kind)).join(',') },
+      outage: { type: 'string' },
       every: { type: 'string', default: String(defaultEveryMs) },
       lease: { type: 'string', default: '3000' },
       'no-presence': { type: 'boolean', default: false },
@@ -49,6 +51,7 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
       json: { type: 'boolean', default: false },
     },
   })
+  const kinds = values.faults.split(',').map((kind) => oneOf('faults', kind, faultKinds))
   return {
     seed: values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : positive('seed', values.seed),
     seconds: positive('minutes', values.minutes) * 60,
@@ -57,7 +60,9 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
     consumers: positive('consumers', values.consumers),
     keys: positive('keys', values.keys),
     broker: oneOf('broker', values.broker, brokerNames),
-    kinds: values.faults.split(',').map((kind) => oneOf('faults', kind, faultKinds)),
+    kinds,
+    refuses: kinds.some((kind) => consumerOutages.includes(kind)),
+    outageMs: values.outage === undefined ? null : positive('outage', values.outage) * 1_000,
     everyMs: positive('every', values.every),
     leaseMs: positive('lease', values.lease),
     presence: !values['no-presence'],

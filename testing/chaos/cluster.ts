@@ -21,6 +21,8 @@ export interface ClusterOptions {
   readonly leaseMs: number
   readonly presence: boolean
   readonly variant: Variant
+  /** Whether writers write messages that no consumer can handle. */
+  readonly refuses: boolean
   /** Leave the journals and the database's data where they are, for a look. */
   readonly keep: boolean
   readonly say: (line: string) => void
@@ -187,6 +189,7 @@ async function createSlot(
         keys,
         presence: options.presence,
         variant: options.variant,
+        refuses: options.refuses,
       })
       process = started
       if (!slot.isWanted) started.signal('SIGKILL') // The run ended while it was starting.

@@ -27,7 +27,7 @@ export async function drain(cluster: Cluster, patienceMs: number): Promise<Drain
     const { left, missing } = await openIn(cluster)
     const now = `${String(left)} ${String(missing)}`
     if (now !== before) [movedMs, before] = [nowMs(), now]
-    if (left === 0 && missing === 0) return { left, ended: 'everything was through' }
+    if (left === 0 && missing === 0 && (await areRefusedAway(cluster))) return { left, ended: 'everything was through' }
     if (nowMs() - movedMs > patienceMs) return { left, ended: `nothing had got on for ${ms(patienceMs)}` }
     if (nowMs() - startedMs > limitMs)
       return { left, ended: `it still got on after ${ms(limitMs)}, the most it is given` }
@@ -42,6 +42,13 @@ export async function drain(cluster: Cluster, patienceMs: number): Promise<Drain
   }
 }
 
+/** Whether the place for dead letters has all that no consumer can handle. */
+async function areRefusedAway({ pool, broker }: Cluster): Promise<boolean> {
+  const { rows } = await pool.query<{ n: number }>('select count(*)::integer as n from chaos.ledger where refused')
+  const refused = rows[0]?.n ?? 0
+  return refused === 0 || (await broker.deadLetters().catch(() => 0)) >= refused
+}
+
 const ms = (duration: number): string => `${String(Math.round(duration))} ms`
 
 interface Open {
@@ -52,7 +59,7 @@ interface Open {
 async function openIn({ pool }: Cluster): Promise<Open> {
   const { rows } = await pool.query<Open>(`
     select (select count(*)::integer from malote.messages) as left,
-      (select count(*)::integer from chaos.ledger as line where not exists (select from chaos.effects where effects.id = line.id)
+      (select count(*)::integer from chaos.ledger as line where not line.refused and not exists (select from chaos.effects where effects.id = line.id)
         and not exists (select from malote.dead_letters as dead where dead.id = line.id)) as missing`)
   return rows[0] ?? { left: 0, missing: 0 }
 }

@@ -12,9 +12,11 @@ export async function gatherHistory(
   const rows = async <Row>(sql: string): Promise<Row[]> => (await pool.query(sql)).rows as Row[]
   return {
     committed: await rows<Committed>(`
-      select id, key, place::float8 as place, lane, extract(epoch from at)::float8 * 1000 as "atMs", doomed as "isDoomed"
+      select id, key, place::float8 as place, lane, extract(epoch from at)::float8 * 1000 as "atMs", doomed as "isDoomed",
+        refused as "isRefused"
       from chaos.ledger order by at`),
     effects: await rows('select id, consumer from chaos.effects order by n'),
+    refusals: [...byProcess.values()].flatMap((entries) => entries.flatMap(refusalOf)),
     deadLetters: await rows('select id, reason from malote.dead_letters'),
     ownerships: await rows<OwnershipChange>(`
       select lane, was as "from", now as "to", fence::float8 as fence, extract(epoch from at)::float8 * 1000 as "atMs"
@@ -27,6 +29,7 @@ export async function gatherHistory(
     remains: {
       outbox: (await rows<{ id: string }>('select id from malote.messages')).map(({ id }) => id),
       broker: await preparing('count what the broker holds', () => broker.unacknowledged()),
+      letters: await preparing('count the dead letters', () => broker.deadLetters()),
     },
   }
 }
@@ -34,6 +37,8 @@ export async function gatherHistory(
 const missedBy = (entry: Entry): number => (entry.what === 'rescan-found-missed' ? entry.messages : 0)
 const byStart = (a: Publication, b: Publication): number => a.startedAtMs - b.startedAtMs
 const arrivalOf = (entry: Entry): Arrival[] => (entry.what === 'arrived' ? [{ id: entry.id, atMs: entry.atMs }] : [])
+const refusalOf = (entry: Entry): string[] =>
+  entry.what === 'consumer-event' && entry.event === 'message.dead-lettered' ? [String(entry.id)] : []
 
 type Open = { -readonly [Name in keyof Publication]: Publication[Name] }
 

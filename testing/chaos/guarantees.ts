@@ -68,11 +68,23 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
     'the queue is full (RabbitMQ), the service throttles (SQS), or replicas come and go (Kafka)',
     'nothing; no message pays an attempt',
   ],
+  'handler-database-away': [
+    "the database of all consumers' handlers refuses every connection, those of processes that start meanwhile too",
+    'redelivered by the broker where a consumer is killed, applied once; no message pays an attempt',
+  ],
+  'dead-letters-away': [
+    'the place for dead letters is full (RabbitMQ), does not exist (SQS), or has too few replicas (Kafka)',
+    'redelivered by the broker where a consumer is killed, applied once',
+  ],
   'restart-broker': ['SIGKILL of the broker, which starts again on its data', 'what was in flight'],
 }
 
-/** The whole of docs/guarantees.md. */
-export function guarantees(reports: readonly BrokerReport[]): string {
+/**
+ * The whole of docs/guarantees.md.
+ *
+ * @param outages - of runs in which consumers lack what they need for long
+ */
+export function guarantees(reports: readonly BrokerReport[], outages: readonly BrokerReport[]): string {
   return `# What holds when things break
 
 <!-- Written by testing/chaos/write-guarantees.ts from the reports in testing/chaos/reports. Do not edit by hand. -->
@@ -103,6 +115,15 @@ cores and other work to do: read the figures as upper bounds.
 ${faultTable(reports)}
 Reproduce a run's plan with its seed, for example \`${command(reports[0])}\`. What the plan does and to whom is the same
 every time; what the processes are doing at that instant is up to the operating system.
+
+## Outages of what consumers need
+
+A handler whose own database is away, and a place for dead letters that takes none, cost no message an attempt and leave no gap in a
+stream: consumers pause, and go on when it is back. Default options, consumers killed meanwhile. *Went on after* is the time from the
+mend to the next message applied, or the next dead letter put away, of those mends that no other fault was near.
+
+${outageTable(outages)}
+Reproduce one with \`${outageCommand(outages[0])}\`.
 
 ${limits}`
 }
@@ -166,6 +187,30 @@ function faultTable(reports: readonly BrokerReport[]): string {
 |---|---|---|${names.map(() => '---|').join('')}
 ${rows.join('\n')}
 `
+}
+
+const outageKinds: Partial<Record<FaultKind, string>> = {
+  'handler-database-away': "the handlers' database",
+  'dead-letters-away': 'the place for dead letters',
+}
+
+function outageTable(reports: readonly BrokerReport[]): string {
+  const rows = reports.flatMap(({ broker, report }) =>
+    Object.entries(outageKinds).map(([kind, away]) => {
+      const resumed = report.resumedMs?.[kind] ?? []
+      const wentOn = resumed.length === 0 ? '–' : resumed.map(seconds).join(', ')
+      const cells = [`${String(report.faults[kind] ?? 0)} ×`, wentOn, report.published, report.effectsApplied]
+      return `| ${[broker, away, ...cells, report.lost, report.violations.length].join(' | ')} |`
+    }),
+  )
+  return `| broker | away | times | went on after | published | effects | lost | violations |
+|---|---|---|---|---|---|---|---|
+${rows.join('\n')}
+`
+}
+
+function outageCommand(first: BrokerReport | undefined): string {
+  return `${command(first)} --faults handler-database-away,kill-consumer,dead-letters-away,kill-consumer --every 15000 --outage 40`
 }
 
 function measured(report: ChaosReport, kind: string): string {

@@ -22,6 +22,7 @@ export function createInjector(cluster: Cluster): Injector {
     ...connectionFaults(log),
     ...serverFaults(log),
     ...foreignFaults(log),
+    ...consumerFaults(log),
   }
   return { injected: log.injected, inject: (fault) => faults[fault.kind](fault) }
 }
@@ -214,6 +215,29 @@ function serverFaults(log: FaultLog): Record<ServerFault, Harm> {
     'destination-away': trouble('away'),
     'destination-throttled': trouble('throttled'),
     'restart-broker': (fault) => log.onServer('broker', fault, () => broker.restart(fault.forMs)),
+  }
+}
+
+type ConsumerFault = 'handler-database-away' | 'dead-letters-away'
+
+/** What consumers need is away. An outage that falls into another of its kind is left out. */
+function consumerFaults(log: FaultLog): Record<ConsumerFault, Harm> {
+  const { cluster } = log
+  const away = new Set<ConsumerFault>()
+  const once = (kind: ConsumerFault, harm: (fault: PlannedFault) => Promise<void>) => async (fault: PlannedFault) => {
+    if (away.has(kind)) return
+    away.add(kind)
+    await log.onNobody(fault, () => harm(fault))
+    away.delete(kind)
+  }
+  return {
+    'handler-database-away': once('handler-database-away', async ({ forMs }) => {
+      const ways = cluster.of('consumer').map(({ database }) => database)
+      for (const way of ways) way.set('refused')
+      await sleep(forMs)
+      for (const way of ways) way.set('open')
+    }),
+    'dead-letters-away': once('dead-letters-away', ({ forMs }) => cluster.broker.refuseDeadLetters(forMs)),
   }
 }
 

@@ -20,7 +20,7 @@ export type Entry =
   | { readonly what: 'rescan-found-missed'; readonly messages: number; readonly atMs: number }
   | { readonly what: 'overfull'; readonly bytes: number; readonly atMs: number }
   | { readonly what: 'consumer-event'; readonly event: string; readonly id: string | null; readonly atMs: number }
-  | { readonly what: 'arrived'; readonly id: string; readonly atMs: number }
+  | { readonly what: 'arrived' | 'applied'; readonly id: string; readonly atMs: number }
 
 export interface Journal {
   write(entry: Entry): void

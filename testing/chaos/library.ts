@@ -1,5 +1,11 @@
 // The packages under test, by path: as dependencies they would close a circle, because their own tests depend on this one.
-export { createOutbox, createRelay, migrate, PublishOutageError } from '../../packages/outbox-core/src/index.ts'
+export {
+  createOutbox,
+  createRelay,
+  migrate,
+  PermanentFailure,
+  PublishOutageError,
+} from '../../packages/outbox-core/src/index.ts'
 export type {
   Consumer,
   ConsumerEvent,

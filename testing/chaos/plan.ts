@@ -29,8 +29,13 @@ export const faultKinds = [
   'restart-broker',
   'destination-away',
   'destination-throttled',
+  'handler-database-away',
+  'dead-letters-away',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
+
+/** What consumers need goes away: in runs of their own, with the consumers' default attempts and pauses. */
+export const consumerOutages: readonly FaultKind[] = ['handler-database-away', 'dead-letters-away']
 
 export interface PlannedFault {
   readonly kind: FaultKind
@@ -53,6 +58,8 @@ export interface PlanOptions {
   readonly kinds: readonly FaultKind[]
   /** Mean time between two faults. */
   readonly everyMs: number
+  /** How long what consumers need is away; null: drawn. */
+  readonly outageMs: number | null
 }
 
 /**
@@ -69,24 +76,25 @@ export function planFaults(options: PlanOptions): readonly PlannedFault[] {
     atMs += random.between(options.everyMs / 2, options.everyMs * 1.5)
   ) {
     if (deck.length === 0) deck = random.shuffle(options.kinds)
-    plan.push(plannedFault(deck.pop() as FaultKind, Math.round(atMs), random, options.leaseMs))
+    plan.push(plannedFault(deck.pop() as FaultKind, Math.round(atMs), random, options))
   }
   return plan
 }
 
-function plannedFault(kind: FaultKind, atMs: number, random: Random, leaseMs: number): PlannedFault {
+function plannedFault(kind: FaultKind, atMs: number, random: Random, options: PlanOptions): PlannedFault {
   const points: Partial<Record<FaultKind, readonly Failpoint[]>> = {
     'kill-relay-at-failpoint': relayPoints,
     'kill-writer-at-failpoint': writerPoints,
     'kill-consumer-at-failpoint': consumerPoints,
   }
   const choices = points[kind]
+  const outage = kind === 'handler-database-away' || kind === 'dead-letters-away' ? options.outageMs : null
   return {
     kind,
     atMs,
     target: random.between(0, 1_000),
     point: choices === undefined ? null : random.pick(choices),
-    forMs: kind === 'pause-relay' ? leaseMs * 2 : random.between(500, 2_000),
+    forMs: kind === 'pause-relay' ? options.leaseMs * 2 : (outage ?? random.between(500, 2_000)),
     jumpMs: random.pick([-3_600_000, 3_600_000]),
   }
 }

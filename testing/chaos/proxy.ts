@@ -3,9 +3,9 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 /**
  * How bytes pass: at once, late, or not at all while the sockets stay open (a peer that vanished without a FIN). What a black hole
- * has swallowed stays open and silent for ever.
+ * has swallowed stays open and silent for ever. `refused`: every connection is reset, those that are made meanwhile too.
  */
-export type Passage = 'open' | 'slow' | 'half-open' | 'black-hole'
+export type Passage = 'open' | 'slow' | 'half-open' | 'black-hole' | 'refused'
 
 /** A TCP proxy on loopback that can hurt the connections through it. */
 export interface Proxy {
@@ -24,6 +24,7 @@ export async function startProxy(target: number, slowMs = 200): Promise<Proxy> {
   const swallowed = new WeakSet<Socket>()
 
   const server = createServer((near) => {
+    if (passage === 'refused') return void near.resetAndDestroy()
     const far = connect(target, '127.0.0.1')
     const pair = [near, far] as const
     pairs.add(pair)
@@ -69,6 +70,7 @@ export async function startProxy(target: number, slowMs = 200): Promise<Proxy> {
       if (passage === 'half-open' && next !== 'half-open') cut()
       if (next === 'black-hole') for (const socket of [...pairs].flat()) swallowed.add(socket)
       passage = next
+      if (next === 'refused') cut()
     },
     close: async () => {
       cut()

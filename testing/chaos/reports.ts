@@ -4,10 +4,11 @@ import { fileURLToPath } from 'node:url'
 import type { BrokerReport } from './guarantees.ts'
 import type { ChaosReport } from './run-chaos.ts'
 
-/** The reports of runs that were kept, one for each broker. */
-export function readReports(): readonly BrokerReport[] {
-  const folder = fileURLToPath(new URL('reports', import.meta.url))
+/** The reports of runs that were kept, one for each broker; `outages`: of those in which consumers lack what they need. */
+export function readReports(folderName: 'reports' | 'reports/outages' = 'reports'): readonly BrokerReport[] {
+  const folder = fileURLToPath(new URL(folderName, import.meta.url))
   return readdirSync(folder)
+    .filter((file) => file.endsWith('.json'))
     .sort()
     .map((file) => ({
       broker: basename(file, '.json'),

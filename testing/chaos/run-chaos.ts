@@ -10,6 +10,7 @@ import { createInjector, type Injector } from './inject.ts'
 import { nowMs, readJournals } from './journal.ts'
 import { type FaultKind, planFaults } from './plan.ts'
 import type { RoleName } from './processes.ts'
+import { resumptionOf } from './resumption.ts'
 import { hungKeys } from './roles/hanging-publisher.ts'
 
 export interface ChaosOptions extends ClusterOptions {
@@ -18,6 +19,8 @@ export interface ChaosOptions extends ClusterOptions {
   readonly kinds: readonly FaultKind[]
   /** Mean time between two faults. */
   readonly everyMs: number
+  /** How long what consumers need is away; null: drawn by the plan. */
+  readonly outageMs: number | null
   /** How long a quiet machine may get on with nothing before the run is over, in milliseconds. */
   readonly drainMs: number
 }
@@ -27,6 +30,8 @@ export interface ChaosReport extends Verdict {
   readonly seconds: number
   /** Kind → how many were injected. */
   readonly faults: Readonly<Record<string, number>>
+  /** Kind of outage of what consumers need → how long after each mend they went on. */
+  readonly resumedMs?: Readonly<Record<string, readonly number[]>>
 }
 
 /** What the processes look like after it all, beside what they did. */
@@ -102,7 +107,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
         missingLanes: missing,
         slowest: slowest(history),
       },
-      report: { seed: options.seed, seconds: options.seconds, faults, ...checkHistory(history) },
+      report: {
+        seed: options.seed,
+        seconds: options.seconds,
+        faults,
+        resumedMs: resumptionOf(history.faults, readJournals(cluster.journals)),
+        ...checkHistory(history),
+      },
     }
   } finally {
     await cluster.close()

@@ -9,6 +9,7 @@ const aMessage = (id: string, change: Partial<Committed> = {}): Committed => ({
   lane: 7,
   atMs: 0,
   isDoomed: false,
+  isRefused: false,
   ...change,
 })
 const published = (id: string, change: Partial<Publication> = {}): Publication => ({
@@ -49,10 +50,11 @@ const sound: History = {
   ],
   consumers: ['c'],
   deadLetters: [],
+  refusals: [],
   ownerships: [owner('r1', 10, 1)],
   faults: [],
   missedByFloor: 0,
-  remains: { outbox: [], broker: 0 },
+  remains: { outbox: [], broker: 0, letters: 0 },
 }
 
 const rulesBrokenBy = (change: Partial<History>): Rule[] =>
@@ -134,14 +136,14 @@ describe('a message that was not through when the run ended', () => {
   const judged = (change: Partial<History>) => checkHistory({ ...sound, ...late, ...change })
 
   it('is undelivered while the outbox has it', () => {
-    const verdict = judged({ publications: sound.publications, remains: { outbox: ['m3'], broker: 0 } })
+    const verdict = judged({ publications: sound.publications, remains: { outbox: ['m3'], broker: 0, letters: 0 } })
 
     expect(verdict).toMatchObject({ lost: 0, violations: [], undelivered: [{ id: 'm3', at: 'outbox' }] })
     expect(outcomeOf(verdict)).toBe('inconclusive')
   })
 
   it('is undelivered while the broker holds it', () => {
-    const verdict = judged({ remains: { outbox: [], broker: 1 } })
+    const verdict = judged({ remains: { outbox: [], broker: 1, letters: 0 } })
 
     expect(verdict).toMatchObject({ lost: 0, violations: [], undelivered: [{ id: 'm3', at: 'broker' }] })
     expect(outcomeOf(verdict)).toBe('inconclusive')
@@ -149,7 +151,7 @@ describe('a message that was not through when the run ended', () => {
 
   it('is undelivered while a consumer has it and has not acknowledged it', () => {
     const arrivals = [...sound.arrivals, { id: 'm3', atMs: 1_040 }]
-    const verdict = judged({ arrivals, remains: { outbox: [], broker: 1 } })
+    const verdict = judged({ arrivals, remains: { outbox: [], broker: 1, letters: 0 } })
 
     expect(verdict).toMatchObject({ lost: 0, violations: [], undelivered: [{ id: 'm3', at: 'consumer' }] })
     expect(outcomeOf(verdict)).toBe('inconclusive')
@@ -174,7 +176,7 @@ describe('a message that was not through when the run ended', () => {
     const verdict = judged({
       arrivals: [first as Arrival],
       effects: sound.effects.slice(0, 1),
-      remains: { outbox: [], broker: 1 },
+      remains: { outbox: [], broker: 1, letters: 0 },
     })
 
     expect(verdict).toMatchObject({
@@ -188,8 +190,23 @@ describe('a message that was not through when the run ended', () => {
   it('and was made to fail is missing among the dead letters only when the outbox has lost it', () => {
     const doomed = { committed: [...sound.committed, aMessage('m3', { isDoomed: true })] }
 
-    expect(judged({ ...doomed, remains: { outbox: ['m3'], broker: 0 } }).violations).toEqual([])
+    expect(judged({ ...doomed, remains: { outbox: ['m3'], broker: 0, letters: 0 } }).violations).toEqual([])
     expect(judged(doomed).violations.map(({ rule }) => rule)).toContain('dead-letter-missing')
+  })
+
+  it('and that no consumer can handle has to be where dead letters go', () => {
+    const refused = {
+      committed: [...sound.committed, aMessage('m3', { isRefused: true })],
+      publications: [...sound.publications, published('m3')],
+      arrivals: [...sound.arrivals, { id: 'm3', atMs: 1_040 }],
+    }
+
+    expect(rulesBrokenBy({ ...refused, refusals: ['m3'] })).toEqual(['effect-missing'])
+    expect(rulesBrokenBy({ ...refused, remains: { ...sound.remains, letters: 1 } })).toEqual([])
+  })
+
+  it('and that a consumer gave up although nothing was wrong with it is a violation', () => {
+    expect(rulesBrokenBy({ refusals: ['m2'] })).toEqual(['unexpected-dead-letter'])
   })
 })
 

@@ -88,9 +88,13 @@ function effectViolations(history: History): Violation[] {
 }
 
 function deadLetterViolations(history: History, committed: ReadonlyMap<string, Committed>): Violation[] {
-  return history.deadLetters
+  const refusals = history.refusals
+    .filter((id) => committed.get(id)?.isRefused !== true)
+    .map((id) => violation('unexpected-dead-letter', `a consumer gave ${id} up although nothing was wrong with it`))
+  const letters = history.deadLetters
     .filter(({ id }) => committed.get(id)?.isDoomed !== true)
     .map(({ id, reason }) =>
       violation('unexpected-dead-letter', `${id} died (${reason}) although nothing was wrong with it`),
     )
+  return [...refusals, ...letters]
 }

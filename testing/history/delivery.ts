@@ -24,8 +24,11 @@ export function deliveryOf(history: History): Delivery {
   const deadLettered = new Set(history.deadLetters.map(({ id }) => id))
   const inOutbox = new Set(history.remains.outbox)
   const applied = new Set(history.effects.map(({ id, consumer }) => `${consumer} ${id}`))
-  const isThrough = ({ id }: Committed): boolean =>
-    arrived.has(id) && history.consumers.every((consumer) => applied.has(`${consumer} ${id}`))
+  // A consumer may be killed before it can say so: the number then speaks for each.
+  const areAllThere = history.remains.letters >= history.committed.filter(({ isRefused }) => isRefused).length
+  const isThrough = ({ id, isRefused }: Committed): boolean =>
+    arrived.has(id) &&
+    (isRefused ? areAllThere : history.consumers.every((consumer) => applied.has(`${consumer} ${id}`)))
 
   const open = history.committed.filter((message) => !deadLettered.has(message.id) && !isThrough(message))
   const doomed = history.committed.filter(({ id, isDoomed }) => isDoomed && !deadLettered.has(id) && !inOutbox.has(id))

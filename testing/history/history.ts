@@ -10,6 +10,8 @@ export interface History {
   /** Every consumer that must apply every message. */
   readonly consumers: readonly string[]
   readonly deadLetters: readonly DeadLetter[]
+  /** Ids of messages that consumers say they put where their dead letters go. */
+  readonly refusals: readonly string[]
   /** From a trigger on the lanes: every change of owner, in commit order. */
   readonly ownerships: readonly OwnershipChange[]
   readonly faults: readonly Fault[]
@@ -24,6 +26,8 @@ export interface Remains {
   readonly outbox: readonly string[]
   /** How many messages the broker holds that no consumer has acknowledged. Repeats count. */
   readonly broker: number
+  /** How many dead letters of consumers there are. Repeats count. */
+  readonly letters: number
 }
 
 export interface Committed {
@@ -35,6 +39,8 @@ export interface Committed {
   readonly atMs: number
   /** Made to fail for ever: must become a dead letter. */
   readonly isDoomed: boolean
+  /** No consumer can handle it: must become a dead letter of the consumer. */
+  readonly isRefused: boolean
 }
 
 /** One message handed to a broker once by one relay process. */

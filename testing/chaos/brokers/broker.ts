@@ -24,6 +24,10 @@ export interface Broker {
   restart(downMs: number): Promise<void>
   /** Its destination refuses what is sent to it, and nothing else is wrong with the broker. Keeps what it has. */
   trouble(how: Trouble, forMs: number): Promise<void>
+  /** Nothing can be put where its consumers' dead letters go, and nothing else is wrong. Keeps what is there. */
+  refuseDeadLetters(forMs: number): Promise<void>
+  /** How many dead letters of consumers it has. */
+  deadLetters(): Promise<number>
   /** How many messages it holds that no consumer has acknowledged, those handed out included. */
   unacknowledged(): Promise<number>
   close(): Promise<void>
@@ -31,8 +35,8 @@ export interface Broker {
 
 export interface ChaosConsumerOptions {
   readonly handler: DeliveryHandler
-  readonly maxAttempts: number
-  readonly backoff: (attempt: number) => number
+  readonly maxAttempts?: number
+  readonly backoff?: (attempt: number) => number
   readonly onEvent: (event: ConsumerEvent) => void
 }
 

@@ -11,6 +11,7 @@ import { createKafkaTopics } from '../../services/kafka-topics.ts'
 import type { BrokerKind, BrokerSettings } from './broker.ts'
 
 const topic = 'chaos'
+const deadLetterTopic = 'chaos.dead'
 const groupId = 'chaos'
 
 const client = ({ address }: BrokerSettings): Kafka =>
@@ -25,13 +26,13 @@ const client = ({ address }: BrokerSettings): Kafka =>
 // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- the enum is a value that ES modules cannot import by name
 const topicResource = 2 as ConfigResourceTypes // TOPIC
 
-const askForReplicas = (admin: Admin, count: number): Promise<unknown> =>
+const askForReplicas = (admin: Admin, count: number, name: string = topic): Promise<unknown> =>
   admin.alterConfigs({
     validateOnly: false,
     resources: [
       {
         type: topicResource,
-        name: topic,
+        name,
         configEntries: [{ name: 'min.insync.replicas', value: String(count) }],
       },
     ],
@@ -46,7 +47,7 @@ export const kafka: BrokerKind = {
     await admin.connect()
     const topics = [
       { topic, numPartitions: 6 },
-      { topic: `${topic}.dead`, numPartitions: 1 },
+      { topic: deadLetterTopic, numPartitions: 1 },
     ]
     await createKafkaTopics(admin, topics)
     return {
@@ -68,6 +69,15 @@ export const kafka: BrokerKind = {
           await askForReplicas(admin, 1)
           if (how === 'throttled') await sleep(forMs / flickers / 2)
         }
+      },
+      refuseDeadLetters: async (forMs) => {
+        await askForReplicas(admin, 2, deadLetterTopic)
+        await sleep(forMs)
+        await askForReplicas(admin, 1, deadLetterTopic)
+      },
+      deadLetters: async () => {
+        const ends = await admin.fetchTopicOffsets(deadLetterTopic)
+        return ends.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0)
       },
       unacknowledged: async () => {
         const ends = await admin.fetchTopicOffsets(topic)

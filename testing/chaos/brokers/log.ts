@@ -45,6 +45,9 @@ export const log: BrokerKind = {
         await sleep(forMs)
         rmSync(`${address}.${how}`)
       },
+      // Its consumer knows no dead letters.
+      refuseDeadLetters: () => Promise.resolve(),
+      deadLetters: () => Promise.resolve(0),
       unacknowledged: () => {
         const position = `${address}.position`
         const at = existsSync(position) ? Number(readFileSync(position, 'utf8')) : 0

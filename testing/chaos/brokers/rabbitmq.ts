@@ -21,6 +21,13 @@ export const rabbitmq: BrokerKind = {
     // Consumers are killed all the time, and every message they had taken counts as delivered.
     await assertTopology(channel, { exchange, queue, topics: ['#'], deliveryLimit: 1_000_000 })
     await connection.close()
+    const messagesIn = async (isMeant: (queue: string | undefined) => boolean): Promise<number> => {
+      const lines = (await server.ctl('list_queues', '--no-table-headers', 'name', 'messages')).trim().split('\n')
+      return lines
+        .map((line) => line.split('\t'))
+        .filter(([name]) => isMeant(name))
+        .reduce((sum, [, messages]) => sum + Number(messages ?? 0), 0)
+    }
     return {
       settings: { kind: 'rabbitmq', address: server.url },
       port: Number(new URL(server.url).port),
@@ -48,13 +55,15 @@ export const rabbitmq: BrokerKind = {
         await channel.bindQueue(queue, exchange, '#')
         await connection.close()
       },
-      unacknowledged: async () => {
-        const lines = (await server.ctl('list_queues', '--no-table-headers', 'name', 'messages')).trim().split('\n')
-        return lines
-          .map((line) => line.split('\t'))
-          .filter(([name]) => name !== deadLetterQueueOf(queue)) // What failed waits in a queue of its own and counts.
-          .reduce((sum, [, messages]) => sum + Number(messages ?? 0), 0)
+      refuseDeadLetters: async (forMs) => {
+        const limit = JSON.stringify({ 'max-length': 0, overflow: 'reject-publish' })
+        await server.ctl('set_policy', 'closed', `^${deadLetterQueueOf(queue)}$`, limit, '--apply-to', 'queues')
+        await sleep(forMs)
+        await server.ctl('clear_policy', 'closed')
       },
+      deadLetters: () => messagesIn((name) => name === deadLetterQueueOf(queue)),
+      // What failed waits in a queue of its own and counts.
+      unacknowledged: () => messagesIn((name) => name !== deadLetterQueueOf(queue)),
       close: () => server.dispose(),
     }
   },

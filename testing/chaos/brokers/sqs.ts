@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CreateQueueCommand, GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
+import { CreateQueueCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import { createSqsConsumer, createSqsPublisher } from '../../../packages/adapter-sqs/src/index.ts'
 import { sqsClient, startSqsProcess } from '../../services/sqs.ts'
 import { startSqsGate } from '../../services/sqs-gate.ts'
@@ -8,6 +8,17 @@ import type { BrokerKind, BrokerSettings } from './broker.ts'
 const queueUrl = ({ address }: BrokerSettings, name: string): string => `${address}/000000000000/${name}`
 const queue = 'chaos.fifo'
 const deadLetterQueue = 'chaos-dead.fifo'
+
+async function messagesIn(client: SQSClient, url: string): Promise<number> {
+  const names = [
+    'ApproximateNumberOfMessages',
+    'ApproximateNumberOfMessagesNotVisible',
+    'ApproximateNumberOfMessagesDelayed',
+  ] as const
+  const asked = new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: [...names] })
+  const { Attributes } = await client.send(asked)
+  return names.reduce((sum, name) => sum + Number(Attributes?.[name] ?? 0), 0)
+}
 
 /** FIFO, so that order per group is the broker's own promise; fauxqs in a process of its own, its messages on disk. */
 export const sqs: BrokerKind = {
@@ -28,22 +39,17 @@ export const sqs: BrokerKind = {
         await server.start()
       },
       trouble: async (how, forMs) => {
-        gate.refuse(how)
+        gate.refuse(how, queue)
         await sleep(forMs)
-        gate.refuse(null)
+        gate.refuse(null, queue)
       },
-      unacknowledged: async () => {
-        const names = [
-          'ApproximateNumberOfMessages',
-          'ApproximateNumberOfMessagesNotVisible',
-          'ApproximateNumberOfMessagesDelayed',
-        ] as const
-        const url = queueUrl(settings, queue)
-        const { Attributes } = await client.send(
-          new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: [...names] }),
-        )
-        return names.reduce((sum, name) => sum + Number(Attributes?.[name] ?? 0), 0)
+      refuseDeadLetters: async (forMs) => {
+        gate.refuse('away', deadLetterQueue)
+        await sleep(forMs)
+        gate.refuse(null, deadLetterQueue)
       },
+      deadLetters: () => messagesIn(client, queueUrl(settings, deadLetterQueue)),
+      unacknowledged: () => messagesIn(client, queueUrl(settings, queue)),
       close: async () => {
         client.destroy()
         await gate.close()

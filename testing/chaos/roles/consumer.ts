@@ -1,6 +1,7 @@
 import { brokerKind } from '../brokers/broker.ts'
 import { nowMs } from '../journal.ts'
-import { createInbox, type DeliveryHandler } from '../library.ts'
+import { createInbox, type DeliveryHandler, PermanentFailure } from '../library.ts'
+import { refusedType } from './doom.ts'
 import { startRole } from './role.ts'
 import { handlerVariant, inboxVariant } from './variants.ts'
 
@@ -14,20 +15,23 @@ const inbox = inboxVariant(createInbox(), settings.variant)
 
 const apply: DeliveryHandler = async ({ message }) => {
   journal.write({ what: 'arrived', id: message.id, atMs: nowMs() })
+  if (message.type === refusedType) throw new PermanentFailure('made to fail by the chaos runner')
   await failpoints.pass('before-effect')
   await inbox.transact(pool, { consumer: consumerName, messageId: message.id }, async (tx) => {
     await tx.query('insert into chaos.effects (consumer, id) values ($1, $2)', [consumerName, message.id])
     await failpoints.pass('effect-applied')
   })
+  journal.write({ what: 'applied', id: message.id, atMs: nowMs() })
   await failpoints.pass('before-acknowledge')
 }
+
+// Far above what other faults can cause: a consumer that gives up would look like a lost message.
+const patient = { maxAttempts: 1_000, backoff: () => 100 + Math.random() * 200 }
 
 const kind = await brokerKind(settings.broker.kind)
 const consumer = kind.consumer(settings.broker, {
   handler: handlerVariant(apply, settings.variant),
-  // Far above what faults can cause: a consumer that gives up would look like a lost message.
-  maxAttempts: 1_000,
-  backoff: () => 100 + Math.random() * 200,
+  ...(settings.refuses ? {} : patient),
   onEvent: (event) => {
     if (event.type === 'message.handled') return
     const id = 'id' in event ? event.id : null

@@ -3,6 +3,9 @@ import type { Publisher, PublishResult } from '../library.ts'
 /** Type of messages that no broker takes, by decree. */
 export const doomedType = 'chaos.doomed'
 
+/** Type of messages that every broker takes and no consumer can ever handle. */
+export const refusedType = 'chaos.refused'
+
 /** Refuses the doomed and passes on the rest: their neighbours must not suffer. */
 export function doomingPublisher(publisher: Publisher): Publisher {
   return {

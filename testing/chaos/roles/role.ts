@@ -14,6 +14,8 @@ export interface RoleSettings {
   readonly keys: readonly string[]
   readonly presence: boolean
   readonly variant: Variant
+  /** Whether writers write messages that no consumer can handle. */
+  readonly refuses: boolean
 }
 
 /** The protocol with one rule taken out, by a wrapper: shows that the history checker sees it. */

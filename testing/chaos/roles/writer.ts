@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createOutbox } from '../library.ts'
 import { createRandom } from '../random.ts'
-import { doomedType } from './doom.ts'
+import { doomedType, refusedType } from './doom.ts'
 import { hungKeys, hungTopic } from './hanging-publisher.ts'
 import { startRole } from './role.ts'
 
@@ -26,17 +26,19 @@ async function write(): Promise<void> {
     const isElsewhere = !isDoomed && random.next() < 0.05
     const keys = isElsewhere ? hungKeys : settings.keys
     const key = isDoomed || (!isElsewhere && random.next() < 0.2) ? null : random.pick(keys)
+    const isRefused = settings.refuses && !isDoomed && !isElsewhere && random.next() < 0.01
     const place = key === null ? 0 : await nextPlace(key)
-    await client.query('insert into chaos.ledger (id, key, place, doomed) values ($1, $2, $3, $4)', [
+    await client.query('insert into chaos.ledger (id, key, place, doomed, refused) values ($1, $2, $3, $4, $5)', [
       id,
       key,
       place,
       isDoomed,
+      isRefused,
     ])
     await outbox.add(client, {
       id,
       topic: isElsewhere ? hungTopic : 'chaos',
-      type: isDoomed ? doomedType : 'chaos.happened',
+      type: isDoomed ? doomedType : isRefused ? refusedType : 'chaos.happened',
       payload: { place },
       ...(key === null ? {} : { orderingKey: key }),
     })
