@@ -24,7 +24,10 @@ export async function startProxy(target: number, slowMs = 200): Promise<Proxy> {
   const swallowed = new WeakSet<Socket>()
 
   const server = createServer((near) => {
-    if (passage === 'refused') return void near.resetAndDestroy()
+    if (passage === 'refused') {
+      near.resetAndDestroy()
+      return
+    }
     const far = connect(target, '127.0.0.1')
     const pair = [near, far] as const
     pairs.add(pair)
