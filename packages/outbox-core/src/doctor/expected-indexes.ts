@@ -29,6 +29,7 @@ export const expectedIndexes: readonly ExpectedIndex[] = [
   primaryKey('messages', 'lane, seq'),
   index('messages', 'messages_waiting', '(available_at) where available_at is not null'),
   primaryKey('scheduled_messages', 'available_at, position'),
+  index('scheduled_messages', 'scheduled_messages_id', '(id)'),
   primaryKey('relays', 'id'),
   primaryKey('lanes', 'lane'),
   primaryKey('doorbell', 'relay'),
