@@ -6,8 +6,8 @@ import { whereabouts } from '../run-until-decided.ts'
 /** One rule of the protocol taken out by a wrapper, and the fault that shows it. */
 type Planted = readonly [variant: string, fault: string, ...more: string[]]
 
-/** A run and at most two more, each with another plan and twice the time. */
-const runs = 3
+/** A run and at most four more, each with another plan and twice the time. */
+const runs = 5
 
 /**
  * Short runs on the log until one decides. A fault has to meet a message at the right instant, and a busy machine makes fewer of
