@@ -1,7 +1,7 @@
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createOutbox, createRelay, migrate, type NewMessage } from '../src/index.ts'
+import { createOutbox, createRelay, migrate, type NewMessage, type Relay } from '../src/index.ts'
 import { createManualClock, createMemoryBroker } from '../src/testing/index.ts'
 
 let database: TestDatabase
@@ -39,6 +39,32 @@ function countingPool(): { pool: pg.Pool; statements: string[]; quiet: () => Pro
       await new Promise((resolve) => setImmediate(resolve))
   }
   return { pool: counted, statements, quiet }
+}
+
+/** A relay that has its lanes, on a clock that goes on only when told, each time until all its statements are through. */
+async function startedRelay(): Promise<{
+  relay: Relay
+  statements: string[]
+  pass: (seconds: number) => Promise<void>
+}> {
+  const clock = createManualClock(Date.now())
+  const { pool: counted, statements, quiet } = countingPool()
+  const acquired = Promise.withResolvers<void>()
+  const relay = createRelay({
+    pool: counted,
+    publisher: createMemoryBroker(),
+    clock,
+    onEvent: ({ type }) => type === 'lanes.acquired' && acquired.resolve(),
+  })
+  relay.start()
+  await acquired.promise
+  const pass = async (seconds: number): Promise<void> => {
+    for (let step = 0; step < seconds * 10; step++) {
+      await clock.advance(100)
+      await quiet()
+    }
+  }
+  return { relay, statements, pass }
 }
 
 const messages = (count: number): NewMessage[] =>
@@ -111,23 +137,7 @@ describe('statements for a thousand messages', () => {
   })
 
   it('that nobody adds are at most five a second', async () => {
-    const clock = createManualClock(Date.now())
-    const { pool: counted, statements, quiet } = countingPool()
-    const acquired = Promise.withResolvers<void>()
-    const relay = createRelay({
-      pool: counted,
-      publisher: createMemoryBroker(),
-      clock,
-      onEvent: ({ type }) => type === 'lanes.acquired' && acquired.resolve(),
-    })
-    relay.start()
-    await acquired.promise
-    const pass = async (seconds: number): Promise<void> => {
-      for (let step = 0; step < seconds * 10; step++) {
-        await clock.advance(100)
-        await quiet()
-      }
-    }
+    const { relay, statements, pass } = await startedRelay()
     await pass(3)
 
     statements.length = 0
@@ -141,22 +151,9 @@ describe('statements for a thousand messages', () => {
     await pool.query(
       `insert into malote.held_keys (topic, ordering_key) select 't', 'held ' || n from generate_series(1, 1000) n`,
     )
-    const clock = createManualClock(Date.now())
-    const { pool: counted, statements, quiet } = countingPool()
-    const acquired = Promise.withResolvers<void>()
-    const relay = createRelay({
-      pool: counted,
-      publisher: createMemoryBroker(),
-      clock,
-      onEvent: ({ type }) => type === 'lanes.acquired' && acquired.resolve(),
-    })
-    relay.start()
-    await acquired.promise
+    const { relay, statements, pass } = await startedRelay()
 
-    for (let step = 0; step < 30; step++) {
-      await clock.advance(100)
-      await quiet()
-    }
+    await pass(3)
 
     expect(statements.filter((text) => text.includes('.held_keys as held'))).toHaveLength(1)
     await relay.stop()
