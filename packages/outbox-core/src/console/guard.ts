@@ -12,7 +12,7 @@ import type { Refusal } from './answers.ts'
  * `token`: whoever sends it as `Authorization: Bearer …`. The page asks for it and keeps it until its tab is closed.
  *
  * `authenticate`: as your application says: the operator's name for a request that may look, null for one that may not.
- * That name goes into the audit, and the page asks for none.
+ * That name goes into the audit, and the page asks for none. Where it throws, nobody is let in, and the process warns.
  */
 export type ConsoleAccess =
   | 'loopback'
@@ -51,10 +51,7 @@ export function createGuard(access: ConsoleAccess, hosts: readonly string[] | un
         if (purpose === 'file' || isToken(request, access.token)) return { visitor: { operator: null } }
         return refused(401, 'TOKEN_NEEDED', 'give the token of this console')
       }
-      const operator = await access.authenticate(request)
-      return operator === null
-        ? refused(401, 'NOT_AUTHENTICATED', 'log in to the application first')
-        : { visitor: { operator } }
+      return authenticated(request, access)
     },
   }
 }
@@ -77,6 +74,21 @@ function assertAccess(access: ConsoleAccess): void {
 const refused = (status: number, code: string, detail: string): { refusal: Refusal } => ({
   refusal: { status, code, detail },
 })
+
+/** What the application's login fails with is not for a visitor who may be anybody. */
+async function authenticated(
+  request: Request,
+  access: Extract<ConsoleAccess, { readonly authenticate: unknown }>,
+): Promise<Admission> {
+  try {
+    const operator = await access.authenticate(request)
+    if (operator === null) return refused(401, 'NOT_AUTHENTICATED', 'log in to the application first')
+    return { visitor: { operator } }
+  } catch (error) {
+    process.emitWarning(`the console's authenticate failed: ${String(error)}`, 'MaloteWarning')
+    return refused(503, 'LOGIN_FAILED', 'the login of the application does not work')
+  }
+}
 
 /** Behind DNS rebinding a browser names the attacker's host, whatever address that has become. */
 function checkHost(request: Request, access: ConsoleAccess, hosts: readonly string[] | undefined): Refusal | null {

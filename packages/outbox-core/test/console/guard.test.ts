@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { type ConsoleAccess, createGuard, type Purpose } from '../../src/console/guard.ts'
 
@@ -98,5 +99,20 @@ describe('with the login of an application', () => {
   it('who is not logged in gets nothing, not even the page', async () => {
     expect(await admit({ authenticate: () => null }, { host: 'x.example.com' }, 'file')).toBe('NOT_AUTHENTICATED')
     expect(await admit({ authenticate: async () => 'ana' }, { host: 'x.example.com' }, 'file')).toBe('in')
+  })
+
+  it('that fails nobody is let in, nor told why: that is a warning of the process', async () => {
+    const warned = once(process, 'warning')
+    const authenticate = (): never => {
+      throw new Error('no answer from sessions.internal')
+    }
+    const guard = createGuard({ authenticate }, undefined)
+
+    const admission = await guard.admit(new Request('http://x.example.com/'), 'look')
+
+    expect(admission).toEqual({
+      refusal: { status: 503, code: 'LOGIN_FAILED', detail: 'the login of the application does not work' },
+    })
+    expect(String(await warned)).toContain('no answer from sessions.internal')
   })
 })
