@@ -61,34 +61,44 @@ export async function openConnections(
 ): Promise<Connections> {
   guardPool(pool)
   const clients: RelayClient[] = []
-  const over = Promise.withResolvers<never>()
-  over.promise.catch(() => {}) // Whoever waits races with it; between two waits nobody does.
-  let isOver = false
+  // A promise that each of them raced with would keep all their answers for as long as it lives: it never ends by itself.
+  const waiters = new Set<(error: unknown) => void>()
+  let over: { readonly because: unknown } | null = null
   let isLost = false
+  const end = (because: unknown): void => {
+    over = { because }
+    for (const reject of waiters) reject(because)
+    waiters.clear()
+  }
   const destroy = (): void => {
-    isOver = true
-    over.reject(new Error('the relay closed its connections'))
+    if (over === null) end(new Error('the relay closed its connections'))
     for (const client of clients.splice(0)) close(client, isLost)
   }
   const lost = (error: unknown): void => {
-    if (isOver) return
-    isOver = true
+    if (over !== null) return
     isLost = true
-    over.reject(error)
+    end(error)
     onLost(error)
   }
-  const within: Within = async (what, waited) => {
-    const cancel = clock.after(timeoutMs, () => lost(new Error(`${what} within ${String(timeoutMs)} ms`)))
-    try {
-      return await Promise.race([waited, over.promise])
-    } finally {
-      cancel()
-    }
-  }
+  const within: Within = (what, waited) =>
+    new Promise((resolve, reject) => {
+      const cancel = clock.after(timeoutMs, () => lost(new Error(`${what} within ${String(timeoutMs)} ms`)))
+      const settle = <Value>(how: (value: Value) => void, value: Value): void => {
+        cancel()
+        waiters.delete(reject)
+        how(value)
+      }
+      waited.then(
+        (value) => settle(resolve, value),
+        (error: unknown) => settle(reject, error),
+      )
+      waiters.add(reject)
+      if (over !== null) settle(reject, over.because)
+    })
   const open = async (): Promise<Connection> => {
     const connecting = connectBefore(pool, timeoutMs)
     connecting.then(
-      (client) => (isOver ? close(client, true) : clients.push(client)), // Too late: nobody waits for it any more.
+      (client) => (over === null ? clients.push(client) : close(client, true)), // Too late: nobody waits for it any more.
       () => {}, // Reported below.
     )
     const client = await within('the database gave no connection', connecting)
@@ -164,7 +174,11 @@ function createConnection(client: RelayClient, pid: number, within: Within): Con
   let last: Promise<unknown> = Promise.resolve()
   const inTurn = (work: () => Promise<Result>): Promise<Result> => {
     const turn = last.then(work, work)
-    last = turn.catch(() => {}) // Whoever asked hears of it; the next one in line must not.
+    // Whoever asked hears of an error; the next one in line must not. Nor does it need the answer, which may be megabytes.
+    last = turn.then(
+      () => {},
+      () => {},
+    )
     return turn
   }
   const bounded = (text: string, values: unknown[] = [], name?: string): Promise<Result> => {
