@@ -142,7 +142,7 @@ export const fill = (quantity: number, priceCentavos: number): Answer => ({
   status: 'filled',
   fill: { quantity, priceCentavos },
 })
-const noAnswer = (): Promise<never> => Promise.reject(new Error('no answer'))
+export const noAnswer = (): Promise<never> => Promise.reject(new Error('no answer'))
 
 /** An exchange that gives no answer, except where told otherwise. */
 export function anExchange(parts: Partial<Exchange> = {}): Exchange {

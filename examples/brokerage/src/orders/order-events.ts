@@ -107,7 +107,10 @@ export function isOrdered(topic: Topic): boolean {
   return topic === topics.requests || topic === topics.outcomes
 }
 
-const outbox: Outbox<typeof catalog> = createOutbox({ catalog, traceContext: currentTraceContext })
+const written = { catalog, traceContext: currentTraceContext }
+const outbox: Outbox<typeof catalog> = createOutbox(written)
+/** Locks the keys itself, for those who have no other reason to keep an account's row from everybody else. */
+const lockingOutbox: Outbox<typeof catalog> = createOutbox({ ...written, ordering: 'commit' })
 
 /** The trace that a message belongs to, as headers. */
 export type TraceHeaders = Readonly<Record<string, string>>
@@ -132,7 +135,10 @@ export interface Reminder extends OrderCheck, Traced {
 
 /**
  * Adds messages to the caller's transaction: they leave if it commits and never existed if it does not.
- * The accounts of announced orders must be locked (`lockAccounts`), which makes the order of their messages that of commits.
+ *
+ * Messages of one account leave in the order of their commits. Whoever places orders has locked the accounts (`lockAccounts`), and
+ * that is enough. Outcomes need no account, so the outbox locks their keys: the step that learns an outcome does not wait for
+ * those that move the account's money, nor they for it.
  */
 export async function announce(
   tx: Tx,
@@ -140,7 +146,8 @@ export async function announce(
   reminders: readonly Reminder[] = [],
 ): Promise<void> {
   const messages = [...events.map(messageOf), ...reminders.map(reminderMessage)]
-  if (messages.length > 0) await outbox.addAll(tx, messages)
+  const hasOutcomes = events.some(({ type }) => topicOf[type] === topics.outcomes)
+  if (messages.length > 0) await (hasOutcomes ? lockingOutbox : outbox).addAll(tx, messages)
 }
 
 /** Takes back the timeouts of orders that are final. One that is already on its way finds a final order and does nothing. */

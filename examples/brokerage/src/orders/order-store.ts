@@ -121,6 +121,13 @@ export async function advance(
   return new Map(rows.map((row) => [row.orderId, row]))
 }
 
+/** Takes the orders' row locks, in one sequence, for a transaction that will change them in more than one statement. */
+export async function lockOrders(tx: Tx, orderIds: readonly string[]): Promise<void> {
+  await sql`select from orders where order_id = any(${orderIds}::uuid[]) order by order_id for no key update`.execute(
+    tx,
+  )
+}
+
 /** As `advance`, where an order that stays where it is means that a promise was broken. @throws Error, so that the transaction is rolled back */
 export async function mustAdvance(tx: Tx, steps: readonly Step[]): Promise<readonly StoredOrder[]> {
   const moved = await advance(tx, steps)

@@ -7,7 +7,7 @@ import type { Database, Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { openTasks, resolveTasks } from './manual-tasks.ts'
 import { announce, type Announcement, type OrderCheck, orderCheck, type Reminder, type Traced } from './order-events.ts'
-import { advance, findOrders, type Step, type StoredOrder, type TimedOrder } from './order-store.ts'
+import { advance, findOrders, lockOrders, type Step, type StoredOrder, type TimedOrder } from './order-store.ts'
 import { isFinal } from './order.ts'
 import { noteLook } from './watch-orders.ts'
 
@@ -161,15 +161,18 @@ async function markSent(
 }
 
 async function writeDown(tx: Tx, findings: readonly Finding[], options: PursueOptions, actor: string): Promise<void> {
-  await lockAccounts(tx, [...new Set(findings.map(({ order }) => order.accountId))])
-  const moved = [
-    ...(
-      await advance(
-        tx,
-        findings.flatMap((finding) => stepOf(finding, actor)),
-      )
-    ).values(),
-  ]
+  // Accounts, orders in one sequence, the outbox's keys: here as everywhere, so that two batches cannot wait for each other. A batch
+  // without a timeout moves its orders in one statement, which takes them in sequence anyway.
+  const looked = findings.filter(({ isTimeout }) => isTimeout).map(({ order }) => order.orderId)
+  const closing = findings.filter(({ close }) => close)
+  if (closing.length > 0) await lockAccounts(tx, [...new Set(closing.map(({ order }) => order.accountId))])
+  if (looked.length > 0)
+    await lockOrders(
+      tx,
+      findings.map(({ order }) => order.orderId),
+    )
+  const steps = findings.flatMap((finding) => stepOf(finding, actor))
+  const moved = [...(await advance(tx, steps)).values()]
   await openTasks(
     tx,
     moved.filter(({ state }) => state === 'FAILED').map(({ orderId }) => ({ orderId, reason: undecided })),
@@ -182,21 +185,16 @@ async function writeDown(tx: Tx, findings: readonly Finding[], options: PursueOp
       .filter(({ orderId, state }) => state !== 'FAILED' && failed.has(orderId))
       .map(({ orderId }) => ({ orderId, by: 'b3', resolution: 'the exchange has answered' })),
   )
+  await noteLook(tx, looked)
+  await closeOrders(
+    tx,
+    closing.map(({ order, messageId, trace }) => ({ order, causationId: messageId, actor, trace })),
+  )
   const traces = new Map(findings.map(({ order, trace }) => [order.orderId, trace]))
   await announce(
     tx,
     moved.map((order) => ({ ...announcementOf(order), trace: traces.get(order.orderId) })),
     findings.flatMap((finding) => reminderOf(finding, options)),
-  )
-  await noteLook(
-    tx,
-    findings.filter(({ isTimeout }) => isTimeout).map(({ order }) => order.orderId),
-  )
-  await closeOrders(
-    tx,
-    findings
-      .filter(({ close }) => close)
-      .map(({ order, messageId, trace }) => ({ order, causationId: messageId, actor, trace })),
   )
 }
 
