@@ -23,8 +23,29 @@ export function hashToken(token: string): Buffer {
   return createHash('sha256').update(token).digest()
 }
 
+/** How long a token that was found is taken for good without another look: nobody waits longer for a role to change. */
+const knownForMs = 5_000
+const mostKnown = 10_000
+
+export type LookUp = (tokenHash: Buffer) => Promise<Principal | null>
+
+/** Remembers for a while whom a token belongs to. A token that was not found is looked up again each time. */
+export function remembering(lookUp: LookUp, nowMs: () => number = () => performance.now()): LookUp {
+  const known = new Map<string, { readonly principal: Principal; readonly untilMs: number }>()
+  return async (tokenHash) => {
+    const key = tokenHash.toString('base64')
+    const found = known.get(key)
+    if (found !== undefined && nowMs() < found.untilMs) return found.principal
+    const principal = await lookUp(tokenHash)
+    known.delete(key)
+    if (known.size >= mostKnown) known.clear()
+    if (principal !== null) known.set(key, { principal, untilMs: nowMs() + knownForMs })
+    return principal
+  }
+}
+
 /** Looks up the long-lived tokens of demo accounts; requests that come at the same time are looked up together. */
-function accountLookup(db: Database): (tokenHash: Buffer) => Promise<Principal | null> {
+function inAccounts(db: Database): LookUp {
   return inBatches(async (hashes: readonly Buffer[]) => {
     const { rows } = await sql<{ account_id: string; role: Role; token_hash: Buffer }>`
       select account_id, role, token_hash from accounts where token_hash = any(${hashes}::bytea[])`.execute(db)
@@ -52,7 +73,7 @@ export interface AuthenticationOptions {
 export function authenticate(
   options: AuthenticationOptions,
 ): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
-  const lookUp = accountLookup(options.db)
+  const lookUp = remembering(inAccounts(options.db))
   return async (request, reply) => {
     const { permission } = request.routeOptions.config
     if (permission === null) return

@@ -1,3 +1,4 @@
+import { batchingOfListeners as batching } from '../messaging/batching.ts'
 import { runConsumers } from '../messaging/run-consumers.ts'
 import { recordEvent } from './record-event.ts'
 import { countOrder } from './count-order.ts'
@@ -7,9 +8,9 @@ import { raiseAlert } from './raise-alert.ts'
 
 // Who looks on: each with its own queue, its own retries and its own place in the inbox; one process is enough for all.
 await runConsumers([
-  { name: 'notification', createHandler: (_db, applyOnce) => notifyCustomer(applyOnce) },
-  { name: 'audit', createHandler: (_db, applyOnce) => recordEvent(applyOnce) },
-  { name: 'reports', createHandler: (_db, applyOnce) => countOrder(applyOnce) },
-  { name: 'compliance', createHandler: (_db, applyOnce) => raiseAlert(applyOnce) },
-  { name: 'projection', createHandler: (_db, applyOnce) => projectOrder(applyOnce) },
+  { name: 'notification', batching, createHandler: (_db, applyOnce) => notifyCustomer(applyOnce) },
+  { name: 'audit', batching, createHandler: (_db, applyOnce) => recordEvent(applyOnce) },
+  { name: 'reports', batching, createHandler: (_db, applyOnce) => countOrder(applyOnce) },
+  { name: 'compliance', batching, createHandler: (_db, applyOnce) => raiseAlert(applyOnce) },
+  { name: 'projection', batching, createHandler: (_db, applyOnce) => projectOrder(applyOnce) },
 ])

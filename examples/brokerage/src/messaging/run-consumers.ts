@@ -12,6 +12,8 @@ import { type ConsumerName, subscriptionOf } from './subscriptions.ts'
 
 export interface ConsumerRole {
   readonly name: ConsumerName
+  /** How its messages share transactions. @defaultValue `batching` */
+  readonly batching?: InBatchesOptions
   readonly createHandler: (db: Database, applyOnce: ApplyOnce, batching: InBatchesOptions) => DeliveryHandler
 }
 
@@ -27,8 +29,8 @@ export function runConsumers(
     const inbox = createInbox()
     const witness = process.env['WITNESS'] === '1' ? (await import('../witness/witness.ts')).witness : null
     const fault = consumerFault()
-    const consumers = roles.map(({ name, createHandler }) => {
-      const { batching, counted } = createHand()
+    const consumers = roles.map(({ name, createHandler, batching: given }) => {
+      const { batching, counted } = createHand(given)
       const handler = createHandler(db, createApplyOnce(db, inbox, name, witness, batching), batching)
       return broker.createConsumer(subscriptionOf(name), {
         handler: tracedHandler(fault(counted(handler)), { system: setting('BROKER') }),
