@@ -3,7 +3,9 @@ import type { Figure, Row, Spread, Target, Unit } from './benchmark.ts'
 /** Samples by contestant; the i-th sample of each was taken in the i-th round. */
 export type Samples<Name extends string = string> = Readonly<Record<Name, readonly number[]>>
 
+/** Values of which one is not a number have no spread: what did not happen in one round is not judged by the other rounds. */
 export function spreadOf(values: readonly number[]): Spread {
+  if (values.some((value) => Number.isNaN(value))) return { median: Number.NaN, min: Number.NaN, max: Number.NaN }
   const sorted = values.toSorted((a, b) => a - b)
   return { median: percentile(sorted, 0.5), min: sorted[0] ?? Number.NaN, max: sorted.at(-1) ?? Number.NaN }
 }
@@ -20,9 +22,12 @@ export function figuresOf(samples: Samples, unit: Unit): Record<string, Figure> 
   return Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, { ...spreadOf(values), unit }]))
 }
 
-/** The median of the ratios of each round: what slows one round slows both of its sides. */
+/**
+ * The median of the ratios of each round: what slows one round slows both of its sides. Not a number, which meets no target, when one
+ * round has nothing to compare with: a contestant that brought nothing through was broken, and not infinitely slow.
+ */
 export function ratioOf(ours: readonly number[] | undefined, theirs: readonly number[] | undefined): Spread {
-  return spreadOf((ours ?? []).map((value, round) => value / (theirs?.[round] ?? Number.NaN)))
+  return spreadOf((ours ?? []).map((value, round) => value / (theirs?.[round] || Number.NaN)))
 }
 
 export function ratioRow(name: string, label: string, value: Spread, target: Target | null): Row {
