@@ -177,7 +177,7 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
   ]),
-  ...of(core, 'adapter/received-message.ts', 'envelope.test.ts', [
+  ...of(core, 'received-message.ts', 'envelope.test.ts', [
     ['bytes that are not UTF-8 pass as JSON', 'refused', 'fatal: true', 'fatal: false'],
   ]),
   ...of(core, 'encode.ts', 'encode.test.ts', [
@@ -588,7 +588,7 @@ export const mutants: readonly Mutant[] = [
     [
       'a heartbeat that reaches nobody never gives up',
       'owned',
-      'lost = renewed === false || performance.now() > safeUntil',
+      'lost = renewed === false || monotonicMs() > safeUntil',
       'lost = renewed === false',
     ],
   ]),

@@ -1,6 +1,6 @@
 import type { PublishFailure } from '@malote/outbox-core'
 import type { ChannelError, Confirm } from './confirm-port.ts'
-import type { Route } from './options.ts'
+import type { Route } from './topology.ts'
 
 /** AMQP reply codes that close a channel, by the names RabbitMQ prints. */
 const channelCodes: Readonly<Record<number, string>> = {

@@ -5,8 +5,9 @@ import {
   DeadLetterTooLargeError,
   encodeDeadLetterNote,
 } from '@malote/outbox-core/adapter'
-import type { Attendance } from './attend.ts'
 import { notes } from './decode.ts'
+import type { Mover } from './mover.ts'
+import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
 
 /**
  * Moves the message to the dead-letter queue.
@@ -17,7 +18,7 @@ export async function moveToDeadLetters(
   raw: ConsumeMessage,
   topic: string,
   { note, form }: DeadLetter,
-  { options, mover }: Pick<Attendance, 'options' | 'mover'>,
+  { options, mover }: { readonly options: ResolvedRabbitmqConsumerOptions; readonly mover: Mover },
 ): Promise<void> {
   const written = form === 'bare' ? {} : { [deadLetterHeader]: encodeDeadLetterNote(note) }
   const kept = form === 'whole' || form === 'bare' ? { [notes.topic]: topic } : {}

@@ -1,7 +1,8 @@
 import type { OutboxMessage, PublishFailure } from '@malote/outbox-core'
 import { encodeAttributes, tooLarge } from '@malote/outbox-core/adapter'
 import type { Options } from 'amqplib'
-import type { ResolvedPublisherOptions, Route } from './options.ts'
+import type { ResolvedPublisherOptions } from './options.ts'
+import type { Route } from './topology.ts'
 
 /** What the CloudEvents AMQP binding puts before attribute names in the headers. */
 export const attributePrefix = 'cloudEvents:'

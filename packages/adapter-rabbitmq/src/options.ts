@@ -7,13 +7,7 @@ import {
   resolveConsumerOptions,
 } from '@malote/outbox-core/adapter'
 import type { Connect } from './connection.ts'
-import { deadLetterQueueOf, defaultRetryDelaysMs } from './topology.ts'
-
-/** Where a topic goes. */
-export interface Route {
-  readonly exchange: string
-  readonly routingKey: string
-}
+import { deadLetterQueueOf, defaultRetryDelaysMs, type Route } from './topology.ts'
 
 export interface RabbitmqPublisherOptions {
   /**

@@ -2,7 +2,7 @@ import { type BatchOrder } from './batch-order.ts'
 import { classifyConfirm } from './classify.ts'
 import type { Confirm, ConfirmPort } from './confirm-port.ts'
 import { type EncodedMessage, unencodable } from './encode.ts'
-import type { Route } from './options.ts'
+import type { Route } from './topology.ts'
 import type { PublishFailure } from '@malote/outbox-core'
 
 export interface RoundEnd {

@@ -1,7 +1,12 @@
 import { shardOf } from '@malote/outbox-core'
 import { invalidOption, numberOption } from '@malote/outbox-core/adapter'
 import type { Channel } from 'amqplib'
-import type { Route } from './options.ts'
+
+/** Where a topic goes. */
+export interface Route {
+  readonly exchange: string
+  readonly routingKey: string
+}
 
 /** From a second to five minutes: the span of the default backoff. */
 export const defaultRetryDelaysMs: readonly number[] = [1_000, 5_000, 30_000, 120_000, 300_000]

@@ -1,4 +1,5 @@
 import { DeleteMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { abortAfter, afterThisTurn } from '@malote/outbox-core/adapter'
 
 export interface Acknowledger {
   /** Deletes the message for good. @throws when SQS refused or was out of reach: the message will come again */
@@ -28,7 +29,7 @@ export function createAcknowledger(
     requests++
     try {
       const answer = await client.send(new DeleteMessageBatchCommand({ QueueUrl: queueUrl, Entries }), {
-        abortSignal: AbortSignal.timeout(options.timeoutMs),
+        abortSignal: abortAfter(options.timeoutMs),
       })
       const failed = new Map(answer.Failed?.map((entry) => [entry.Id, entry]))
       batch.forEach((one, index) => {
@@ -53,7 +54,7 @@ export function createAcknowledger(
       new Promise((resolve, reject) => {
         waiting.push({ receiptHandle, resolve, reject })
         // Handlers that end in the same turn of the event loop share a request.
-        setImmediate(sendNext)
+        afterThisTurn(sendNext)
       }),
   }
 }

@@ -1,15 +1,17 @@
 import type { Message, SQSClient } from '@aws-sdk/client-sqs'
 import type { ConsumerOptions, DeadLetterReason, Delivery, ForeignMessage, ReceivedMessage } from '@malote/outbox-core'
 import {
+  abortAfter,
   createKeyedQueue,
   createLetter,
   DeadLetterTooLargeError,
   failureOf,
   type Received,
   receivedOf,
-  type ResolvedConsumerOptions,
   resolveConsumerOptions,
+  type ResolvedConsumerOptions,
   smallerLetter,
+  systemClock,
 } from '@malote/outbox-core/adapter'
 import { sendDeadLetter } from './dead-letter.ts'
 import { decodeAny } from './decode.ts'
@@ -67,17 +69,16 @@ export function createLambdaHandler(
   const resolved = resolveConsumerOptions({ concurrency: 10, ...options })
   return async ({ Records }, context) => {
     const ending = new AbortController()
-    const timer =
+    const cancel =
       context === undefined
         ? undefined
-        : setTimeout(
-            () => ending.abort(new Error('the time of the function is nearly over')),
-            Math.max(0, context.getRemainingTimeInMillis() - answerMs),
+        : systemClock.after(Math.max(0, context.getRemainingTimeInMillis() - answerMs), () =>
+            ending.abort(new Error('the time of the function is nearly over')),
           )
     try {
       return { batchItemFailures: await handleBatch(Records, options, resolved, ending.signal) }
     } finally {
-      clearTimeout(timer)
+      cancel?.()
     }
   }
 }
@@ -132,11 +133,11 @@ async function handleOne(
     deadLetter(raw, message, createLetter(place, message, attempt, reason, error), record, options, resolved)
   if (message === null) return bury('UNDECODABLE', received.error)
   const { id, type: messageType } = message
-  const startedMs = performance.now()
+  const startedMs = systemClock.monotonicMs()
   try {
     const delivery: Delivery = { message, attempt, signal }
     await resolved.handler(delivery)
-    report({ type: 'message.handled', id, messageType, attempt, ms: performance.now() - startedMs })
+    report({ type: 'message.handled', id, messageType, attempt, ms: systemClock.monotonicMs() - startedMs })
     return true
   } catch (error) {
     if (signal.aborted) return false
@@ -165,7 +166,7 @@ async function deadLetter(
   for (let letter = whole; ;) {
     try {
       const places = { queueUrl: record.eventSourceARN, deadLetterQueueUrl }
-      await sendDeadLetter(client, places, raw, letter, AbortSignal.timeout(5_000))
+      await sendDeadLetter(client, places, raw, letter, abortAfter(5_000))
       report({ type: 'message.dead-lettered', id, messageType: message?.type ?? null, attempt, reason, error })
       return true
     } catch (failure) {

@@ -1,3 +1,4 @@
+import { abortAfter } from '@malote/outbox-core/adapter'
 import type { MessageProcessor, Received } from '@malote/outbox-core/adapter'
 import { type Acknowledger, createAcknowledger } from './acknowledge.ts'
 import { sendDeadLetter } from './dead-letter.ts'
@@ -62,8 +63,7 @@ class SqsSettler implements Settler {
       graceOver,
       acknowledge: () => this.#acknowledge(hold),
       retry: (inMs, spent) => this.#retry(hold, inMs, spent < attempt),
-      deadLetter: (letter) =>
-        sendDeadLetter(settings.client, settings, hold.raw, letter, AbortSignal.timeout(requestTimeoutMs)),
+      deadLetter: (letter) => sendDeadLetter(settings.client, settings, hold.raw, letter, abortAfter(requestTimeoutMs)),
     })
     if (end === 'left' && this.#parts.holds.has(hold)) await this.#retry(hold, 0, true)
   }

@@ -1,4 +1,5 @@
 import { ChangeMessageVisibilityBatchCommand, type Message, type SQSClient } from '@aws-sdk/client-sqs'
+import { abortAfter } from '@malote/outbox-core/adapter'
 import type { MessageId } from '@malote/outbox-core'
 import type { Clock } from '@malote/outbox-core/adapter'
 
@@ -141,7 +142,7 @@ async function change(
   }))
   try {
     const answer = await client.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: queueUrl, Entries }), {
-      abortSignal: AbortSignal.timeout(Math.ceil(patienceMs)),
+      abortSignal: abortAfter(Math.ceil(patienceMs)),
     })
     const refused = answer.Failed?.filter((entry) => entry.SenderFault === true) ?? []
     return {

@@ -16,30 +16,6 @@ function imports(): ReadonlyMap<string, readonly string[]> {
   )
 }
 
-/** The first way from a node back to itself. */
-function circleIn(graph: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
-  const done = new Set<string>()
-  const walk = (node: string, path: readonly string[]): readonly string[] | undefined => {
-    if (path.includes(node)) return [...path.slice(path.indexOf(node)), node]
-    if (done.has(node)) return undefined
-    for (const next of graph.get(node) ?? []) {
-      const circle = walk(next, [...path, node])
-      if (circle !== undefined) return circle
-    }
-    done.add(node)
-    return undefined
-  }
-  for (const node of graph.keys()) {
-    const circle = walk(node, [])
-    if (circle !== undefined) return circle
-  }
-  return undefined
-}
-
-it('no file imports itself by way of others, types included', () => {
-  expect(circleIn(imports())).toBeUndefined()
-})
-
 it('messages and requests know nothing of each other, and the database of neither', () => {
   const crossing = [...imports()].flatMap(([file, paths]) =>
     paths
@@ -52,16 +28,4 @@ it('messages and requests know nothing of each other, and the database of neithe
       .map((path) => `${file} → ${path}`),
   )
   expect(crossing).toEqual([])
-})
-
-it('finds a circle when there is one', () => {
-  expect(
-    circleIn(
-      new Map([
-        ['a', ['b']],
-        ['b', ['c']],
-        ['c', ['b']],
-      ]),
-    ),
-  ).toEqual(['b', 'c', 'b'])
 })

@@ -29,3 +29,14 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer)
   },
 }
+
+/** Calls back when this turn of the event loop is over: what arrives in one turn belongs together. Returns what cancels it. */
+export function afterThisTurn(callback: () => void): () => void {
+  const immediate = setImmediate(callback)
+  return () => clearImmediate(immediate)
+}
+
+/** A signal that aborts after `ms`, for clients that are told by a signal how long to wait. */
+export function abortAfter(ms: number): AbortSignal {
+  return AbortSignal.timeout(ms)
+}

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { receivedMessage } from './adapter/received-message.ts'
-import type { ReceivedMessage } from './consumer.ts'
+import { receivedMessage } from './received-message.ts'
+import type { ReceivedMessage } from './received-message.ts'
 import type { DeadLetterNote } from './dead-letter-note.ts'
 import { invalidOption } from './options.ts'
 import { consumerStoreStatements } from './postgres/consumer-store-statements.ts'

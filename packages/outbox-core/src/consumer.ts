@@ -1,23 +1,7 @@
 import type { ConsumerStore } from './consumer-store.ts'
+import type { DeadLetterReason } from './dead-letter-reason.ts'
 import type { MessageId } from './message.ts'
-
-/** A message as a consumer receives it: decoded from the broker's headers, the body not parsed. */
-export interface ReceivedMessage {
-  /** A lower-case UUID from our own publishers; from others whatever identifies the event. */
-  readonly id: MessageId
-  readonly topic: string
-  readonly type: string
-  readonly orderingKey: string | null
-  readonly headers: Readonly<Record<string, string>>
-  /** CloudEvents attributes as they came, `source`, `subject`, `dataschema` and extensions among them. */
-  readonly attributes?: Readonly<Record<string, string>>
-  readonly body: Uint8Array
-  readonly contentType: string
-  /** When the producer's transaction began. Immutable over redeliveries: the inbox may partition by it. */
-  readonly createdAt: Date
-  /** Parses the body as JSON. @throws OutboxError `UNDECODABLE_MESSAGE` when it is none. */
-  json(): unknown
-}
+import type { ReceivedMessage } from './received-message.ts'
 
 /** What an adapter's option `decode` makes of a delivery that no publisher of ours sent. */
 export interface ForeignMessage {
@@ -181,6 +165,3 @@ export type ConsumerEvent =
 
 /** `OUTAGE`: what the handlers need is away. `EVERY_DELIVERY_FAILS`: nothing succeeds, whatever the errors say. */
 export type PauseReason = 'OUTAGE' | 'EVERY_DELIVERY_FAILS'
-
-/** `POISON`: processes died in its calls. Only a consumer with a `store` can tell. */
-export type DeadLetterReason = 'MAX_ATTEMPTS' | 'PERMANENT' | 'UNDECODABLE' | 'POISON'

@@ -1,4 +1,4 @@
-import type { DeadLetterReason } from './consumer.ts'
+import type { DeadLetterReason } from './dead-letter-reason.ts'
 
 /** Header of a dead letter, the same on every broker: JSON of a `DeadLetterNote`. */
 export const deadLetterHeader = 'malote-dead-letter'

@@ -1,3 +1,4 @@
+import type { RelayDeadLetterReason } from './dead-letter-reason.ts'
 import { OutboxError } from './errors.ts'
 import type { MessageId } from './message.ts'
 import { numberOption } from './options.ts'
@@ -23,7 +24,7 @@ export interface DeadLetter {
   readonly type: string
   readonly orderingKey: string | null
   readonly attempts: number
-  readonly reason: 'MAX_ATTEMPTS' | 'PERMANENT' | 'POISON'
+  readonly reason: RelayDeadLetterReason
   readonly createdAt: Date
   readonly diedAt: Date
   readonly lastFailure: AttemptFailure | null

@@ -1,3 +1,4 @@
+import type { RelayDeadLetterReason } from './dead-letter-reason.ts'
 import type { MessageId } from './message.ts'
 
 /** What a relay tells its observer. Never a payload, a header value or an ordering key. */
@@ -26,7 +27,7 @@ export type RelayEvent =
       readonly id: MessageId
       readonly topic: string
       readonly attempt: number
-      readonly reason: 'MAX_ATTEMPTS' | 'PERMANENT' | 'POISON'
+      readonly reason: RelayDeadLetterReason
       readonly code: string
     }
   | { readonly type: 'key.held'; readonly topic: string; readonly id: MessageId }

@@ -1,4 +1,5 @@
 import { numberOption } from './options.ts'
+import { afterThisTurn, systemClock } from './clock.ts'
 
 export interface InBatchesOptions {
   /** Items in one call at the most. @defaultValue 100: a statement of that size is about as cheap per row as it gets */
@@ -78,7 +79,7 @@ export function inBatches<Item, Result = void>(
     const isFull = waiting.length >= Math.min(maxSize, options.expected?.() ?? maxSize)
     if (cancelStart !== null && !isFull) return
     cancelStart?.()
-    cancelStart = isFull || lingerMs === 0 ? nextTurn(start) : after(lingerMs, start)
+    cancelStart = isFull || lingerMs === 0 ? afterThisTurn(start) : systemClock.after(lingerMs, start)
   }
 
   return (item) =>
@@ -86,17 +87,6 @@ export function inBatches<Item, Result = void>(
       waiting.push({ item, resolve, reject })
       startSoon()
     })
-}
-
-/** At the end of this turn of the event loop: what arrived in the same turn belongs together. */
-function nextTurn(work: () => void): () => void {
-  const immediate = setImmediate(work)
-  return () => clearImmediate(immediate)
-}
-
-function after(ms: number, work: () => void): () => void {
-  const timer = setTimeout(work, ms)
-  return () => clearTimeout(timer)
 }
 
 /** Only exactly `fulfilled` is success: of anything else the item fails, and comes again. */

@@ -30,13 +30,13 @@ export type {
   Consumer,
   ConsumerEvent,
   ConsumerOptions,
-  DeadLetterReason,
   Delivery,
   DeliveryHandler,
   ForeignMessage,
   PauseReason,
-  ReceivedMessage,
 } from './consumer.ts'
+export type { DeadLetterReason, RelayDeadLetterReason } from './dead-letter-reason.ts'
+export type { ReceivedMessage } from './received-message.ts'
 
 export { createConsumerStore } from './consumer-store.ts'
 export type {

@@ -1,3 +1,4 @@
+import type { RelayDeadLetterReason } from './dead-letter-reason.ts'
 import { guardPool } from './postgres/guard-pool.ts'
 import { schemaOption } from './postgres/identifiers.ts'
 import type { Queryable } from './postgres/queryable.ts'
@@ -90,7 +91,7 @@ export interface FailureGroup {
 
 export interface DeadLetterGroup {
   readonly topic: string
-  readonly reason: 'MAX_ATTEMPTS' | 'PERMANENT' | 'POISON'
+  readonly reason: RelayDeadLetterReason
   readonly code: string | null
   readonly messages: number
   /** Since the first of them died. */

@@ -1,5 +1,6 @@
 import { randomFillSync } from 'node:crypto'
 import type { MessageId } from './message.ts'
+import { systemClock } from './clock.ts'
 
 const pool = Buffer.alloc(4_000)
 /** The pool in hexadecimal: 20 digits of it go into an id. */
@@ -20,7 +21,7 @@ export function isUuid(value: string): boolean {
  * Makes a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, a 12-bit counter that keeps ids of one millisecond in order
  * within this process, 62 random bits. The time is this machine's clock: good for locality, never for deciding order.
  */
-export function uuidv7(nowMs: number = Date.now()): MessageId {
+export function uuidv7(nowMs: number = systemClock.wallMs()): MessageId {
   const at = freshDigits()
   if (nowMs > lastMs) {
     begin(nowMs)

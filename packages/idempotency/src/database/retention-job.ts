@@ -1,5 +1,5 @@
 import { wholeNumberOption } from '../errors.ts'
-import { pause } from './transaction.ts'
+import { inBackgroundAfter, pause } from '../clock.ts'
 
 export interface RetentionJobOptions {
   /** Pause between two runs, in milliseconds. @defaultValue 3_600_000: hourly */
@@ -23,24 +23,23 @@ export function startRetention(work: () => Promise<unknown>, options: RetentionJ
   const everyMs = wholeNumberOption('everyMs', options.everyMs, 3_600_000, { min: 10, max: 2_147_483_647 })
   const onError = options.onError ?? ((error) => process.emitWarning(`malote: a regular run failed: ${String(error)}`))
   let stopped = false
-  let timer: NodeJS.Timeout | undefined
+  let cancel = (): void => {}
   let running: Promise<void>
 
   async function run(): Promise<void> {
     await pause(0)
     await work().catch(onError)
     if (stopped) return
-    timer = setTimeout(() => {
+    cancel = inBackgroundAfter(everyMs, () => {
       running = run()
-    }, everyMs)
-    timer.unref()
+    })
   }
 
   running = run()
   return {
     stop: async () => {
       stopped = true
-      clearTimeout(timer)
+      cancel()
       await running
     },
   }

@@ -1,3 +1,5 @@
+import type { Queryable } from '@malote/outbox-core/postgres'
+
 /** What a parameter of one of our own statements may be. */
 export type Parameter = string | number | boolean | Date | Uint8Array | null | readonly (string | Uint8Array | null)[]
 
@@ -67,4 +69,9 @@ function literal(value: Parameter): string {
 function bytes(value: Uint8Array): string {
   const buffer = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
   return `E'\\\\x${buffer.toString('hex')}'`
+}
+
+/** Fails when the transaction has failed, or is not there any more. */
+export async function touch(transaction: Queryable): Promise<void> {
+  await transaction.query('select 1', [])
 }

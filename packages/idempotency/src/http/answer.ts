@@ -4,7 +4,8 @@ import type { KeyRecord, SettledMeeting } from './key-record.ts'
 import type { Settings } from './options.ts'
 import type { OperationOptions, PreparedRequest } from './prepare.ts'
 import { answerKnown, type Ending, inProgress } from './replay.ts'
-import { type Database, pause } from '../database/transaction.ts'
+import { monotonicMs, pause } from '../clock.ts'
+import type { Database } from '../database/transaction.ts'
 
 /**
  * Turns what one request comes to into the answer that is sent, and reports it once.
@@ -19,13 +20,13 @@ export function answering<Db extends Database, Context>(
   whenThrown: RequestOutcome = 'rolled-back',
 ): IdempotentOperation<Context> {
   return withLimit(settings, async (request, context): Promise<HttpResponse> => {
-    const startedMs = performance.now()
+    const startedMs = monotonicMs()
     const report = (outcome: RequestOutcome, error?: unknown): void =>
       settings.report({
         type: 'request',
         operation,
         outcome,
-        ms: performance.now() - startedMs,
+        ms: monotonicMs() - startedMs,
         ...(error === undefined ? {} : { error }),
       })
     try {
@@ -56,13 +57,13 @@ export async function untilSettled<Db extends Database, Context>(
   context: Context,
   attempt: () => Promise<Ending | NotRun>,
 ): Promise<Ending> {
-  const deadline = performance.now() + waitMs
+  const deadline = monotonicMs() + waitMs
   for (let round = 0; ; round++) {
     const result = await attempt()
     if ('outcome' in result) return result
     if (result.kind === 'known' && result.meeting !== 'in-progress')
       return answerKnown(settings, options, request, result.record, result.meeting, context)
-    const leftMs = deadline - performance.now()
+    const leftMs = deadline - monotonicMs()
     const leaseMs = result.kind === 'known' ? result.record.leaseMs : result.leaseMs
     if (leftMs <= 0) return inProgress(settings, Math.max(0, leaseMs ?? 0))
     await pause(Math.min(leftMs, (0.5 + Math.random() / 2) * Math.min(200, 10 * 2 ** round)))

@@ -2,15 +2,16 @@ import { type OutboxTransaction, type Queryable, transactionQueryable } from '@m
 import { isUnavailable } from '../database/unavailable.ts'
 import { createInboxClaim } from './claim.ts'
 import type { BatchMessage, InboxMessage, InboxOptions } from './options.ts'
+import { retryTransient } from '../database/retry-transient.ts'
 import {
   commitTells,
   type Database,
   databaseOption,
   type OpenTransaction,
-  retryTransient,
   runTransaction,
   type TransactionOf,
 } from '../database/transaction.ts'
+import { touch } from '../database/statement.ts'
 
 /** `processed`: `fn` ran in this transaction. `duplicate`: an earlier transaction has committed it; acknowledge and go on. */
 export type InboxResult = 'processed' | 'duplicate'
@@ -87,7 +88,7 @@ export function createInbox(options: InboxOptions = {}): Inbox {
     try {
       if (fresh.length > 0) await fn(fresh)
       // A handler that swallowed a database error has its COMMIT turned into a ROLLBACK, and its message lost in silence.
-      if (!commitTells && fresh.length > 0) await db.query('select 1', [])
+      if (!commitTells && fresh.length > 0) await touch(db)
     } catch (error) {
       // Fails by design; also when the transaction has failed already, which is just as good.
       await db.query(claim.statements.abort, []).catch(() => {})

@@ -2,7 +2,8 @@ import { type Queryable, quoteIdentifier, schemaOption, sqlStateOf } from '@malo
 import { invalidOption, wholeNumberOption } from '../errors.ts'
 import type { InboxEvent } from '../events.ts'
 import { type RetentionStatements, retentionStatements } from '../database/retention-statements.ts'
-import { type Database, databaseOption, pause, runTransaction } from '../database/transaction.ts'
+import { monotonicMs, pause } from '../clock.ts'
+import { type Database, databaseOption, runTransaction } from '../database/transaction.ts'
 
 export interface InboxRetentionOptions {
   /** Schema the inbox tables live in. @defaultValue "malote" */
@@ -102,8 +103,8 @@ async function earlierWritersEnded(
   const holders = (): Promise<string[]> =>
     inTransaction(async (sql) => (await sql.query(statements.writers, [])).rows.map((row) => String(row['holder'])))
   const earlier = new Set(await holders())
-  for (const deadline = performance.now() + waitMs; earlier.size > 0; await pause(20)) {
-    if (performance.now() > deadline) return false
+  for (const deadline = monotonicMs() + waitMs; earlier.size > 0; await pause(20)) {
+    if (monotonicMs() > deadline) return false
     const now = new Set(await holders())
     for (const holder of earlier) if (!now.has(holder)) earlier.delete(holder)
   }

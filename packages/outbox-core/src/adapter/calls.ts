@@ -1,5 +1,5 @@
 import type { ConsumerStore } from '../consumer-store.ts'
-import type { ReceivedMessage } from '../consumer.ts'
+import type { ReceivedMessage } from '../received-message.ts'
 import type { MessageInHand } from './message-in-hand.ts'
 
 /**

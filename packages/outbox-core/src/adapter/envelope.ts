@@ -1,9 +1,9 @@
 import { OutboxError } from '../errors.ts'
 import type { OutboxMessage } from '../message.ts'
-import type { ReceivedMessage } from '../consumer.ts'
+import type { ReceivedMessage } from '../received-message.ts'
 import { isReservedHeader } from '../reserved-headers.ts'
 import { decodeStructured, isStructured } from './structured-event.ts'
-import { receivedMessage } from './received-message.ts'
+import { receivedMessage } from '../received-message.ts'
 
 export interface EnvelopeOptions {
   /** What the broker's CloudEvents bindings put before attribute names, for example `ce_` on Kafka. Several where readers differ. */

@@ -1,4 +1,4 @@
-import type { DeadLetterReason } from '../consumer.ts'
+import type { DeadLetterReason } from '../dead-letter-reason.ts'
 import { OutboxError, PermanentFailure, UnknownTypeError } from '../errors.ts'
 import type { ResolvedConsumerOptions } from './consumer-settings.ts'
 

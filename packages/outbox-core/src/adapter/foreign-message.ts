@@ -1,6 +1,7 @@
-import type { ForeignMessage, ReceivedMessage } from '../consumer.ts'
+import type { ForeignMessage } from '../consumer.ts'
+import type { ReceivedMessage } from '../received-message.ts'
 import { OutboxError } from '../errors.ts'
-import { receivedMessage } from './received-message.ts'
+import { receivedMessage } from '../received-message.ts'
 
 /**
  * Completes what a caller's `decode` made of a delivery.

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import type { DeadLetterReason, ReceivedMessage } from '../consumer.ts'
+import type { DeadLetterReason } from '../dead-letter-reason.ts'
+import type { ReceivedMessage } from '../received-message.ts'
 import type { DeadLetter, DeadLetterForm, MessageInHand } from './message-in-hand.ts'
+import { systemClock } from '../clock.ts'
 
 /** The first, whole letter of a message. */
 export function createLetter(
@@ -11,7 +13,14 @@ export function createLetter(
   error: unknown,
 ): DeadLetter {
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-  const note = { reason, attempts, error: words, source, topic: message?.topic ?? topic, at: new Date().toISOString() }
+  const note = {
+    reason,
+    attempts,
+    error: words,
+    source,
+    topic: message?.topic ?? topic,
+    at: new Date(systemClock.wallMs()).toISOString(),
+  }
   return { id: randomUUID(), note: position === undefined ? note : { ...note, position }, form: 'whole' }
 }
 

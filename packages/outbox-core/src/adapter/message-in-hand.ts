@@ -1,4 +1,4 @@
-import type { ReceivedMessage } from '../consumer.ts'
+import type { ReceivedMessage } from '../received-message.ts'
 import type { DeadLetterNote } from '../dead-letter-note.ts'
 
 /** What came out of decoding: a message, or why it is none. */

@@ -1,6 +1,8 @@
 import { exponentialBackoff } from '../backoff.ts'
 import { type Clock, systemClock } from '../clock.ts'
-import type { DeadLetterReason, Delivery, ReceivedMessage } from '../consumer.ts'
+import type { Delivery } from '../consumer.ts'
+import type { DeadLetterReason } from '../dead-letter-reason.ts'
+import type { ReceivedMessage } from '../received-message.ts'
 import { createCalls, type Calls } from './calls.ts'
 import type { ResolvedConsumerOptions } from './consumer-settings.ts'
 import { failureOf } from './failure-of.ts'
@@ -204,7 +206,7 @@ class Processor implements MessageProcessor {
   }
 
   async #call(delivery: Delivery, pass: Pass, calls: Calls): Promise<Outcome> {
-    const startedMs = performance.now()
+    const startedMs = this.#clock.monotonicMs()
     try {
       await this.#options.handler(delivery)
     } catch (error) {
@@ -214,7 +216,7 @@ class Processor implements MessageProcessor {
       return outcome
     }
     pass.succeeded()
-    const ms = performance.now() - startedMs
+    const ms = this.#clock.monotonicMs() - startedMs
     await this.#noted(() => calls.forget())
     return { action: 'acknowledge', ms }
   }

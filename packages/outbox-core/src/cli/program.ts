@@ -1,4 +1,5 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import type { RelayDeadLetterReason } from '../dead-letter-reason.ts'
 import { messageStates } from '../find-messages.ts'
 import { rolePurposes } from '../postgres/grants.ts'
 import * as deciding from './deciding.ts'
@@ -32,7 +33,7 @@ export interface RelayFlags {
   readonly port?: number
 }
 
-const deathReasons = ['MAX_ATTEMPTS', 'PERMANENT', 'POISON']
+const deathReasons: readonly RelayDeadLetterReason[] = ['MAX_ATTEMPTS', 'PERMANENT', 'POISON']
 
 function number(text: string): number {
   const value = Number(text)

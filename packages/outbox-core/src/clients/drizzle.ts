@@ -4,9 +4,15 @@
  * @packageDocumentation
  */
 import type { Queryable } from '../postgres/queryable.ts'
-import { arrayLiteral, type DatabaseClient, hasMethods, notATransactionOf, rowsOf } from './database-client.ts'
+import {
+  arrayLiteral,
+  type DatabaseClient,
+  hasMethods,
+  notATransactionOf,
+  rowsOf,
+} from '../postgres/database-client.ts'
 
-export type { DatabaseClient, IsolationLevel } from './database-client.ts'
+export type { DatabaseClient, IsolationLevel } from '../postgres/database-client.ts'
 
 /** The part of a Drizzle transaction that is used. A plain database has no `rollback` and is refused. */
 export interface DrizzleTransaction {

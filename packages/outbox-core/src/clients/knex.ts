@@ -4,9 +4,9 @@
  * @packageDocumentation
  */
 import type { Queryable } from '../postgres/queryable.ts'
-import { type DatabaseClient, hasMethods, type IsolationLevel, notATransactionOf } from './database-client.ts'
+import { type DatabaseClient, hasMethods, type IsolationLevel, notATransactionOf } from '../postgres/database-client.ts'
 
-export type { DatabaseClient, IsolationLevel } from './database-client.ts'
+export type { DatabaseClient, IsolationLevel } from '../postgres/database-client.ts'
 
 /** The part of a Knex transaction that is used. A plain Knex is refused. */
 export interface KnexTransaction {

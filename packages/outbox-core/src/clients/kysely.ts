@@ -4,9 +4,9 @@
  * @packageDocumentation
  */
 import { kyselyQueryable, type KyselyTransaction, type Queryable } from '../postgres/queryable.ts'
-import type { DatabaseClient, IsolationLevel } from './database-client.ts'
+import type { DatabaseClient, IsolationLevel } from '../postgres/database-client.ts'
 
-export type { DatabaseClient, IsolationLevel } from './database-client.ts'
+export type { DatabaseClient, IsolationLevel } from '../postgres/database-client.ts'
 export type { KyselyTransaction } from '../postgres/queryable.ts'
 
 /** The part of a `Kysely` that is used. */

@@ -4,10 +4,10 @@
  * @packageDocumentation
  */
 import { kyselyQueryable, type KyselyTransaction, type Queryable } from '../postgres/queryable.ts'
-import { type DatabaseClient, hasMethods, notATransactionOf } from './database-client.ts'
+import { type DatabaseClient, hasMethods, notATransactionOf } from '../postgres/database-client.ts'
 import { knexTransaction, type KnexTransaction } from './knex.ts'
 
-export type { DatabaseClient, IsolationLevel } from './database-client.ts'
+export type { DatabaseClient, IsolationLevel } from '../postgres/database-client.ts'
 
 /** The part of a MikroORM `EntityManager` that is used: the one that `transactional` hands to its callback. */
 export interface MikroOrmTransaction {

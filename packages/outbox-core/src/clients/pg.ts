@@ -5,9 +5,9 @@
  */
 import { guardPool } from '../postgres/guard-pool.ts'
 import type { Queryable } from '../postgres/queryable.ts'
-import { type DatabaseClient, hasMethods, notATransactionOf } from './database-client.ts'
+import { type DatabaseClient, hasMethods, notATransactionOf } from '../postgres/database-client.ts'
 
-export type { DatabaseClient, IsolationLevel } from './database-client.ts'
+export type { DatabaseClient, IsolationLevel } from '../postgres/database-client.ts'
 
 /** The part of a pooled pg client that is used. */
 export interface PgTransaction {

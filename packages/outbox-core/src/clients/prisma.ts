@@ -4,9 +4,9 @@
  * @packageDocumentation
  */
 import type { Queryable } from '../postgres/queryable.ts'
-import { type DatabaseClient, hasMethods, notATransactionOf, rowsOf } from './database-client.ts'
+import { type DatabaseClient, hasMethods, notATransactionOf, rowsOf } from '../postgres/database-client.ts'
 
-export type { DatabaseClient, IsolationLevel } from './database-client.ts'
+export type { DatabaseClient, IsolationLevel } from '../postgres/database-client.ts'
 
 /** The part of a Prisma interactive transaction that is used. A plain `PrismaClient` has `$connect` and is refused. */
 export interface PrismaTransaction {

@@ -4,9 +4,9 @@
  * @packageDocumentation
  */
 import type { Queryable } from '../postgres/queryable.ts'
-import { type DatabaseClient, hasMethods, notATransactionOf } from './database-client.ts'
+import { type DatabaseClient, hasMethods, notATransactionOf } from '../postgres/database-client.ts'
 
-export type { DatabaseClient, IsolationLevel } from './database-client.ts'
+export type { DatabaseClient, IsolationLevel } from '../postgres/database-client.ts'
 
 /** The part of a TypeORM `EntityManager` that is used: the one that a transaction hands to its callback. */
 export interface TypeormTransaction {

@@ -1,5 +1,6 @@
 import { context, type Context, type Link, type Span, SpanKind, trace, type Tracer } from '@opentelemetry/api'
-import type { Delivery, DeliveryHandler, ReceivedMessage } from '../consumer.ts'
+import type { Delivery, DeliveryHandler } from '../consumer.ts'
+import type { ReceivedMessage } from '../received-message.ts'
 import { scope } from './metrics-options.ts'
 import { attribute, systemAttributes } from './semantic-conventions.ts'
 import { inSpan } from './span.ts'

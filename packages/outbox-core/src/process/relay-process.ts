@@ -6,6 +6,7 @@ import { outboxStatus } from '../status.ts'
 import type { RelayConfig } from './config.ts'
 import { serveHealth } from './health-server.ts'
 import { signalled } from './signalled.ts'
+import { systemClock } from '../clock.ts'
 
 export interface RelayProcessOptions {
   readonly config: RelayConfig
@@ -62,7 +63,7 @@ const jsonLine =
     const error =
       err === undefined ? {} : { err: err instanceof Error ? { name: err.name, message: err.message } : err }
     process.stdout.write(
-      `${JSON.stringify({ time: new Date().toISOString(), level, ...rest, ...error, msg: message })}\n`,
+      `${JSON.stringify({ time: new Date(systemClock.wallMs()).toISOString(), level, ...rest, ...error, msg: message })}\n`,
     )
   }
 

@@ -1,3 +1,4 @@
+import type { RelayDeadLetterReason } from '../dead-letter-reason.ts'
 import type { RelayStatements } from '../postgres/relay-statements.ts'
 import { isRefused, sqlStateOf } from '../postgres/queryable.ts'
 import { unstorableCode } from '../postgres/unstorable-statements.ts'
@@ -13,7 +14,7 @@ export interface Retry extends FailedMessage {
 }
 
 export interface Burial extends FailedMessage {
-  readonly reason: 'MAX_ATTEMPTS' | 'PERMANENT' | 'POISON'
+  readonly reason: RelayDeadLetterReason
   readonly isKeyHeld: boolean
 }
 

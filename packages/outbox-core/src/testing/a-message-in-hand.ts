@@ -1,5 +1,6 @@
 import type { MessageInHand } from '../adapter/message-in-hand.ts'
-import type { Delivery, ReceivedMessage } from '../consumer.ts'
+import type { Delivery } from '../consumer.ts'
+import type { ReceivedMessage } from '../received-message.ts'
 import { uuidv7 } from '../uuid.ts'
 
 /** A received message with every field filled in, of which a test changes what it is about. */

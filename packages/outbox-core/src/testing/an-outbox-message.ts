@@ -1,5 +1,6 @@
 import type { OutboxMessage } from '../message.ts'
 import { uuidv7 } from '../uuid.ts'
+import { systemClock } from '../clock.ts'
 
 /** A complete message with good defaults and a new id, for tests that publish without a database. */
 export function anOutboxMessage(change: Partial<OutboxMessage> = {}): OutboxMessage {
@@ -11,7 +12,7 @@ export function anOutboxMessage(change: Partial<OutboxMessage> = {}): OutboxMess
     headers: {},
     body: '{"amount":1000}',
     contentType: 'application/json',
-    createdAt: new Date(),
+    createdAt: new Date(systemClock.wallMs()),
     attempt: 1,
     ...change,
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import type { DatabaseClient } from '../clients/database-client.ts'
+import type { DatabaseClient } from '../postgres/database-client.ts'
 import { OutboxError } from '../errors.ts'
 import { createOutbox } from '../outbox.ts'
 import { sqlStateOf } from '../postgres/queryable.ts'

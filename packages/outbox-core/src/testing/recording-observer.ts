@@ -1,4 +1,5 @@
 import { patience } from './patience.ts'
+import { systemClock } from '../clock.ts'
 
 /** The member of an event union whose `type` is, or includes, `Type`. */
 export type EventOf<Event extends { readonly type: string }, Type extends string> = Event extends unknown
@@ -42,13 +43,13 @@ export function createRecordingObserver<Event extends { readonly type: string }>
     if (past !== undefined) return Promise.resolve(past)
     const patienceMs = Math.round(timeoutMs * patience())
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const cancel = systemClock.after(patienceMs, () => {
         listeners.delete(listener)
         reject(new Error(`no event "${type}" within ${String(patienceMs)} ms; seen: ${summary(events)}`))
-      }, patienceMs)
+      })
       const listener = (event: Event): void => {
         if (!isWanted(event)) return
-        clearTimeout(timer)
+        cancel()
         listeners.delete(listener)
         resolve(event)
       }

@@ -1,6 +1,6 @@
 import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
 import type { NotRun } from '../answer.ts'
-import { createHandlerSavepoint, type HandlerSavepoint, handlerSavepoint } from '../handler-savepoint.ts'
+import { createHandlerSavepoint, type HandlerSavepoint, handlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HttpResponse } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { fromClaim, meet } from '../key-record.ts'

@@ -6,11 +6,11 @@ import type { HandlerResponse, IdempotentOperation } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
 import type { Ending } from '../replay.ts'
+import { retryTransient } from '../../database/retry-transient.ts'
 import {
   type Database,
   type IsolationLevel,
   type OpenTransaction,
-  retryTransient,
   runTransaction,
   type TransactionOf,
 } from '../../database/transaction.ts'

@@ -5,19 +5,14 @@ import { type Claim, type Completion, createAtomicStore } from './atomic-store.t
 import { halves, type Part, runInParts } from './run-batch.ts'
 import { endingOf, HandlerFailed, isTimeout, startDeadline } from './run-handler.ts'
 import { IdempotencyError, wholeNumberOption } from '../../errors.ts'
-import type { HandlerSavepoint } from '../handler-savepoint.ts'
+import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse, IdempotentOperation } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { prepare, type PreparedRequest } from '../prepare.ts'
 import type { Ending } from '../replay.ts'
 import { isUnavailable } from '../../database/unavailable.ts'
-import {
-  type Database,
-  type OpenTransaction,
-  retryTransient,
-  runTransaction,
-  type TransactionOf,
-} from '../../database/transaction.ts'
+import { retryTransient } from '../../database/retry-transient.ts'
+import { type Database, type OpenTransaction, runTransaction, type TransactionOf } from '../../database/transaction.ts'
 
 export interface RequestBatchOptions<Context> extends Omit<AtomicOptions<Context>, 'retryConflicts'> {
   /** Requests in one transaction at the most, up to 1000. @defaultValue 32: more save little, and keep everybody's answer waiting */

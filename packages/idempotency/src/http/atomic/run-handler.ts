@@ -5,7 +5,10 @@ import type { Settings } from '../options.ts'
 import { type Ending, noEffect } from '../replay.ts'
 import { encodeResponse, fateOf, type ResponseFate } from '../response.ts'
 import { failureResponse } from '../store-failure.ts'
-import { type Database, isTransient } from '../../database/transaction.ts'
+import { isTransient } from '../../database/retry-transient.ts'
+import { touch } from '../../database/statement.ts'
+import type { Database } from '../../database/transaction.ts'
+import { after } from '../../clock.ts'
 
 /** The time the handlers of one transaction have together. */
 export interface Deadline {
@@ -21,15 +24,15 @@ export function startDeadline(timeoutMs: number): Deadline {
   const controller = new AbortController()
   const tooLate = Promise.withResolvers<never>()
   tooLate.promise.catch(() => {}) // It may come while nobody waits: between two handlers of a batch.
-  const timer = setTimeout(() => {
+  const end = after(timeoutMs, () => {
     const error = timedOut(timeoutMs)
     controller.abort(error)
     tooLate.reject(error)
-  }, timeoutMs)
+  })
   return {
     signal: controller.signal,
     within: (work) => Promise.race([work, tooLate.promise]),
-    end: () => clearTimeout(timer),
+    end,
   }
 }
 
@@ -68,7 +71,7 @@ export async function blame<Db extends Database, Context>(
   error: unknown,
 ): Promise<never> {
   if (isTimeout(error) || failureResponse(settings, error) === undefined) throw error
-  const isAlive = await sql.query('select 1', []).then(
+  const isAlive = await touch(sql).then(
     () => true,
     (refusal: unknown) => sqlStateOf(refusal) === '25P02', // A statement of the handler has failed: that is an answer.
   )

@@ -1,6 +1,6 @@
 import { IdempotencyError } from '../../errors.ts'
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts'
-import { createHandlerSavepoint } from '../handler-savepoint.ts'
+import { createHandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse, HttpResponse } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { encodeResponse, fateOf } from '../response.ts'
@@ -8,7 +8,8 @@ import { downstreamKey } from '../scope.ts'
 import { createResponseSealer } from '../stored-response.ts'
 import type { LeasedKey, LeaseClaimResult, LeaseStore, Recovery } from './stores/lease-store.ts'
 import type { PostgresLeaseStore } from './stores/postgres-lease-store.ts'
-import { type Database, retryTransient, type TransactionOf } from '../../database/transaction.ts'
+import { retryTransient } from '../../database/retry-transient.ts'
+import type { Database, TransactionOf } from '../../database/transaction.ts'
 
 /** What a lease handler is called with. */
 export interface LeaseCall<Tx, Context> {

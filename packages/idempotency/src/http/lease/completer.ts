@@ -5,6 +5,7 @@ import { type LeaseCall, startAttempt } from './attempt.ts'
 import { type LeaseOptions, type Lease, resolveLease } from './lease.ts'
 import type { LeaseClaimResult, Recovery, UnresolvedKey } from './stores/lease-store.ts'
 import type { Database, TransactionOf } from '../../database/transaction.ts'
+import { monotonicMs } from '../../clock.ts'
 
 /** As given to the lease operation of the same name. */
 export interface CompleterOptions extends Pick<
@@ -95,7 +96,7 @@ async function goOn<Db extends Database, Context>(
 ): Promise<boolean> {
   const { settings, handler, leaseMs } = lease
   const { operation } = lease.options
-  const startedMs = performance.now()
+  const startedMs = monotonicMs()
   settings.report({ type: 'lease.taken-over', operation, attempt: claimed.attempt })
   const running = startAttempt(settings, lease, { tenant, ...claimed }, leaseMs, undefined as Context)
   let error: unknown
@@ -117,7 +118,7 @@ async function goOn<Db extends Database, Context>(
     type: 'request',
     operation,
     outcome: isCompleted ? 'executed' : 'rolled-back',
-    ms: performance.now() - startedMs,
+    ms: monotonicMs() - startedMs,
     ...(error === undefined ? {} : { error }),
   })
   return isCompleted

@@ -1,3 +1,5 @@
+import { inBackgroundAfter, monotonicMs } from '../../clock.ts'
+
 export interface Heartbeat {
   /** Renews no more until `resume`; resolves when a renewal under way has ended. */
   pause(): Promise<void>
@@ -11,35 +13,34 @@ export interface Heartbeat {
  * @param onLost - called once, at most
  */
 export function startHeartbeat(renew: () => Promise<boolean>, leaseMs: number, onLost: () => void): Heartbeat {
-  let timer: NodeJS.Timeout | undefined
+  let cancel = (): void => {}
   let beating: Promise<void> = Promise.resolve()
   let lost = false
   let paused = false
-  let safeUntil = performance.now() + leaseMs * 0.9
+  let safeUntil = monotonicMs() + leaseMs * 0.9
 
   async function beat(): Promise<void> {
-    const sentAt = performance.now()
+    const sentAt = monotonicMs()
     // A store that cannot be reached has not said no: try again until the lease may have run out.
     const renewed = await renew().catch(() => undefined)
     if (renewed === true) safeUntil = sentAt + leaseMs * 0.9
-    lost = renewed === false || performance.now() > safeUntil
+    lost = renewed === false || monotonicMs() > safeUntil
     if (lost) onLost()
     schedule()
   }
 
   function schedule(): void {
     if (lost || paused) return
-    timer = setTimeout(() => {
+    cancel = inBackgroundAfter(leaseMs / 3, () => {
       beating = beat()
-    }, leaseMs / 3)
-    timer.unref()
+    })
   }
 
   schedule()
   return {
     pause: async () => {
       paused = true
-      clearTimeout(timer)
+      cancel()
       await beating
     },
     resume: () => {

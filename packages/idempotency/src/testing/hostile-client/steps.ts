@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import type { ConformanceCase } from '@malote/outbox-core/testing'
+import { after, monotonicMs } from '../../clock.ts'
 
 /** A server with one idempotent route, as the kit attacks it. */
 export interface HostileClientHarness {
@@ -53,8 +54,8 @@ export async function open(harness: HostileClientHarness): Promise<RawConnection
   socket.on('data', (data) => (received += data.toString('latin1')))
   // A server may close on a client that does what these do: the close says so too.
   socket.on('error', () => {})
-  const silent = setTimeout(() => socket.destroy(), patienceMs)
-  void closed.then(() => clearTimeout(silent))
+  const cancel = after(patienceMs, () => socket.destroy())
+  void closed.then(cancel)
   return {
     socket,
     // A server that has answered need not read on.
@@ -145,9 +146,9 @@ export async function assertQuick(
 }
 
 export async function timeOf(work: () => Promise<unknown>): Promise<number> {
-  const startMs = performance.now()
+  const startMs = monotonicMs()
   await work()
-  return performance.now() - startMs
+  return monotonicMs() - startMs
 }
 
 /** The server still serves, and nothing that came before has had an effect it should not have. */

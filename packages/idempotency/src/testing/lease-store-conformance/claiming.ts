@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { aClaim, claimed, expire, known, retention, shortClaim, type Case } from './steps.ts'
+import { wallMs } from '../../clock.ts'
 
 /** Who is given a key. */
 export const claimingCases: readonly Case[] = [
@@ -53,8 +54,8 @@ export const claimingCases: readonly Case[] = [
     run: async (harness) => {
       const store = await harness.createStore()
 
-      const old = await store.claim(aClaim({ keyTime: new Date(Date.now() - 2 * retention.keyRetentionMs) }))
-      const young = await store.claim(aClaim({ keyTime: new Date() }))
+      const old = await store.claim(aClaim({ keyTime: new Date(wallMs() - 2 * retention.keyRetentionMs) }))
+      const young = await store.claim(aClaim({ keyTime: new Date(wallMs()) }))
 
       assert.deepEqual([old.kind, young.kind], ['too-old', 'claimed'])
     },

@@ -3,6 +3,7 @@ import type { ConformanceCase } from '../conformance.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
 import { deliveredIds, gate, ids, messagesTo, recording, untilHandled, withConsumers } from './steps.ts'
+import { systemClock } from '../../clock.ts'
 
 type Case = ConformanceCase<ConsumerHarness>
 
@@ -95,9 +96,7 @@ export const acknowledgingCases: readonly Case[] = [
       withConsumers(harness, async (consume) => {
         const topic = await harness.freshTopic()
         const slow = messagesTo(topic, 1)
-        const recorded = recording(
-          () => new Promise((resolve) => setTimeout(resolve, (harness.holdTimeoutMs ?? 0) * 2.5)),
-        )
+        const recorded = recording(() => systemClock.sleep((harness.holdTimeoutMs ?? 0) * 2.5))
 
         await consume(topic, { handler: recorded.handler })
         await consume(topic, { handler: recorded.handler })

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { ConformanceCase } from '../conformance.ts'
 import type { OutboxMessage } from '../../message.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
 import { deliveredIds, gate, ids, messagesTo, type Recording, recording, untilHandled, withConsumers } from './steps.ts'
+import { systemClock } from '../../clock.ts'
 
 type Case = ConformanceCase<ConsumerHarness>
 
@@ -21,7 +21,7 @@ export const orderCases: readonly Case[] = [
       withConsumers(harness, async (consume) => {
         const topic = await harness.freshTopic()
         const messages = messagesTo(topic, 60, overKeys(6))
-        const recorded = recording(({ message }) => pause(message.orderingKey === 'key-0' ? 15 : 3))
+        const recorded = recording(({ message }) => systemClock.sleep(message.orderingKey === 'key-0' ? 15 : 3))
 
         await harness.send(messages)
         await consume(topic, { handler: recorded.handler, concurrency: 6 })
@@ -61,7 +61,7 @@ export const orderCases: readonly Case[] = [
       withConsumers(harness, async (consume) => {
         const topic = await harness.freshTopic()
         const messages = messagesTo(topic, 40, overKeys(4))
-        const recorded = recording(() => pause(8))
+        const recorded = recording(() => systemClock.sleep(8))
 
         await consume(topic, { handler: recorded.handler })
         await consume(topic, { handler: recorded.handler })
@@ -97,7 +97,7 @@ export const orderCases: readonly Case[] = [
       withConsumers(harness, async (consume) => {
         const topic = await harness.freshTopic()
         const messages = messagesTo(topic, 60)
-        const recorded = recording(() => pause(3))
+        const recorded = recording(() => systemClock.sleep(3))
 
         await harness.send(messages)
         await consume(topic, { handler: recorded.handler, concurrency: 3 })

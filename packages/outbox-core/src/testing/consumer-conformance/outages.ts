@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { ConformanceCase } from '../conformance.ts'
 import { HandlerOutageError } from '../../errors.ts'
 import type { ConsumerHarness } from './harness.ts'
@@ -14,6 +13,7 @@ import {
   watch,
   withConsumers,
 } from './steps.ts'
+import { systemClock } from '../../clock.ts'
 
 type Case = ConformanceCase<ConsumerHarness>
 
@@ -37,12 +37,12 @@ export const outageCases: readonly Case[] = [
         await harness.send(messages)
         await consume(topic, { handler: recorded.handler, maxAttempts: 2, onEvent: seen.onEvent })
         await seen.until('consumer.paused', harness)
-        await pause(Math.max(500, (harness.holdTimeoutMs ?? 0) * 1.5))
+        await systemClock.sleep(Math.max(500, (harness.holdTimeoutMs ?? 0) * 1.5))
         const callsWhileAway = recorded.deliveries.length
         database.isAway = false
-        const mendedMs = performance.now()
+        const mendedMs = systemClock.monotonicMs()
         await seen.until('consumer.resumed', harness)
-        const resumedMs = performance.now() - mendedMs
+        const resumedMs = systemClock.monotonicMs() - mendedMs
         await untilHandled(harness, recorded, messages)
 
         assert.ok(resumedMs < resumedWithinMs, `resumed after ${resumedMs.toFixed(0)} ms`)
@@ -87,7 +87,7 @@ export const outageCases: readonly Case[] = [
         const options = { maxAttempts: 3, pauseAfterFailures: 6, concurrency: 6, onEvent: seen.onEvent }
         await consume(topic, { handler: recorded.handler, ...options })
         await seen.until('consumer.paused', harness)
-        await pause(1_500)
+        await systemClock.sleep(1_500)
         deployment.isBroken = false
         await untilHandled(harness, recorded, messages)
 
@@ -112,12 +112,12 @@ export const outageCases: readonly Case[] = [
         await consume(topic, { handler: recorded.handler, maxAttempts: 2, onEvent: seen.onEvent })
         await harness.send([poison!, next!])
         await seen.until('message.dead-letter-failed', harness)
-        await pause(Math.max(500, (harness.holdTimeoutMs ?? 0) * 1.5))
+        await systemClock.sleep(Math.max(500, (harness.holdTimeoutMs ?? 0) * 1.5))
         assert.deepEqual(seen.of('message.dead-lettered'), [])
         await harness.restoreDeadLetterPlace!(topic)
-        const mendedMs = performance.now()
+        const mendedMs = systemClock.monotonicMs()
         await seen.until('message.dead-lettered', harness)
-        const arrivedMs = performance.now() - mendedMs
+        const arrivedMs = systemClock.monotonicMs() - mendedMs
         await untilHandled(harness, recorded, [next!])
 
         assert.ok(arrivedMs < resumedWithinMs, `dead-lettered after ${arrivedMs.toFixed(0)} ms`)

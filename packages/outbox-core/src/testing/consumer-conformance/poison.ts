@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { ConformanceCase } from '../conformance.ts'
 import type { ConsumerHarness } from './harness.ts'
 import { deliveredIds, gate, messagesTo, recording, untilDeadLetters, untilHandled, withConsumers } from './steps.ts'
+import { systemClock } from '../../clock.ts'
 
 type Case = ConformanceCase<ConsumerHarness>
 
@@ -20,7 +20,7 @@ export const poisonCases: readonly Case[] = [
         const maxAttempts = 3
         let died = gate()
         const recorded = recording(async ({ message }) => {
-          if (message.id !== killer!.id) return pause(20)
+          if (message.id !== killer!.id) return systemClock.sleep(20)
           died.open()
           await new Promise(() => {}) // A process that died ends no call.
         })
@@ -64,7 +64,7 @@ export const poisonCases: readonly Case[] = [
         const crashed = await consume(topic, { handler: first.handler, maxAttempts: 3, store, backoff: () => 5_000 })
         await harness.send([failing!, behind!])
         await failed.passed
-        await pause(300) // The failure is written down after the handler ended.
+        await systemClock.sleep(300) // The failure is written down after the handler ended.
         await harness.crash(crashed)
         await consume(topic, { handler: second.handler, maxAttempts: 3, store })
         await untilHandled(harness, second, [failing!, behind!], harness.redeliveryMs + 5_000)

@@ -1,4 +1,4 @@
-import type { ReceivedMessage } from '../../consumer.ts'
+import type { ReceivedMessage } from '../../received-message.ts'
 import type { OutboxMessage } from '../../message.ts'
 import type { Publisher } from '../../publisher.ts'
 

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { setImmediate } from 'node:timers/promises'
 import type { ConformanceCase } from '../conformance.ts'
 import type { PublisherHarness } from './harness.ts'
 import {
@@ -15,6 +14,7 @@ import {
   withPublisher,
   within,
 } from './steps.ts'
+import { afterThisTurn } from '../../clock.ts'
 
 type Case = ConformanceCase<PublisherHarness>
 
@@ -47,7 +47,7 @@ export const lifecycleCases: readonly Case[] = [
         const stopping = new AbortController()
 
         const publishing = publisher.publish(batch, stopping.signal)
-        await setImmediate()
+        await new Promise<void>((resolve) => afterThisTurn(resolve))
         stopping.abort()
         const results = byId(batch, await within(promptMs, 'an aborted publish()', publishing))
 

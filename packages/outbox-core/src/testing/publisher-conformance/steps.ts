@@ -4,6 +4,7 @@ import { eventually } from '../eventually.ts'
 import type { OutboxMessage } from '../../message.ts'
 import type { PublishFailure, PublishResult, Publisher } from '../../publisher.ts'
 import type { PublishedRecord, PublisherHarness } from './harness.ts'
+import { systemClock } from '../../clock.ts'
 
 /** Steps the cases share. Every wait has an end: a kit that hangs names no culprit. */
 
@@ -134,14 +135,14 @@ export function bytesOf(body: Uint8Array | string): Uint8Array {
 }
 
 export async function within<Result>(ms: number, what: string, work: Promise<Result>): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new assert.AssertionError({ message: `${what} took over ${String(ms)} ms` })), ms)
-  })
+  const late = Promise.withResolvers<never>()
+  const cancel = systemClock.after(ms, () =>
+    late.reject(new assert.AssertionError({ message: `${what} took over ${String(ms)} ms` })),
+  )
   try {
-    return await Promise.race([work, late])
+    return await Promise.race([work, late.promise])
   } finally {
-    clearTimeout(timer)
+    cancel()
   }
 }
 

@@ -17,6 +17,7 @@ import type { LeaseDocuments } from './lease-documents.ts'
 import { documentName, type LeaseDocument } from './lease-document.ts'
 import type { KeyName, LeaseStore } from './lease-store.ts'
 import { createServerClock, type ServerClock } from './server-clock.ts'
+import { monotonicMs } from '../../../clock.ts'
 
 export type { LeaseStore } from './lease-store.ts'
 
@@ -141,10 +142,10 @@ function watchDate(command: GetItemCommand | QueryCommand, clock: ServerClock): 
   const stack = command.middlewareStack as unknown as DeserializeStack
   stack.add(
     (next) => async (request) => {
-      const askedAtMs = performance.now()
+      const askedAtMs = monotonicMs()
       const answer = await next(request)
       const dateMs = Date.parse(answer.response.headers?.['date'] ?? '')
-      if (!Number.isNaN(dateMs)) clock.observe(askedAtMs, performance.now(), dateMs)
+      if (!Number.isNaN(dateMs)) clock.observe(askedAtMs, monotonicMs(), dateMs)
       return answer
     },
     { step: 'deserialize', priority: 'low', name: 'maloteServerDate' },

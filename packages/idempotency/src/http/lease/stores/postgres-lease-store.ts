@@ -2,13 +2,8 @@ import { type Queryable, quoteIdentifier, schemaOption } from '@malote/outbox-co
 import { type KeyRecord, type StoredResponse, toKeyRecord } from '../../key-record.ts'
 import { type KeyStatements, keyStatements } from '../../key-statements.ts'
 import { IdempotencyError } from '../../../errors.ts'
-import {
-  type Database,
-  databaseOption,
-  type OpenTransaction,
-  pause,
-  runTransaction,
-} from '../../../database/transaction.ts'
+import { pause } from '../../../clock.ts'
+import { type Database, databaseOption, type OpenTransaction, runTransaction } from '../../../database/transaction.ts'
 import type {
   LeasedKey,
   LeaseClaim,

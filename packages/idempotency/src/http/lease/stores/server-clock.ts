@@ -1,3 +1,4 @@
+import { monotonicMs as processMs } from '../../../clock.ts'
 import type { ClockReading } from './lease-document.ts'
 
 /** A server's clock, known only from the `Date` headers of its answers, which are cut to whole seconds. */
@@ -17,7 +18,7 @@ const memoryMs = 60_000
  *
  * @param monotonicMs - this process's clock: durations only, its setting does not matter
  */
-export function createServerClock(monotonicMs: () => number = () => performance.now()): ServerClock {
+export function createServerClock(monotonicMs: () => number = processMs): ServerClock {
   let observations: { readonly atMs: number; readonly least: number; readonly most: number }[] = []
   return {
     observe: (askedAtMs, receivedAtMs, dateMs) => {

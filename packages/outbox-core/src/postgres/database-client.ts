@@ -1,5 +1,5 @@
 import { OutboxError } from '../errors.ts'
-import type { Queryable } from '../postgres/queryable.ts'
+import type { Queryable } from './queryable.ts'
 
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'
 

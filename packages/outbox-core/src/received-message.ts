@@ -1,6 +1,24 @@
-import type { ReceivedMessage } from '../consumer.ts'
-import { OutboxError } from '../errors.ts'
-import { isUuid } from '../uuid.ts'
+import { OutboxError } from './errors.ts'
+import type { MessageId } from './message.ts'
+import { isUuid } from './uuid.ts'
+
+/** A message as a consumer receives it: decoded from the broker's headers, the body not parsed. */
+export interface ReceivedMessage {
+  /** A lower-case UUID from our own publishers; from others whatever identifies the event. */
+  readonly id: MessageId
+  readonly topic: string
+  readonly type: string
+  readonly orderingKey: string | null
+  readonly headers: Readonly<Record<string, string>>
+  /** CloudEvents attributes as they came, `source`, `subject`, `dataschema` and extensions among them. */
+  readonly attributes?: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+  readonly contentType: string
+  /** When the producer's transaction began. Immutable over redeliveries: the inbox may partition by it. */
+  readonly createdAt: Date
+  /** Parses the body as JSON. @throws OutboxError `UNDECODABLE_MESSAGE` when it is none. */
+  json(): unknown
+}
 
 /** What a consumer knows of a message before it hands the message to a handler. */
 export interface ReceivedParts {
