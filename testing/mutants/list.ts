@@ -458,6 +458,23 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
   ]),
+  ...of(idempotency, 'inbox/failed-streams.ts', 'inbox-batch.pg.test.ts', [
+    [
+      'a message overtakes one of its stream that failed',
+      'ordered',
+      'if (predecessor === undefined) return null',
+      'if (predecessor !== null) return null',
+    ],
+  ]),
+  ...of(idempotency, 'inbox/batch-handler.ts', 'batch-handler.pg.test.ts', [
+    ['a message overtakes one of its stream that was left out', 'ordered', 'streams.fail(message)', ''],
+    [
+      'messages without a key are one stream',
+      'innocent',
+      'orderingKey === null ? {} : {',
+      "orderingKey === 'no key' ? {} : {",
+    ],
+  ]),
   ...of(idempotency, '../migrations/0006_claim_messages_functions.sql', 'inbox.pg.test.ts', [
     [
       'the wait for a first copy has no end',

@@ -6,6 +6,7 @@ export type IdempotencyErrorCode =
   | 'IN_FLIGHT'
   | 'STALE_MESSAGE'
   | 'INVALID_MESSAGE'
+  | 'PREDECESSOR_FAILED'
   | 'VERSION_GAP'
   | 'STALE_GENERATION'
   | 'INVALID_RESPONSE'

@@ -20,12 +20,17 @@ afterAll(() => database.drop())
 const inbox = createInbox()
 const live = new AbortController().signal
 
-function delivery(type = 'order.filled', signal = live, id: string = randomUUID()): Delivery {
+function delivery(
+  type = 'order.filled',
+  signal = live,
+  id: string = randomUUID(),
+  orderingKey: string | null = null,
+): Delivery {
   const message: ReceivedMessage = {
     id,
     topic: 'orders',
     type,
-    orderingKey: null,
+    orderingKey,
     headers: {},
     body: new Uint8Array(),
     contentType: 'application/json',
@@ -81,6 +86,50 @@ describe('a batch handler', () => {
     expect((await effects()).map(({ id }) => id).sort()).toEqual(
       idsOf([deliveries[0] as Delivery, deliveries[2] as Delivery]),
     )
+  })
+
+  it('takes a whole stream in order, and leaves what follows a bad message of it for later', async () => {
+    const handle = createHandler()
+    const of = (key: string, type?: string) => delivery(type, live, randomUUID(), key)
+    const [a1, bad, b1, a3] = [of('A'), of('A', 'poison'), of('B'), of('A')]
+
+    const outcomes = await Promise.allSettled([a1, bad, b1, a3].map(handle))
+
+    expect(outcomes).toMatchObject([
+      { status: 'fulfilled' },
+      { status: 'rejected', reason: expect.any(PermanentFailure) as Error },
+      { status: 'fulfilled' },
+      { status: 'rejected', reason: { code: 'PREDECESSOR_FAILED' } },
+    ])
+    expect((await effects()).map(({ id }) => id).sort()).toEqual(idsOf([a1, b1]))
+    await handle(a3)
+    expect((await effects()).map(({ id }) => id)).toContain(a3.message.id)
+  })
+
+  it('holds back what follows a message of its stream that was given up', async () => {
+    const handle = createHandler()
+    const reason = new Error('no longer held')
+    const given = delivery('order.filled', AbortSignal.abort(reason), randomUUID(), 'A')
+    const next = delivery('order.filled', live, randomUUID(), 'A')
+
+    const outcomes = await Promise.allSettled([handle(given), handle(next)])
+
+    expect(outcomes).toMatchObject([
+      { status: 'rejected', reason },
+      { status: 'rejected', reason: { code: 'PREDECESSOR_FAILED' } },
+    ])
+    expect(await effects()).toEqual([])
+  })
+
+  it('takes two keyless messages, and one key of two topics, for nobody’s successors', async () => {
+    const handle = createHandler()
+    const elsewhere = (one: Delivery): Delivery => ({ ...one, message: { ...one.message, topic: 'fills' } })
+    const bad = delivery('poison', live, randomUUID(), 'A')
+    const others = [delivery('poison'), delivery(), elsewhere(delivery('order.filled', live, randomUUID(), 'A'))]
+
+    const outcomes = await Promise.allSettled([bad, ...others].map(handle))
+
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled', 'fulfilled'])
   })
 
   it('leaves out a message whose consumer gave it up while it waited', async () => {

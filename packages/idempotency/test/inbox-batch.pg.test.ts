@@ -104,6 +104,39 @@ describe('a batch', () => {
     ])
   })
 
+  it('applies nothing of a stream behind a message that failed, and other streams whole', async () => {
+    const of = (stream: string, ...ids: string[]) => ids.map((messageId) => ({ messageId, stream }))
+    const mixed = [
+      ...of('A', 'a1', 'a2-poison'),
+      ...of('B', 'b1'),
+      ...of('A', 'a3'),
+      ...of('B', 'b2'),
+      ...messages('c'),
+    ]
+
+    const results = await inbox.transactBatch(pool, consumer, mixed, applyAll)
+
+    expect(results).toMatchObject([
+      'processed',
+      { failed: new Error('poison') },
+      'processed',
+      { failed: { code: 'PREDECESSOR_FAILED', message: expect.stringContaining('a3') as string } },
+      'processed',
+      'processed',
+    ])
+    expect(await effects()).toEqual(['a1', 'b1', 'b2', 'c'])
+  })
+
+  it('goes on with a stream behind a message that was applied before', async () => {
+    await inbox.transactBatch(pool, consumer, messages('a1'), applyAll)
+    const stream = messages('a1', 'a2', 'poison', 'a4').map((message) => ({ ...message, stream: 'A' }))
+
+    const results = await inbox.transactBatch(pool, consumer, stream, applyAll)
+
+    expect(results).toMatchObject(['duplicate', 'processed', {}, { failed: { code: 'PREDECESSOR_FAILED' } }])
+    expect(await effects()).toEqual(['a1', 'a2'])
+  })
+
   it('does not call its handler when nothing is new', async () => {
     await inbox.transactBatch(pool, consumer, messages('a'), applyAll)
 

@@ -5,6 +5,7 @@ import {
   type InBatchesOptions,
   type ReceivedMessage,
 } from '@malote/outbox-core'
+import { createFailedStreams } from './failed-streams.ts'
 import type { BatchResult, Inbox } from './inbox.ts'
 import { type Database, databaseOption, type TransactionOf } from '../database/transaction.ts'
 
@@ -22,7 +23,9 @@ export interface BatchHandlerOptions<Db extends Database> extends InBatchesOptio
  * what a batch grows from.
  *
  * A batch that fails is applied again one message at a time, each in a transaction of its own (`Inbox.transactBatch`), so
- * that a bad message is retried and dead-lettered alone. A message whose `signal` aborted before its turn is left out.
+ * that a bad message is retried and dead-lettered alone. A message whose `signal` aborted before its turn is left out. No message
+ * is applied behind one of its topic and ordering key that failed or was left out in the same batch: it fails with
+ * IdempotencyError `PREDECESSOR_FAILED`.
  *
  * @param fn - gets the messages this consumer has not applied before, at least one, in the order delivered; every effect
  *   must go through `tx`. It may run more than once; what it did through `tx` is kept at most once.
@@ -36,8 +39,16 @@ export function createBatchHandler<Db extends Database>(
   databaseOption(db)
 
   async function apply(deliveries: readonly Delivery[]): Promise<readonly PromiseSettledResult<void>[]> {
-    const current = deliveries.filter(({ signal }) => !signal.aborted).map(batchMessage)
     const applied = new Map<Delivery, BatchResult>()
+    const streams = createFailedStreams()
+    const current = deliveries.map(batchMessage).filter((message) => {
+      const { signal } = message.delivery
+      const refusal: unknown = signal.aborted ? signal.reason : streams.refuse(message)
+      if (refusal === null) return true
+      streams.fail(message)
+      applied.set(message.delivery, { failed: refusal })
+      return false
+    })
     if (current.length > 0) {
       const results = await inbox.transactBatch(db, consumer, current, (tx, fresh) =>
         fn(
@@ -47,7 +58,7 @@ export function createBatchHandler<Db extends Database>(
       )
       results.forEach((result, at) => applied.set((current[at] as (typeof current)[number]).delivery, result))
     }
-    return deliveries.map((delivery) => outcomeOf(applied.get(delivery) ?? { failed: delivery.signal.reason }))
+    return deliveries.map((delivery) => outcomeOf(applied.get(delivery) as BatchResult))
   }
 
   return inBatches(apply, options)
@@ -56,8 +67,13 @@ export function createBatchHandler<Db extends Database>(
 const batchMessage = (delivery: Delivery) => ({
   messageId: delivery.message.id,
   occurredAt: delivery.message.createdAt,
+  ...streamOf(delivery.message),
   delivery,
 })
+
+function streamOf({ topic, orderingKey }: ReceivedMessage): { readonly stream?: string } {
+  return orderingKey === null ? {} : { stream: JSON.stringify([topic, orderingKey]) }
+}
 
 const outcomeOf = (result: BatchResult): PromiseSettledResult<void> =>
   typeof result === 'string' ? { status: 'fulfilled', value: undefined } : { status: 'rejected', reason: result.failed }

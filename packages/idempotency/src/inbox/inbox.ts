@@ -1,6 +1,7 @@
 import { type OutboxTransaction, type Queryable, transactionQueryable } from '@malote/outbox-core/postgres'
 import { isUnavailable } from '../database/unavailable.ts'
 import { createInboxClaim } from './claim.ts'
+import { createFailedStreams } from './failed-streams.ts'
 import type { BatchMessage, InboxMessage, InboxOptions } from './options.ts'
 import { retryTransient } from '../database/retry-transient.ts'
 import {
@@ -60,7 +61,8 @@ export interface Inbox {
 
   /**
    * `onceBatch` in a transaction of its own. When the batch fails, each message is tried alone in one of its own, so that a
-   * poison message costs its neighbours time and nothing else.
+   * poison message costs its neighbours time and nothing else. What follows it in its `stream` is not tried, and fails with
+   * IdempotencyError `PREDECESSOR_FAILED`: it must come again behind it.
    *
    * @returns one result per message, in the order given; a failed one carries its error and must not be acknowledged
    */
@@ -172,16 +174,24 @@ interface Attempted {
 }
 
 /** The batch left nothing behind, or its commit is unknown; either way the inbox tells for each message. */
-async function oneByOne<Message>(
+async function oneByOne<Message extends BatchMessage>(
   messages: readonly Message[],
   attempt: (message: Message) => Promise<Attempted>,
 ): Promise<readonly BatchResult[]> {
   const results: BatchResult[] = []
+  const streams = createFailedStreams()
   for (const message of messages) {
-    const attempted = await attempt(message)
-    results.push(...attempted.results)
+    const heldBack = streams.refuse(message)
+    if (heldBack !== null) {
+      results.push({ failed: heldBack })
+      continue
+    }
+    const { results: found, isDown } = await attempt(message)
+    const [result] = found as readonly [BatchResult]
     // The others would each wait for the same database.
-    if (attempted.isDown) return messages.map((_, at) => results[at] ?? (attempted.results[0] as BatchResult))
+    if (isDown) return messages.map((_, at) => results[at] ?? result)
+    if (typeof result !== 'string') streams.fail(message)
+    results.push(result)
   }
   return results
 }

@@ -39,4 +39,10 @@ export interface InboxMessage {
 }
 
 /** A message of a batch; the consumer is named once for all. */
-export type BatchMessage = Omit<InboxMessage, 'consumer'>
+export interface BatchMessage extends Omit<InboxMessage, 'consumer'> {
+  /**
+   * What it must keep its order among: topic and ordering key, for example. In `transactBatch` no message of a stream is applied behind
+   * one of the same batch that failed. Undefined: it follows none.
+   */
+  readonly stream?: string
+}
