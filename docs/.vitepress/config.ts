@@ -65,6 +65,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
   ]),
   group('In depth', [
     page("The relay's protocol", 'relay-protocol'),
+    page('How the protocol is checked', 'model'),
     page('Performance', 'performance'),
     page('Conformance', 'conformance'),
     group('Decisions', pagesOf('decisions'), true),

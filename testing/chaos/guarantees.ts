@@ -133,19 +133,20 @@ const promises = `## Promises
 | promise | held by |
 |---|---|
 | A committed message is delivered, or is a dead letter because it was made to fail | rule \`lost\`; the model's trap check |
-| A message of a transaction that did not commit is never delivered | rule \`not-committed\` |
+| A message of a transaction that did not commit is never delivered | rule \`not-committed\`; the model |
 | First deliveries of one ordering key come in the order of its commits, when writers lock the key's row first | rule \`out-of-order\`; the model |
 | A broker takes a message of a key only after it took every earlier one | rule \`published-out-of-order\`; the model |
 | A message is published again only when it was in flight at a fault | rule \`duplicate-without-fault\`; the model |
-| A consumer that uses the inbox applies each message once | rules \`effect-missing\`, \`effect-twice\` |
-| Only messages that fail become dead letters | rules \`unexpected-dead-letter\`, \`dead-letter-missing\` |
+| A consumer that uses the inbox applies each message once | rules \`effect-missing\`, \`effect-twice\`; the model of a consumer |
+| Only messages that fail become dead letters | rules \`unexpected-dead-letter\`, \`dead-letter-missing\`; the model of who is at fault |
 | A lane has at most one unfenced owner, and no publish begins without owning the lane | rules \`two-owners\`, \`published-without-the-lane\`; the model |
 
-The [model](../testing/model/protocol.ts) visits every interleaving of two relays and two writers on one lane; its
-[test](../testing/model/protocol.test.ts) also holds a list of mistakes, each with its shortest counterexample. Rules taken out of
-the running system one by one are seen by the checker: [variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts).
-The protocol stated a second time, for a checker that nobody here wrote: [lane.pml](../testing/judges/lane.pml). \`npm run judges\` lets
-SPIN visit its 5.7 million states, and nine statements of it with a rule taken out, of which it must refuse each.
+Three [models](model.md) visit every interleaving: two relays and two writers on one lane, two processes of a consumer, and who is
+at fault when a publisher says nothing but no. Their tests also hold a list of mistakes, each with its shortest counterexample.
+Rules taken out of the running system one by one are seen by the checker:
+[variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts). All three are stated a second time for SPIN, a checker that
+nobody here wrote. \`npm run judges\` lets it visit up to 5.7 million states of each, and sixteen statements of them with a rule taken
+out, of which it must refuse each.
 
 `
 

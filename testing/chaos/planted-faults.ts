@@ -1,4 +1,6 @@
 import type { Rule } from '../history/violation.ts'
+import type { BlamingMistake } from '../model/blaming.ts'
+import type { ConsumingMistake } from '../model/consuming.ts'
 import type { Mistake } from '../model/protocol.ts'
 import type { Variant } from './roles/role.ts'
 
@@ -7,9 +9,9 @@ export interface Guarantee {
   readonly promise: string
   /** Rules of the history checker. Each is broken by a made-up history in its own test. */
   readonly rules: readonly Rule[]
-  /** Mistakes whose counterexample the model's test expects. */
-  readonly mistakes: readonly Mistake[]
-  /** The same for SPIN, as `lane.pml` names them. */
+  /** Mistakes whose counterexample a model's test expects. */
+  readonly mistakes: readonly (Mistake | ConsumingMistake | BlamingMistake)[]
+  /** The same for SPIN, as its models name them. */
   readonly spin: readonly string[]
   /** Rules taken out of the running system. */
   readonly variants: readonly Variant[]
@@ -29,10 +31,10 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
   {
     promise: 'A message of a transaction that did not commit is never delivered',
     rules: ['not-committed'],
-    mistakes: [],
-    spin: [],
+    mistakes: ['add-outside-the-transaction'],
+    spin: ['ADD_OUTSIDE_THE_TRANSACTION'],
     variants: [],
-    mutants: [],
+    mutants: ['a message is added beside the transaction, not in it'],
   },
   {
     promise:
@@ -57,21 +59,21 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     mistakes: ['forget-settled-at-once', 'hand-over-with-unsettled-messages'],
     spin: ['FORGET_SETTLED_AT_ONCE', 'HAND_OVER_UNSETTLED'],
     variants: [],
-    mutants: [],
+    mutants: ['a read brings what is in flight once more', 'a row that changed while its delete waited stays'],
   },
   {
     promise: 'A consumer that uses the inbox applies each message once',
     rules: ['effect-missing', 'effect-twice'],
-    mistakes: [],
-    spin: [],
+    mistakes: ['acknowledge-before-commit', 'apply-without-inbox', 'inbox-outside-the-transaction'],
+    spin: ['ACKNOWLEDGE_BEFORE_COMMIT', 'APPLY_WITHOUT_INBOX', 'INBOX_OUTSIDE_THE_TRANSACTION'],
     variants: ['acknowledge-before-commit', 'apply-without-inbox'],
-    mutants: ['an offset is committed over a gap'],
+    mutants: ['a handler whose error is swallowed can commit its inbox row', 'an offset is committed over a gap'],
   },
   {
     promise: 'Only messages that fail become dead letters',
     rules: ['unexpected-dead-letter', 'dead-letter-missing'],
-    mistakes: [],
-    spin: [],
+    mistakes: ['charge-an-outage', 'blame-the-whole-batch', 'proof-from-another-topic'],
+    spin: ['CHARGE_AN_OUTAGE', 'BLAME_THE_WHOLE_BATCH'],
     variants: ['blame-messages', 'retry-without-fence'],
     mutants: ['one outage among other errors makes all an outage'],
   },

@@ -24,6 +24,8 @@
 
 /* The table: rows that are committed, those with the ordering key, those that wait for a retry. */
 byte rows, keyed, waitingRows;
+/* In the table although their transactions have not committed: only with a mistake. */
+byte unbacked;
 byte nextSeq = 1;
 /* Who holds RowExclusiveLock on it: bit n is writer n. */
 byte holders;
@@ -48,11 +50,21 @@ proctype Writer(byte me; bool isKeyed) {
     holders = holders | bit(me);
     if :: isKeyed -> keyIsLocked = true :: else fi
   }
-  atomic { seq = nextSeq; nextSeq++ }
+  atomic { seq = nextSeq; nextSeq++;
+#ifdef ADD_OUTSIDE_THE_TRANSACTION
+    rows = rows | bit(seq); unbacked = unbacked | bit(seq);
+    if :: isKeyed -> keyed = keyed | bit(seq) :: else fi
+#endif
+  }
   atomic {
     if
-    :: rows = rows | bit(seq);
+    ::
+#ifdef ADD_OUTSIDE_THE_TRANSACTION
+       unbacked = unbacked & ~bit(seq)
+#else
+       rows = rows | bit(seq);
        if :: isKeyed -> keyed = keyed | bit(seq) :: else fi
+#endif
     :: faults > 0 -> faults-- /* rolls back, and leaves a gap */
     fi;
     holders = holders & ~bit(me);
@@ -113,7 +125,7 @@ inline settle(s) {
   /* Checks its lease, and takes a message. */ \
   :: atomic { works && mayGo(s) -> assert(owner == me && fence == myFence); buffer = buffer & ~bit(s); checked = checked | bit(s) } \
   /* The broker has it. A publish that began under the lease may end after it. */ \
-  :: atomic { has(checked, s) -> \
+  :: atomic { has(checked, s) -> assert(!has(unbacked, s)); \
        if \
        :: has(published, s) -> assert(has(excused, s)) \
        :: else -> if :: has(keyed, s) -> \

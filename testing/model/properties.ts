@@ -13,6 +13,7 @@ export function brokenProperty(state: State): string | undefined {
 
 /** What must hold when `seq` reaches the broker, or undefined. */
 export function brokenByPublishing(state: State, seq: number): string | undefined {
+  if (has(state.unbacked, seq)) return 'a message published whose transaction has not committed'
   if (has(state.published, seq))
     return has(state.excused, seq)
       ? undefined

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { explore } from './explore.ts'
 import { createProtocol, type Mistake, type ProtocolOptions } from './protocol.ts'
@@ -78,6 +79,13 @@ const broken: readonly Broken[] = [
     property: 'a message that can never be published',
     steps: 15,
   },
+  {
+    mistake: 'add-outside-the-transaction',
+    system: two,
+    floors,
+    property: 'a message published whose transaction has not committed',
+    steps: 7,
+  },
 ]
 
 describe('a broken protocol has a counterexample', { timeout }, () => {
@@ -89,4 +97,11 @@ describe('a broken protocol has a counterexample', { timeout }, () => {
       expect.soft(violation?.trace, violation?.trace.join('\n')).toHaveLength(steps)
     }
   })
+})
+
+it('docs/model.md shows the history that the explorer finds', { timeout }, () => {
+  const page = readFileSync(new URL('../../docs/model.md', import.meta.url), 'utf8')
+  const { violation } = explore(createProtocol({ ...two, floor: 'suspects', mistake: 'add-outside-the-transaction' }))
+
+  expect(page).toContain(`\`\`\`\n${violation?.trace.join('\n') ?? ''}\n\`\`\``)
 })

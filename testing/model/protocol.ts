@@ -22,6 +22,7 @@ export type Mistake =
   | 'publish-after-the-lease'
   | 'enqueue-behind-a-truncated-late-part'
   | 'wait-for-a-settled-message'
+  | 'add-outside-the-transaction'
 
 export interface ProtocolOptions {
   /** For each writer, for each of its transactions: whether its one message has the ordering key. */
@@ -45,6 +46,7 @@ export function createProtocol(options: ProtocolOptions): Model<State> {
     rows: 0,
     keyed: 0,
     waitingRows: 0,
+    unbacked: 0,
     owner: nobody,
     fence: 0,
     relays: Array.from({ length: options.relays }, () => emptyMemory),

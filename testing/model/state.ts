@@ -80,6 +80,8 @@ export interface State {
   readonly rows: Bits
   readonly keyed: Bits
   readonly waitingRows: Bits
+  /** Rows whose transaction has not committed: only a message that was added outside of it is one. */
+  readonly unbacked: Bits
   readonly owner: number
   readonly fence: number
   readonly relays: readonly RelayMemory[]
@@ -117,8 +119,8 @@ export const emptyMemory: RelayMemory = {
 
 /** Two states with the same key behave the same from here on. Relays are interchangeable: their order does not count. */
 export function stateKey(state: State): string {
-  const { nextSeq, nextXid, latestCompletedXid, rows, keyed, waitingRows, fence, published, excused, faultsLeft } =
-    state
+  const { nextSeq, nextXid, latestCompletedXid, rows, keyed, waitingRows, unbacked } = state
+  const { fence, published, excused, faultsLeft } = state
   const { fromCharCode } = String
   let key = fromCharCode(
     nextSeq,
@@ -127,6 +129,7 @@ export function stateKey(state: State): string {
     rows,
     keyed,
     waitingRows,
+    unbacked,
     fence,
     published,
     excused,

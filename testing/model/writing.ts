@@ -1,6 +1,6 @@
 import type { Step } from './explore.ts'
 import type { ProtocolOptions } from './protocol.ts'
-import { bit, type Bits, type State, type Writer } from './state.ts'
+import { bit, type Bits, isEmpty, type State, type Writer } from './state.ts'
 
 /** Bit of a writer's present transaction, as `pg_locks` would name it. */
 const transactionOf = (index: number, writer: Writer): number => index * 4 + writer.transaction
@@ -46,7 +46,7 @@ export function writerSteps(state: State, options: ProtocolOptions): Step<State>
       })
     if (writer.phase === 'begun') {
       const seq = state.nextSeq
-      const next = to({ phase: 'drawn', seq }, { nextSeq: seq + 1 })
+      const next = to({ phase: 'drawn', seq }, { nextSeq: seq + 1, ...added(state, seq, isKeyed, options) })
       return [
         ...steps,
         { name: `${name} draws seq ${String(seq)}${isKeyed ? ' for the key' : ''}`, next, isProgress: true },
@@ -54,6 +54,13 @@ export function writerSteps(state: State, options: ProtocolOptions): Step<State>
     }
     return [...steps, ...endSteps(state, writer, name, isKeyed, to)]
   })
+}
+
+/** By a connection of its own: it is there at once, whatever becomes of the writer's transaction. */
+function added(state: State, seq: number, isKeyed: boolean, { mistake }: ProtocolOptions): Partial<State> {
+  if (mistake !== 'add-outside-the-transaction') return {}
+  const { rows, keyed, unbacked } = state
+  return { rows: rows | bit(seq), keyed: isKeyed ? keyed | bit(seq) : keyed, unbacked: unbacked | bit(seq) }
 }
 
 function endSteps(
@@ -66,7 +73,13 @@ function endSteps(
   const ended = { transaction: writer.transaction + 1, phase: 'idle', seq: 0, xid: 0 } as const
   const latestCompletedXid = Math.max(state.latestCompletedXid, writer.xid)
   const seq = bit(writer.seq)
-  const committed = { latestCompletedXid, rows: state.rows | seq, keyed: isKeyed ? state.keyed | seq : state.keyed }
+  const isInTable = !isEmpty(state.unbacked & seq)
+  const committed = {
+    latestCompletedXid,
+    rows: isInTable ? state.rows : state.rows | seq,
+    keyed: isKeyed ? state.keyed | seq : state.keyed,
+    unbacked: state.unbacked & ~seq,
+  }
   const steps = [{ name: `${name} commits seq ${String(writer.seq)}`, next: to(ended, committed), isProgress: true }]
   if (state.faultsLeft === 0) return steps
   const next = to(ended, { latestCompletedXid, faultsLeft: state.faultsLeft - 1 })

@@ -44,6 +44,28 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
   ]),
+  ...of(core, 'relay/backlog.ts', 'race/reading.pg.test.ts', [
+    [
+      'a read brings what is in flight once more',
+      'unrepeated',
+      'if (!isAboveFloor || seq > this.#floor.of(lane)) seqs.push(seq)',
+      '',
+    ],
+  ]),
+  ...of(core, 'postgres/queryable.ts', 'outbox.pg.test.ts', [
+    [
+      'a message is added beside the transaction, not in it',
+      'backed',
+      "if (status === 'I') throw notATransaction",
+      'if (status === null) throw notATransaction',
+    ],
+    [
+      'a transaction that ended is taken for one that goes on',
+      'backed',
+      "if (sqlStateOf(error) === '25P01') {",
+      "if (sqlStateOf(error) !== '25P01') {",
+    ],
+  ]),
   ...of(core, 'relay/floor.ts', 'relay/floor.test.ts', [
     [
       'the floor rises to what was drawn, not to what was drawn a barrier ago',

@@ -15,6 +15,8 @@ export interface Mutant {
 /** Promises, as docs/guarantees.md and the guides word them. */
 export const promises = {
   delivered: 'a committed message is delivered at least once',
+  backed: 'a message of a transaction that did not commit is never delivered',
+  unrepeated: 'a message is published again only when it was in flight at a fault',
   ordered: 'messages of a key come in order',
   once: 'each consumer applies a message once',
   owned: 'a lane has one owner',
