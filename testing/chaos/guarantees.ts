@@ -141,10 +141,10 @@ const promises = `## Promises
 | Only messages that fail become dead letters | rules \`unexpected-dead-letter\`, \`dead-letter-missing\`; the model of who is at fault |
 | A lane has at most one unfenced owner, and no publish begins without owning the lane | rules \`two-owners\`, \`published-without-the-lane\`; the model |
 
-Three [models](model.md) visit every interleaving: two relays and two writers on one lane, two processes of a consumer, and who is
-at fault when a publisher says nothing but no. Their tests also hold a list of mistakes, each with its shortest counterexample.
+Four [models](model.md) visit every interleaving: two relays and two writers on one lane, operators and a cut-off beside one key, two
+processes of a consumer, and who is at fault when a publisher says nothing but no. Their tests also hold a list of mistakes, each with its shortest counterexample.
 Rules taken out of the running system one by one are seen by the checker:
-[variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts). All three are stated a second time for SPIN, a checker that
+[variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts). All but the second are stated again for SPIN, a checker that
 nobody here wrote. \`npm run judges\` lets it visit up to 5.7 million states of each, and sixteen statements of them with a rule taken
 out, of which it must refuse each.
 

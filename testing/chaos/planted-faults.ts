@@ -2,6 +2,7 @@ import type { Rule } from '../history/violation.ts'
 import type { BlamingMistake } from '../model/blaming.ts'
 import type { ConsumingMistake } from '../model/consuming.ts'
 import type { Mistake } from '../model/protocol.ts'
+import type { SteeringMistake } from '../model/steering.ts'
 import type { Variant } from './roles/role.ts'
 
 /** A promise, what judges it, and the faults that were planted to show that it would be noticed. */
@@ -10,7 +11,7 @@ export interface Guarantee {
   /** Rules of the history checker. Each is broken by a made-up history in its own test. */
   readonly rules: readonly Rule[]
   /** Mistakes whose counterexample a model's test expects. */
-  readonly mistakes: readonly (Mistake | ConsumingMistake | BlamingMistake)[]
+  readonly mistakes: readonly (Mistake | ConsumingMistake | BlamingMistake | SteeringMistake)[]
   /** The same for SPIN, as its models name them. */
   readonly spin: readonly string[]
   /** Rules taken out of the running system. */
@@ -48,7 +49,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
   {
     promise: 'A broker takes a message of a key only after it took every earlier one',
     rules: ['published-out-of-order'],
-    mistakes: ['send-behind-an-unaccepted-message', 'new-owner-ignores-waiting-keys'],
+    mistakes: ['send-behind-an-unaccepted-message', 'new-owner-ignores-waiting-keys', 'replay-keeps-what-waits'],
     spin: ['SEND_BEHIND_A_FAILURE', 'NEW_OWNER_IGNORES_WAITING_KEYS'],
     variants: ['send-behind-a-failure'],
     mutants: ['a line sends while its last request is in flight'],

@@ -5,7 +5,7 @@ import { guaranteesWithFaults } from '../planted-faults.ts'
 
 const text = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 const checker = text('history/check-history.test.ts')
-const model = ['protocol', 'consuming', 'blaming'].map((name) => text(`model/${name}.test.ts`)).join('')
+const model = ['protocol', 'steering', 'consuming', 'blaming'].map((name) => text(`model/${name}.test.ts`)).join('')
 const spin = text('judges/spin.ts')
 const running = text('chaos/test/variants.chaos.test.ts')
 const names = new Set(mutants.map(({ name }) => name))
