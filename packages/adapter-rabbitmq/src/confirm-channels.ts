@@ -52,6 +52,7 @@ class Channels implements ConfirmChannels {
 
   release(port: ConfirmPort): void {
     port.onWritable(() => {})
+    if (port.wasRefused()) return this.#renew(port)
     if (this.#closed || !port.isOpen() || this.#idle.length >= maxIdle) port.discard()
     else this.#idle.push(port)
   }
@@ -61,6 +62,11 @@ class Channels implements ConfirmChannels {
     if (what === 'channel') return port.discard()
     this.#forget(port.connection)
     void port.connection.discard()
+  }
+
+  /** A channel that a full queue refused does not hear when there is room again, nor do those that sent to that queue before. */
+  #renew(port: ConfirmPort): void {
+    for (const stale of [port, ...this.#idle.splice(0)]) stale.discard()
   }
 
   async close(): Promise<void> {

@@ -21,6 +21,8 @@ export interface ConfirmPort {
   isFull(): boolean
   onWritable(callback: () => void): void
   isOpen(): boolean
+  /** A queue refused a message on it. RabbitMQ may refuse all that follow on it, also when the queue's limit was lifted (rabbitmq-server#12206). */
+  wasRefused(): boolean
   /** Why the broker closed the channel; null while it is open, and when the whole connection went. */
   closedBecause(): ChannelError | null
   /** Ends the channel without waiting. What is unconfirmed stays unknown. */
@@ -35,6 +37,7 @@ export async function openConfirmPort(connection: LiveConnection): Promise<Confi
   const returned = new Map<string, Message>()
   let open = true
   let full = false
+  let refused = false
   let failure: ChannelError | null = null
   let writable = (): void => {}
   channel.on('error', (error: ChannelError) => (failure = error))
@@ -54,7 +57,9 @@ export async function openConfirmPort(connection: LiveConnection): Promise<Confi
         const back = returned.get(message.id)
         returned.delete(message.id)
         if (open) connection.heard()
-        settle(confirmOf(error, back, open))
+        const confirm = confirmOf(error, back, open)
+        refused ||= confirm.kind === 'nacked'
+        settle(confirm)
       })
       full ||= !sent
     },
@@ -63,6 +68,7 @@ export async function openConfirmPort(connection: LiveConnection): Promise<Confi
       writable = callback
     },
     isOpen: () => open && !connection.lost.aborted,
+    wasRefused: () => refused,
     closedBecause: () => failure,
     discard: () => {
       channel.close().catch(() => {}) // Already closed: that is what we want.

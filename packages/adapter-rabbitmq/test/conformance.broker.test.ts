@@ -1,3 +1,4 @@
+import { type ConsumerEvent, PermanentFailure } from '@malote/outbox-core'
 import { anOutboxMessage, consumerConformance, eventually, publisherConformance } from '@malote/outbox-core/testing'
 import { describeConformance } from '@malote/testing/conformance'
 import { type ConsumerStores, openConsumerStores } from '@malote/testing/consumer-stores'
@@ -5,7 +6,7 @@ import { type RabbitmqService, startRabbitmq } from '@malote/testing/services/ra
 import { scaled } from '@malote/testing/slowness'
 import { connect } from 'amqplib'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { createRabbitmqConsumer, createRabbitmqPublisher } from '../src/index.ts'
+import { createRabbitmqConsumer, createRabbitmqPublisher, deadLetterQueueOf } from '../src/index.ts'
 import {
   createConsumerHarness,
   createPublisherHarness,
@@ -59,6 +60,37 @@ describe.skipIf(inject('rabbitmqUrl') === '')('on a broker of its own', () => {
       expect(results[0]?.status).toBe('accepted')
     })
     await publisher.close()
+  })
+
+  // RabbitMQ keeps a channel that a full quorum queue refused out for good when the limit is lifted (rabbitmq-server#12206).
+  it('a limit of a queue that an operator lifts keeps neither dead letters nor publishes out any longer', async () => {
+    const [topic, full] = [await consuming.freshTopic(), await consuming.freshTopic()]
+    const publisher = createRabbitmqPublisher({ connect: () => connect(broker.url), source: '/tests', exchange })
+    const publish = async (): Promise<string | undefined> => {
+      const batch = [anOutboxMessage({ topic: full })]
+      return (await publisher.publish(batch, AbortSignal.timeout(scaled(5_000))))[0]?.status
+    }
+    const events: string[] = []
+    const handler = (): Promise<void> => Promise.reject(new PermanentFailure('never'))
+    const onEvent = ({ type }: ConsumerEvent): void => void events.push(type)
+    const consumer = createRabbitmqConsumer({ connect: () => connect(broker.url), queue: topic, handler, onEvent })
+    const limit = JSON.stringify({ 'max-length': 0, overflow: 'reject-publish' })
+    const limited = `^(${deadLetterQueueOf(topic)}|${full})$`
+    await broker.ctl('set_policy', 'full', limited, limit, '--apply-to', 'queues')
+    await consuming.send([anOutboxMessage({ topic }), anOutboxMessage({ topic }), anOutboxMessage({ topic })])
+    await consumer.start()
+    await eventually(async () => {
+      expect(events).toContain('message.dead-letter-failed')
+      expect(await publish()).toBe('failed')
+    })
+
+    await broker.ctl('clear_policy', 'full')
+
+    await eventually(async () => {
+      expect(await consuming.deadLetters(topic)).toHaveLength(3)
+      expect(await publish()).toBe('accepted')
+    })
+    await Promise.all([consumer.stop(), publisher.close()])
   })
 
   describeConformance('publisher', 'rabbitmq', publisherConformance, () => publishing, {

@@ -53,10 +53,10 @@ it('open, lets one probe through at a time, and all when it succeeds', async () 
   await fail(breaker, ['a', 'b', 'c'], true)
   const passes = waitAt(breaker, 3)
 
-  await clock.advance(1_000)
+  await clock.advance(800)
   expect(passes.map((pass) => pass !== undefined)).toEqual([true, false, false])
   const late = waitAt(breaker, 1)
-  await clock.advance(60_000)
+  await clock.advance(100)
   expect([passes[1], passes[2], late[0]]).toEqual([undefined, undefined, undefined])
   passes[0]?.succeeded()
   await clock.advance(0)
@@ -77,6 +77,23 @@ it('a probe that fails makes way for the next within a second, however long the 
   }
 
   expect(breaker.isOpen).toBe(true)
+})
+
+it('a probe that hangs keeps the next waiting for a second and no longer', async () => {
+  const { breaker, clock } = setup()
+  await fail(breaker, ['a', 'b', 'c'], true)
+  const passes = waitAt(breaker, 4)
+
+  for (let probes = 1; probes <= 3; probes++) {
+    await clock.advance(1_000)
+    expect(passes.filter((pass) => pass !== undefined)).toHaveLength(probes)
+  }
+  passes[2]?.succeeded()
+
+  await expect.poll(() => passes.every((pass) => pass !== undefined)).toBe(true)
+  expect(breaker.isOpen).toBe(false)
+  passes[0]?.failed({ id: 'a', isOutage: true, error }) // What hung tells of the past.
+  expect(breaker.isOpen).toBe(false)
 })
 
 it('probes take turns: a message that always fails does not keep the others away', async () => {

@@ -203,6 +203,34 @@ describe('a message in hand', () => {
     expect(attempts).toEqual([1, 1, 1, 1, 1, 1, 1, 1])
   })
 
+  it.each([
+    ['everything needs', {}],
+    ['only some messages need, so that the consumer does not pause', { pauseAfterOutages: 1_000_000 }],
+  ])('is handled within a second of the mend after ten minutes without what %s', async (_, options) => {
+    const types = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+    let isAway = true
+    const handled: string[] = []
+    const { processor, clock, events } = setup({
+      ...options,
+      maxAttempts: 1,
+      handler: async ({ message }) => {
+        if (isAway) throw new HandlerOutageError('the database is away')
+        handled.push(message.type)
+      },
+    })
+    const deliver = (type: string): Promise<string> =>
+      processor.process(aMessageInHand({ received: { message: { ...aMessageInHand().received.message!, type } } }))
+
+    const ends = types.map(deliver)
+    await pass(clock, 600, 1_000)
+    isAway = false
+    await pass(clock, 50, 20)
+
+    expect(await Promise.all(ends)).toEqual(types.map(() => 'settled'))
+    expect(handled.toSorted()).toEqual(types)
+    expect(events.filter(({ type }) => type === 'message.dead-lettered')).toEqual([])
+  })
+
   it('that the broker does not take back waits here and comes again with the next attempt', async () => {
     const attempts: number[] = []
     const { processor, clock } = setup({

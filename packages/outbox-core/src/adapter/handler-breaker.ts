@@ -6,9 +6,10 @@ import type { MessageId } from '../message.ts'
 /**
  * Keeps handlers from being called while what they need is away.
  *
- * Closed: every delivery passes. Open: one delivery at a time passes, the probe, each after a pause that grows to less than a
- * second; the others wait in the order they came. A probe that fails goes to the end of that order, so that one bad message
- * cannot stand in the way of the proof that all is well.
+ * Closed: every delivery passes. Open: one delivery passes, the probe, and after it failed the next, each after a pause that grows to less
+ * than a second; the others wait in the order they came. A probe that fails goes to the end of that order, so that one bad message
+ * cannot stand in the way of the proof that all is well. A probe that has not ended after a second does not keep the next from passing:
+ * a connection that hangs says nothing of whether a new one would.
  */
 export interface HandlerBreaker {
   readonly isOpen: boolean
@@ -56,11 +57,15 @@ interface Pause {
 /** Below a second together with the probe itself: a consumer goes on within a second of the mend. */
 const probeBackoff = exponentialBackoff({ baseMs: 100, maxMs: 800 })
 
+/** How long the next probe waits for one that does not end, in milliseconds. */
+const probePatienceMs = 1_000
+
 class Breaker implements HandlerBreaker {
   readonly #options: HandlerBreakerOptions
   readonly #waiting = new Set<(isProbe: boolean) => void>()
   #pause: Pause | null = null
-  #isProbing = false
+  /** The probe that the next one waits for. */
+  #probe: Pass | null = null
   #cancelTimer: (() => void) | null = null
   #outages = 0
   #failures = 0
@@ -78,8 +83,8 @@ class Breaker implements HandlerBreaker {
     if (signal.aborted) return null
     if (this.#pause === null) return this.#pass(false)
     const isProbe = await this.#turn(signal)
-    if (!signal.aborted) return this.#pass(isProbe)
-    if (isProbe) this.#nextProbe()
+    if (!signal.aborted) return isProbe ? this.#beginProbe() : this.#pass(false)
+    if (isProbe) this.#plan()
     return null
   }
 
@@ -99,19 +104,29 @@ class Breaker implements HandlerBreaker {
     })
   }
 
+  #beginProbe(): Pass {
+    const probe = this.#pass(true)
+    this.#probe = probe
+    this.#plan()
+    return probe
+  }
+
   #pass(isProbe: boolean): Pass {
-    return {
+    const pass: Pass = {
       succeeded: () => {
         this.#outages = 0
         this.#failures = 0
         this.#failedIds.clear()
         this.#close()
       },
-      failed: (failure) => this.#failed(failure, isProbe),
-      withdrawn: () => {
-        if (isProbe) this.#nextProbe()
+      failed: (failure) => {
+        const verdict = this.#failed(failure, isProbe)
+        this.#probeEnded(pass)
+        return verdict
       },
+      withdrawn: () => this.#probeEnded(pass),
     }
+    return pass
   }
 
   #failed({ id, isOutage, error }: HandlerFailure, isProbe: boolean): FailureVerdict {
@@ -136,7 +151,6 @@ class Breaker implements HandlerBreaker {
     }
     paused.failures++
     paused.retryAtMs = this.#options.clock.monotonicMs() + probeBackoff(paused.failures)
-    this.#nextProbe()
     return 'free'
   }
 
@@ -150,7 +164,7 @@ class Breaker implements HandlerBreaker {
     if (this.#pause === null) return
     const afterMs = this.#options.clock.monotonicMs() - this.#pause.sinceMs
     this.#pause = null
-    this.#isProbing = false
+    this.#probe = null
     this.#outages = 0
     this.#failures = 0
     this.#failedIds.clear()
@@ -162,21 +176,26 @@ class Breaker implements HandlerBreaker {
     for (const go of released) go(false)
   }
 
-  #nextProbe(): void {
-    this.#isProbing = false
+  /** Does nothing for a pass that is no probe, and for a probe that the next one waits for no more. */
+  #probeEnded(pass: Pass): void {
+    if (this.#probe !== pass) return
+    this.#probe = null
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
     this.#plan()
   }
 
   /** Sees to it that the first who waits becomes the probe when it is time. */
   #plan(): void {
-    if (this.#pause === null || this.#isProbing || this.#cancelTimer !== null || this.#waiting.size === 0) return
-    const inMs = Math.max(0, this.#pause.retryAtMs - this.#options.clock.monotonicMs())
-    this.#cancelTimer = this.#options.clock.after(inMs, () => {
+    if (this.#pause === null || this.#cancelTimer !== null || this.#waiting.size === 0) return
+    const { clock } = this.#options
+    const inMs = this.#probe === null ? Math.max(0, this.#pause.retryAtMs - clock.monotonicMs()) : probePatienceMs
+    this.#cancelTimer = clock.after(inMs, () => {
       this.#cancelTimer = null
       const [first] = this.#waiting
       if (first === undefined) return
       this.#waiting.delete(first)
-      this.#isProbing = true
+      this.#probe = null
       first(true)
     })
   }

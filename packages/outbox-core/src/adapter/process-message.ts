@@ -42,9 +42,9 @@ type Outcome =
   /** What the handler needs is away, or nothing succeeds: the message waits here, so that nobody counts its deliveries. */
   | { readonly action: 'wait' }
 
-/** Pauses of one message whose handler finds something away while other messages pass. */
-const outageBackoff = exponentialBackoff({ baseMs: 200, maxMs: 5_000 })
-/** Below a second, so that letters go on soon after their destination is back. */
+/** Pauses of one message whose handler finds something away while other messages pass. Below a second, as everything that waits for a mend. */
+const outageBackoff = exponentialBackoff({ baseMs: 200, maxMs: 900 })
+/** Letters go on soon after their destination is back. */
 const deadLetterBackoff = exponentialBackoff({ baseMs: 100, maxMs: 900 })
 
 /** A message and all that its way through needs. */
