@@ -60,7 +60,7 @@ export function statementOf(text: string): Statement {
   if (sql.includes('insert into') && sql.includes('dead_letters')) return 'bury'
   if (/update \S*messages\S* .*set available_at/.test(sql)) return 'retry'
   if (/delete from \S*messages\S* /.test(sql) && !sql.includes('insert into')) return 'settle'
-  if (sql.includes('cross join lateral') && sql.includes('payload')) return 'read'
+  if (sql.includes('as l (lane, floor, lim, bytes)')) return 'read'
   return 'other'
 }
 

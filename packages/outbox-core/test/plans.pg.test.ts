@@ -23,7 +23,7 @@ const cases: readonly [name: string, text: string, values: readonly unknown[]][]
     [lanes, lanes, lanes.map(() => 64), lanes.map(() => 100_000), failures, [], 1_000_000, [], 10],
   ],
   ['readWaiting', statements.readWaiting, [lanes, [], failures, 500, 1_000_000, 1_000_000, true, [], 10]],
-  ['loadBlocks', statements.loadBlocks, [lanes]],
+  ['loadBlocks', statements.loadBlocks, [lanes, failures]],
   ['findMissed', statements.findMissed, [lanes, lanes.map(() => 0), failures, [], []]],
   ['readSamples', statements.readSamples, [lanes, ['t'], failures, [], [], 4, 1_000_000, 10]],
   ['look', membershipStatements('malote').look, [relay, lanes]],

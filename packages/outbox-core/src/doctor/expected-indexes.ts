@@ -28,6 +28,11 @@ const partitionedIndex = (table: string, name: string, on: string): ExpectedInde
 export const expectedIndexes: readonly ExpectedIndex[] = [
   primaryKey('messages', 'lane, seq'),
   index('messages', 'messages_waiting', '(available_at) where available_at is not null'),
+  index(
+    'messages',
+    'messages_waiting_in_order',
+    `(hashtextextended((topic || e'\\n' || ordering_key) collate "C", 0), seq) where available_at is not null and ordering_key is not null`,
+  ),
   primaryKey('scheduled_messages', 'available_at, position'),
   index('scheduled_messages', 'scheduled_messages_id', '(id)'),
   primaryKey('relays', 'id'),

@@ -51,6 +51,12 @@ const bytesBefore = (n: number, order: string): string =>
 /** Same text as `orderOf`, and null for a message without a key. Collation "C": equality is equality of bytes. */
 const order = (alias: string): string => `(${alias}.topic || e'\\n' || ${alias}.ordering_key) collate "C"`
 
+/** What messages_waiting_in_order is made of: finds what waits of the order of `of`, in its sequence. */
+const waitsInOrderOf = (alias: string, of: string): string =>
+  `${alias}.available_at is not null and ${alias}.ordering_key is not null
+            and hashtextextended(${order(alias)}, 0) = hashtextextended(${order(of)}, 0)
+            and ${alias}.topic = ${of}.topic and ${alias}.ordering_key = ${of}.ordering_key`
+
 /**
  * `$n::text[]` holds the orders that wait; an empty list is folded away when the statement is planned. Tens of thousands are
  * looked up by their hash. PostgreSQL 14 does not for `<> all`, and makes that out of `not (… = any(…))`.
@@ -118,16 +124,17 @@ function readStatements(
   'loadBlocks' | 'moveScheduled' | 'read' | 'readWaiting' | 'readSamples' | 'barrier' | 'findMissed'
 > {
   return {
-    // $1 smallint[] lanes. Which orders of them must not be read, and from where to read them again afterwards. Served by
-    // messages_waiting: on a table that was analyzed while empty the planner takes "is not null" for nearly all rows, and
-    // a range for few.
+    // $1 smallint[] lanes, $2 seqs of waiting messages that were read. Which orders of them must not be read, from where to read
+    // them again afterwards, and the first that waits unread. Served by messages_waiting: on a table that was analyzed while
+    // empty the planner takes "is not null" for nearly all rows, and a range for few.
     loadBlocks: `
-      select m.lane, ${order('m')} as "order", min(m.seq)::float8 as seq, false as held
+      select m.lane, ${order('m')} as "order", min(m.seq)::float8 as seq,
+        min(m.seq) filter (where (m.seq = any($2::bigint[])) is not true)::float8 as unread, false as held
       from ${s}.messages as m
       where m.available_at between '-infinity' and 'infinity' and m.ordering_key is not null and m.lane = any($1::smallint[])
       group by 1, 2
       union all
-      select held.lane, ${order('held')}, coalesce(letter.seq, 0)::float8, true
+      select held.lane, ${order('held')}, coalesce(letter.seq, 0)::float8, null, true
       from ${s}.held_keys as held
       left join ${s}.dead_letters as letter on letter.dead_letter_id = held.dead_letter_id
       where held.lane = any($1::smallint[])`,
@@ -176,27 +183,48 @@ function readStatements(
           limit l.lim) as sized) as o
       where o.before <= l.bytes`,
 
-    // $1 lanes, $2 held orders, $3 known seqs, $4 limit, $5 byte limit, $6 the most bytes of a body, or of headers, that are ever read, $7 whether the
-    // first may exceed the byte limit, $8 suspended topics, $9 most attempts. Bodies as in `read`. Failed and replayed messages that are due; of one order only the
-    // first. Served by messages_waiting.
+    // $1 lanes, $2 closed orders, $3 known seqs, $4 limit, $5 byte limit, $6 the most bytes of a body, or of headers, that are ever read, $7 whether the
+    // first may exceed the byte limit, $8 suspended topics, $9 most attempts. Bodies as in `read`. Failed and replayed messages that are due: of
+    // the orders that have most reason to go now as many as their share of the limit, and of each those that wait first, up to one
+    // that is not due. So whatever is returned, nothing of its order waits below it unread. Served by messages_waiting, and for
+    // each order by messages_waiting_in_order; the "limit 1" leaves the planner no join that reads the table.
     readWaiting: `
-      select ${withinBudget(`${largest('o')} <= $6::float8 and (o.before + ${size('o')} <= $5::float8 or o.before = 0 and $7::boolean) and ${notSpent(9)}`)} from (
-        select sized.*, ${bytesBefore(6, 'sized.available_at, sized.seq')} as before
+      with due as materialized (
+        select m.lane, m.seq, m.topic, m.ordering_key, m.available_at
+        from ${s}.messages as m
+        where m.available_at <= now() and m.lane = any($1::smallint[])
+          and ${notBlocked('m', 2)} and ${notSuspended('m', 8)} and m.seq <> all($3::bigint[])
+          and (m.ordering_key is null or (
+            select first.available_at <= now() from ${s}.messages as first where ${waitsInOrderOf('first', 'm')}
+            order by first.seq limit 1))
+        order by m.available_at, m.seq
+        limit $4),
+      turns as materialized (
+        select due.topic, due.ordering_key, min(due.available_at) as since, count(*) as share
+        from due where due.ordering_key is not null group by due.topic, due.ordering_key),
+      found as materialized (
+        select due.lane, due.seq, due.available_at as since from due where due.ordering_key is null
+        union all
+        select run.lane, run.seq, turns.since
+        from turns cross join lateral (
+          select next.lane, next.seq, bool_and(next.available_at <= now()) over (order by next.seq) as is_due
+          from (
+            select m.lane, m.seq, m.available_at from ${s}.messages as m where ${waitsInOrderOf('m', 'turns')}
+            order by m.seq limit turns.share) as next) as run
+        where run.is_due)
+      select ${withinBudget(`${largest('o')} <= $6::float8 and (o.before + ${size('o')} <= $5::float8 or o.before = 0 and $7::boolean) and ${notSpent(9)}`)},
+        (select count(*)::integer from due) as due
+      from (
+        select sized.*, ${bytesBefore(6, 'sized.since, sized.seq')} as before
         from (
-          select ${columns}, ${bodySize} as body_size, m.available_at
-          from ${s}.messages as m
-          where m.available_at <= now() and m.lane = any($1::smallint[])
-            and ${notBlocked('m', 2)} and ${notSuspended('m', 8)} and m.seq <> all($3::bigint[])
-            and (m.ordering_key is null or not exists (
-              select from ${s}.messages as earlier
-              where earlier.available_at is not null and earlier.lane = m.lane and earlier.topic = m.topic
-                and earlier.ordering_key = m.ordering_key and earlier.seq < m.seq))
-          order by m.available_at, m.seq
-          limit $4) as sized) as o
+          select one.*, found.since
+          from found cross join lateral (
+            select ${columns}, ${bodySize} as body_size from ${s}.messages as m
+            where m.lane = found.lane and m.seq = found.seq limit 1) as one) as sized) as o
       where o.before <= $5::float8
-      order by o.available_at, o.seq`,
+      order by o.since, o.seq`,
 
-    // $1 lanes, $2 topics, $3 known seqs, $4 blocked orders, $5 held orders, $6 limit, $7 the most bytes of a body, or of headers, that are ever read, $8 most attempts. The
+    // $1 lanes, $2 topics, $3 known seqs, $4 blocked orders, $5 closed orders, $6 limit, $7 the most bytes of a body, or of headers, that are ever read, $8 most attempts. The
     // first message of the topics in each lane, ready or due, of which a few at random are taken: one may be refused for reasons
     // of its own. Whatever stands first in its lane stands first in its order. Reads from the bottom of the lane, without a
     // floor: a message below it may have been committed late.
@@ -216,10 +244,9 @@ function readStatements(
         from ${s}.messages as m
         where m.available_at <= now() and m.lane = any($1::smallint[]) and m.topic = any($2::text[])
           and ${notBlocked('m', 5)} and m.seq <> all($3::bigint[])
-          and (m.ordering_key is null or not exists (
-            select from ${s}.messages as earlier
-            where earlier.available_at is not null and earlier.lane = m.lane and earlier.topic = m.topic
-              and earlier.ordering_key = m.ordering_key and earlier.seq < m.seq))
+          and (m.ordering_key is null or m.seq = (
+            select first.seq from ${s}.messages as first where ${waitsInOrderOf('first', 'm')}
+            order by first.seq limit 1))
         limit $6)) as o
       order by random() limit $6`,
 

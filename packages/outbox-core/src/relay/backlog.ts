@@ -35,8 +35,10 @@ export class Backlog {
   readonly #suspensions = new Suspensions()
   /** Of messages that left memory behind their suspended topics: the search for a culprit goes on when they come back. */
   readonly #accusations = new Map<number, Accusation>()
-  /** Orders of which something went back to the table since samples were asked for; null while nobody asks. */
-  #leftSinceSamples: Set<string> | null = null
+  /** Messages in memory that had waited, of each order. */
+  readonly #waited = new Map<string, number>()
+  /** Orders of which something went back to the table since what waits was asked for; null while nobody asks. */
+  #leftSinceAsked: Set<string> | null = null
   #bytes = 0
 
   /** @param routeOf - topics of different routes never share a batch */
@@ -86,8 +88,21 @@ export class Backlog {
     return this.#blocks.skipped()
   }
 
-  get heldOrders(): string[] {
-    return this.#blocks.heldOrders()
+  /** Orders of which nothing that waits is to be read: held, or what was read of them before is not through. */
+  get closedOrders(): string[] {
+    return [...new Set([...this.#blocks.closed(), ...this.#waited.keys()])]
+  }
+
+  /** Whether something of the order that had waited is in memory. */
+  hasWaited(order: string): boolean {
+    return this.#waited.has(order)
+  }
+
+  /** Seqs of what had waited and is in memory, as a PostgreSQL array literal. */
+  get waitedSeqs(): string {
+    const seqs: number[] = []
+    if (this.#waited.size > 0) for (const { seq, hasWaited } of this.#known.values()) if (hasWaited) seqs.push(seq)
+    return `{${seqs.join(',')}}`
   }
 
   get hasBlocked(): boolean {
@@ -129,31 +144,35 @@ export class Backlog {
     return true
   }
 
-  /** A failed or replayed message that is due was read: what is ready behind it must not overtake it. */
+  /** Call before the query is sent for what `addWaiting` or `takeProbe` gets, and `endAsking` when that is decided. */
+  beginAsking(): void {
+    this.#leftSinceAsked = new Set()
+  }
+
+  endAsking(): void {
+    this.#leftSinceAsked = null
+  }
+
+  /**
+   * A failed or replayed message that is due was read, and in sequence all that waits before it in its order, of which nothing
+   * was in memory when the query was sent. What is ready behind it must not overtake it.
+   */
   addWaiting(message: BufferedMessage): boolean {
-    const { order, lane } = message
-    if (!this.#lanes.isActive(lane) || this.#suspensions.has(message.message.topic)) return false
-    if (this.#isBlocked(message)) return false
+    const { order, lane, seq } = message
+    if (!this.#lanes.isActive(lane) || this.#suspensions.has(message.message.topic) || this.#known.has(seq))
+      return false
+    if (order !== null && (this.#blocks.isHeld(order) || this.#leftSinceAsked?.has(order) === true)) return false
     if (order !== null) this.#blockBehind(order, message)
     this.#remember(message)
     this.#schedule.add(message)
     return true
   }
 
-  /** Call before the query is sent for what `takeProbe` gets, and `endSamples` when that is decided. */
-  beginSamples(): void {
-    this.#leftSinceSamples = new Set()
-  }
-
-  endSamples(): void {
-    this.#leftSinceSamples = null
-  }
-
   /** Messages of suspended topics that were read to try their destination. @returns those that may be sent: they count as taken */
   takeProbe(samples: readonly BufferedMessage[]): readonly BufferedMessage[] {
     const probe = new Group(new Batch(samples.length, Number.POSITIVE_INFINITY))
     // One that was in flight when the query was sent, and not seen by it, may be in the table again, before what was seen.
-    const left = this.#leftSinceSamples
+    const left = this.#leftSinceAsked
     return samples.filter((message) => {
       const { order, lane, seq, hasWaited } = message
       if (order !== null && left?.has(order) === true) return false
@@ -186,7 +205,8 @@ export class Backlog {
   end(batch: readonly BufferedMessage[], { failed, returned }: BatchEnd): void {
     for (const { order, lane, seq } of failed) {
       if (order === null) continue
-      this.#blocks.block(order, lane, seq, { pending: true })
+      this.#blocks.fail(order, lane, seq)
+      this.#leftSinceAsked?.add(order)
       this.#dropOrder(order)
     }
     for (const message of returned) this.#takeBack(message)
@@ -248,12 +268,12 @@ export class Backlog {
     for (const { lane, seq } of rewinds) this.#floor.rewind(lane, seq)
     for (const order of blocked) this.#dropOrder(order)
     // What waits goes first, and what an operator holds not at all, also where the order was blocked before.
-    for (const { order, seq, held } of rows) if (held || !this.#known.has(seq)) this.#dropOrder(order)
+    for (const { order, held } of rows) if (held || this.#waited.has(order)) this.#dropClosed(order)
   }
 
   /** The lane is on its way to another relay: nothing of it is sent any more. Mark it as leaving first. */
   leaveLane(lane: number): void {
-    for (const message of this.#schedule.dropLane(lane)) this.#forget(message)
+    for (const message of this.#schedule.dropLane(lane)) this.#return(message)
   }
 
   /** The lane is another relay's. */
@@ -265,38 +285,49 @@ export class Backlog {
 
   #blockBehind(order: string, { lane, seq }: BufferedMessage): void {
     const wasBlocked = this.#blocks.has(order)
-    this.#blocks.block(order, lane, seq, { pending: false })
+    this.#blocks.read(order, lane, seq)
     if (!wasBlocked) this.#dropOrder(order)
   }
 
   /** Its old place, unless the way to it was closed while it was in flight. */
   #takeBack(message: BufferedMessage): void {
-    const { order, lane, seq } = message
-    const isBlocked = this.#isBlocked(message)
-    if (order !== null) this.#blocks.leave(order, seq)
-    if (!this.#lanes.isActive(lane) || isBlocked) return this.#forget(message)
+    if (!this.#lanes.isActive(message.lane) || this.#isBlocked(message)) return this.#return(message)
     if (this.#suspensions.has(message.message.topic)) return this.#leave(message)
     this.#schedule.add(message)
   }
 
   /** An earlier one of its order waits in the table, or an operator holds the key. */
-  #isBlocked({ order, hasWaited }: BufferedMessage): boolean {
-    return order !== null && (hasWaited ? this.#blocks.isHeld(order) : this.#blocks.has(order))
+  #isBlocked({ order, seq, hasWaited }: BufferedMessage): boolean {
+    return order !== null && (hasWaited ? this.#blocks.isClosed(order, seq) : this.#blocks.has(order))
   }
 
   /** Of an order that is blocked. */
   #dropOrder(order: string): void {
+    for (const message of this.#schedule.dropOrder(order)) this.#return(message)
+  }
+
+  /** Of an order that is blocked what may not be sent before something else of it was read. */
+  #dropClosed(order: string): void {
     for (const message of this.#schedule.dropOrder(order)) {
-      this.#blocks.leave(order, message.seq)
-      this.#forget(message)
+      if (this.#isBlocked(message)) this.#return(message)
+      else this.#schedule.add(message)
     }
   }
 
   /** It stays in the table, behind its suspended topic. */
   #leave(message: BufferedMessage): void {
     this.#suspensions.passBy(message.lane, message.seq, [message.message.topic])
-    if (message.order !== null) this.#leftSinceSamples?.add(message.order)
     if (message.accusation !== undefined) this.#accusations.set(message.seq, message.accusation)
+    this.#return(message)
+  }
+
+  /** It is not read any more, and stays in the table. */
+  #return(message: BufferedMessage): void {
+    const { order, seq, hasWaited } = message
+    if (order !== null) {
+      this.#blocks.leave(order, seq, hasWaited)
+      this.#leftSinceAsked?.add(order)
+    }
     this.#forget(message)
   }
 
@@ -308,6 +339,8 @@ export class Backlog {
     }
     this.#bytes += message.bytes
     this.#perLane[message.lane] = (this.#perLane[message.lane] ?? 0) + 1
+    if (message.hasWaited && message.order !== null)
+      this.#waited.set(message.order, (this.#waited.get(message.order) ?? 0) + 1)
   }
 
   /** It may have been accused before it left memory. */
@@ -316,9 +349,13 @@ export class Backlog {
     if (accusation !== undefined) message.accusation = accusation
   }
 
-  #forget({ seq, lane, bytes }: BufferedMessage): void {
+  #forget({ seq, lane, bytes, order, hasWaited }: BufferedMessage): void {
     if (!this.#known.delete(seq)) return
     this.#bytes -= bytes
     this.#perLane[lane] = (this.#perLane[lane] ?? 0) - 1
+    if (!hasWaited || order === null) return
+    const left = (this.#waited.get(order) ?? 0) - 1
+    if (left > 0) this.#waited.set(order, left)
+    else this.#waited.delete(order)
   }
 }

@@ -3,6 +3,8 @@ interface Block {
   readonly lane: number
   /** Nothing of the order below this seq has been passed by. A late commit may lie below the message that blocks the order. */
   fromSeq: number
+  /** The lowest seq of the order that waits in the table unread, as far as anybody said; Infinity when none does. */
+  unreadFrom: number
   isHeld: boolean
   /** Statements under way that will make it true in the database. */
   pending: number
@@ -22,7 +24,10 @@ const maxNamedInCrowd = 100_000
 export interface BlockRow {
   readonly lane: number
   readonly order: string
+  /** Of what waits in the order, whether it was read or not. */
   readonly seq: number
+  /** Of what waits in the order and was not read; null when all of it was. */
+  readonly unread: number | null
   readonly held: boolean
 }
 
@@ -58,10 +63,6 @@ export class Blocks {
     return [...this.#blocks.keys()]
   }
 
-  heldOrders(): string[] {
-    return [...this.#blocks].filter(([, block]) => block.isHeld).map(([order]) => order)
-  }
-
   /**
    * Blocked orders that a read leaves out: all, or of many those of which a read brought something that no floor has passed yet. The
    * messages of all others are brought by one read, and not taken from it. All again, until the floors are past them, when reads
@@ -73,13 +74,43 @@ export class Blocks {
     return [...this.#seen.keys()].filter((order) => this.#blocks.has(order))
   }
 
-  /** Blocks the order from `seq` on. With `pending`, no reload lifts it before `confirm`. */
-  block(order: string, lane: number, seq: number, options: { pending: boolean }): void {
-    const block = this.#blocks.get(order) ?? { lane, fromSeq: seq, isHeld: false, pending: 0, changedIn: 0 }
+  /** A message of the order failed: it will wait. No reload lifts the block before `confirm`. */
+  fail(order: string, lane: number, seq: number): void {
+    const block = this.#block(order, lane, seq)
+    block.pending++
+    block.unreadFrom = Math.min(block.unreadFrom, seq)
+  }
+
+  /** What waits in the order was read, from `seq` on. */
+  read(order: string, lane: number, seq: number): void {
+    this.#block(order, lane, seq).unreadFrom = Number.POSITIVE_INFINITY
+  }
+
+  /** Whether a message that waited is to stay where it is: an earlier one waits unread, or an operator holds the order. */
+  isClosed(order: string, seq: number): boolean {
+    const block = this.#blocks.get(order)
+    return block !== undefined && (block.isHeld || seq > block.unreadFrom)
+  }
+
+  /** Orders of which nothing that waits is to be read: what fails is not written down yet, or an operator holds them. */
+  closed(): string[] {
+    return [...this.#blocks].filter(([, { isHeld, pending }]) => isHeld || pending > 0).map(([order]) => order)
+  }
+
+  #block(order: string, lane: number, seq: number): Block {
+    const initial = {
+      lane,
+      fromSeq: seq,
+      unreadFrom: Number.POSITIVE_INFINITY,
+      isHeld: false,
+      pending: 0,
+      changedIn: 0,
+    }
+    const block = this.#blocks.get(order) ?? initial
     block.fromSeq = Math.min(block.fromSeq, seq)
     block.changedIn = this.#reloads
-    if (options.pending) block.pending++
     this.#blocks.set(order, block)
+    return block
   }
 
   /** The statement announced by `pending` has committed. */
@@ -104,11 +135,12 @@ export class Blocks {
   }
 
   /** A message leaves memory, or is not taken from a read: it stays in the table. @returns whether its order is blocked */
-  leave(order: string, seq: number): boolean {
+  leave(order: string, seq: number, hasWaited = false): boolean {
     if (this.#blocks.size === 0) return false
     const block = this.#blocks.get(order)
     if (block === undefined) return false
     if (seq < block.fromSeq) block.fromSeq = seq
+    if (hasWaited && seq < block.unreadFrom) block.unreadFrom = seq
     if (this.#blocks.size > maxNamed && this.#seen.size < crowd && seq > (this.#seen.get(order)?.seq ?? 0))
       this.#seen.set(order, { lane: block.lane, seq })
     return true
@@ -134,8 +166,12 @@ export class Blocks {
     const blocked: string[] = []
     const seen = new Map<string, boolean>()
     for (const row of rows) {
-      if (!this.#blocks.has(row.order)) blocked.push(row.order)
-      this.block(row.order, row.lane, row.seq, { pending: false })
+      const known = this.#blocks.get(row.order)
+      if (known === undefined) blocked.push(row.order)
+      const isOlder = known !== undefined && known.pending === 0 && known.changedIn < begun && !seen.has(row.order)
+      if (isOlder) known.unreadFrom = Number.POSITIVE_INFINITY
+      const block = this.#block(row.order, row.lane, row.seq)
+      block.unreadFrom = Math.min(block.unreadFrom, row.unread ?? Number.POSITIVE_INFINITY)
       seen.set(row.order, (seen.get(row.order) ?? false) || row.held)
     }
     const rewinds: { lane: number; seq: number }[] = []

@@ -114,7 +114,7 @@ export class Dispatcher {
     const isReady = this.#mayStart() && isTrusted()
     // Suspects are tried alone, whatever their company may be.
     const batch = isReady ? backlog.takeProbe(samples.some(isSuspect) ? samples.slice(0, 1) : samples) : []
-    backlog.endSamples()
+    backlog.endAsking()
     if (batch.length > 0) return void this.#publish(batch, destination)
     if (samples.length === 0) this.#faults.nothingWaits(destination)
     else this.#faults.withdrawn(destination)

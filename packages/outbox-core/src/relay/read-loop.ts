@@ -35,6 +35,9 @@ const maxRungPerSecond = 1_000
 /** Between two looks at messages for which there are no bytes in memory, in milliseconds. */
 const bytesPauseMs = 20
 
+/** Between two looks at all blocked orders, in times that the first took. */
+const betweenBlocks = 4
+
 /** Lanes are looked at below their floor in this many turns. */
 const netTurns = 4
 
@@ -44,6 +47,8 @@ export class ReadLoop {
   readonly #wake: Wake
   #isStopped = false
   #needsBlocks = false
+  /** Blocks are not loaded anew before: of very many each takes long, and others read on the same connection. */
+  #blocksAtMs = 0
   #waitingAtMs = Number.POSITIVE_INFINITY
   #scheduledAtMs = Number.POSITIVE_INFINITY
   #netAtMs: number
@@ -85,6 +90,12 @@ export class ReadLoop {
     this.#wake.now()
   }
 
+  /** What had waited of an order and was read is through. */
+  goOn(): void {
+    this.waitingDueIn(0)
+    this.reloadBlocks()
+  }
+
   /** Topics go on, or a destination is to be tried. */
   readable(): void {
     this.waitingDueIn(0)
@@ -116,11 +127,14 @@ export class ReadLoop {
 
   /** One look at everything that may be there. @returns whether another should follow at once */
   async round(): Promise<boolean> {
-    const { reader, lanes, dispatcher } = this.#parts
+    const { reader, lanes, dispatcher, clock } = this.#parts
     const unread = lanes.all().filter((lane) => !lane.isReady)
-    if (this.#needsBlocks) {
+    if (this.#needsBlocks && clock.monotonicMs() >= this.#blocksAtMs) {
       this.#needsBlocks = false
+      const startMs = clock.monotonicMs()
       await reader.loadBlocks()
+      const endMs = clock.monotonicMs()
+      this.#blocksAtMs = endMs + (endMs - startMs) * betweenBlocks
     } else if (unread.length > 0) await reader.loadBlocks(unread)
     for (const { destination, topics } of dispatcher.startProbes())
       dispatcher.probe(destination, await reader.readSamples(topics))
@@ -205,7 +219,8 @@ export class ReadLoop {
     const isDeep = doorbell.isAsleep && this.#isDeep
     const longestMs = doorbell.isHeard ? (doorbell.isAsleep ? 250 : 20) : pollIntervalMs
     this.#pauseMs = isDeep ? pollIntervalMs : Math.min(pollIntervalMs, longestMs, Math.max(2, this.#pauseMs * 2))
-    const dueMs = Math.min(this.#waitingAtMs, this.#scheduledAtMs) - clock.monotonicMs()
+    const blocksAtMs = this.#needsBlocks ? this.#blocksAtMs : Number.POSITIVE_INFINITY
+    const dueMs = Math.min(this.#waitingAtMs, this.#scheduledAtMs, blocksAtMs) - clock.monotonicMs()
     return Math.max(1, Math.min(this.#pauseMs, dueMs))
   }
 }

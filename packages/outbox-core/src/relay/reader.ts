@@ -59,6 +59,9 @@ const cancelled = '57014'
 /** Reads get no smaller than by this factor: one row of a lane, and hardly a body. */
 const smallestPortion = 2 ** -14
 
+/** Waiting messages that are read at once: so many follow each other of one order before the next look. */
+const maxWaiting = 2_000
+
 /** Messages that try a destination together: more than one, because one may be refused for reasons of its own. */
 const maxSamples = 4
 
@@ -154,18 +157,18 @@ export class Reader {
     floor.noteBarrier({ drawn, holders: rows[0]?.['holders'] as string[] })
   }
 
-  /** Reads failed and replayed messages that are due. Independent of the floor: they keep their old seq. */
+  /** Reads failed and replayed messages that are due, of each order in sequence. Independent of the floor: they keep their old seq. */
   async readWaiting(): Promise<ReadReport> {
     const { connection, statements, lanes, backlog, maxBytes, maxPayloadBytes, maxAttempts } = this.#parts
     const active = lanes.active()
-    const limit = Math.min(this.space, Math.ceil(500 * this.#portion))
+    const limit = Math.min(this.space, Math.ceil(maxWaiting * this.#portion))
     const maxSize = (maxBytes - backlog.bytes) * this.#byteShare(active)
     if (active.length === 0 || limit === 0) return { messages: 0, isPartial: active.length > 0 }
     const isEmpty = backlog.bytes === 0
     const known = backlog.seqs()
     const values = [
       active.map((lane) => lane.lane),
-      backlog.heldOrders,
+      backlog.closedOrders,
       known,
       limit,
       maxSize,
@@ -174,27 +177,42 @@ export class Reader {
       backlog.suspendedTopics,
       maxAttempts,
     ]
+    backlog.beginAsking()
     const rows = await connection.query(statements.readWaiting, values).then(
       (result) => result.rows,
       (error: unknown) => this.#readLess(error),
     )
-    if (rows === null) return { messages: 0, isPartial: true }
-    let messages = 0
+    const messages = rows === null ? 0 : this.#enqueueWaiting(active, rows)
+    backlog.endAsking()
+    if (rows === null) return { messages, isPartial: true }
+    return { messages, isPartial: rows[0]?.['due'] === limit || this.#isWaitingWithheld }
+  }
+
+  #enqueueWaiting(active: readonly Lane[], rows: readonly Record<string, unknown>[]): number {
+    const { backlog } = this.#parts
+    const usable = this.#stillOurs(active)
     this.#isWaitingWithheld = rows.some((row) => this.#isWithheld(row))
+    let messages = 0
     for (const row of rows) {
       if (this.#isWithheld(row)) continue
       const message = this.#toMessage(row, true)
-      if (backlog.addWaiting(message)) messages++
+      if (usable.has(message.lane) && backlog.addWaiting(message)) messages++
     }
-    return { messages, isPartial: rows.length === limit || this.#isWaitingWithheld }
+    return messages
+  }
+
+  /** Not a lane that was handed over, even if it came back since: another relay may have settled what we saw. */
+  #stillOurs(active: readonly Lane[]): ReadonlySet<number> {
+    const { lanes } = this.#parts
+    return new Set(active.filter((lane) => !lane.isLeaving && lanes.get(lane.lane) === lane).map(({ lane }) => lane))
   }
 
   /** A few messages of suspended topics, the first of their orders, to try a destination with. */
   async readSamples(topics: readonly string[]): Promise<readonly BufferedMessage[]> {
     const { connection, statements, lanes, backlog, maxPayloadBytes, maxAttempts } = this.#parts
     const active = lanes.active().map(({ lane }) => lane)
-    const orders = [backlog.blockedOrders, backlog.heldOrders]
-    backlog.beginSamples()
+    const orders = [backlog.blockedOrders, backlog.closedOrders]
+    backlog.beginAsking()
     const values = [active, topics, backlog.seqs(), ...orders, maxSamples, maxPayloadBytes, maxAttempts]
     const { rows } = await connection.query(statements.readSamples, values)
     return rows.map((row) => this.#toMessage(row, row['waited'] === true))
@@ -211,7 +229,7 @@ export class Reader {
     if (loading.length === 0) return
     const begun = backlog.beginReload()
     const numbers = loading.map(({ lane }) => lane)
-    const { rows } = await connection.query(statements.loadBlocks, [numbers])
+    const { rows } = await connection.query(statements.loadBlocks, [numbers, backlog.waitedSeqs])
     backlog.reloadBlocks(begun, numbers, rows as unknown as BlockRow[])
     for (const lane of loading) lane.isReady = true
   }
@@ -259,11 +277,8 @@ export class Reader {
   }
 
   #enqueueReady(active: readonly Lane[], rows: readonly Record<string, unknown>[]): number {
-    const { lanes, backlog } = this.#parts
-    // Not a lane that was handed over, even if it came back since: another relay may have settled what we saw.
-    const usable = new Set(
-      active.filter((lane) => !lane.isLeaving && lanes.get(lane.lane) === lane).map((lane) => lane.lane),
-    )
+    const { backlog } = this.#parts
+    const usable = this.#stillOurs(active)
     let messages = 0
     for (const row of rows) {
       if (this.#isWithheld(row)) continue

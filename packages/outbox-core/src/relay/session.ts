@@ -339,7 +339,7 @@ export class Session {
         this.#journal.published(messages)
         this.#hasSettled = true
         report({ type: 'batch.settled', messages: messages.length, ms })
-        if (messages.some((message) => message.hasWaited && message.order !== null)) this.#readLoop.reloadBlocks()
+        if (messages.some((message) => this.#isThrough(message))) this.#readLoop.goOn()
         this.#progressed()
       },
       onRetried: (retries) => {
@@ -365,6 +365,11 @@ export class Session {
     report({ type: 'message.dead-lettered', ...letter })
     if (isKeyHeld) report({ type: 'key.held', topic: letter.topic, id: letter.id })
     this.#readLoop.reloadBlocks()
+  }
+
+  /** It was the last that had waited in its order, of what was read: more may wait, or the order goes on. */
+  #isThrough({ order, hasWaited }: BufferedMessage): boolean {
+    return hasWaited && order !== null && !this.#backlog.hasWaited(order)
   }
 
   #failed(messages: readonly BufferedMessage[]): void {

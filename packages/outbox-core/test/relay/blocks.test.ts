@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest'
 import { Blocks } from '../../src/relay/blocks.ts'
 
 const lanes = new Set([0])
-const row = (order: string, seq: number, held = false) => ({ lane: 0, order, seq, held })
+const row = (order: string, seq: number, held = false) => ({ lane: 0, order, seq, unread: seq, held })
 
 describe('a blocked order', () => {
   it('is lifted by a reload that does not show it, and read again from where it was blocked', () => {
     const blocks = new Blocks()
     blocks.reload(blocks.beginReload(), lanes, [row('a', 7), row('b', 9, true)])
     expect(blocks.orders()).toEqual(['a', 'b'])
-    expect(blocks.heldOrders()).toEqual(['b'])
+    expect(blocks.closed()).toEqual(['b'])
 
     const { rewinds } = blocks.reload(blocks.beginReload(), lanes, [row('b', 9, true)])
 
@@ -19,7 +19,7 @@ describe('a blocked order', () => {
 
   it('is not lifted while the statement that makes it true is under way', () => {
     const blocks = new Blocks()
-    blocks.block('a', 0, 7, { pending: true })
+    blocks.fail('a', 0, 7)
 
     blocks.reload(blocks.beginReload(), lanes, [])
     expect(blocks.has('a')).toBe(true)
@@ -31,7 +31,7 @@ describe('a blocked order', () => {
 
   it('is not lifted by a reload that began before it was confirmed', () => {
     const blocks = new Blocks()
-    blocks.block('a', 0, 7, { pending: true })
+    blocks.fail('a', 0, 7)
     const begun = blocks.beginReload()
     blocks.confirm('a')
 
@@ -42,7 +42,7 @@ describe('a blocked order', () => {
 
   it('found in the database is named, so that what is buffered of it can be dropped', () => {
     const blocks = new Blocks()
-    blocks.block('a', 0, 7, { pending: false })
+    blocks.read('a', 0, 7)
 
     const { blocked } = blocks.reload(blocks.beginReload(), lanes, [row('a', 7), row('b', 9)])
 
@@ -51,7 +51,7 @@ describe('a blocked order', () => {
 
   it('of another lane is left alone, and goes with its lane', () => {
     const blocks = new Blocks()
-    blocks.block('a', 1, 7, { pending: false })
+    blocks.read('a', 1, 7)
 
     blocks.reload(blocks.beginReload(), lanes, [])
     expect(blocks.has('a')).toBe(true)

@@ -205,21 +205,24 @@ class World {
     if (isWell || dice > 0.7) this.#reload()
   }
 
-  /** An operator replays or discards a dead letter; the relay hears of it now, or with its next look. */
+  /** An operator replays or discards a dead letter, or all of them; the relay hears of it now, or with its next look. */
   #operate(isWell: boolean): void {
-    const [letter] = this.#letters.splice(Math.floor(this.#random() * this.#letters.length), 1)
-    if (letter === undefined) return
-    if (this.#random() < 0.8) {
-      const row = { ...letter.row, dueMs: this.#clock.monotonicMs(), attempts: 0, isUnnoticed: true }
+    const at = Math.floor(this.#random() * this.#letters.length)
+    const letters = this.#random() < 0.5 ? this.#letters.splice(0) : this.#letters.splice(at, 1)
+    for (const letter of letters) {
+      if (this.#random() > 0.8) continue
+      // A replay that was decided later may have been written down before, and one that is put off comes later than those behind it.
+      const dueMs = this.#clock.monotonicMs() + Math.floor(this.#random() * 3) * 20
+      const row = { ...letter.row, dueMs, attempts: 0, isUnnoticed: true }
       this.#rows.set(row.seq, row)
     }
-    if (isWell || this.#random() < 0.7) this.#reload()
+    if (isWell || (letters.length > 0 && this.#random() < 0.7)) this.#reload()
   }
 
   /** A query for samples takes its time, as a read does: what it did not see may be in the table again when its rows are there. */
   async #probe(): Promise<void> {
     for (const { destination, topics: wanted } of this.#dispatcher.startProbes()) {
-      this.#backlog.beginSamples()
+      this.#backlog.beginAsking()
       const samples = this.#samplesOf(wanted).map((row) => toMessage(row, row.dueMs !== null))
       this.#isReading = true
       if (this.#random() < 0.5) await this.#meanwhile()
@@ -232,14 +235,16 @@ class World {
   #samplesOf(wanted: readonly string[]): readonly Row[] {
     const known = this.#known()
     const rows = [...this.#rows.values()].filter(({ topic, seq }) => wanted.includes(topic) && !known.has(seq))
-    const blocked = new Set(this.#backlog.blockedOrders)
+    const [blocked, closed] = [new Set(this.#backlog.blockedOrders), new Set(this.#backlog.closedOrders)]
     const ready = laneNumbers.flatMap((lane) =>
       rows
         .filter((row) => row.lane === lane && row.dueMs === null && !blocked.has(row.order ?? ''))
         .sort((a, b) => a.seq - b.seq)
         .slice(0, 1),
     )
-    const due = rows.filter((row) => this.#isFirstDue(row)).slice(0, 2)
+    const due = rows
+      .filter((row) => this.#isDue(row) && !closed.has(row.order ?? '') && (this.#inOrder(row)[0] ?? row) === row)
+      .slice(0, 2)
     return [...ready, ...due].slice(0, 3)
   }
 
@@ -290,21 +295,41 @@ class World {
 
   async #readWaiting(): Promise<void> {
     const known = this.#known()
-    const due = [...this.#rows.values()].filter((row) => this.#isFirstDue(row) && !known.has(row.seq))
-    const shown = due.map((row) => toMessage(row, true))
+    const active = this.#lanes.active()
+    const [closed, suspended] = [new Set(this.#backlog.closedOrders), new Set(this.#backlog.suspendedTopics)]
+    const due = [...this.#rows.values()]
+      .filter((row) => this.#isDue(row) && this.#isDue(this.#inOrder(row)[0] ?? row) && !known.has(row.seq))
+      .filter(({ topic, order }) => !suspended.has(topic) && !closed.has(order ?? ''))
+      .sort((a, b) => (a.dueMs ?? 0) - (b.dueMs ?? 0) || a.seq - b.seq)
+      .slice(0, 4)
+    const orders = new Set(due.flatMap(({ order }) => order ?? []))
+    const runs = [...orders].flatMap((order) => {
+      const share = due.filter((row) => row.order === order)
+      const run = this.#inOrder(share[0] as Row).slice(0, share.length)
+      const end = run.findIndex((row) => !this.#isDue(row))
+      return end < 0 ? run : run.slice(0, end)
+    })
+    const shown = [...due.filter(({ order }) => order === null), ...runs].map((row) => toMessage(row, true))
+    this.#backlog.beginAsking()
     this.#isReading = true
     if (this.#random() < 0.5) await this.#meanwhile()
     this.#isReading = false
-    for (const message of shown) this.#backlog.addWaiting(message)
+    for (const message of shown)
+      if (active.includes(this.#lanes.get(message.lane) as (typeof active)[number])) this.#backlog.addWaiting(message)
+    this.#backlog.endAsking()
     if (this.#needsReload) this.#reload()
   }
 
-  /** Due, and of its order the first that waits; nobody holds it. */
-  #isFirstDue({ seq, lane, order, dueMs }: Row): boolean {
-    if (dueMs === null || dueMs > this.#clock.monotonicMs() || !this.#lanes.isActive(lane)) return false
-    if (order === null) return true
-    if (this.#backlog.heldOrders.includes(order)) return false
-    return ![...this.#rows.values()].some((row) => row.order === order && row.dueMs !== null && row.seq < seq)
+  #isDue({ lane, dueMs }: Row): boolean {
+    return dueMs !== null && dueMs <= this.#clock.monotonicMs() && this.#lanes.isActive(lane)
+  }
+
+  /** What waits of its order, in sequence. */
+  #inOrder({ order }: Row): Row[] {
+    if (order === null) return []
+    return [...this.#rows.values()]
+      .filter((row) => row.order === order && row.dueMs !== null)
+      .sort((a, b) => a.seq - b.seq)
   }
 
   #settled(messages: readonly BufferedMessage[]): void {
@@ -343,14 +368,18 @@ class World {
     this.#needsReload = this.#isReading
     if (this.#isReading) return
     const begun = this.#backlog.beginReload()
+    const known = this.#known()
     const waiting = new Map<string, BlockRow>()
-    for (const { lane, order, seq, dueMs } of [...this.#rows.values()].sort((a, b) => b.seq - a.seq))
-      if (dueMs !== null && order !== null) waiting.set(order, { lane, order, seq, held: false })
+    for (const { lane, order, seq, dueMs } of [...this.#rows.values()].sort((a, b) => b.seq - a.seq)) {
+      if (dueMs === null || order === null) continue
+      const unread = known.has(seq) ? (waiting.get(order)?.unread ?? null) : seq
+      waiting.set(order, { lane, order, seq, unread, held: false })
+    }
     const held = this.#letters.flatMap(({ row: { lane, order, seq }, isHeld }) =>
-      isHeld && order !== null ? [{ lane, order, seq, held: true }] : [],
+      isHeld && order !== null ? [{ lane, order, seq, unread: null, held: true }] : [],
     )
     for (const order of this.#holds.keys()) {
-      held.push({ lane: Number(/k(\d)/.exec(order)?.[1]), order, seq: 0, held: true })
+      held.push({ lane: Number(/k(\d)/.exec(order)?.[1]), order, seq: 0, unread: null, held: true })
       this.#holds.set(order, 'heard of')
     }
     this.#backlog.reloadBlocks(begun, this.#lanes.numbers(), [...waiting.values(), ...held])

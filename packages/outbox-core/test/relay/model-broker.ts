@@ -88,7 +88,7 @@ export class ModelBroker {
     if (dice < 0.5 || isWell) call.settle(this.#prefix(call, failure('REFUSED'), 1))
     else if (dice < 0.7) call.settle(new Error('out of reach'))
     else if (dice < 0.85) call.settle(this.#prefix(call, failure('CONNECTION_LOST')))
-    else if (dice < 0.95) call.settle(this.#prefix(call, failure('REFUSED')))
+    else if (dice < 0.9) call.settle(this.#prefix(call, failure('REFUSED')))
     else call.settle(this.#prefix(call, permanent))
   }
 
