@@ -1,5 +1,13 @@
 import { preparing } from '../harness-error.ts'
-import type { Arrival, Committed, Fault, History, OwnershipChange, Publication } from '../history/history.ts'
+import type {
+  Arrival,
+  Committed,
+  CutOffClaim,
+  Fault,
+  History,
+  OwnershipChange,
+  Publication,
+} from '../history/history.ts'
 import type { Cluster } from './cluster.ts'
 import { type Entry, readJournals } from './journal.ts'
 
@@ -7,13 +15,14 @@ import { type Entry, readJournals } from './journal.ts'
 export async function gatherHistory(
   { pool, journals, broker }: Pick<Cluster, 'pool' | 'journals' | 'broker'>,
   injected: readonly Fault[],
+  cutOffs: readonly CutOffClaim[],
 ): Promise<History> {
   const byProcess = readJournals(journals)
   const rows = async <Row>(sql: string): Promise<Row[]> => (await pool.query(sql)).rows as Row[]
   return {
     committed: await rows<Committed>(`
       select id, key, place::float8 as place, lane, extract(epoch from at)::float8 * 1000 as "atMs", doomed as "isDoomed",
-        refused as "isRefused"
+        refused as "isRefused", begun_at_ms as "begunAtMs"
       from chaos.ledger order by at`),
     effects: await rows('select id, consumer from chaos.effects order by n'),
     refusals: [...byProcess.values()].flatMap((entries) => entries.flatMap(refusalOf)),
@@ -21,6 +30,7 @@ export async function gatherHistory(
     ownerships: await rows<OwnershipChange>(`
       select lane, was as "from", now as "to", fence::float8 as fence, extract(epoch from at)::float8 * 1000 as "atMs"
       from chaos.ownership order by n`),
+    cutOffs,
     publications: [...byProcess].flatMap(([relay, entries]) => publicationsOf(relay, entries)).sort(byStart),
     arrivals: [...byProcess.values()].flatMap((entries) => entries.flatMap(arrivalOf)).sort((a, b) => a.atMs - b.atMs),
     faults: [...injected, ...[...byProcess].flatMap(([relay, entries]) => lostSessions(relay, entries))],
@@ -53,6 +63,7 @@ function publicationsOf(relay: string, entries: readonly Entry[]): Publication[]
         relay,
         startedAtMs: entry.atMs,
         answer: 'none',
+        answeredAtMs: null,
         settledAtMs: null,
       }))
       publications.push(...batch)
@@ -60,8 +71,10 @@ function publicationsOf(relay: string, entries: readonly Entry[]): Publication[]
       for (const publication of batch) latest.set(publication.id, publication)
     } else if (entry.what === 'accepted') {
       const accepted = new Set(entry.ids)
-      for (const publication of batches.get(entry.batch) ?? [])
+      for (const publication of batches.get(entry.batch) ?? []) {
         publication.answer = accepted.has(publication.id) ? 'accepted' : 'refused'
+        publication.answeredAtMs = entry.atMs
+      }
     } else if (entry.what === 'settled') {
       for (const id of entry.ids) {
         const publication = latest.get(id)

@@ -140,6 +140,7 @@ const promises = `## Promises
 | A consumer that uses the inbox applies each message once | rules \`effect-missing\`, \`effect-twice\`; the model of a consumer |
 | Only messages that fail become dead letters | rules \`unexpected-dead-letter\`, \`dead-letter-missing\`; the model of who is at fault |
 | A lane has at most one unfenced owner, and no publish begins without owning the lane | rules \`two-owners\`, \`published-without-the-lane\`; the model |
+| A [cut-off](operations.md#drawing-a-line) that is complete leaves nothing behind that had begun before it, but what it names | rule \`cut-off-too-early\`: in every run an operator draws one line after the other |
 
 Four [models](model.md) visit every interleaving: two relays and two writers on one lane, operators and a cut-off beside one key, two
 processes of a consumer, and who is at fault when a publisher says nothing but no. Their tests also hold a list of mistakes, each with its shortest counterexample.
@@ -169,11 +170,13 @@ function runTable(reports: readonly BrokerReport[]): string {
   const rows = reports.map(({ broker, report }) => {
     const faults = Object.values(report.faults).reduce((sum, count) => sum + count, 0)
     const cells = [report.seconds, report.seed, faults, report.published, report.delivered, report.duplicates]
-    const verdict = [report.effectsApplied, report.lost, report.orderViolations, report.violations.length]
+    const lines =
+      report.cutOffs === undefined ? '–' : `${String(report.cutOffs.complete)} of ${String(report.cutOffs.drawn)}`
+    const verdict = [report.effectsApplied, lines, report.lost, report.orderViolations, report.violations.length]
     return `| ${[broker, ...cells, ...verdict].join(' | ')} |`
   })
-  return `| broker | seconds | seed | faults | published | delivered | repeats | effects | lost | out of order | violations |
-|---|---|---|---|---|---|---|---|---|---|---|
+  return `| broker | seconds | seed | faults | published | delivered | repeats | effects | cut-offs complete | lost | out of order | violations |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 `
 }

@@ -2,6 +2,7 @@
 export {
   createOutbox,
   createRelay,
+  cutOff,
   migrate,
   PermanentFailure,
   PublishOutageError,

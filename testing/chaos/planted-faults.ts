@@ -86,6 +86,14 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     variants: ['retry-without-fence'],
     mutants: ['a fence is not compared', 'an expired lease can be renewed'],
   },
+  {
+    promise: 'A cut-off that is complete leaves nothing behind that had begun before it, but what it names',
+    rules: ['cut-off-too-early'],
+    mistakes: ['cut-off-looks-at-ready-rows-only'],
+    spin: [],
+    variants: ['cut-off-forgets-writers'],
+    mutants: ['a cut-off forgets who had begun', 'a cut-off forgets what is prepared'],
+  },
 ]
 
 /** The table of docs/guarantees.md that says which planted faults were noticed, and that names where none has been planted. */

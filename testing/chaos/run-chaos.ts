@@ -4,6 +4,7 @@ import type { History } from '../history/history.ts'
 import { HarnessError } from '../harness-error.ts'
 import { scaled } from '../slowness.ts'
 import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
+import { startCutOffs } from './cut-offs.ts'
 import { gatherHistory } from './gather.ts'
 import { type Drain, drain } from './drain.ts'
 import { createInjector, type Injector } from './inject.ts'
@@ -32,6 +33,8 @@ export interface ChaosReport extends Verdict {
   readonly faults: Readonly<Record<string, number>>
   /** Kind of outage of what consumers need → how long after each mend they went on. */
   readonly resumedMs?: Readonly<Record<string, readonly number[]>>
+  /** Lines an operator drew meanwhile, and how many of them were said to be complete. */
+  readonly cutOffs?: { readonly drawn: number; readonly complete: number }
 }
 
 /** What the processes look like after it all, beside what they did. */
@@ -73,6 +76,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     await sleep(1_500) // Traffic flows before the first fault.
     const before = await measure(cluster)
     const injector = createInjector(cluster)
+    const operator = startCutOffs(cluster, options.variant)
     await injectAll(options, injector)
     await complete(cluster, scaled(20_000))
     const healedAtMs = nowMs()
@@ -82,9 +86,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     const after = await measure(cluster)
     const missing = await missingLanes(cluster)
     const idle = idleSince(cluster, healedAtMs)
+    const cutOffs = await operator.end()
     stuck.push(...(await cluster.stopRole('relay')), ...(await cluster.stopRole('consumer')))
 
-    const history = await gatherHistory(cluster, injector.injected)
+    const history = await gatherHistory(cluster, injector.injected, cutOffs)
     const memory = before.memory.flatMap(({ name, bytes }) => {
       const later = after.memory.find((one) => one.name === name)
       return later === undefined ? [] : [{ name, before: bytes, after: later.bytes }]
@@ -112,6 +117,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
         seconds: options.seconds,
         faults,
         resumedMs: resumptionOf(history.faults, readJournals(cluster.journals)),
+        cutOffs: { drawn: cutOffs.length, complete: cutOffs.filter(({ isComplete }) => isComplete).length },
         ...checkHistory(history),
       },
     }

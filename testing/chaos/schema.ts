@@ -12,7 +12,7 @@ const chaosTables = `
   create table chaos.ledger (
     id uuid primary key, key text, place bigint not null, doomed boolean not null, refused boolean not null default false,
     lane smallint not null generated always as ((hashtextextended(coalesce(key, id::text) collate "C", 0) & 63)::smallint) stored,
-    at timestamptz not null default clock_timestamp());
+    begun_at_ms double precision, at timestamptz not null default clock_timestamp());
   create table chaos.effects (n bigint generated always as identity primary key, consumer text not null, id uuid not null);
   create table chaos.ownership (
     n bigint generated always as identity primary key, lane smallint not null, was text, now text, fence bigint not null,

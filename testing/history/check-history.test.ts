@@ -8,6 +8,7 @@ const aMessage = (id: string, change: Partial<Committed> = {}): Committed => ({
   place: Number(id.slice(1)),
   lane: 7,
   atMs: 0,
+  begunAtMs: 0,
   isDoomed: false,
   isRefused: false,
   ...change,
@@ -17,6 +18,7 @@ const published = (id: string, change: Partial<Publication> = {}): Publication =
   relay: 'r1',
   startedAtMs: 1_000,
   answer: 'accepted',
+  answeredAtMs: 1_090,
   settledAtMs: 1_100,
   ...change,
 })
@@ -52,6 +54,7 @@ const sound: History = {
   deadLetters: [],
   refusals: [],
   ownerships: [owner('r1', 10, 1)],
+  cutOffs: [],
   faults: [],
   missedByFloor: 0,
   remains: { outbox: [], broker: 0, letters: 0 },
@@ -276,6 +279,40 @@ describe('a violation is found:', () => {
       'a publish that began after the lane had gone to another relay',
       { ownerships: [owner('r1', 10, 1), owner(null, 500, 1), owner('r2', 501, 2)] },
       ['published-without-the-lane', 'published-without-the-lane'],
+    ],
+  ])('%s', (_, change, rules) => {
+    expect(rulesBrokenBy(change)).toEqual(rules)
+  })
+
+  const line = { askedAtMs: 1, answeredAtMs: 1_050, isComplete: true, dead: 0 }
+  const late = aMessage('m3', { isDoomed: true })
+
+  it.each<[string, Partial<History>, Rule[]]>([
+    [
+      'a cut-off that is complete before the broker has what had begun',
+      { cutOffs: [line] },
+      ['cut-off-too-early', 'cut-off-too-early'],
+    ],
+    ['and none when it had', { cutOffs: [{ ...line, answeredAtMs: 1_090 }] }, []],
+    ['and none for what began later', { cutOffs: [{ ...line, askedAtMs: 0 }] }, []],
+    ['and none for one whose time was up', { cutOffs: [{ ...line, isComplete: false }] }, []],
+    [
+      'a cut-off that does not name a dead message',
+      {
+        committed: [...sound.committed, late],
+        deadLetters: [{ id: 'm3', reason: 'MAX_ATTEMPTS' }],
+        cutOffs: [{ ...line, answeredAtMs: 1_090 }],
+      },
+      ['cut-off-too-early'],
+    ],
+    [
+      'and none for one that does',
+      {
+        committed: [...sound.committed, late],
+        deadLetters: [{ id: 'm3', reason: 'MAX_ATTEMPTS' }],
+        cutOffs: [{ ...line, answeredAtMs: 1_090, dead: 1 }],
+      },
+      [],
     ],
   ])('%s', (_, change, rules) => {
     expect(rulesBrokenBy(change)).toEqual(rules)

@@ -1,4 +1,5 @@
 import type { Committed, History } from './history.ts'
+import { cutOffViolations } from './cut-off.ts'
 import { deliveryOf, type Undelivered } from './delivery.ts'
 import { duplicateViolations, zombieViolations } from './faults.ts'
 import { orderViolations, publicationOrderViolations } from './order.ts'
@@ -56,6 +57,7 @@ export function checkHistory(history: History): Verdict {
     ...effectViolations(history),
     ...deadLetterViolations(history, committed),
     ...ownershipViolations(history),
+    ...cutOffViolations(history),
     ...(history.missedByFloor > 0
       ? [violation('floor-passed-a-message', `${String(history.missedByFloor)} messages were found below a floor`)]
       : []),

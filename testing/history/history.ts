@@ -14,6 +14,7 @@ export interface History {
   readonly refusals: readonly string[]
   /** From a trigger on the lanes: every change of owner, in commit order. */
   readonly ownerships: readonly OwnershipChange[]
+  readonly cutOffs: readonly CutOffClaim[]
   readonly faults: readonly Fault[]
   /** Messages that a relay's net found below its floor. */
   readonly missedByFloor: number
@@ -37,6 +38,8 @@ export interface Committed {
   readonly place: number
   readonly lane: number
   readonly atMs: number
+  /** When the writer had heard that its transaction was open, by the machine's monotonic clock; null: nobody noted it. */
+  readonly begunAtMs: number | null
   /** Made to fail for ever: must become a dead letter. */
   readonly isDoomed: boolean
   /** No consumer can handle it: must become a dead letter of the consumer. */
@@ -50,6 +53,8 @@ export interface Publication {
   readonly startedAtMs: number
   /** What its broker answered; a process that died in between never heard. */
   readonly answer: 'accepted' | 'refused' | 'none'
+  /** When it heard that; null: never. */
+  readonly answeredAtMs: number | null
   /** When that relay heard that the row was deleted; null: never. */
   readonly settledAtMs: number | null
 }
@@ -67,6 +72,18 @@ export interface Effect {
 export interface DeadLetter {
   readonly id: string
   readonly reason: string
+}
+
+/** What an operator was told who asked for everything from before an instant. */
+export interface CutOffClaim {
+  /** Before it was asked for. */
+  readonly askedAtMs: number
+  /** After it had answered. */
+  readonly answeredAtMs: number
+  /** It says that all is at the broker but what it names. Else it claims nothing. */
+  readonly isComplete: boolean
+  /** How many messages it names as dead. */
+  readonly dead: number
 }
 
 export interface OwnershipChange {

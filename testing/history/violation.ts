@@ -13,6 +13,7 @@ export type Rule =
   | 'two-owners'
   | 'published-without-the-lane'
   | 'floor-passed-a-message'
+  | 'cut-off-too-early'
 
 export interface Violation {
   readonly rule: Rule

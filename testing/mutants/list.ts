@@ -36,6 +36,35 @@ export const mutants: readonly Mutant[] = [
   ...of(core, 'console/console.ts', 'console/console.pg.test.ts', [
     ['a console that only shows decides', 'refused', 'if (!allowActions)', 'if (action === undefined)'],
   ]),
+  ...of(core, 'cut-off.ts', 'cut-off.pg.test.ts', [
+    [
+      'a cut-off forgets who had begun',
+      'delivered',
+      "let begun = first['open'] as readonly OpenTransaction[]",
+      'let begun: readonly OpenTransaction[] = []',
+    ],
+    [
+      'a cut-off forgets what is prepared',
+      'delivered',
+      'let prepared = await preparedNow()',
+      'let prepared: readonly string[] = []',
+    ],
+  ]),
+  ...of(core, 'relay/maintenance.ts', 'retention.pg.test.ts', [
+    ['a purge deletes all at once', 'bounded', 'const rowsOfStep = 100', 'const rowsOfStep = 100_000'],
+    ['a task is not due for others while one does it', 'bounded', 'const claimMs = 600_000', 'const claimMs = 0'],
+  ]),
+  ...of(core, 'postgres/maintenance-statements.ts', 'retention.pg.test.ts', [
+    ['two relays do a task at a time', 'bounded', ' where known.due_at <= clock_timestamp()', ''],
+  ]),
+  ...of(core, 'postgres/relay-statements.ts', 'retention.pg.test.ts', [
+    [
+      'the archive leaves out what failed before',
+      'delivered',
+      '        from gone)',
+      '        from gone where attempts = 0)',
+    ],
+  ]),
   ...of(core, 'relay/backlog.ts', 'relay/dispatcher-model.test.ts', [
     [
       'a probe sends what was behind a message that has gone back to the table meanwhile',

@@ -95,12 +95,14 @@ describe('with the documented grants of a consumer', () => {
 
 const program = fileURLToPath(new URL('../../outbox-core/src/cli/main.ts', import.meta.url))
 
-function malote(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+const malote = (...words: string[]): ReturnType<typeof run> => run(database.url, words)
+
+function run(url: string, words: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
       ['--conditions=@malote/source', program, ...words],
-      { env: { ...process.env, DATABASE_URL: database.url, NODE_OPTIONS: '' } },
+      { env: { ...process.env, DATABASE_URL: url, NODE_OPTIONS: '' } },
       (_, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
     )
     child.stdin?.end()
@@ -145,6 +147,44 @@ describe('a replay', () => {
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('refused as stale') })
     expect(forced).toMatchObject({ code: 0, stdout: 'replayed 2\n' })
     await owner.query('truncate malote.messages, malote.operator_actions')
+  })
+})
+
+describe('malote purge', () => {
+  it('forgets old proofs of the inbox and expired keys, keeps the others, and notes both', async () => {
+    await owner.query(grantStatements(role, 'operator').join('\n'))
+    const url = Object.assign(new URL(database.url), { username: role, password: 'p' }).toString()
+    const [old, young] = [crypto.randomUUID(), crypto.randomUUID()]
+    for (const messageId of [old, young])
+      await createInbox().transact(owner, { consumer: 'purged', messageId, occurredAt: new Date() }, async () => {})
+    await owner.query(
+      `update malote.processed_messages set processed_at = now() - interval '20 days' where message_id = $1`,
+      [old],
+    )
+    const orders = idempotencyOn(owner).atomic({ operation: 'createOrder' }, placeOrder)
+    await send(orders)
+    await owner.query(`update malote.idempotency_keys set expires_at = now() - interval '1 minute'`)
+    await send(orders, { key: crypto.randomUUID() })
+    const before = await owner.query('select from malote.processed_messages')
+
+    const [inbox, keys] = [
+      await run(url, ['purge', '--only', 'inbox', '--older-than', '14', '--yes', '--reason', 'policy']),
+      await run(url, ['purge', '--only', 'keys', '--yes', '--json']),
+    ]
+
+    expect(inbox).toMatchObject({ code: 0, stdout: 'purged 1\n', stderr: '' })
+    expect(keys).toMatchObject({ code: 0, stdout: expect.stringContaining('"purged":1') })
+    expect((await owner.query('select from malote.processed_messages')).rowCount).toBe((before.rowCount ?? 0) - 1)
+    expect((await owner.query('select from malote.idempotency_keys')).rowCount).toBe(1)
+    expect(await run(url, ['purge', '--only', 'keys', '--older-than', '1'])).toMatchObject({ code: 2 })
+    const { rows } = await owner.query(
+      `select target -> 0 ->> 'id' as what, affected, reason from malote.operator_actions where action = 'purge' order by 1`,
+    )
+    expect(rows).toEqual([
+      { what: 'inbox', affected: 1, reason: 'policy' },
+      { what: 'keys', affected: 1, reason: null },
+    ])
+    await owner.query('truncate malote.operator_actions')
   })
 })
 

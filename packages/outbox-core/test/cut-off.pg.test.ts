@@ -11,6 +11,9 @@ beforeAll(async () => {
   bench = await createRelayBench(inject('postgresUrl'))
 })
 afterEach(async () => {
+  // What a failed case left prepared would keep every table locked.
+  const { rows } = await bench.pool.query('select gid from pg_prepared_xacts where database = current_database()')
+  for (const { gid } of rows) await bench.pool.query(`rollback prepared '${String(gid)}'`)
   await Promise.all(clients.splice(0).map((client) => client.end()))
   await bench.reset()
   await bench.pool.query('truncate malote.paused_topics')

@@ -247,6 +247,8 @@ describe('a database', () => {
       `insert into malote.messages (topic, type, payload) select 'o', 't', '{}' from generate_series(1, 500)`,
     )
     await other.query('delete from malote.messages')
+    // The session would tell what it did within ten seconds; PostgreSQL 14 cannot be asked to do so at once.
+    await other.query('select pg_stat_force_next_flush()').catch(() => {})
 
     expect((await finding('AUTOVACUUM_STARVED', { deadRows: 400 })).detail).toContain('500 dead rows')
     expect(codes(await look())).not.toContain('AUTOVACUUM_STARVED')
@@ -280,7 +282,8 @@ describe('a role', () => {
         (await examine(reader, { purpose })).filter(({ code }) => code === 'GRANTS_MISSING').map(({ detail }) => detail)
       expect(await lack()).toEqual([])
       for (const { kind, name, privileges } of neededPrivileges(purpose)) {
-        if (kind === 'function' || name === 'migrations') continue // Public may execute; without the ledger nothing can be looked at.
+        if (name === 'migrations') continue // Without the ledger nothing can be looked at.
+        if (kind === 'function' && !name.includes('archive')) continue // Public may execute it.
         const privilege = privileges.at(-1) ?? ''
         await bench.pool.query(`revoke ${privilege} on ${kind} malote.${name} from ${lacking}`)
         expect(await lack()).toEqual([expect.stringContaining(`${privilege} on ${kind} ${name}`)])

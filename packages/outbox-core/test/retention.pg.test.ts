@@ -203,6 +203,32 @@ describe('the archive', () => {
     expect(await bench.count('archived_messages')).toBe(1)
   })
 
+  it('holds every message once, though the sessions of its relays are ended in the middle of everything', async () => {
+    const options = { afterPublish: 'archive', pollIntervalMs: 20 } as const
+    const relays = [relay(options), relay(options)]
+    for (const one of relays) one.relay.start()
+    const added: string[] = []
+    const accepted = (): number => relays.reduce((sum, { broker }) => sum + broker.accepted.length, 0)
+    for (let round = 0; round < 12; round++) {
+      const before = accepted()
+      added.push(
+        ...(await bench.add(...Array.from({ length: 60 }, (_, n) => aMessage({ orderingKey: `k${String(n)}` })))),
+      )
+      await eventually(() => Promise.resolve(expect(accepted()).toBeGreaterThan(before)))
+      await bench.pool.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where usename = $1 order by state, query_start desc limit 2`,
+        [role],
+      )
+    }
+    await emptied()
+
+    const { rows } = await bench.pool.query('select id from malote.archived_messages')
+    expect(rows.map(({ id }) => String(id)).sort()).toEqual(added.sort())
+    const published = new Set(relays.flatMap(({ broker }) => broker.accepted.map(({ id }) => id)))
+    expect(added.filter((id) => !published.has(id))).toEqual([])
+    expect(relays.flatMap(({ observer }) => observer.events).map(({ type }) => type)).toContain('lanes.lost')
+  })
+
   it('gives nobody a right who was not given it', async () => {
     const { rows } = await bench.pool.query(
       `select proname from pg_proc join pg_namespace as n on n.oid = pronamespace

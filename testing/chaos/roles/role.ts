@@ -37,6 +37,7 @@ export const variants = [
   'lanes-stay-away',
   'buffers-everything',
   'hang-blocks-all',
+  'cut-off-forgets-writers',
 ] as const
 export type Variant = (typeof variants)[number]
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { nowMs } from '../journal.ts'
 import { createOutbox } from '../library.ts'
 import { createRandom } from '../random.ts'
 import { doomedType, refusedType } from './doom.ts'
@@ -21,6 +22,7 @@ async function write(): Promise<void> {
   let isBroken = true
   try {
     await client.query('begin')
+    const begunAtMs = nowMs()
     const id = randomUUID()
     const isDoomed = random.next() < 0.005
     const isElsewhere = !isDoomed && random.next() < 0.05
@@ -28,13 +30,13 @@ async function write(): Promise<void> {
     const key = isDoomed || (!isElsewhere && random.next() < 0.2) ? null : random.pick(keys)
     const isRefused = settings.refuses && !isDoomed && !isElsewhere && random.next() < 0.01
     const place = key === null ? 0 : await nextPlace(key)
-    await client.query('insert into chaos.ledger (id, key, place, doomed, refused) values ($1, $2, $3, $4, $5)', [
-      id,
-      key,
-      place,
-      isDoomed,
-      isRefused,
-    ])
+    // Without a key's lock nobody waits behind it.
+    const [isLongBefore, isLongAfter] = [0, 0].map(() => key === null && random.next() < 0.04)
+    if (isLongBefore) await sleep(random.between(300, 1_500))
+    await client.query(
+      'insert into chaos.ledger (id, key, place, doomed, refused, begun_at_ms) values ($1, $2, $3, $4, $5, $6)',
+      [id, key, place, isDoomed, isRefused, begunAtMs],
+    )
     await outbox.add(client, {
       id,
       topic: isElsewhere ? hungTopic : 'chaos',
@@ -42,7 +44,8 @@ async function write(): Promise<void> {
       payload: { place },
       ...(key === null ? {} : { orderingKey: key }),
     })
-    if (random.next() < 0.3) await sleep(random.between(1, 30))
+    if (isLongAfter) await sleep(random.between(300, 1_500))
+    else if (random.next() < 0.3) await sleep(random.between(1, 30))
     await failpoints.pass('before-commit')
     await client.query(random.next() < 0.05 ? 'rollback' : 'commit')
     await failpoints.pass('committed')

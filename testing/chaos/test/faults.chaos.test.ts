@@ -15,5 +15,6 @@ it('a minute of every kind of fault loses nothing, keeps order and applies each 
   expect(health).toMatchObject({ drain: { left: 0 }, ...nothing })
   expect(health.relayConnections.after).toEqual(health.relayConnections.before)
   expect(Object.keys(report.faults).length).toBeGreaterThanOrEqual(18)
+  expect(report.cutOffs?.complete).toBeGreaterThan(0)
   expect(report.effectsApplied).toBeGreaterThan(500)
 })

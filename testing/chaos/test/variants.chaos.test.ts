@@ -63,6 +63,10 @@ it('a floor that does not ask who holds the table is seen as loss or disorder', 
   expect(['lost', 'out-of-order'].filter((rule) => rules.has(rule))).not.toEqual([])
 })
 
+it('a cut-off that forgets who had begun is seen as too early', async () => {
+  expect(await rulesBrokenBy('cut-off-forgets-writers', 'relay-joins')).toContain('cut-off-too-early')
+})
+
 it.each(['destination-away', 'destination-throttled'])(
   'charging messages with a %s is seen by good messages among the dead letters',
   async (fault) => {

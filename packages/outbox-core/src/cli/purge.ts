@@ -1,3 +1,5 @@
+import type { DatabaseClient } from '../postgres/database-client.ts'
+import { pgDatabase } from '../clients/pg.ts'
 import { createDeadLetters } from '../dead-letters.ts'
 import { schemaOption } from '../postgres/identifiers.ts'
 import { maintenanceStatements } from '../postgres/maintenance-statements.ts'
@@ -66,13 +68,13 @@ const purgers: Readonly<
     const { maintainInbox } = await idempotency()
     const { profile } = invocation.flags
     const options = { ...invocation.schema, keepDays, ...(profile === undefined ? {} : { profile }) }
-    const { rows, dropped, complete } = await maintainInbox(poolOf(invocation), options)
+    const { rows, dropped, complete } = await maintainInbox(databaseOf(invocation), options)
     if (!complete) invocation.output.note(['consumers held a lock for too long: run it again for what is left'])
     return { rows, dropped }
   },
   keys: async (invocation) => {
     const { purgeIdempotencyKeys } = await idempotency()
-    const { keys } = await purgeIdempotencyKeys(poolOf(invocation), { ...invocation.schema, batchSize })
+    const { keys } = await purgeIdempotencyKeys(databaseOf(invocation), { ...invocation.schema, batchSize })
     return { rows: keys }
   },
 }
@@ -84,9 +86,9 @@ async function idempotency(): Promise<NonNullable<Awaited<ReturnType<typeof idem
 }
 
 /** Our one connection, for those who open transactions on a pool. */
-function poolOf({ client }: Invocation): { connect(): Promise<unknown> } {
-  const query = (text: string, values?: unknown[]): unknown => client.query(text, values)
-  return { connect: () => Promise.resolve({ query, release: () => {} }) }
+function databaseOf({ client }: Invocation): DatabaseClient {
+  const session = { query: (text: string, values?: unknown[]) => client.query(text, values), release: () => {} }
+  return pgDatabase({ connect: () => Promise.resolve(session) })
 }
 
 /** After the deed, because it took many transactions. */

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
+import type { DatabaseClient } from '../postgres/database-client.ts'
 import { grantStatements, type RolePurpose } from '../postgres/grants.ts'
 import { defaultSchema, schemaOption } from '../postgres/identifiers.ts'
 import {
@@ -21,11 +22,11 @@ type Migrate = (client: MigrationClient, options: MigrateOptions) => Promise<rea
 interface IdempotencyPackage {
   readonly migrateIdempotency: Migrate
   readonly maintainInbox: (
-    db: { connect(): Promise<unknown> },
+    db: DatabaseClient,
     options: { readonly schema?: string; readonly keepDays: number; readonly profile?: 'simple' | 'partitioned' },
   ) => Promise<{ readonly rows: number; readonly dropped: readonly string[]; readonly complete: boolean }>
   readonly purgeIdempotencyKeys: (
-    db: { connect(): Promise<unknown> },
+    db: DatabaseClient,
     options: { readonly schema?: string; readonly batchSize: number },
   ) => Promise<{ readonly keys: number; readonly bodies: number }>
 }

@@ -12,10 +12,10 @@ export function cutOffStatements(schema: string): CutOffStatements {
   const s = quoteIdentifier(schema)
   const topic = (alias: string): string => `($1::text is null or ${alias}.topic = $1)`
   return {
-    // The instant, and who is in a transaction then: each holds the lock on its own virtual transaction from its begin to its
+    // The instant, taken before anybody is looked at, and who is in a transaction then: each holds the lock on its own virtual transaction from its begin to its
     // end, which every role may see. Background workers have no user, and other databases hold nothing of ours.
     begun: `
-      select clock_timestamp() as at, coalesce(json_agg(json_build_object(
+      select statement_timestamp() as at, coalesce(json_agg(json_build_object(
         'transaction', held.virtualxid, 'pid', held.pid, 'user', who.usename, 'application', who.application_name)), '[]') as open
       from pg_locks as held join pg_stat_activity as who on who.pid = held.pid
       where held.locktype = 'virtualxid' and held.granted and held.mode = 'ExclusiveLock' and held.pid <> pg_backend_pid()
