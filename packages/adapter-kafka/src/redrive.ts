@@ -95,7 +95,7 @@ async function handleBatch(
   if (end === undefined) return
   for (const record of batch.messages) {
     if (BigInt(record.offset) >= end || !count.hasRoom) break
-    const isTaken = count.takes(headersOf(record))
+    const isTaken = count.takes(readDeadLetterNote(headersOf(record)))
     if (!dryRun) {
       const source = topic ?? readDeadLetterNote(headersOf(record))?.source ?? deadLetterTopic
       await producer.send(

@@ -1,11 +1,12 @@
-import type { ConsumeMessage } from 'amqplib'
+import type { ConsumeMessage, Message } from 'amqplib'
+import { type DeadLetterNote, readDeadLetterNote } from '@malote/outbox-core'
 import {
   type DeadLetter,
   deadLetterHeader,
   DeadLetterTooLargeError,
   encodeDeadLetterNote,
 } from '@malote/outbox-core/adapter'
-import { notes } from './decode.ts'
+import { notes, textHeaders } from './decode.ts'
 import type { Mover } from './mover.ts'
 import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
 
@@ -35,4 +36,36 @@ function shrunk(raw: ConsumeMessage, form: DeadLetter['form']): ConsumeMessage {
   if (form === 'whole' || form === 'bare') return raw
   const properties = { ...raw.properties, headers: {} }
   return { ...raw, properties, content: form === 'stub' ? Buffer.alloc(0) : raw.content }
+}
+
+/**
+ * Why a message of a dead-letter queue is there: the note that a consumer wrote, or, where RabbitMQ put the message away itself by a delivery
+ * limit, one made of what RabbitMQ wrote. Null for a message that came another way.
+ */
+export function deadLetterNoteOf(message: Pick<Message, 'properties'>): DeadLetterNote | null {
+  const headers = textHeaders(message)
+  return readDeadLetterNote(headers) ?? brokersNote(message.properties.headers?.['x-death'], headers[notes.topic])
+}
+
+/** @param deaths - RabbitMQ's list of how the message left queues, the last first */
+function brokersNote(deaths: unknown, topic: string | undefined): DeadLetterNote | null {
+  if (!Array.isArray(deaths)) return null
+  const death = (deaths as readonly XDeath[]).find(({ reason }) => reason === 'delivery_limit')
+  if (death === undefined) return null
+  const diedAtMs = typeof death.time?.value === 'number' ? death.time.value * 1_000 : 0
+  return {
+    reason: 'DELIVERY_LIMIT',
+    attempts: 0, // RabbitMQ counts deliveries, and a delivery need not have been an attempt.
+    error: "RabbitMQ: the queue's delivery limit was exceeded",
+    source: death.queue ?? '',
+    topic: topic ?? death['routing-keys']?.[0] ?? '',
+    at: new Date(diedAtMs).toISOString(),
+  }
+}
+
+interface XDeath {
+  readonly reason?: string
+  readonly queue?: string
+  readonly time?: { readonly value?: unknown }
+  readonly 'routing-keys'?: readonly string[]
 }

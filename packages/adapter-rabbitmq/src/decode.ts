@@ -56,7 +56,7 @@ export function attemptOf(message: Message): number {
 }
 
 /** Producers in other languages send numbers and booleans too; tables and arrays have no text form and are left out. */
-export function textHeaders(message: Message): Record<string, string> {
+export function textHeaders(message: Pick<Message, 'properties'>): Record<string, string> {
   const entries: [string, string][] = []
   for (const [name, value] of Object.entries(message.properties.headers ?? {})) {
     if (typeof value === 'string') entries.push([name, value])

@@ -1,7 +1,14 @@
-import { exponentialBackoff } from '@malote/outbox-core'
-import { createRedriveCount, type RedriveOptions, type RedriveReport } from '@malote/outbox-core/adapter'
+import { type DeadLetterNote, exponentialBackoff } from '@malote/outbox-core'
+import {
+  createRedriveCount,
+  deadLetterHeader,
+  encodeDeadLetterNote,
+  type RedriveOptions,
+  type RedriveReport,
+} from '@malote/outbox-core/adapter'
 import type { Channel, GetMessage } from 'amqplib'
 import { type Connect, openConnection } from './connection.ts'
+import { deadLetterNoteOf } from './dead-letter.ts'
 import { notes, textHeaders } from './decode.ts'
 import { createMover, type Mover } from './mover.ts'
 import { deadLetterQueueOf } from './topology.ts'
@@ -20,7 +27,7 @@ export interface RabbitmqRedriveOptions extends RedriveOptions {
  *
  * A letter is acknowledged after the queue has confirmed it: a crash in between brings it back once more, and the inbox knows the copy. Letters
  * that stay are put behind the others, as they were: returned to the queue they would be counted against its delivery limit, which
- * RabbitMQ 4 gives every quorum queue. A dry run does return them.
+ * RabbitMQ 4 gives every quorum queue that was made without one. A dry run does return them.
  *
  * @throws Error when the broker is out of reach or the queue refuses; nothing is lost then
  */
@@ -44,22 +51,26 @@ async function redrive(channel: Channel, mover: Mover, options: RabbitmqRedriveO
   for (let looked = 0; looked < messageCount && count.hasRoom; looked++) {
     const letter = await channel.get(deadLetterQueue)
     if (letter === false) break
-    const headers = textHeaders(letter)
-    const isTaken = count.takes(headers)
+    const note = deadLetterNoteOf(letter)
+    const isTaken = count.takes(note)
     if (dryRun) continue // Closing the channel gives it back.
-    await (isTaken ? mover.move(letter, queue, topicOf(headers)) : mover.move(letter, deadLetterQueue, notesOf(letter)))
+    await (isTaken
+      ? mover.move(letter, queue, topicOf(letter, note))
+      : mover.move(letter, deadLetterQueue, notesOf(letter, note)))
     channel.ack(letter)
   }
   return count.report()
 }
 
 /** Moving changed the routing key. */
-function topicOf(headers: Readonly<Record<string, string>>): Record<string, string> {
-  const topic = headers[notes.topic]
+function topicOf(letter: GetMessage, note: DeadLetterNote | null): Record<string, string> {
+  const topic = textHeaders(letter)[notes.topic] ?? note?.topic
   return topic === undefined ? {} : { [notes.topic]: topic }
 }
 
-/** All that moving would take off. */
-function notesOf(letter: GetMessage): Record<string, string> {
-  return Object.fromEntries(Object.entries(textHeaders(letter)).filter(([name]) => name.startsWith('malote-')))
+/** All that moving would take off. Of RabbitMQ's own list the note remains. */
+function notesOf(letter: GetMessage, note: DeadLetterNote | null): Record<string, string> {
+  const ours = Object.entries(textHeaders(letter)).filter(([name]) => name.startsWith('malote-'))
+  const written = note === null ? {} : { [deadLetterHeader]: encodeDeadLetterNote(note), ...topicOf(letter, note) }
+  return { ...written, ...Object.fromEntries(ours) }
 }

@@ -30,10 +30,12 @@ export interface RabbitmqTopology {
    */
   readonly singleActiveConsumer?: boolean
   /**
-   * Redeliveries after which the broker itself dead-letters a message: the net under messages that kill their consumer, which no
-   * handler can fail. Every message a crashed consumer had taken is counted, so keep it well above the consumer's `maxAttempts`.
+   * Redeliveries after which the broker itself moves a message to the dead-letter queue, past its handler: the only net under messages that
+   * kill their consumer when the consumer has no `store`. The broker counts every message that a killed consumer had taken, also while
+   * the handlers' database is away, so a limit buries good messages after that many kills. Leave it out when the consumer
+   * has a `store`, which knows the messages that kill. RabbitMQ 4 sets 20 where a queue names none.
    *
-   * @defaultValue 20: what RabbitMQ 4 does by itself
+   * @defaultValue as good as none: the broker cannot tell a message that kills from one that was only there
    */
   readonly deliveryLimit?: number
   /** One retry queue for each delay, in milliseconds. Give the consumer the same. @defaultValue 1 s, 5 s, 30 s, 2 min, 5 min */
@@ -81,7 +83,7 @@ export async function assertTopology(channel: Channel, topology: RabbitmqTopolog
 }
 
 async function assertQueues(channel: Channel, topology: RabbitmqTopology): Promise<void> {
-  const { exchange, queue, topics, singleActiveConsumer = true, deliveryLimit = 20 } = topology
+  const { exchange, queue, topics, singleActiveConsumer = true, deliveryLimit = noDeliveryLimit } = topology
   const deadLetterQueue = topology.deadLetterQueue ?? deadLetterQueueOf(queue)
   await channel.assertExchange(exchange, 'topic', { durable: true })
   await channel.assertQueue(deadLetterQueue, quorum({}))
@@ -89,8 +91,8 @@ async function assertQueues(channel: Channel, topology: RabbitmqTopology): Promi
     queue,
     quorum({
       ...movesTo(deadLetterQueue),
-      'x-delivery-limit': deliveryLimit,
       'x-single-active-consumer': singleActiveConsumer,
+      'x-delivery-limit': deliveryLimit,
     }),
   )
   for (const delayMs of topology.retryDelaysMs ?? defaultRetryDelaysMs)
@@ -98,8 +100,12 @@ async function assertQueues(channel: Channel, topology: RabbitmqTopology): Promi
   for (const topic of topics) await channel.bindQueue(queue, exchange, topic)
 }
 
+/** RabbitMQ knows a word for none (-1) only since version 4. */
+const noDeliveryLimit = 2 ** 31 - 1
+
+/** Without the limit a dead letter that was looked at and put back twenty times would be dropped by RabbitMQ 4. */
 function quorum(args: Readonly<Record<string, unknown>>): { durable: true; arguments: Record<string, unknown> } {
-  return { durable: true, arguments: { ...args, 'x-queue-type': 'quorum' } }
+  return { durable: true, arguments: { 'x-delivery-limit': noDeliveryLimit, ...args, 'x-queue-type': 'quorum' } }
 }
 
 /** Without "at-least-once" (which wants this overflow rule) a crash of the broker between the two queues loses the message. */

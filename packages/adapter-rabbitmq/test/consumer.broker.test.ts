@@ -1,5 +1,12 @@
 import { anOutboxMessage, eventually } from '@malote/outbox-core/testing'
-import type { Consumer, ConsumerEvent, Delivery, OutboxMessage, Publisher } from '@malote/outbox-core'
+import {
+  type Consumer,
+  type ConsumerEvent,
+  type DeadLetterNote,
+  type Delivery,
+  type OutboxMessage,
+  type Publisher,
+} from '@malote/outbox-core'
 import { startTcpProxy } from '@malote/testing/tcp-proxy'
 import { scaled } from '@malote/testing/slowness'
 import { connect } from 'amqplib'
@@ -8,9 +15,12 @@ import {
   assertTopology,
   createRabbitmqConsumer,
   createRabbitmqPublisher,
+  deadLetterNoteOf,
   deadLetterQueueOf,
   type RabbitmqConsumerOptions,
   type RabbitmqTopology,
+  redriveDeadLetters,
+  type RedriveReport,
   retryQueueOf,
 } from '../src/index.ts'
 import { exchange, through, uniqueName, withChannel } from './rabbitmq-harness.ts'
@@ -74,23 +84,56 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
     await eventually(async () => expect(await depthOf(deadLetterQueueOf(queue))).toBe(1))
   })
 
-  it('is delivered a message again by the broker only so often when each delivery kills the consumer', async () => {
+  it('is given in order what more processes had taken and were killed than RabbitMQ 4 lets by itself', async () => {
+    const queue = await topology({})
+    const sent = await send(queue, { orderingKey: 'k' }, { orderingKey: 'k' })
+
+    const connection = await connect(url)
+    for (let kill = 0; kill < 22; kill++) {
+      const channel = await connection.createChannel()
+      const { promise: both, resolve } = Promise.withResolvers<void>()
+      let taken = 0
+      await channel.consume(queue, () => void (++taken === sent.length && resolve()))
+      await both
+      await channel.close() // The broker gives back what was taken, as for a connection that is gone.
+    }
+    await connection.close()
+    const { deliveries } = await consume(queue, {})
+
+    await eventually(() => expect(deliveries).toHaveLength(sent.length))
+    expect(deliveries.map(({ message }) => message.id)).toEqual(sent.map(({ id }) => id))
+  })
+
+  it('with a delivery limit is given a message that kills only so often; it is put away with the reason and can be brought back', async () => {
     const queue = await topology({ deliveryLimit: 2 })
-    await send(queue, {})
+    const [message] = await send(queue, {})
     const attempts: number[] = []
 
-    for (let crash = 0; crash < 3; crash++) {
-      const proxy = await startTcpProxy(Number(new URL(url).port))
-      await consume(queue, { connect: through(proxy, url) }, ({ attempt }) => {
+    for (let kill = 0; kill < 3; kill++)
+      await takenByOneThatIsKilled(queue, ({ attempt }) => {
         attempts.push(attempt)
-        proxy.refuse()
         return new Promise(() => {}) // As a killed process: it never ends.
       })
-      await eventually(() => expect(attempts).toHaveLength(crash + 1))
-    }
-
     await eventually(async () => expect(await depthOf(deadLetterQueueOf(queue))).toBe(1))
+    const notes = (): Promise<(DeadLetterNote | null)[]> =>
+      withChannel(url, async (channel) => {
+        const letter = await channel.get(deadLetterQueueOf(queue))
+        return letter === false ? [] : [deadLetterNoteOf(letter)]
+      })
+    const reason = { reason: 'DELIVERY_LIMIT', source: queue, topic: queue }
+    const noted = await notes()
+    const redrive = (where: (note: DeadLetterNote | null) => boolean): Promise<RedriveReport> =>
+      redriveDeadLetters({ connect: () => connect(url), queue, where })
+    // One that stays is put behind the others, which takes RabbitMQ's own words off it.
+    expect(await redrive((note) => note?.reason === 'POISON')).toEqual({ redriven: 0, kept: 1 })
+    await eventually(async () => expect(await notes()).toMatchObject([reason]))
+    expect(await redrive((note) => note?.reason === 'DELIVERY_LIMIT')).toEqual({ redriven: 1, kept: 0 })
+    const { deliveries } = await consume(queue, {})
+
+    await eventually(() => expect(deliveries).toHaveLength(1))
     expect(attempts).toEqual([1, 2, 3])
+    expect(noted).toMatchObject([reason])
+    expect(deliveries[0]).toMatchObject({ attempt: 1, message: { id: message?.id, topic: queue } })
   })
 
   it('goes on when its queue was deleted and is there again', async () => {
@@ -165,6 +208,21 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
 
     await expect(topology({ queue })).resolves.toBe(queue)
   })
+
+  /** One process after the other takes what is there and is killed once a handler was called. */
+  async function takenByOneThatIsKilled(queue: string, work: (delivery: Delivery) => unknown): Promise<void> {
+    const proxy = await startTcpProxy(Number(new URL(url).port))
+    const called = Promise.withResolvers<void>()
+    const { consumer } = await consume(queue, { connect: through(proxy, url) }, (delivery) => {
+      called.resolve()
+      return work(delivery)
+    })
+    await called.promise
+    proxy.refuse()
+    consumers.splice(consumers.indexOf(consumer), 1)
+    void consumer.stop({ graceMs: 0 })
+    await proxy.close()
+  }
 
   async function topology(options: Partial<RabbitmqTopology>): Promise<string> {
     const { queue = uniqueName('queue') } = options

@@ -1,3 +1,4 @@
+import { readDeadLetterNote } from '@malote/outbox-core'
 import {
   ChangeMessageVisibilityCommand,
   DeleteMessageCommand,
@@ -42,7 +43,7 @@ export async function redriveDeadLetters(options: SqsRedriveOptions): Promise<Re
   try {
     for (let letters = await receive(options); letters.length > 0; letters = await receive(options)) {
       for (const letter of letters) {
-        const isTaken = count.takes(textAttributes(letter.MessageAttributes))
+        const isTaken = count.takes(readDeadLetterNote(textAttributes(letter.MessageAttributes)))
         if (!isTaken || dryRun) kept.push(letter)
         else await bringBack(letter, options)
       }

@@ -1,4 +1,4 @@
-import { type DeadLetterNote, readDeadLetterNote } from '../dead-letter-note.ts'
+import type { DeadLetterNote } from '../dead-letter-note.ts'
 
 /** What every adapter's `redriveDeadLetters` takes, under the same names. */
 export interface RedriveOptions {
@@ -19,8 +19,8 @@ export interface RedriveReport {
 
 /** Decides letter by letter, and counts. */
 export interface RedriveCount {
-  /** Whether the letter goes back. Counts it. */
-  takes(headers: Readonly<Record<string, string>>): boolean
+  /** Whether the letter with this note goes back. Counts it. */
+  takes(note: DeadLetterNote | null): boolean
   /** False once `limit` letters have gone back. */
   readonly hasRoom: boolean
   report(): RedriveReport
@@ -33,8 +33,8 @@ export function createRedriveCount({
   let redriven = 0
   let kept = 0
   return {
-    takes: (headers) => {
-      const isTaken = redriven < limit && where(readDeadLetterNote(headers))
+    takes: (note) => {
+      const isTaken = redriven < limit && where(note)
       if (isTaken) redriven++
       else kept++
       return isTaken
