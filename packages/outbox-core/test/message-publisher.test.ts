@@ -97,4 +97,17 @@ describe('a publisher made of one send', () => {
     ])
     await expect(publisher.publish([], never)).rejects.toMatchObject({ code: 'PUBLISHER_CLOSED' })
   })
+
+  it('a send that ignores its signal keeps no place: what comes next in its stream goes, in order', async () => {
+    const { sent, publisher } = setup((body) => (body === 'hangs' ? new Promise(() => {}) : Promise.resolve(null)), 1)
+    const abort = new AbortController()
+
+    const aborted = publisher.publish([anOutboxMessage({ orderingKey: 'k', body: 'hangs' })], abort.signal)
+    abort.abort()
+    expect(await aborted).toMatchObject([{ status: 'failed', failure: { code: 'ABORTED' } }])
+    const results = await publisher.publish(numbered(['k', 'k', null]), never)
+
+    expect(results.map(({ status }) => status)).toEqual(['accepted', 'accepted', 'accepted'])
+    expect(sent).toEqual(['hangs', '0', '1', '2'])
+  })
 })

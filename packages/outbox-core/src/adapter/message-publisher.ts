@@ -39,7 +39,7 @@ async function publishBatch(
     if (signal.aborted) return results.fail(message, aborted)
     if ('error' in outage) return results.fail(message, connectionLost(outage.error))
     try {
-      const failure = await send(message, signal)
+      const failure = await orAborted(send(message, signal), signal)
       if (signal.aborted && failure !== null) results.fail(message, aborted)
       else if (failure === null) results.accept(message)
       else results.fail(message, failure)
@@ -63,7 +63,20 @@ function outageOf(name: string, error: unknown): PublishOutageError {
   return new PublishOutageError(`${name} is out of reach: ${why}`, { cause: error })
 }
 
-/** A `send` that ignores its signal must not keep the publish: what it does later tells nobody. */
+/** A `send` that ignores its signal must not keep its place, which the next one of its stream waits for: what it does later tells nobody. */
+async function orAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  const { promise: aborting, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(signal.reason as Error)
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  try {
+    return await Promise.race([work, aborting])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** Nor does an aborted publish wait for places that others have. */
 async function settledOrAborted(work: readonly Promise<void>[], signal: AbortSignal): Promise<void> {
   let onAbort = (): void => {}
   const abort = new Promise<void>((resolve) => {

@@ -31,14 +31,22 @@ export function messagesTo(
   )
 }
 
+/** Like a relay, it aborts what takes too long: what is sent again must not stand behind it. */
 export async function publish(
   harness: PublisherHarness,
   publisher: Publisher,
   batch: readonly OutboxMessage[],
-  signal: AbortSignal = new AbortController().signal,
+  signal?: AbortSignal,
 ): Promise<ReadonlyMap<string, PublishResult>> {
-  const results = await within(harness.patienceMs * 2, 'publish()', publisher.publish(batch, signal))
-  return byId(batch, results)
+  const tooLong = new AbortController()
+  try {
+    const publishing = publisher.publish(batch, signal ?? tooLong.signal)
+    const results = await within(harness.patienceMs * 2, 'publish()', publishing)
+    return byId(batch, results)
+  } catch (error) {
+    tooLong.abort(error)
+    throw error
+  }
 }
 
 /**
