@@ -53,6 +53,7 @@ export async function openConfirmPort(connection: LiveConnection): Promise<Confi
   return {
     connection,
     send: (message, settle) => {
+      connection.gather()
       const sent = publish(channel, message, (error) => {
         const back = returned.get(message.id)
         returned.delete(message.id)

@@ -1,5 +1,5 @@
 import { OutboxError } from '@malote/outbox-core'
-import { invalidOption, systemClock } from '@malote/outbox-core/adapter'
+import { afterThisTurn, invalidOption, systemClock } from '@malote/outbox-core/adapter'
 import type { ChannelModel } from 'amqplib'
 
 /** Opens a connection to the broker; called again after each loss. */
@@ -16,6 +16,8 @@ export interface LiveConnection {
   heardAtMs(): number
   /** Notes an answer of the broker. */
   heard(): void
+  /** Call it before a frame is sent: what else is sent in this turn of the event loop leaves with it, in one system call and not in one each. */
+  gather(): void
   /** Closes it in order, or by force when the broker does not answer. Never rejects. */
   discard(): Promise<void>
 }
@@ -53,6 +55,7 @@ export async function openConnection(connect: Connect): Promise<LiveConnection> 
     heard: () => {
       heardAtMs = systemClock.monotonicMs()
     },
+    gather: gatherer(model),
     discard: async () => {
       const closed = model.close().catch(() => {}) // Already closed, or closing fails: the socket goes next.
       await Promise.race([closed, systemClock.sleep(closeTimeoutMs, lost.signal)])
@@ -68,6 +71,22 @@ export function isInvalidOption(error: unknown): boolean {
 
 function recovers(model: ChannelModel): boolean {
   return 'waitForConnect' in model
+}
+
+/** amqplib hands its socket one frame after the other, in an immediate that it sets once the turn is over; after that one they may leave. */
+function gatherer(model: ChannelModel): () => void {
+  const { stream } = model.connection as { readonly stream?: { cork?(): void; uncork?(): void } }
+  let gathers = false
+  const leave = (): void => {
+    gathers = false
+    stream?.uncork?.()
+  }
+  return () => {
+    if (gathers) return
+    gathers = true
+    stream?.cork?.()
+    afterThisTurn(() => afterThisTurn(leave))
+  }
 }
 
 /** amqplib only ever ends its socket politely, and a peer that is gone, or blocks us, keeps such a socket open. */

@@ -42,6 +42,7 @@ async function consume(
     over: over.signal,
     acknowledge: (message) => {
       if (over.signal.aborted) return false
+      connection.gather()
       channel.ack(message)
       return true
     },
