@@ -25,10 +25,13 @@ export function brlFromCentavos(centavos: Centavos): number {
   return Number(`${centavos < 0 ? '-' : ''}${String(whole)}.${String(rest).padStart(2, '0')}`)
 }
 
+/** Made once: making one costs more than a hundred numbers. */
+const grouped = new Intl.NumberFormat('en-US')
+
 /** For people: `R$ 1,234.50`. */
 export function formatBrl(centavos: Centavos): string {
   const sign = centavos < 0 ? '-' : ''
-  const whole = Math.trunc(Math.abs(centavos) / 100).toLocaleString('en-US')
+  const whole = grouped.format(Math.trunc(Math.abs(centavos) / 100))
   return `${sign}R$ ${whole}.${String(Math.abs(centavos) % 100).padStart(2, '0')}`
 }
 

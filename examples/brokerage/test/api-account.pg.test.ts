@@ -18,9 +18,10 @@ let pool: pg.Pool
 let db: Database
 let api: FastifyInstance
 
-const open = async (of: Database, requestsPerMinute: number | null) =>
+const open = async (of: pg.Pool, requestsPerMinute: number | null) =>
   createApi({
-    db: of,
+    db: createDatabase(of),
+    pool: of,
     tokens: await createTokens({ secret: demoSecret }),
     cpf: createCpfCipher(demoSecret),
     pepper: demoSecret,
@@ -36,7 +37,7 @@ beforeAll(async () => {
   db = createDatabase(pool)
   await migrateAll(pool)
   await openAccounts(db)
-  api = await open(db, null)
+  api = await open(pool, null)
 })
 afterAll(async () => {
   await api.close()
@@ -138,7 +139,7 @@ describe('a request', () => {
   })
 
   it('too many are refused with 429 and told when to come again', async () => {
-    const strict = await open(db, 3)
+    const strict = await open(pool, 3)
     const ask = () =>
       strict.inject({ method: 'GET', url: '/api/balance', headers: { authorization: 'Bearer fake-token' } })
 
@@ -153,7 +154,7 @@ describe('a request', () => {
 
   it('while the database is away is answered 503 with Retry-After, and nothing is ready', async () => {
     const away = createPool('postgres://nobody@127.0.0.1:1/none')
-    const lost = await open(createDatabase(away), null)
+    const lost = await open(away, null)
     const headers = { authorization: 'Bearer fake-token', 'idempotency-key': 'database-is-away-1' }
     const payload = { amount: 1, asset: 'PETR4', type: 'BUY' }
 

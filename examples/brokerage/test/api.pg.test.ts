@@ -24,6 +24,7 @@ beforeAll(async () => {
   await openAccounts(db)
   api = await createApi({
     db,
+    pool,
     tokens: await createTokens({ secret: 'sixteen bytes or more' }),
     cpf: createCpfCipher(demoSecret),
     pepper: 'sixteen bytes or more',

@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => bench.dispose())
 
 const listener = (name: string, create: (applyOnce: ApplyOnce) => DeliveryHandler) => {
-  const handler = create(createApplyOnce(bench.db, createInbox(), name))
+  const handler = create(createApplyOnce(bench.pool, createInbox(), name))
   return async (...messages: readonly ReceivedMessage[]) => {
     for (const message of messages) await handler(delivery(message))
   }

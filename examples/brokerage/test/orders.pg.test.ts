@@ -76,12 +76,12 @@ describe('an order', () => {
     const accountId = bench.nextAccount()
     const before = await bench.balances(accountId)
     const order = await bench.place(accountId)
-    const handle = pursuing(bench.db, { ...fillingExchange, lookUp: async ({ quantity }) => fill(quantity, 3_742) })
+    const handle = pursuing(bench.pool, { ...fillingExchange, lookUp: async ({ quantity }) => fill(quantity, 3_742) })
     const message = await bench.messageOf(order, 'order-requests')
 
     await Promise.all([handle(delivery(message)), handle(delivery(message, 2))])
     const filled = await bench.messageOf(order, 'order-outcomes')
-    const close = closing(bench.db)
+    const close = closing(bench.pool)
     await Promise.all([close(delivery(filled)), close(delivery(filled, 2))])
 
     expect(await bench.stateOf(order)).toBe('SETTLED')
@@ -169,7 +169,7 @@ describe('an exchange without an answer', () => {
     await bench.age(order)
     const timeout = { ...(await bench.messageOf(order, 'order-checks')), type: 'order.timeout', id: order.orderId }
 
-    await pursuing(bench.db, anExchange())(delivery(timeout))
+    await pursuing(bench.pool, anExchange())(delivery(timeout))
 
     expect(await bench.stateOf(order)).toBe('FAILED')
     expect((await listTasks(bench.db)).map(({ orderId }) => orderId)).toContain(order.orderId)
@@ -184,13 +184,13 @@ describe('an exchange without an answer', () => {
     await bench.age(order)
     const timeout = (id: string) =>
       bench.messageOf(order, 'order-checks').then((message) => ({ ...message, type: 'order.timeout', id }))
-    await pursuing(bench.db, anExchange())(delivery(await timeout(order.orderId)))
+    await pursuing(bench.pool, anExchange())(delivery(await timeout(order.orderId)))
 
     const back = anExchange({
       lookUp: async () => null,
       withdraw: async () => ({ status: 'rejected', reason: 'WITHDRAWN' }),
     })
-    await pursuing(bench.db, back)(delivery(await timeout('00000000-0000-7000-8000-00000000000a')))
+    await pursuing(bench.pool, back)(delivery(await timeout('00000000-0000-7000-8000-00000000000a')))
     await bench.close(order)
 
     expect(await bench.stateOf(order)).toBe('COMPENSATED')
@@ -205,7 +205,7 @@ describe('many orders at once', () => {
     const [filled, rejected, cancelled, unanswered] = orders as [never, never, never, (typeof orders)[0]]
     await bench.cancel(cancelled)
     const handle = pursuing(
-      bench.db,
+      bench.pool,
       anExchange({
         execute: async ({ orderId, quantity }) => {
           if (orderId === unanswered.orderId) throw new Error('no answer')
@@ -218,7 +218,7 @@ describe('many orders at once', () => {
     const messages = await Promise.all(orders.map((order) => bench.messageOf(order, 'order-requests')))
 
     await Promise.all(messages.map((message) => handle(delivery(message))))
-    const close = closing(bench.db)
+    const close = closing(bench.pool)
     const decided = await Promise.all([filled, rejected].map((order) => bench.messageOf(order, 'order-outcomes')))
     await Promise.all(decided.map((message) => close(delivery(message))))
 

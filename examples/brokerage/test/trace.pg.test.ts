@@ -17,6 +17,7 @@ beforeAll(async () => {
   bench = await createWorkbench(inject('postgresUrl'))
   api = await createApi({
     db: bench.db,
+    pool: bench.pool,
     tokens: await createTokens({ secret: demoSecret }),
     cpf: createCpfCipher(demoSecret),
     pepper: demoSecret,
@@ -64,8 +65,8 @@ async function withHeaders(message: ReceivedMessage): Promise<ReceivedMessage> {
 it('one trace tells from the request to the ledger', async () => {
   const order = await place(0)
 
-  await deliver(order, 'order-requests', traced(pursuing(bench.db, fillingExchange)))
-  await deliver(order, 'order-outcomes', traced(closing(bench.db)))
+  await deliver(order, 'order-requests', traced(pursuing(bench.pool, fillingExchange)))
+  await deliver(order, 'order-outcomes', traced(closing(bench.pool)))
 
   expect(spans().map(({ name }) => name)).toEqual(
     expect.arrayContaining(['POST /api/orders', 'process order-requests', 'process order-outcomes']),
@@ -76,7 +77,7 @@ it('one trace tells from the request to the ledger', async () => {
 
 it('orders that share their transactions keep a trace each', async () => {
   const orders = await Promise.all([place(1), place(2), place(3)])
-  const [pursue, close] = [traced(pursuing(bench.db, fillingExchange)), traced(closing(bench.db))]
+  const [pursue, close] = [traced(pursuing(bench.pool, fillingExchange)), traced(closing(bench.pool))]
 
   await Promise.all(orders.map((order) => deliver(order, 'order-requests', pursue)))
   await Promise.all(orders.map((order) => deliver(order, 'order-outcomes', close)))

@@ -33,7 +33,7 @@ describe('an order whose messages do not come through', () => {
     const order = await bench.place(accountId)
     await bench.age(order)
 
-    await pursuing(bench.db, fillingExchange)(delivery(await timedOut(order)))
+    await pursuing(bench.pool, fillingExchange)(delivery(await timedOut(order)))
     await bench.close(order)
 
     expect(await findOrder(bench.db, order.orderId)).toMatchObject({ state: 'COMPENSATED', reason: 'NOT_SENT_IN_TIME' })
@@ -45,7 +45,7 @@ describe('an order whose messages do not come through', () => {
     await bench.pursue(order, fillingExchange)
     await bench.age(order)
 
-    await pursuing(bench.db, fillingExchange)(delivery(await timedOut(order)))
+    await pursuing(bench.pool, fillingExchange)(delivery(await timedOut(order)))
 
     expect(await bench.stateOf(order)).toBe('SETTLED')
   })
@@ -57,7 +57,7 @@ describe('a person', () => {
     await bench.pursue(order, anExchange())
     await bench.age(order)
     const timeout = { ...(await bench.messageOf(order, 'order-checks')), type: 'order.timeout', id: order.orderId }
-    await pursuing(bench.db, anExchange())(delivery(timeout))
+    await pursuing(bench.pool, anExchange())(delivery(timeout))
     return order
   }
   const decide = (order: { orderId: string }, verdict: Parameters<typeof decideOrder>[2]) =>
@@ -159,7 +159,7 @@ describe('an order that nobody looks after any more', () => {
     await bench.age(late)
     const timeout = { ...(await bench.messageOf(late, 'order-checks')), type: 'order.timeout', id: late.orderId }
 
-    await pursuing(bench.db, anExchange())(delivery(timeout))
+    await pursuing(bench.pool, anExchange())(delivery(timeout))
 
     expect(await remind()).toBe(0)
     expect([await bench.stateOf(late), await bench.stateOf(young)]).toEqual(['FAILED', 'BALANCE_RESERVED'])

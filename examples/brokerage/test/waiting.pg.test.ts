@@ -82,7 +82,7 @@ describe('a batch with a timeout in it', () => {
     for (const order of [first, second]) await bench.pursue(order, anExchange())
     const check = delivery(await bench.messageOf(second, 'order-checks'))
     const handle = pursuing(
-      bench.db,
+      bench.pool,
       anExchange({ lookUp: async ({ orderId }) => (orderId === second.orderId ? fill(1_000_000, 3_700) : noAnswer()) }),
     )
 

@@ -85,10 +85,10 @@ export async function createWorkbench(postgresUrl: string): Promise<Workbench> {
       return receivedMessage(row)
     },
     pursue: async (order, exchange, topic = 'order-requests') => {
-      await pursuing(db, exchange)(delivery(await bench.messageOf(order, topic)))
+      await pursuing(pool, exchange)(delivery(await bench.messageOf(order, topic)))
     },
     close: async (order) => {
-      await closing(db)(delivery(await bench.messageOf(order, 'order-outcomes')))
+      await closing(pool)(delivery(await bench.messageOf(order, 'order-outcomes')))
     },
     age: async ({ orderId }) => {
       await pool.query(`update orders set created_at = created_at - interval '1 day' where order_id = $1`, [orderId])
@@ -108,14 +108,14 @@ export async function createWorkbench(postgresUrl: string): Promise<Workbench> {
   return bench
 }
 
-export const pursuing = (db: Database, exchange: Exchange): DeliveryHandler =>
+export const pursuing = (pool: pg.Pool, exchange: Exchange): DeliveryHandler =>
   pursueOrder(
-    { db, exchange, timeoutMs, retryDelayMs: () => 2_000 },
-    createApplyOnce(db, createInbox(), 'orders'),
+    { db: createDatabase(pool), exchange, timeoutMs, retryDelayMs: () => 2_000 },
+    createApplyOnce(pool, createInbox(), 'orders'),
     'orders',
   )
-export const closing = (db: Database): DeliveryHandler =>
-  closeOrder(createApplyOnce(db, createInbox(), 'balances'), 'balances')
+export const closing = (pool: pg.Pool): DeliveryHandler =>
+  closeOrder(createApplyOnce(pool, createInbox(), 'balances'), 'balances')
 
 export const delivery = (message: ReceivedMessage, attempt = 1): Delivery => ({
   message,

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import rateLimit from '@fastify/rate-limit'
 import type { Console } from '@malote/outbox-core/console'
 import Fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance, LogController } from 'fastify'
+import type pg from 'pg'
 import type { CpfCipher } from '../accounts/cpf.ts'
 import type { Database } from '../database/database.ts'
 import { log } from '../process/log.ts'
@@ -23,6 +24,8 @@ import type { Tokens } from './tokens.ts'
 
 export interface ApiOptions {
   readonly db: Database
+  /** The one behind `db`, for what is placed. */
+  readonly pool: pg.Pool
   readonly tokens: Tokens
   readonly cpf: CpfCipher
   /** Secret that idempotency keys are hashed with, at least 16 bytes. */

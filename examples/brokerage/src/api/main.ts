@@ -17,6 +17,7 @@ await runRole(async () => {
   const limit = setting('REQUESTS_PER_MINUTE', '100')
   const api = await createApi({
     db: createDatabase(pool),
+    pool,
     tokens: await createTokens({
       secret: process.env['JWT_SECRET'],
       privateKey: process.env['JWT_PRIVATE_KEY'],

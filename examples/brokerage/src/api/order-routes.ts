@@ -1,8 +1,10 @@
 import { createIdempotency, type HandlerResponse } from '@malote/idempotency'
 import { idempotentRoute } from '@malote/idempotency/fastify'
 import type { FastifyInstance, FastifyRequest, preHandlerHookHandler } from 'fastify'
+import type pg from 'pg'
 import { z } from 'zod'
 import type { Database, Tx } from '../database/database.ts'
+import { joinTransaction } from '../database/join-transaction.ts'
 import { brlFromCentavos, centavosFromBrl, quantityFromShares, sharesFromQuantity } from '../money.ts'
 import { cancelOrder } from '../orders/cancel-order.ts'
 import { decideOrder, type Verdict } from '../orders/manual-tasks.ts'
@@ -32,16 +34,16 @@ interface IdParams {
 }
 
 /** Placing, looking at, cancelling and deciding one order. */
-export function orderRoutes(app: FastifyInstance, { db, pepper, orderTimeoutMs }: ApiOptions): void {
-  const idempotency = createIdempotency<Database, FastifyRequest>({
-    db,
+export function orderRoutes(app: FastifyInstance, { db, pool, pepper, orderTimeoutMs }: ApiOptions): void {
+  const idempotency = createIdempotency<pg.Pool, FastifyRequest>({
+    db: pool,
     pepper,
     tenant: () => 'brokerage',
     subject: (request) => request.principal.accountId,
   })
   // Requests that arrive while a transaction is under way share the next one: under load a commit serves dozens of them.
   const createOrder = idempotency.batch({ operation: 'createOrder', maxSize: ordersInOneCommit }, ({ tx, requests }) =>
-    place(tx, requests, orderTimeoutMs),
+    joinTransaction(tx, (joined) => place(joined, requests, orderTimeoutMs)),
   )
   app.decorateRequest('wantedOrder', null)
   app.post('/api/orders', {

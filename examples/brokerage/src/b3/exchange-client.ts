@@ -1,4 +1,4 @@
-import { circuitBreaker, CircuitState, CountBreaker, handleAll, timeout, TimeoutStrategy, wrap } from 'cockatiel'
+import { circuitBreaker, CircuitState, CountBreaker, handleAll } from 'cockatiel'
 import { Pool } from 'undici'
 import { z } from 'zod'
 import type { Fill, Order } from '../orders/order.ts'
@@ -68,32 +68,34 @@ export function createExchangeClient(baseUrl: string, options: ExchangeClientOpt
     breaker: new CountBreaker({ threshold: 0.5, size: 10, minimumNumberOfCalls: 5 }),
   })
   breaker.onStateChange((state) => options.onBreaker?.(states[state]))
-  const policy = wrap(breaker, timeout(options.timeoutMs ?? 3_000, TimeoutStrategy.Aggressive))
+  const timeoutMs = options.timeoutMs ?? 3_000
 
   function call(method: 'PUT' | 'GET' | 'DELETE', order: Order, caller: AbortSignal): Promise<Answer | null> {
-    return policy.execute(async ({ signal }) => {
-      const { orderId, asset, side, quantity, limitPriceCentavos } = order
-      const response = await pool.request({
-        path: `/orders/${orderId}`,
-        method,
-        // Every call may be repeated, so every call may be behind another one that fails.
-        idempotent: true,
-        // Or the next one would wait for this one's answer.
-        blocking: false,
-        ...(method === 'PUT'
-          ? {
-              headers: { 'content-type': 'application/json' },
-              body: JSON.stringify({ asset, side, quantity, limitPriceCentavos }),
-            }
-          : {}),
-        signal,
-      })
-      const text = await response.body.text()
-      if (response.statusCode === 404 && method === 'GET') return null
-      if (response.statusCode !== 200)
-        throw new Error(`the exchange answered ${String(response.statusCode)} to order ${orderId}`)
-      return answerOf(answerSchema.parse(JSON.parse(text)))
-    }, caller)
+    return breaker.execute(() => within(timeoutMs, caller, (signal) => send(method, order, signal)))
+  }
+
+  async function send(method: 'PUT' | 'GET' | 'DELETE', order: Order, signal: AbortSignal): Promise<Answer | null> {
+    const { orderId, asset, side, quantity, limitPriceCentavos } = order
+    const response = await pool.request({
+      path: `/orders/${orderId}`,
+      method,
+      // Every call may be repeated, so every call may be behind another one that fails.
+      idempotent: true,
+      // Or the next one would wait for this one's answer.
+      blocking: false,
+      ...(method === 'PUT'
+        ? {
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({ asset, side, quantity, limitPriceCentavos }),
+          }
+        : {}),
+      signal,
+    })
+    const text = await response.body.text()
+    if (response.statusCode === 404 && method === 'GET') return null
+    if (response.statusCode !== 200)
+      throw new Error(`the exchange answered ${String(response.statusCode)} to order ${orderId}`)
+    return answerOf(answerSchema.parse(JSON.parse(text)))
   }
 
   async function decided(method: 'PUT' | 'DELETE', order: Order, signal: AbortSignal): Promise<Answer> {
@@ -107,6 +109,26 @@ export function createExchangeClient(baseUrl: string, options: ExchangeClientOpt
     isReachable: () => breaker.state !== CircuitState.Open,
     breaker: () => states[breaker.state],
     close: () => pool.destroy(),
+  }
+}
+
+/** Gives up after so long, or when the caller does. An abort is made only then: making one for each call would cost as much as the call. */
+async function within<Result>(
+  timeoutMs: number,
+  caller: AbortSignal,
+  call: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const givenUp = new AbortController()
+  const onCaller = (): void => givenUp.abort(caller.reason)
+  caller.addEventListener('abort', onCaller)
+  const late = (): void => givenUp.abort(new Error(`the exchange gave no answer within ${String(timeoutMs)} ms`))
+  const timer = setTimeout(late, timeoutMs)
+  try {
+    caller.throwIfAborted()
+    return await call(givenUp.signal)
+  } finally {
+    clearTimeout(timer)
+    caller.removeEventListener('abort', onCaller)
   }
 }
 

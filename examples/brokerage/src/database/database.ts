@@ -5,14 +5,6 @@ import { PreparingClient } from './preparing-client.ts'
 
 /** The tables that are written through Kysely's builder; what is written many rows at a time is in plain SQL. */
 export interface Tables {
-  notifications: { notification_id: Generated<number>; account_id: string; order_id: string; text: string }
-  audit_entries: {
-    audit_entry_id: Generated<number>
-    order_id: string
-    account_id: string
-    event: string
-    happened_at: Date
-  }
   asset_reports: {
     asset: string
     orders_settled: number

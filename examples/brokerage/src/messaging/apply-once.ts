@@ -1,6 +1,8 @@
 import type { BatchResult, Inbox } from '@malote/idempotency'
 import { type Delivery, inBatches, type InBatchesOptions } from '@malote/outbox-core'
-import type { Database, Tx } from '../database/database.ts'
+import type pg from 'pg'
+import { createDatabase, type Tx } from '../database/database.ts'
+import { joinTransaction } from '../database/join-transaction.ts'
 import type { Witness } from '../witness/witness.ts'
 import { batching } from './batching.ts'
 
@@ -17,21 +19,24 @@ export type Apply<Input> = (delivery: Delivery, input: Input) => Promise<void>
  * are one commit. `createBatchHandler` of `@malote/idempotency` is this without the witness.
  */
 export function createApplyOnce(
-  db: Database,
+  pool: pg.Pool,
   inbox: Inbox,
   consumer: string,
   witness: Witness | null = null,
   options: InBatchesOptions = batching,
 ): ApplyOnce {
+  const db = createDatabase(pool)
   return <Input>(effect: Effect<Input>): Apply<Input> => {
     const apply = inBatches(async (items: readonly Item<Input>[]) => {
-      const results = await inbox.transactBatch(db, consumer, items, async (tx, fresh) => {
-        await effect(
-          tx,
-          fresh.map(({ input }) => input),
-        )
-        await witness?.applied(tx, consumer, fresh.map(idOf))
-      })
+      const results = await inbox.transactBatch(pool, consumer, items, (client, fresh) =>
+        joinTransaction(client, async (tx) => {
+          await effect(
+            tx,
+            fresh.map(({ input }) => input),
+          )
+          await witness?.applied(tx, consumer, fresh.map(idOf))
+        }),
+      )
       const duplicates = items.filter((_, at) => results[at] === 'duplicate')
       if (duplicates.length > 0) await witness?.absorbed(db, consumer, duplicates.map(idOf))
       return results.map(outcomeOf)

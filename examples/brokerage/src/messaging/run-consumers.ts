@@ -31,7 +31,7 @@ export function runConsumers(
     const fault = consumerFault()
     const consumers = roles.map(({ name, createHandler, batching: given }) => {
       const { batching, counted } = createHand(given)
-      const handler = createHandler(db, createApplyOnce(db, inbox, name, witness, batching), batching)
+      const handler = createHandler(db, createApplyOnce(pool, inbox, name, witness, batching), batching)
       return broker.createConsumer(subscriptionOf(name), {
         handler: tracedHandler(fault(counted(handler)), { system: setting('BROKER') }),
         concurrency: consumerConcurrency,

@@ -1,0 +1,44 @@
+import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import { sql } from 'kysely'
+import type pg from 'pg'
+import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { createPool, type Tx } from '../src/database/database.ts'
+import { joinTransaction } from '../src/database/join-transaction.ts'
+
+let server: TestDatabase
+let pool: pg.Pool
+beforeAll(async () => {
+  server = await createTestDatabase(inject('postgresUrl'))
+  pool = createPool(server.url, 2, 'public')
+  await pool.query('create table marks (mark text)')
+})
+afterAll(async () => {
+  await pool.end()
+  await server.drop()
+})
+const mark = (tx: Tx, text: string) => sql`insert into marks values (${text})`.execute(tx)
+const marks = async () => (await pool.query('select mark from marks order by mark')).rows.map((row) => row.mark)
+
+it('what runs in a joined transaction is committed and rolled back by whoever began it, and by nobody after it', async () => {
+  const client = await pool.connect()
+  const kept: Tx[] = []
+  await client.query('begin')
+  await joinTransaction(client, async (tx) => {
+    kept.push(tx)
+    await mark(tx, 'committed')
+  })
+  const meanwhile = await marks()
+  await client.query('commit')
+  await client.query('begin')
+  await expect(
+    joinTransaction(client, async (tx) => {
+      await mark(tx, 'rolled back')
+      throw new Error('the work failed')
+    }),
+  ).rejects.toThrow('the work failed')
+  await client.query('rollback')
+
+  await expect(mark(kept[0] as Tx, 'too late')).rejects.toThrow(/./)
+  client.release()
+  expect([meanwhile, await marks()]).toEqual([[], ['committed']])
+})
