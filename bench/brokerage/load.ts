@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { Agent, request } from 'node:http'
 
-export const clients = 32
+/**
+ * Fewer than a thousand orders a second with answers within half a second may have under way (500), and as many as a transaction of
+ * requests and the next one hold.
+ */
+export const clients = 128
 
 export interface Load {
   /** Of the requests answered with 202 in the measured time. */
