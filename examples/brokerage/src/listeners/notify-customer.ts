@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { formatBrl } from '../money.ts'
 import { orderEvent, type OrderEvent } from '../orders/order-events.ts'
+import type { Notification, Notifier } from './notifier.ts'
 
 const texts: Readonly<Record<string, (order: OrderEvent) => string>> = {
   'order.settled': (order) => `Your ${describe(order)} was filled.`,
@@ -11,14 +12,11 @@ const texts: Readonly<Record<string, (order: OrderEvent) => string>> = {
   'order.undecided': (order) => `Your ${describe(order)} takes longer than usual. Somebody is looking after it.`,
 }
 
-interface Notification {
-  readonly accountId: string
-  readonly orderId: string
-  readonly text: string
-}
-
-/** Tells the customer how an order ended. The "e-mail" is a row, so a message applied twice would be a second e-mail. */
-export function notifyCustomer(applyOnce: ApplyOnce): DeliveryHandler {
+/**
+ * Tells the customer how an order ended. The row is what the customer sees on signing in; a message applied twice would be a second
+ * one. Where there is a notifier, it is told first: a row says that the customer was reached.
+ */
+export function notifyCustomer(applyOnce: ApplyOnce, notifier: Notifier | null = null): DeliveryHandler {
   const send = applyOnce<Notification>(async (tx, notifications) => {
     await sql`
       insert into notifications (account_id, order_id, text)
@@ -29,7 +27,9 @@ export function notifyCustomer(applyOnce: ApplyOnce): DeliveryHandler {
     const text = texts[delivery.message.type]
     if (text === undefined) throw new UnknownTypeError(delivery.message.type)
     const order = orderEvent.parse(delivery.message.json())
-    await send(delivery, { accountId: order.accountId, orderId: order.orderId, text: text(order) })
+    const notification = { accountId: order.accountId, orderId: order.orderId, text: text(order) }
+    await notifier?.send(delivery.message.id, notification, delivery.signal)
+    await send(delivery, notification)
   }
 }
 
