@@ -21,6 +21,21 @@ interface SourceFile {
   readonly timers: readonly string[]
 }
 
+/**
+ * Where a statement may be written, and why not in a folder `postgres`. A folder ends with a slash. What is no statement but looks
+ * like one is none of these: see `isStatement`.
+ */
+const statementHomes: Readonly<Record<string, string>> = {
+  'idempotency/src/database/': 'is this package’s folder "postgres"',
+  'idempotency/src/inbox/statements.ts': 'the inbox and its SQL are one concept',
+  'idempotency/src/inbox/consumer-statements.ts': 'the inbox and its SQL are one concept',
+  'idempotency/src/http/key-statements.ts': 'keys and their SQL are one concept',
+  'idempotency/src/http/lease/stores/lease-statements.ts': 'one of several stores, of which the others know no SQL',
+  'outbox-core/src/clients/': 'begin and end transactions, each in the words of its database client',
+  'outbox-core/src/doctor/': 'tells an operator what to type, and runs none of it',
+  'outbox-core/src/testing/client-conformance.ts': 'plays the application that shares its transaction',
+}
+
 /** Where time is asked for outside of `clock.ts`, and why. */
 const timerHomes: Readonly<Record<string, string>> = {
   'idempotency/src/client.ts': 'runs in browsers, where it imports nothing',
@@ -138,6 +153,11 @@ function strays(
     ...unneeded.map((home) => `no exception needed: ${home}`),
   ]
 }
+
+it('SQL is written in folders "postgres" only', () => {
+  const isHome = (path: string): boolean => path.includes('/postgres/')
+  expect(strays(({ statements }) => statements, isHome, statementHomes)).toEqual([])
+})
 
 it('only clock.ts asks for the time and sets timers', () => {
   const isHome = (path: string): boolean => basename(path) === 'clock.ts'

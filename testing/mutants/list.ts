@@ -54,10 +54,10 @@ export const mutants: readonly Mutant[] = [
     ['a purge deletes all at once', 'bounded', 'const rowsOfStep = 100', 'const rowsOfStep = 100_000'],
     ['a task is not due for others while one does it', 'bounded', 'const claimMs = 600_000', 'const claimMs = 0'],
   ]),
-  ...of(core, 'postgres/maintenance-statements.ts', 'retention.pg.test.ts', [
+  ...of(core, 'postgres/maintenance.ts', 'retention.pg.test.ts', [
     ['two relays do a task at a time', 'bounded', ' where known.due_at <= clock_timestamp()', ''],
   ]),
-  ...of(core, 'postgres/relay-statements.ts', 'retention.pg.test.ts', [
+  ...of(core, 'postgres/settles.ts', 'retention.pg.test.ts', [
     [
       'the archive leaves out what failed before',
       'delivered',
@@ -69,7 +69,7 @@ export const mutants: readonly Mutant[] = [
     [
       'a probe sends what was behind a message that has gone back to the table meanwhile',
       'ordered',
-      'if (order !== null && left?.has(order) === true) return false',
+      'if (stream !== null && left?.has(stream) === true) return false',
       '',
     ],
   ]),
@@ -258,7 +258,7 @@ export const mutants: readonly Mutant[] = [
       'if (text === null) throw unserializable',
     ],
   ]),
-  ...of(core, 'postgres/relay-statements.ts', 'race/membership.pg.test.ts', [
+  ...of(core, 'postgres/settles.ts', 'race/membership.pg.test.ts', [
     [
       'a fence is not compared',
       'owned',
@@ -266,7 +266,7 @@ export const mutants: readonly Mutant[] = [
       'mine.lane = lanes.lane',
     ],
   ]),
-  ...of(core, 'postgres/membership-statements.ts', 'race/membership.pg.test.ts', [
+  ...of(core, 'postgres/membership.ts', 'race/membership.pg.test.ts', [
     [
       'an expired lease can be renewed',
       'owned',
@@ -591,10 +591,12 @@ export const mutants: readonly Mutant[] = [
       'if (suspect === undefined) return',
       'if (suspect !== null) return',
     ],
+  ]),
+  ...of(core, 'relay/message-of-row.ts', 'race/reading.pg.test.ts', [
     [
       'what has ended relays to the last attempt is read again',
       'bounded',
-      "const isSpent = row['died_among'] === 1 && Number(row['attempts']) >= maxAttempts",
+      'const isSpent = row.died_among === 1 && row.attempts >= maxAttempts',
       'const isSpent = maxAttempts === 0',
     ],
   ]),
@@ -608,8 +610,8 @@ export const mutants: readonly Mutant[] = [
     [
       'blocked orders that a read brought are named for ever',
       'bounded',
-      'if (seq < (froms.get(lane) ?? 0)) this.#seen.delete(order)',
-      'if (seq < 0) this.#seen.delete(order)',
+      'if (seq < (froms.get(lane) ?? 0)) this.#seen.delete(stream)',
+      'if (seq < 0) this.#seen.delete(stream)',
     ],
   ]),
   ...of(core, 'relay/control-loop.ts', 'statement-counts.pg.test.ts', [

@@ -1,5 +1,5 @@
 import { predecessorFailed } from '@malote/outbox-core/adapter'
-import { orderOf, type OutboxMessage, type PublishFailure, type PublishResult } from '@malote/outbox-core'
+import { streamOf, type OutboxMessage, type PublishFailure, type PublishResult } from '@malote/outbox-core'
 
 /**
  * Which message of a batch may be sent next, and what became of each. Pure: no broker, no time.
@@ -75,7 +75,7 @@ function linkSuccessors(batch: readonly OutboxMessage[]): ReadonlyMap<number, nu
   const successors = new Map<number, number>()
   const lastOf = new Map<string, number>()
   for (const [index, message] of batch.entries()) {
-    const order = orderOf(message)
+    const order = streamOf(message)
     if (order === null) continue
     const previous = lastOf.get(order)
     if (previous !== undefined) successors.set(previous, index)

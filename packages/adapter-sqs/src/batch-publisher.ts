@@ -1,4 +1,4 @@
-import { type OutboxMessage, orderOf } from '@malote/outbox-core'
+import { type OutboxMessage, streamOf } from '@malote/outbox-core'
 import type { PublishFailure, PublishOutageError, Publisher, PublishResult } from '@malote/outbox-core'
 import {
   batchResults,
@@ -63,7 +63,7 @@ async function publishBatch(
 function prepare(parts: BatchPublisherParts, batch: readonly OutboxMessage[], tally: BatchResults): Outgoing[] {
   const { source, maxMessageBytes, characters } = parts.options
   return batch.flatMap((message): Outgoing[] => {
-    const line = orderOf(message)
+    const line = streamOf(message)
     const destination = parts.destinationOf(message.topic, message.orderingKey)
     const encoded = encodeMessage(message, source, characters)
     if (tally.failIfBlocked(message)) return []

@@ -86,7 +86,7 @@ export function createConsumerStore(options: ConsumerStoreOptions): ConsumerStor
 
   return {
     look: async (message) => {
-      const stream = message.orderingKey === null ? null : streamOf(message.topic, message.orderingKey)
+      const stream = message.orderingKey === null ? null : streamHash(message.topic, message.orderingKey)
       return (await run('look', hash(message.id), stream))[0] as unknown as MessageHistory
     },
     begin: async (id) => void (await run('begin', hash(id))),
@@ -96,11 +96,11 @@ export function createConsumerStore(options: ConsumerStoreOptions): ConsumerStor
     sweep: async (days) => void (await run('sweep', days)),
     hold: async (message, note) => {
       const key = message.orderingKey ?? ''
-      const place = [streamOf(message.topic, key), printable(message.topic), printable(key)]
+      const place = [streamHash(message.topic, key), printable(message.topic), printable(key)]
       await run('hold', ...place, ...partsOf(message), JSON.stringify(note))
     },
     park: async (message) => {
-      const stream = streamOf(message.topic, message.orderingKey ?? '')
+      const stream = streamHash(message.topic, message.orderingKey ?? '')
       const rows = await run('park', stream, ...partsOf(message)).catch(whenStreamMoved)
       return rows?.[0]?.['isHeld'] === true
     },
@@ -146,7 +146,7 @@ function whenStreamMoved(error: unknown): null {
 const hash = (text: string): Buffer => createHash('sha256').update(text).digest()
 
 /** The name of a stream in the tables. */
-export const streamOf = (topic: string, orderingKey: string): Buffer => hash(JSON.stringify([topic, orderingKey]))
+export const streamHash = (topic: string, orderingKey: string): Buffer => hash(JSON.stringify([topic, orderingKey]))
 
 /** PostgreSQL's text has no NUL. These columns are for people. */
 const printable = (text: string): string => text.replaceAll('\0', '\u2400').toWellFormed().slice(0, 1_000)

@@ -1,4 +1,4 @@
-import { streamOf } from './consumer-store.ts'
+import { streamHash } from './consumer-store.ts'
 import type { Decision } from './dead-letters.ts'
 import type { DeadLettersOptions } from './dead-letters.ts'
 import type { DeadLetterNote } from './dead-letter-note.ts'
@@ -52,7 +52,7 @@ export function createHeldStreams(options: DeadLettersOptions): HeldStreams {
     },
     release: async ({ consumer, topic, orderingKey }, what, { operator, reason } = {}) => {
       if (what !== 'retry' && what !== 'discard') throw invalidOption('what', what, '"retry" or "discard"')
-      const values = [consumer, streamOf(topic, orderingKey), what === 'discard', operator ?? null, reason ?? null]
+      const values = [consumer, streamHash(topic, orderingKey), what === 'discard', operator ?? null, reason ?? null]
       return Number((await options.db.query(statements.release, values)).rows[0]?.['done']) > 0
     },
   }

@@ -44,7 +44,7 @@ export interface OutboxMessage {
   readonly attempt: number
 }
 
-/** Identifies the order a message belongs to, or null when it has none. Order is promised within one topic and key. */
-export function orderOf(message: Pick<OutboxMessage, 'topic' | 'orderingKey'>): string | null {
+/** Identifies the stream a message belongs to, or null when it has no ordering key. Order is promised within one stream. */
+export function streamOf(message: Pick<OutboxMessage, 'topic' | 'orderingKey'>): string | null {
   return message.orderingKey === null ? null : `${message.topic}\n${message.orderingKey}`
 }

@@ -2,7 +2,7 @@ import { type Catalog, completeMessage, type GivenMessage, type MessageOf } from
 import { defaultMaxPayloadBytes, encodeMessage, isScheduled, maxStoredBytes, type MessageRow } from './encode.ts'
 import { numberOption } from './options.ts'
 import { OutboxError } from './errors.ts'
-import { type MessageId, type NewMessage, orderOf } from './message.ts'
+import { type MessageId, type NewMessage, streamOf } from './message.ts'
 import { schemaOption } from './postgres/identifiers.ts'
 import { type OutboxTransaction, type Queryable, sqlStateOf, transactionQueryable } from './postgres/queryable.ts'
 import { writerStatements } from './postgres/statements.ts'
@@ -196,7 +196,7 @@ function refuseDuplicateIds(rows: readonly MessageRow[]): void {
 }
 
 async function lockOrders(db: Queryable, statement: string, rows: readonly MessageRow[]): Promise<void> {
-  const orders = rows.map((row) => orderOf({ topic: row.topic, orderingKey: row.ordering_key ?? null }))
+  const orders = rows.map((row) => streamOf({ topic: row.topic, orderingKey: row.ordering_key ?? null }))
   const distinct = [...new Set(orders.filter((order) => order !== null))].sort()
   if (distinct.length > 0) await db.query(statement, [JSON.stringify(distinct)])
 }

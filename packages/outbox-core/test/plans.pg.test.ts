@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { membershipStatements } from '../src/postgres/membership-statements.ts'
-import { relayStatements } from '../src/postgres/relay-statements.ts'
+import { laneReadTexts } from '../src/postgres/lane-reads.ts'
+import { membershipTexts } from '../src/postgres/membership.ts'
+import { messageReadTexts } from '../src/postgres/message-reads.ts'
+import { settleTexts } from '../src/postgres/settles.ts'
 import { writerStatements } from '../src/postgres/statements.ts'
 import { createRelayBench, type RelayBench } from './relay-bench.ts'
 
-const statements = relayStatements('malote', true)
+const reads = { ...messageReadTexts('malote'), ...laneReadTexts('malote') }
+const settles = settleTexts('malote', true)
 const id = '00000000-0000-4000-8000-000000000000'
 const relay = id
 /** As many as the settler puts into one statement. */
@@ -17,19 +20,15 @@ const buried = [each('PERMANENT'), each('CODE'), each('words'), each(true)]
 
 /** What a relay sends all the time, with the parameters of a full batch. */
 const cases: readonly [name: string, text: string, values: readonly unknown[]][] = [
-  [
-    'read',
-    statements.read,
-    [lanes, lanes, lanes.map(() => 64), lanes.map(() => 100_000), failures, [], 1_000_000, [], 10],
-  ],
-  ['readWaiting', statements.readWaiting, [lanes, [], failures, 500, 1_000_000, 1_000_000, true, [], 10]],
-  ['loadBlocks', statements.loadBlocks, [lanes, failures]],
-  ['findMissed', statements.findMissed, [lanes, lanes.map(() => 0), failures, [], []]],
-  ['readSamples', statements.readSamples, [lanes, ['t'], failures, [], [], 4, 1_000_000, 10]],
-  ['look', membershipStatements('malote').look, [relay, lanes]],
-  ['deletePublished', statements.deletePublished, identities],
-  ['scheduleRetries', statements.scheduleRetries, [relay, lanes, lanes, ...identities, ...retried]],
-  ['buryDead', statements.buryDead, [relay, lanes, lanes, ...identities, ...buried]],
+  ['read', reads.ready, [lanes, lanes, lanes.map(() => 64), lanes.map(() => 100_000), failures, [], 1_000_000, [], 10]],
+  ['readWaiting', reads.waiting, [lanes, [], failures, 500, 1_000_000, 1_000_000, true, [], 10]],
+  ['loadBlocks', reads.blocks, [lanes, failures]],
+  ['findMissed', reads.missed, [lanes, lanes.map(() => 0), failures, [], []]],
+  ['readSamples', reads.samples, [lanes, ['t'], failures, [], [], 4, 1_000_000, 10]],
+  ['look', membershipTexts('malote').look, [relay, lanes]],
+  ['deletePublished', settles.deletePublished, identities],
+  ['scheduleRetries', settles.scheduleRetries, [relay, lanes, lanes, ...identities, ...retried]],
+  ['buryDead', settles.buryDead, [relay, lanes, lanes, ...identities, ...buried]],
 ]
 
 let bench: RelayBench

@@ -2,8 +2,7 @@ import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createOutbox, createRelay, migrate, type RelayOptions } from '../src/index.ts'
-import { relayStatements } from '../src/postgres/relay-statements.ts'
-import { prepareReader } from '../src/relay/reader.ts'
+import { messageReadTexts, prepareReads } from '../src/postgres/message-reads.ts'
 import { createMemoryBroker } from '../src/testing/index.ts'
 
 let database: TestDatabase
@@ -54,9 +53,9 @@ describe('the read that is planned once', () => {
   it('uses the primary key although it was planned while the table was empty', async () => {
     await pool.query('vacuum analyze malote.messages')
     const client = await database.client()
-    await prepareReader({ query: (text: string) => client.query(text) } as never)
+    await prepareReads({ query: (text: string) => client.query(text) } as never)
     await client.query('set plan_cache_mode = force_generic_plan')
-    await client.query(`prepare read as ${relayStatements('malote', false).read}`)
+    await client.query(`prepare read as ${messageReadTexts('malote').ready}`)
 
     const { rows } = await client.query<{ 'QUERY PLAN': string }>(
       `explain (costs off) execute read ('{0,1}', '{0,0}', '{16,16}', '{1000,1000}', '{}', '{}', 1000, '{}', 10)`,

@@ -7,7 +7,8 @@ import {
   type MaintenanceTask,
   type RelayOptions,
 } from '../src/index.ts'
-import { maintenanceStatements } from '../src/postgres/maintenance-statements.ts'
+import { settleTexts } from '../src/postgres/settles.ts'
+import { maintenanceTexts } from '../src/postgres/maintenance.ts'
 import { eventually } from '../src/testing/index.ts'
 import { aMessage, createRelayBench, type RelayBench, type StartedRelay } from './relay-bench.ts'
 
@@ -128,7 +129,7 @@ describe('the archive', () => {
   it('takes what is published on a day without a partition, and makes none for that day any more', async () => {
     await archivedDaysAgo(0)
 
-    const { rows } = await bench.pool.query(maintenanceStatements('malote').prepareArchive, [1])
+    const { rows } = await bench.pool.query(maintenanceTexts('malote').prepareArchive, [1])
 
     expect(rows[0]?.made).toHaveLength(1) // Tomorrow's.
     expect(await bench.count('archived_messages_default')).toBe(1)
@@ -190,8 +191,7 @@ describe('the archive', () => {
   it('keeps a row of which the delete failed in its place, and archives none twice', async () => {
     await bench.add(aMessage({ orderingKey: 'a' }))
     const [row] = (await bench.pool.query('select lane, seq, id from malote.messages')).rows
-    const { relayStatements } = await import('../src/postgres/relay-statements.ts')
-    const { archivePublished } = relayStatements('malote', false)
+    const { archivePublished } = settleTexts('malote', false)
     const values = [[row.lane], [row.seq], [row.id]]
     await bench.pool.query('alter table malote.archived_messages add constraint refuses check (seq < 0)')
     await expect(bench.pool.query(archivePublished, values)).rejects.toMatchObject({ code: '23514' })

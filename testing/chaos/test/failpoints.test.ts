@@ -1,23 +1,26 @@
 import { describe, expect, it } from 'vitest'
-import { membershipStatements } from '../../../packages/outbox-core/src/postgres/membership-statements.ts'
-import { relayStatements } from '../../../packages/outbox-core/src/postgres/relay-statements.ts'
+import { membershipTexts } from '../../../packages/outbox-core/src/postgres/membership.ts'
+import { messageReadTexts } from '../../../packages/outbox-core/src/postgres/message-reads.ts'
+import { moveScheduledText } from '../../../packages/outbox-core/src/postgres/scheduled.ts'
+import { settleTexts } from '../../../packages/outbox-core/src/postgres/settles.ts'
 import { createFailpoints, poolWithFailpoints, statementOf } from '../failpoints.ts'
 import type { RelayClient } from '../library.ts'
 
-const relay = relayStatements('malote', false)
-const membership = membershipStatements('malote')
+const reads = messageReadTexts('malote')
+const settles = settleTexts('malote', false)
+const membership = membershipTexts('malote')
 
 describe('a failpoint', () => {
   it.each([
-    [relay.read, 'read'],
-    [relay.deletePublished, 'settle'],
-    [relay.scheduleRetries, 'retry'],
-    [relay.buryDead, 'bury'],
+    [reads.ready, 'read'],
+    [settles.deletePublished, 'settle'],
+    [settles.scheduleRetries, 'retry'],
+    [settles.buryDead, 'bury'],
     [membership.acquire, 'acquire'],
     [membership.renew, 'other'],
     [membership.reap, 'other'],
-    [relay.readWaiting, 'other'],
-    [relay.moveScheduled, 'other'],
+    [reads.waiting, 'other'],
+    [moveScheduledText('malote', false), 'other'],
   ])('knows a statement of the relay by its text', (text, statement) => {
     expect(statementOf(text)).toBe(statement)
   })
@@ -30,10 +33,10 @@ describe('a failpoint', () => {
     const pool = poolWithFailpoints({ connect: () => Promise.resolve(client) }, failpoints)
 
     const connected = await pool.connect()
-    await connected.query(relay.read)
+    await connected.query(reads.ready)
     expect(passed).toEqual([])
-    await connected.query(relay.deletePublished)
-    await connected.query(relay.deletePublished)
+    await connected.query(settles.deletePublished)
+    await connected.query(settles.deletePublished)
 
     expect(passed).toEqual(['settled'])
   })
@@ -46,7 +49,7 @@ describe('a failpoint', () => {
     const ids = ['01a1f912-a079-77a1-81d4-98943d2cb120', '01a1f912-d427-751f-82b0-fc86d641a97d']
 
     const connected = await pool.connect()
-    await connected.query(relay.deletePublished, ['{1,2}', '{10,11}', `{${ids.join(',')}}`])
+    await connected.query(settles.deletePublished, ['{1,2}', '{10,11}', `{${ids.join(',')}}`])
 
     expect(settled).toEqual(ids)
   })

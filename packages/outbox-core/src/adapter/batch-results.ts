@@ -1,4 +1,4 @@
-import { type MessageId, orderOf, type OutboxMessage } from '../message.ts'
+import { type MessageId, streamOf, type OutboxMessage } from '../message.ts'
 import type { PublishFailure, PublishResult } from '../publisher.ts'
 import { aborted, predecessorFailed } from './publishing.ts'
 
@@ -24,14 +24,14 @@ export function batchResults(batch: readonly OutboxMessage[]): BatchResults {
   const positionOf = ({ id }: OutboxMessage): number => positions.get(id) ?? batch.length
 
   function fail(message: OutboxMessage, failure: PublishFailure): void {
-    const order = orderOf(message)
+    const order = streamOf(message)
     if (order !== null)
       firstFailures.set(order, Math.min(positionOf(message), firstFailures.get(order) ?? Number.POSITIVE_INFINITY))
     results.set(message.id, { id: message.id, status: 'failed', failure })
   }
 
   function failIfBlocked(message: OutboxMessage): boolean {
-    const order = orderOf(message)
+    const order = streamOf(message)
     const firstFailure = order === null ? undefined : firstFailures.get(order)
     if (firstFailure === undefined || firstFailure >= positionOf(message)) return false
     fail(message, predecessorFailed)

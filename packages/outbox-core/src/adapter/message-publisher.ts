@@ -1,5 +1,5 @@
 import { PublishOutageError } from '../errors.ts'
-import { type OutboxMessage, orderOf } from '../message.ts'
+import { type OutboxMessage, streamOf } from '../message.ts'
 import type { Publisher, PublishFailure, PublishResult } from '../publisher.ts'
 import { batchResults } from './batch-results.ts'
 import { createKeyedQueue } from './keyed-queue.ts'
@@ -50,7 +50,7 @@ async function publishBatch(
   }
 
   await settledOrAborted(
-    batch.map((message) => queue.run(orderOf(message), () => sendOne(message))),
+    batch.map((message) => queue.run(streamOf(message), () => sendOne(message))),
     signal,
   )
   if ('error' in outage && !results.anyAccepted && !signal.aborted) throw outageOf(name, outage.error)

@@ -2,7 +2,7 @@ import type { DatabaseClient } from '../postgres/database-client.ts'
 import { pgDatabase } from '../clients/pg.ts'
 import { createDeadLetters } from '../dead-letters.ts'
 import { schemaOption } from '../postgres/identifiers.ts'
-import { maintenanceStatements } from '../postgres/maintenance-statements.ts'
+import { maintenanceTexts } from '../postgres/maintenance.ts'
 import { operatorStatements } from '../postgres/operator-statements.ts'
 import { confirmed, decision, type Invocation, report, UsageError, type Verb } from './invocation.ts'
 import { idempotencyPackage } from './schema-verbs.ts'
@@ -55,7 +55,7 @@ const purgers: Readonly<
   archive: async ({ client, schema }, days) => {
     if (!Number.isInteger(days) || days < 1)
       throw new UsageError('the archive is dropped by whole days: --older-than 1 or more')
-    const { purgeArchive } = maintenanceStatements(schemaOption(schema.schema))
+    const { purgeArchive } = maintenanceTexts(schemaOption(schema.schema))
     const dropped: string[] = []
     for (let rows = 0; ;) {
       const row = (await client.query(purgeArchive, [days, batchSize])).rows[0] ?? {}

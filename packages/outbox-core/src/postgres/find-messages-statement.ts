@@ -1,5 +1,5 @@
 import { quoteIdentifier } from './identifiers.ts'
-import { isDead } from './membership-statements.ts'
+import { isDead } from './membership.ts'
 
 const bytes = 'coalesce(octet_length(m.payload), octet_length(m.payload_binary))'
 

@@ -1,5 +1,5 @@
 import { quoteIdentifier } from './identifiers.ts'
-import { isDead, isPresent } from './membership-statements.ts'
+import { isDead, isPresent } from './membership.ts'
 
 /** Texts are cut for the eyes of people; the whole is in `malote messages show`. */
 const words = 300

@@ -1,5 +1,6 @@
 import { Batch, Group } from './batch.ts'
-import { type BlockRow, Blocks } from './blocks.ts'
+import type { BlockRow } from '../postgres/lane-reads.ts'
+import { Blocks } from './blocks.ts'
 import type { Accusation, BufferedMessage } from './buffered-message.ts'
 import type { Floor } from './floor.ts'
 import type { Lanes } from './lanes.ts'
@@ -8,7 +9,7 @@ import { pausedByOperator, Suspensions } from './suspensions.ts'
 
 /** What became of a batch whose publish is over. What is in neither list was accepted. */
 export interface BatchEnd {
-  /** They pay an attempt or are dead: their orders are blocked from them on. */
+  /** They pay an attempt or are dead: their streams are blocked from them on. */
   readonly failed: readonly BufferedMessage[]
   /** Not accepted, and nobody pays: they wait again, in their old place. */
   readonly returned: readonly BufferedMessage[]
@@ -21,7 +22,7 @@ export interface BatchEnd {
  * way); there is no fourth place. Nothing known is read a second time: each read is told the seqs, as they were when it was
  * sent, so that one which is deleted while a read with an older snapshot is on its way does not come back by it.
  *
- * Three things close the way to a message: its order is blocked (an earlier one waits in the table, or an operator holds the
+ * Three things close the way to a message: its stream is blocked (an earlier one waits in the table, or an operator holds the
  * key), its topic is suspended, its lane leaves. Each is opened and closed here. What waits behind it is forgotten at once and
  * read again later; what is in flight is forgotten when it comes back.
  */
@@ -35,9 +36,9 @@ export class Backlog {
   readonly #suspensions = new Suspensions()
   /** Of messages that left memory behind their suspended topics: the search for a culprit goes on when they come back. */
   readonly #accusations = new Map<number, Accusation>()
-  /** Messages in memory that had waited, of each order. */
+  /** Messages in memory that had waited, of each stream. */
   readonly #waited = new Map<string, number>()
-  /** Orders of which something went back to the table since what waits was asked for; null while nobody asks. */
+  /** Streams of which something went back to the table since what waits was asked for; null while nobody asks. */
   #leftSinceAsked: Set<string> | null = null
   #bytes = 0
 
@@ -79,23 +80,23 @@ export class Backlog {
     return `{${seqs.join(',')}}`
   }
 
-  get blockedOrders(): string[] {
-    return this.#blocks.orders()
+  get blockedStreams(): string[] {
+    return this.#blocks.streams()
   }
 
-  /** Of `blockedOrders` those that a read of ready messages is to leave out. */
-  get skippedOrders(): string[] {
+  /** Of `blockedStreams` those that a read of ready messages is to leave out. */
+  get skippedStreams(): string[] {
     return this.#blocks.skipped()
   }
 
-  /** Orders of which nothing that waits is to be read: held, or what was read of them before is not through. */
-  get closedOrders(): string[] {
+  /** Streams of which nothing that waits is to be read: held, or what was read of them before is not through. */
+  get closedStreams(): string[] {
     return [...new Set([...this.#blocks.closed(), ...this.#waited.keys()])]
   }
 
-  /** Whether something of the order that had waited is in memory. */
-  hasWaited(order: string): boolean {
-    return this.#waited.has(order)
+  /** Whether something of the stream that had waited is in memory. */
+  hasWaited(stream: string): boolean {
+    return this.#waited.has(stream)
   }
 
   /** Seqs of what had waited and is in memory, as a PostgreSQL array literal. */
@@ -127,7 +128,7 @@ export class Backlog {
     return this.#suspensions.isSuspendedBy(topic, pausedByOperator)
   }
 
-  /** Call before a read of the lanes is sent that leaves out `suspendedTopics` and `blockedOrders`. */
+  /** Call before a read of the lanes is sent that leaves out `suspendedTopics` and `blockedStreams`. */
   beginRead(lanes: readonly number[]): void {
     this.#suspensions.beginRead()
     const froms = new Map(lanes.map((lane) => [lane, this.#floor.of(lane) + 1]))
@@ -137,7 +138,7 @@ export class Backlog {
 
   /** A ready message was read. @returns false when the way to it was closed meanwhile */
   add(message: BufferedMessage): boolean {
-    if (message.order !== null && this.#blocks.leave(message.order, message.seq)) return false
+    if (message.stream !== null && this.#blocks.leave(message.stream, message.seq)) return false
     if (this.#suspensions.hadSinceRead(message.message.topic)) return false
     this.#remember(message)
     this.#schedule.add(message)
@@ -154,15 +155,15 @@ export class Backlog {
   }
 
   /**
-   * A failed or replayed message that is due was read, and in sequence all that waits before it in its order, of which nothing
+   * A failed or replayed message that is due was read, and in sequence all that waits before it in its stream, of which nothing
    * was in memory when the query was sent. What is ready behind it must not overtake it.
    */
   addWaiting(message: BufferedMessage): boolean {
-    const { order, lane, seq } = message
+    const { stream, lane, seq } = message
     if (!this.#lanes.isActive(lane) || this.#suspensions.has(message.message.topic) || this.#known.has(seq))
       return false
-    if (order !== null && (this.#blocks.isHeld(order) || this.#leftSinceAsked?.has(order) === true)) return false
-    if (order !== null) this.#blockBehind(order, message)
+    if (stream !== null && (this.#blocks.isHeld(stream) || this.#leftSinceAsked?.has(stream) === true)) return false
+    if (stream !== null) this.#blockBehind(stream, message)
     this.#remember(message)
     this.#schedule.add(message)
     return true
@@ -174,13 +175,13 @@ export class Backlog {
     // One that was in flight when the query was sent, and not seen by it, may be in the table again, before what was seen.
     const left = this.#leftSinceAsked
     return samples.filter((message) => {
-      const { order, lane, seq, hasWaited } = message
-      if (order !== null && left?.has(order) === true) return false
+      const { stream, lane, seq, hasWaited } = message
+      if (stream !== null && left?.has(stream) === true) return false
       if (this.isPaused(message.message.topic) || !this.#lanes.isActive(lane) || this.#known.has(seq)) return false
-      if (order !== null && (this.#schedule.has(order) || this.#isBlocked(message))) return false
+      if (stream !== null && (this.#schedule.has(stream) || this.#isBlocked(message))) return false
       this.#recall(message)
       if (!probe.takes(message, this.#schedule.limitOf(message))) return false
-      if (order !== null && hasWaited) this.#blockBehind(order, message)
+      if (stream !== null && hasWaited) this.#blockBehind(stream, message)
       this.#remember(message)
       this.#schedule.addTaken(message)
       return true
@@ -203,11 +204,11 @@ export class Backlog {
 
   /** The publish of the batch is over. */
   end(batch: readonly BufferedMessage[], { failed, returned }: BatchEnd): void {
-    for (const { order, lane, seq } of failed) {
-      if (order === null) continue
-      this.#blocks.fail(order, lane, seq)
-      this.#leftSinceAsked?.add(order)
-      this.#dropOrder(order)
+    for (const { stream, lane, seq } of failed) {
+      if (stream === null) continue
+      this.#blocks.fail(stream, lane, seq)
+      this.#leftSinceAsked?.add(stream)
+      this.#dropStream(stream)
     }
     for (const message of returned) this.#takeBack(message)
     this.#schedule.release(batch)
@@ -221,7 +222,7 @@ export class Backlog {
   /** The end of failed messages is committed. */
   confirmed(messages: readonly BufferedMessage[]): void {
     this.settled(messages)
-    for (const { order } of messages) if (order !== null) this.#blocks.confirm(order)
+    for (const { stream } of messages) if (stream !== null) this.#blocks.confirm(stream)
   }
 
   /** An outage ended: batches that were rejected in it are not suspected of anything. */
@@ -258,7 +259,7 @@ export class Backlog {
     return rewinds !== null
   }
 
-  /** Call before the query is sent that asks which orders are blocked; hand the number to `reloadBlocks`. */
+  /** Call before the query is sent that asks which streams are blocked; hand the number to `reloadBlocks`. */
   beginReload(): number {
     return this.#blocks.beginReload()
   }
@@ -266,9 +267,9 @@ export class Backlog {
   reloadBlocks(begun: number, lanes: readonly number[], rows: readonly BlockRow[]): void {
     const { rewinds, blocked } = this.#blocks.reload(begun, new Set(lanes), rows)
     for (const { lane, seq } of rewinds) this.#floor.rewind(lane, seq)
-    for (const order of blocked) this.#dropOrder(order)
-    // What waits goes first, and what an operator holds not at all, also where the order was blocked before.
-    for (const { order, held } of rows) if (held || this.#waited.has(order)) this.#dropClosed(order)
+    for (const stream of blocked) this.#dropStream(stream)
+    // What waits goes first, and what an operator holds not at all, also where the stream was blocked before.
+    for (const { stream, held } of rows) if (held || this.#waited.has(stream)) this.#dropClosed(stream)
   }
 
   /** The lane is on its way to another relay: nothing of it is sent any more. Mark it as leaving first. */
@@ -283,10 +284,10 @@ export class Backlog {
     this.#suspensions.removeLane(lane)
   }
 
-  #blockBehind(order: string, { lane, seq }: BufferedMessage): void {
-    const wasBlocked = this.#blocks.has(order)
-    this.#blocks.read(order, lane, seq)
-    if (!wasBlocked) this.#dropOrder(order)
+  #blockBehind(stream: string, { lane, seq }: BufferedMessage): void {
+    const wasBlocked = this.#blocks.has(stream)
+    this.#blocks.read(stream, lane, seq)
+    if (!wasBlocked) this.#dropStream(stream)
   }
 
   /** Its old place, unless the way to it was closed while it was in flight. */
@@ -296,19 +297,19 @@ export class Backlog {
     this.#schedule.add(message)
   }
 
-  /** An earlier one of its order waits in the table, or an operator holds the key. */
-  #isBlocked({ order, seq, hasWaited }: BufferedMessage): boolean {
-    return order !== null && (hasWaited ? this.#blocks.isClosed(order, seq) : this.#blocks.has(order))
+  /** An earlier one of its stream waits in the table, or an operator holds the key. */
+  #isBlocked({ stream, seq, hasWaited }: BufferedMessage): boolean {
+    return stream !== null && (hasWaited ? this.#blocks.isClosed(stream, seq) : this.#blocks.has(stream))
   }
 
-  /** Of an order that is blocked. */
-  #dropOrder(order: string): void {
-    for (const message of this.#schedule.dropOrder(order)) this.#return(message)
+  /** Of a stream that is blocked. */
+  #dropStream(stream: string): void {
+    for (const message of this.#schedule.dropStream(stream)) this.#return(message)
   }
 
-  /** Of an order that is blocked what may not be sent before something else of it was read. */
-  #dropClosed(order: string): void {
-    for (const message of this.#schedule.dropOrder(order)) {
+  /** Of a stream that is blocked what may not be sent before something else of it was read. */
+  #dropClosed(stream: string): void {
+    for (const message of this.#schedule.dropStream(stream)) {
       if (this.#isBlocked(message)) this.#return(message)
       else this.#schedule.add(message)
     }
@@ -323,10 +324,10 @@ export class Backlog {
 
   /** It is not read any more, and stays in the table. */
   #return(message: BufferedMessage): void {
-    const { order, seq, hasWaited } = message
-    if (order !== null) {
-      this.#blocks.leave(order, seq, hasWaited)
-      this.#leftSinceAsked?.add(order)
+    const { stream, seq, hasWaited } = message
+    if (stream !== null) {
+      this.#blocks.leave(stream, seq, hasWaited)
+      this.#leftSinceAsked?.add(stream)
     }
     this.#forget(message)
   }
@@ -339,8 +340,8 @@ export class Backlog {
     }
     this.#bytes += message.bytes
     this.#perLane[message.lane] = (this.#perLane[message.lane] ?? 0) + 1
-    if (message.hasWaited && message.order !== null)
-      this.#waited.set(message.order, (this.#waited.get(message.order) ?? 0) + 1)
+    if (message.hasWaited && message.stream !== null)
+      this.#waited.set(message.stream, (this.#waited.get(message.stream) ?? 0) + 1)
   }
 
   /** It may have been accused before it left memory. */
@@ -349,13 +350,13 @@ export class Backlog {
     if (accusation !== undefined) message.accusation = accusation
   }
 
-  #forget({ seq, lane, bytes, order, hasWaited }: BufferedMessage): void {
+  #forget({ seq, lane, bytes, stream, hasWaited }: BufferedMessage): void {
     if (!this.#known.delete(seq)) return
     this.#bytes -= bytes
     this.#perLane[lane] = (this.#perLane[lane] ?? 0) - 1
-    if (!hasWaited || order === null) return
-    const left = (this.#waited.get(order) ?? 0) - 1
-    if (left > 0) this.#waited.set(order, left)
-    else this.#waited.delete(order)
+    if (!hasWaited || stream === null) return
+    const left = (this.#waited.get(stream) ?? 0) - 1
+    if (left > 0) this.#waited.set(stream, left)
+    else this.#waited.delete(stream)
   }
 }

@@ -1,9 +1,11 @@
-/** An order of which no ready message may be read: a failed one waits for its next attempt, or an operator holds it. */
+import type { BlockRow } from '../postgres/lane-reads.ts'
+
+/** A stream of which no ready message may be read: a failed one waits for its next attempt, or an operator holds it. */
 interface Block {
   readonly lane: number
-  /** Nothing of the order below this seq has been passed by. A late commit may lie below the message that blocks the order. */
+  /** Nothing of the stream below this seq has been passed by. A late commit may lie below the message that blocks the stream. */
   fromSeq: number
-  /** The lowest seq of the order that waits in the table unread, as far as anybody said; Infinity when none does. */
+  /** The lowest seq of the stream that waits in the table unread, as far as anybody said; Infinity when none does. */
   unreadFrom: number
   isHeld: boolean
   /** Statements under way that will make it true in the database. */
@@ -21,23 +23,13 @@ const crowd = 2_000
 /** Naming more costs one read more than all that it would bring. */
 const maxNamedInCrowd = 100_000
 
-export interface BlockRow {
-  readonly lane: number
-  readonly order: string
-  /** Of what waits in the order, whether it was read or not. */
-  readonly seq: number
-  /** Of what waits in the order and was not read; null when all of it was. */
-  readonly unread: number | null
-  readonly held: boolean
-}
-
 /**
- * The blocked orders of this relay's lanes. Pure. The database is the authority: `reload` replaces what is here, except
+ * The blocked streams of this relay's lanes. Pure. The database is the authority: `reload` replaces what is here, except
  * what changed after its query began.
  */
 export class Blocks {
   readonly #blocks = new Map<string, Block>()
-  /** Of many blocked orders those that a read brought a message of, the last of them with the highest seq. */
+  /** Of many blocked streams those that a read brought a message of, the last of them with the highest seq. */
   readonly #seen = new Map<string, { readonly lane: number; readonly seq: number }>()
   #reloads = 0
   #heldCount = 0
@@ -50,54 +42,54 @@ export class Blocks {
     return this.#heldCount
   }
 
-  has(order: string): boolean {
-    return this.#blocks.has(order)
+  has(stream: string): boolean {
+    return this.#blocks.has(stream)
   }
 
   /** Whether an operator holds it, by hand or by a dead letter that waits for a decision. */
-  isHeld(order: string): boolean {
-    return this.#blocks.get(order)?.isHeld === true
+  isHeld(stream: string): boolean {
+    return this.#blocks.get(stream)?.isHeld === true
   }
 
-  orders(): string[] {
+  streams(): string[] {
     return [...this.#blocks.keys()]
   }
 
   /**
-   * Blocked orders that a read leaves out: all, or of many those of which a read brought something that no floor has passed yet. The
+   * Blocked streams that a read leaves out: all, or of many those of which a read brought something that no floor has passed yet. The
    * messages of all others are brought by one read, and not taken from it. All again, until the floors are past them, when reads
    * bring hardly anything else.
    */
   skipped(): string[] {
     const isCrowded = this.#seen.size >= crowd && this.#blocks.size <= maxNamedInCrowd
-    if (this.#blocks.size <= maxNamed || isCrowded) return this.orders()
-    return [...this.#seen.keys()].filter((order) => this.#blocks.has(order))
+    if (this.#blocks.size <= maxNamed || isCrowded) return this.streams()
+    return [...this.#seen.keys()].filter((stream) => this.#blocks.has(stream))
   }
 
-  /** A message of the order failed: it will wait. No reload lifts the block before `confirm`. */
-  fail(order: string, lane: number, seq: number): void {
-    const block = this.#block(order, lane, seq)
+  /** A message of the stream failed: it will wait. No reload lifts the block before `confirm`. */
+  fail(stream: string, lane: number, seq: number): void {
+    const block = this.#block(stream, lane, seq)
     block.pending++
     block.unreadFrom = Math.min(block.unreadFrom, seq)
   }
 
-  /** What waits in the order was read, from `seq` on. */
-  read(order: string, lane: number, seq: number): void {
-    this.#block(order, lane, seq).unreadFrom = Number.POSITIVE_INFINITY
+  /** What waits in the stream was read, from `seq` on. */
+  read(stream: string, lane: number, seq: number): void {
+    this.#block(stream, lane, seq).unreadFrom = Number.POSITIVE_INFINITY
   }
 
-  /** Whether a message that waited is to stay where it is: an earlier one waits unread, or an operator holds the order. */
-  isClosed(order: string, seq: number): boolean {
-    const block = this.#blocks.get(order)
+  /** Whether a message that waited is to stay where it is: an earlier one waits unread, or an operator holds the stream. */
+  isClosed(stream: string, seq: number): boolean {
+    const block = this.#blocks.get(stream)
     return block !== undefined && (block.isHeld || seq > block.unreadFrom)
   }
 
-  /** Orders of which nothing that waits is to be read: what fails is not written down yet, or an operator holds them. */
+  /** Streams of which nothing that waits is to be read: what fails is not written down yet, or an operator holds them. */
   closed(): string[] {
-    return [...this.#blocks].filter(([, { isHeld, pending }]) => isHeld || pending > 0).map(([order]) => order)
+    return [...this.#blocks].filter(([, { isHeld, pending }]) => isHeld || pending > 0).map(([stream]) => stream)
   }
 
-  #block(order: string, lane: number, seq: number): Block {
+  #block(stream: string, lane: number, seq: number): Block {
     const initial = {
       lane,
       fromSeq: seq,
@@ -106,23 +98,23 @@ export class Blocks {
       pending: 0,
       changedIn: 0,
     }
-    const block = this.#blocks.get(order) ?? initial
+    const block = this.#blocks.get(stream) ?? initial
     block.fromSeq = Math.min(block.fromSeq, seq)
     block.changedIn = this.#reloads
-    this.#blocks.set(order, block)
+    this.#blocks.set(stream, block)
     return block
   }
 
   /** The statement announced by `pending` has committed. */
-  confirm(order: string): void {
-    const block = this.#blocks.get(order)
+  confirm(stream: string): void {
+    const block = this.#blocks.get(stream)
     if (block === undefined) return
     block.pending--
     block.changedIn = this.#reloads
   }
 
   /**
-   * A read passes by what its lanes hold of their blocked orders.
+   * A read passes by what its lanes hold of their blocked streams.
    *
    * @param froms - lane → the lowest seq that the read takes in
    */
@@ -131,24 +123,24 @@ export class Blocks {
       const from = froms.get(block.lane)
       if (from !== undefined && from < block.fromSeq) block.fromSeq = from
     }
-    for (const [order, { lane, seq }] of this.#seen) if (seq < (froms.get(lane) ?? 0)) this.#seen.delete(order)
+    for (const [stream, { lane, seq }] of this.#seen) if (seq < (froms.get(lane) ?? 0)) this.#seen.delete(stream)
   }
 
-  /** A message leaves memory, or is not taken from a read: it stays in the table. @returns whether its order is blocked */
-  leave(order: string, seq: number, hasWaited = false): boolean {
+  /** A message leaves memory, or is not taken from a read: it stays in the table. @returns whether its stream is blocked */
+  leave(stream: string, seq: number, hasWaited = false): boolean {
     if (this.#blocks.size === 0) return false
-    const block = this.#blocks.get(order)
+    const block = this.#blocks.get(stream)
     if (block === undefined) return false
     if (seq < block.fromSeq) block.fromSeq = seq
     if (hasWaited && seq < block.unreadFrom) block.unreadFrom = seq
-    if (this.#blocks.size > maxNamed && this.#seen.size < crowd && seq > (this.#seen.get(order)?.seq ?? 0))
-      this.#seen.set(order, { lane: block.lane, seq })
+    if (this.#blocks.size > maxNamed && this.#seen.size < crowd && seq > (this.#seen.get(stream)?.seq ?? 0))
+      this.#seen.set(stream, { lane: block.lane, seq })
     return true
   }
 
   removeLane(lane: number): void {
-    for (const [order, block] of this.#blocks) if (block.lane === lane) this.#blocks.delete(order)
-    for (const [order, seen] of this.#seen) if (seen.lane === lane) this.#seen.delete(order)
+    for (const [stream, block] of this.#blocks) if (block.lane === lane) this.#blocks.delete(stream)
+    for (const [stream, seen] of this.#seen) if (seen.lane === lane) this.#seen.delete(stream)
     this.#countHeld()
   }
 
@@ -157,7 +149,7 @@ export class Blocks {
     return ++this.#reloads
   }
 
-  /** @returns from where which lanes must be read again, and orders that were not blocked before */
+  /** @returns from where which lanes must be read again, and streams that were not blocked before */
   reload(
     begun: number,
     lanes: ReadonlySet<number>,
@@ -166,21 +158,21 @@ export class Blocks {
     const blocked: string[] = []
     const seen = new Map<string, boolean>()
     for (const row of rows) {
-      const known = this.#blocks.get(row.order)
-      if (known === undefined) blocked.push(row.order)
-      const isOlder = known !== undefined && known.pending === 0 && known.changedIn < begun && !seen.has(row.order)
+      const known = this.#blocks.get(row.stream)
+      if (known === undefined) blocked.push(row.stream)
+      const isOlder = known !== undefined && known.pending === 0 && known.changedIn < begun && !seen.has(row.stream)
       if (isOlder) known.unreadFrom = Number.POSITIVE_INFINITY
-      const block = this.#block(row.order, row.lane, row.seq)
+      const block = this.#block(row.stream, row.lane, row.seq)
       block.unreadFrom = Math.min(block.unreadFrom, row.unread ?? Number.POSITIVE_INFINITY)
-      seen.set(row.order, (seen.get(row.order) ?? false) || row.held)
+      seen.set(row.stream, (seen.get(row.stream) ?? false) || row.held)
     }
     const rewinds: { lane: number; seq: number }[] = []
-    for (const [order, block] of this.#blocks) {
+    for (const [stream, block] of this.#blocks) {
       if (!lanes.has(block.lane)) continue
-      const isHeld = seen.get(order)
+      const isHeld = seen.get(stream)
       block.isHeld = isHeld ?? false
       if (isHeld !== undefined || block.pending > 0 || block.changedIn >= begun) continue
-      this.#blocks.delete(order)
+      this.#blocks.delete(stream)
       rewinds.push({ lane: block.lane, seq: block.fromSeq })
     }
     this.#countHeld()

@@ -4,8 +4,8 @@ import type { OutboxMessage } from '../message.ts'
 export interface BufferedMessage {
   readonly seq: number
   readonly lane: number
-  /** What `orderOf` says. */
-  readonly order: string | null
+  /** What `streamOf` says. */
+  readonly stream: string | null
   /** Of the body, in memory; 0 when it was not read. */
   readonly bytes: number
   /** The body has this many bytes, which is more than a relay reads: it is a dead letter. */

@@ -1,8 +1,8 @@
 import { OutboxError } from '../errors.ts'
-import { maintenanceStatements } from '../postgres/maintenance-statements.ts'
+import { checkTables, type CheckRow } from '../postgres/check.ts'
+import type { Connection } from '../postgres/connections.ts'
+import { createMaintenanceQueries } from '../postgres/maintenance.ts'
 import { sqlStateOf } from '../postgres/queryable.ts'
-import type { RelayStatements } from '../postgres/relay-statements.ts'
-import type { Connection } from './connections.ts'
 
 /** Days for which there are partitions: nobody may look after the archive for a week. */
 export const archiveDaysAhead = 7
@@ -16,14 +16,10 @@ const highestSeq = 8e15
  * @returns the sequence behind `messages.seq`
  * @throws OutboxError `SCHEMA_MISSING`, `SCHEMA_UNSUPPORTED`
  */
-export async function checkSchema(
-  connection: Connection,
-  statements: RelayStatements,
-  schema: string,
-): Promise<string> {
-  let row: Record<string, unknown> | undefined
+export async function checkSchema(connection: Connection, schema: string): Promise<string> {
+  let row: CheckRow
   try {
-    row = (await connection.query(statements.check, [statements.messagesTable])).rows[0]
+    row = await checkTables(connection, schema)
   } catch (error) {
     const state = sqlStateOf(error)
     if (state !== '42P01' && state !== '3F000') throw error
@@ -33,12 +29,12 @@ export async function checkSchema(
       { cause: error },
     )
   }
-  if (Number(row?.['last'] ?? 0) > highestSeq)
+  if ((row.last ?? 0) > highestSeq)
     throw new OutboxError(
       'SCHEMA_UNSUPPORTED',
-      `the sequence of "${schema}".messages is at ${String(row?.['last'])}, where JavaScript can no longer count: drain the outbox and restart the sequence`,
+      `the sequence of "${schema}".messages is at ${String(row.last)}, where JavaScript can no longer count: drain the outbox and restart the sequence`,
     )
-  if (row?.['cache'] === 1 && row['always'] === true) return String(row['sequence'])
+  if (row.cache === 1 && row.always) return row.sequence
   throw new OutboxError(
     'SCHEMA_UNSUPPORTED',
     `"${schema}".messages.seq must be generated always with cache 1: a cached value can appear below what a relay has already read past`,
@@ -52,9 +48,9 @@ export async function checkSchema(
  */
 export async function prepareArchive(connection: Connection, schema: string): Promise<void> {
   try {
-    const statements = maintenanceStatements(schema)
-    await connection.query(statements.mayArchive)
-    await connection.query(statements.prepareArchive, [archiveDaysAhead])
+    const archive = createMaintenanceQueries(connection, schema)
+    await archive.mayArchive()
+    await archive.prepareArchive(archiveDaysAhead)
   } catch (cause) {
     const state = sqlStateOf(cause) ?? ''
     if (!['42P01', '42883'].includes(state)) throw cause

@@ -1,4 +1,4 @@
-import { relayDied } from '../postgres/relay-statements.ts'
+import { relayDied } from '../postgres/fragments.ts'
 import type { PublishFailure, PublishResult } from '../publisher.ts'
 import type { Backlog } from './backlog.ts'
 import type { OpenBreaker } from './breakers.ts'
@@ -6,7 +6,7 @@ import type { BufferedMessage } from './buffered-message.ts'
 import { Faults, type Judgement, type Probe } from './faults.ts'
 import { type Flight, topicsOf } from './flight.ts'
 import { resultsOf } from './foreign-input.ts'
-import type { NotedOutage } from './membership.ts'
+import type { NotedOutage } from '../postgres/membership.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
 import type { Burial, Retry } from './settle.ts'
 import { isSuspect } from './suspicion.ts'
@@ -265,7 +265,7 @@ export class Dispatcher {
       const isDead = failure.kind === 'permanent' || message.message.attempt >= options.maxAttempts
       if (isDead) {
         const reason = failure === poison ? 'POISON' : failure.kind === 'permanent' ? 'PERMANENT' : 'MAX_ATTEMPTS'
-        const isKeyHeld = message.order !== null && options.afterDeadLetter(message.message.topic) === 'hold'
+        const isKeyHeld = message.stream !== null && options.afterDeadLetter(message.message.topic) === 'hold'
         burials.push({ ...one, reason, isKeyHeld })
       } else {
         const delayMs = Math.max(options.backoff(message.message.attempt), failure.retryAfterMs ?? 0)

@@ -1,22 +1,10 @@
 import type { Clock } from '../clock.ts'
-import { journalStatements, type JournalStatements } from '../postgres/journal-statements.ts'
+import type { JournalWrites, RelayDescription } from '../postgres/journal.ts'
 import { sqlStateOf } from '../postgres/queryable.ts'
-import type { Connection } from './connections.ts'
 
 interface TopicFlow {
   published: number
   lastAddedMs: number
-}
-
-/** What a relay says of itself to operators. */
-export interface RelayDescription {
-  readonly relayId: string
-  readonly leaseMs: number
-  readonly publishTimeoutMs: number
-  /** False: a pooler in transaction mode stands in between. Null: it was told to do without, and did not look. */
-  readonly hasSession: boolean | null
-  /** Null: it does not listen, or does not know yet. */
-  readonly hearsDoorbell: boolean | null
 }
 
 /** Between two notes of what was published, in milliseconds: operators look by the second, messages pass by the thousand. */
@@ -29,18 +17,16 @@ const flowIntervalMs = 2_000
  * A schema of an earlier version, or a role of an earlier version's grants, has no place for it: the relay works without.
  */
 export class Journal {
-  readonly #statements: JournalStatements
+  readonly #writes: JournalWrites
   readonly #flow = new Map<string, TopicFlow>()
-  readonly #connection: Connection
   readonly #clock: Clock
   #nextFlowAtMs = 0
   #description: RelayDescription | null = null
   #isPossible = true
 
-  constructor(parts: { connection: Connection; schema: string; clock: Clock }) {
-    this.#connection = parts.connection
-    this.#clock = parts.clock
-    this.#statements = journalStatements(parts.schema)
+  constructor(writes: JournalWrites, clock: Clock) {
+    this.#writes = writes
+    this.#clock = clock
   }
 
   published(messages: readonly { readonly message: { readonly topic: string; readonly createdAt: Date } }[]): void {
@@ -74,20 +60,14 @@ export class Journal {
   }
 
   async #writeDescription(description: RelayDescription): Promise<void> {
-    const { relayId, leaseMs, publishTimeoutMs, hasSession, hearsDoorbell } = description
-    const values = [relayId, leaseMs, publishTimeoutMs, hasSession, hearsDoorbell]
-    await this.#connection.queryReadCommitted(this.#statements.describeRelay, values)
+    await this.#writes.describeRelay(description)
     if (this.#description === description) this.#description = null // Else it was given another one meanwhile.
   }
 
   async #writeFlow(): Promise<void> {
     this.#nextFlowAtMs = this.#clock.monotonicMs() + flowIntervalMs
-    const flow = [...this.#flow].map(([topic, { published, lastAddedMs }]) => ({
-      topic,
-      published,
-      last_added_ms: lastAddedMs,
-    }))
+    const flow = [...this.#flow].map(([topic, counted]) => ({ topic, ...counted }))
     this.#flow.clear()
-    await this.#connection.query(this.#statements.addFlow, [JSON.stringify(flow)])
+    await this.#writes.addFlow(flow)
   }
 }

@@ -2,7 +2,7 @@
 export interface Lane {
   readonly lane: number
   readonly fence: number
-  /** Its blocked orders are known, so it may be read. */
+  /** Its blocked streams are known, so it may be read. */
   isReady: boolean
   /** On its way to another relay: nothing is read or sent any more. */
   isLeaving: boolean
@@ -79,6 +79,12 @@ export class Lanes {
         lane.crashes > 0 && !lane.isLeaving && heldMs >= calmAfterMs && (heldMs >= trustedAfterMs || isThrough(lane))
       )
     })
+  }
+
+  /** The lanes with the fences by which they are ours, in the order in which they are locked. One that is gone has none that fits. */
+  fenced(lanes: Iterable<number>): readonly { readonly lane: number; readonly fence: number }[] {
+    const numbers = [...lanes].sort((a, b) => a - b)
+    return numbers.map((lane) => ({ lane, fence: this.#lanes.get(lane)?.fence ?? -1 }))
   }
 
   numbers(): number[] {

@@ -1,15 +1,12 @@
 import type { Clock } from '../clock.ts'
 import type { RelayEvent } from '../events.ts'
-import { maintenanceStatements, type MaintenanceStatements } from '../postgres/maintenance-statements.ts'
-import { operatorStatements } from '../postgres/operator-statements.ts'
+import type { MaintenanceQueries } from '../postgres/maintenance.ts'
 import { sqlStateOf } from '../postgres/queryable.ts'
 import { archiveDaysAhead } from './check-schema.ts'
-import type { Connection } from './connections.ts'
 import type { MaintenanceTask, ResolvedMaintenance } from './maintenance-options.ts'
 
 export interface MaintenanceParts {
-  readonly connection: Connection
-  readonly schema: string
+  readonly queries: MaintenanceQueries
   readonly name: string
   readonly clock: Clock
   readonly maintenance: ResolvedMaintenance
@@ -43,7 +40,6 @@ const rowsOfStep = 100
  */
 export class Maintenance {
   readonly #parts: MaintenanceParts
-  readonly #statements: MaintenanceStatements
   readonly #own: ReadonlyMap<string, () => Promise<Step>>
   readonly #names: readonly string[]
   readonly #over = new AbortController()
@@ -55,7 +51,6 @@ export class Maintenance {
 
   constructor(parts: MaintenanceParts) {
     this.#parts = parts
-    this.#statements = maintenanceStatements(parts.schema)
     const { maintenance, isArchived } = parts
     const own = new Map<string, () => Promise<Step>>()
     if (isArchived !== undefined) own.set('archive', () => this.#purgeArchive())
@@ -88,10 +83,9 @@ export class Maintenance {
   }
 
   async #claim(): Promise<void> {
-    const { connection } = this.#parts
     await this.#trying('maintenance', async () => {
-      const { rows } = await connection.queryReadCommitted(this.#statements.claimTasks, [this.#names, claimMs])
-      this.#inHand = rows.map((row) => ({ task: String(row['task']), rows: 0 }))
+      const claimed = await this.#parts.queries.claimTasks(this.#names, claimMs)
+      this.#inHand = claimed.map((task) => ({ task, rows: 0 }))
     })
   }
 
@@ -130,9 +124,8 @@ export class Maintenance {
     )
   }
 
-  async #noteDone(task: string): Promise<void> {
-    const { connection, maintenance } = this.#parts
-    await connection.queryReadCommitted(this.#statements.taskDone, [task, maintenance.intervalMs])
+  #noteDone(task: string): Promise<void> {
+    return this.#parts.queries.taskDone(task, this.#parts.maintenance.intervalMs)
   }
 
   /** What the server refuses is told and left to the next run; a lost connection ends the session as anywhere. */
@@ -148,18 +141,16 @@ export class Maintenance {
   }
 
   async #purgeArchive(): Promise<Step> {
-    const { connection, maintenance } = this.#parts
-    await connection.query(this.#statements.prepareArchive, [archiveDaysAhead])
-    const { rows } = await connection.query(this.#statements.purgeArchive, [maintenance.archiveDays, rowsOfStep])
-    const deleted = Number(rows[0]?.['deleted'])
-    return { rows: deleted, isLast: rows[0]?.['dropped'] === null && deleted < rowsOfStep }
+    await this.#parts.queries.prepareArchive(archiveDaysAhead)
+    const { dropped, deleted } = await this.#parts.queries.purgeArchive(this.#parts.maintenance.archiveDays, rowsOfStep)
+    return { rows: deleted, isLast: dropped === null && deleted < rowsOfStep }
   }
 
   async #purgeDeadLetters(days: number): Promise<Step> {
-    const { connection, schema, name } = this.#parts
-    const values = [days, schema, `relay ${name}`, `older than ${String(days)} days`, rowsOfStep]
-    const { rows } = await connection.queryReadCommitted(operatorStatements(schema).purge, values)
-    const deleted = Number(rows[0]?.['done'])
+    const { queries, name } = this.#parts
+    const reason = `older than ${String(days)} days`
+    const note = { olderThanDays: days, operator: `relay ${name}`, reason, limit: rowsOfStep }
+    const deleted = await queries.purgeDeadLetters(note)
     return { rows: deleted, isLast: deleted < rowsOfStep }
   }
 }

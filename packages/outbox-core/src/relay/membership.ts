@@ -1,9 +1,8 @@
 import { randomInt } from 'node:crypto'
 import type { Clock } from '../clock.ts'
-import type { MembershipStatements } from '../postgres/membership-statements.ts'
+import type { MembershipQueries, NotedOutage } from '../postgres/membership.ts'
 import { isRefused } from '../postgres/queryable.ts'
-import type { UnstorableStatements } from '../postgres/unstorable-statements.ts'
-import type { Connection } from './connections.ts'
+import type { BuriedRow, UnstorableQueries } from '../postgres/unstorable.ts'
 import { buryUnstorable, type ScheduledParts } from './scheduled.ts'
 import type { Lane, Lanes } from './lanes.ts'
 
@@ -26,27 +25,14 @@ export interface Look {
   readonly paused: readonly string[]
 }
 
-/** What operators are told of an outage that lasts. */
-export interface NotedOutage {
-  /** Empty: the broker as a whole. */
-  readonly destination: string
-  readonly topics: readonly string[]
-  readonly ageMs: number
-  readonly code: string
-  readonly message: string
-}
-
 export interface MembershipParts {
-  readonly connection: Connection
-  readonly statements: MembershipStatements
-  readonly relayId: string
+  readonly queries: MembershipQueries
   readonly name: string
-  readonly channel: string
   readonly leaseMs: number
   readonly presence: boolean
   readonly lanes: Lanes
   readonly clock: Clock
-  readonly unstorable: UnstorableStatements
+  readonly unstorable: Pick<UnstorableQueries, 'namedByDead' | 'probe' | 'buryNamed'>
   readonly onUnstorable: ScheduledParts['onUnstorable']
 }
 
@@ -81,79 +67,79 @@ export class Membership {
   }
 
   async join(): Promise<void> {
-    const { relayId, name, leaseMs, connection, statements, presence } = this.#parts
+    const { queries, name, leaseMs, presence } = this.#parts
     const presenceKey = presence ? await this.#takePresence() : null
     await this.#prolong(async () => {
-      await connection.query(statements.join, [relayId, name, leaseMs, presenceKey])
+      await queries.join({ name, leaseMs, presenceKey })
       return true
     })
   }
 
   /** Renews at a third of the lease. @returns false when it had run out: everything held in memory is void */
   async renewWhenDue(): Promise<boolean> {
-    const { clock, connection, statements, relayId, leaseMs } = this.#parts
+    const { clock, queries, leaseMs } = this.#parts
     if (clock.monotonicMs() < this.#renewAtMs && this.isTrusted) return true
-    return this.#prolong(async () => {
-      const { rows } = await connection.queryReadCommitted(statements.renew, [relayId, leaseMs])
-      return rows.length === 1
-    })
+    return this.#prolong(() => queries.renew(leaseMs))
   }
 
   async look(): Promise<Look> {
-    const { connection, statements, relayId, lanes } = this.#parts
-    const { rows } = await connection.query(statements.look, [relayId, lanes.numbers()])
-    const row = rows[0] ?? {}
-    const ms = (value: unknown): number | null => (value === null || value === undefined ? null : Number(value))
+    const { queries, lanes } = this.#parts
+    const {
+      live,
+      dead,
+      free,
+      lanes: all,
+      waiting_ms,
+      scheduled_ms,
+      held,
+      held_last,
+      paused,
+    } = await queries.look(lanes.numbers())
     return {
-      live: Number(row['live']),
-      dead: Number(row['dead']),
-      free: Number(row['free']),
-      missing: laneCount - Number(row['lanes']),
-      waitingMs: ms(row['waiting_ms']),
-      scheduledMs: ms(row['scheduled_ms']),
-      held: Number(row['held']),
-      heldVersion: `${String(row['held'])} ${String(row['held_last'])}`,
-      paused: (row['paused'] ?? []) as readonly string[],
+      live,
+      dead,
+      free,
+      missing: laneCount - all,
+      waitingMs: waiting_ms,
+      scheduledMs: scheduled_ms,
+      held,
+      heldVersion: `${String(held)} ${String(held_last)}`,
+      paused,
     }
   }
 
   /** Puts back lanes that are gone from their table. */
-  async restoreLanes(): Promise<void> {
-    const { connection, statements } = this.#parts
-    await connection.query(statements.restoreLanes, [])
+  restoreLanes(): Promise<void> {
+    return this.#parts.queries.restoreLanes()
   }
 
   /** Writes down for operators what is out of reach now. */
-  async noteOutages(outages: readonly NotedOutage[]): Promise<void> {
-    const { connection, statements, relayId } = this.#parts
-    const rows = outages.map(({ ageMs, ...outage }) => ({ ...outage, age_ms: ageMs }))
-    await connection.queryReadCommitted(statements.noteOutages, [relayId, JSON.stringify(rows)])
+  noteOutages(outages: readonly NotedOutage[]): Promise<void> {
+    return this.#parts.queries.noteOutages(outages)
   }
 
   /** Removes relays that are dead, which frees their lanes. */
   async reap(): Promise<number> {
-    const { connection, statements, relayId } = this.#parts
-    const reap = async (): Promise<number> =>
-      (await connection.queryReadCommitted(statements.reap, [relayId])).rows.length
+    const { queries } = this.#parts
     try {
-      return await reap()
+      return await queries.reap()
     } catch (error) {
       if (!isRefused(error)) throw error
       await this.#buryUnchargeable()
-      return reap()
+      return queries.reap()
     }
   }
 
   /** What the death cannot be noted on would never be found, and would keep its lane from everybody. */
   async #buryUnchargeable(): Promise<void> {
-    const { connection, unstorable, onUnstorable } = this.#parts
-    for (const { lane, seq, id } of (await connection.query(unstorable.namedByDead)).rows) {
+    const { unstorable, onUnstorable } = this.#parts
+    for (const named of await unstorable.namedByDead()) {
       try {
-        await connection.queryReadCommitted(unstorable.probe, [lane, seq, id])
+        await unstorable.probe(named)
       } catch (error) {
         if (!isRefused(error)) throw error
-        const bury = (isHeld: boolean): ReturnType<Connection['query']> =>
-          connection.queryReadCommitted(unstorable.buryNamed, [lane, seq, id, isHeld, unchargeable])
+        const bury = (isKeyHeld: boolean): Promise<readonly BuriedRow[]> =>
+          unstorable.buryNamed({ ...named, isKeyHeld, words: unchargeable })
         await buryUnstorable(bury, true, onUnstorable)
       }
     }
@@ -161,42 +147,35 @@ export class Membership {
 
   /** Takes up to `count` free lanes. */
   async acquire(count: number): Promise<readonly number[]> {
-    const { connection, statements, relayId, lanes, clock } = this.#parts
-    const { rows } = await connection.queryReadCommitted(statements.acquire, [relayId, count])
+    const { queries, lanes, clock } = this.#parts
+    const rows = await queries.acquire(count)
     const acquiredAtMs = clock.monotonicMs()
-    for (const row of rows) {
-      const past = { crashes: Number(row['crashes']), backlogEnd: Number(row['backlog_end'] ?? 0), acquiredAtMs }
-      lanes.add(Number(row['lane']), Number(row['fence']), past)
-    }
-    return rows.map((row) => Number(row['lane'])).sort((a, b) => a - b)
+    for (const { lane, fence, crashes, backlog_end } of rows)
+      lanes.add(lane, fence, { crashes, backlogEnd: backlog_end ?? 0, acquiredAtMs })
+    return rows.map(({ lane }) => lane).sort((a, b) => a - b)
   }
 
   /** Frees lanes of which nothing is in flight or unsettled any more. */
   async release(released: readonly number[]): Promise<void> {
-    const { connection, statements, relayId, lanes, channel } = this.#parts
-    const numbers = [...released].sort((a, b) => a - b)
-    const fences = numbers.map((lane) => lanes.get(lane)?.fence ?? -1)
-    await connection.queryReadCommitted(statements.release, [relayId, numbers, fences, channel])
-    for (const lane of numbers) lanes.remove(lane)
+    const { queries, lanes } = this.#parts
+    await queries.release(lanes.fenced(released))
+    for (const lane of released) lanes.remove(lane)
   }
 
   /** What may have killed the former owners of these lanes is through. */
   async calm(calmed: readonly Lane[]): Promise<void> {
-    const { connection, statements, relayId } = this.#parts
-    const values = [relayId, calmed.map(({ lane }) => lane), calmed.map(({ fence }) => fence)]
-    await connection.queryReadCommitted(statements.calm, values)
+    await this.#parts.queries.calm(calmed)
     for (const lane of calmed) lane.crashes = 0
   }
 
   /** Frees everything at once. Nothing may be in flight. */
   leave(): Promise<void> {
-    return this.remove(this.#parts.relayId)
+    return this.#parts.queries.leave()
   }
 
   /** Frees what a former identity of this process held. */
-  async remove(relayId: string): Promise<void> {
-    const { connection, statements, channel } = this.#parts
-    await connection.queryReadCommitted(statements.leave, [relayId, channel])
+  remove(relayId: string): Promise<void> {
+    return this.#parts.queries.leave(relayId)
   }
 
   async #prolong(renew: () => Promise<boolean>): Promise<boolean> {
@@ -211,11 +190,9 @@ export class Membership {
   }
 
   async #takePresence(): Promise<number> {
-    const { connection, statements } = this.#parts
     for (;;) {
       const key = randomInt(2 ** 31 - 1)
-      const { rows } = await connection.query(statements.takePresence, [key])
-      if (rows[0]?.['taken'] === true) return key
+      if (await this.#parts.queries.takePresence(key)) return key
     }
   }
 }

@@ -10,9 +10,9 @@ export interface FailedMessage {
 /** What became of a batch. */
 export interface Outcome {
   readonly accepted: readonly BufferedMessage[]
-  /** These pay an attempt: messages without a key, and of each order the first that was not accepted. */
+  /** These pay an attempt: messages without a key, and of each stream the first that was not accepted. */
   readonly failed: readonly FailedMessage[]
-  /** Not accepted behind a failed one of the same order: they wait for it and pay nothing. */
+  /** Not accepted behind a failed one of the same stream: they wait for it and pay nothing. */
   readonly behind: readonly BufferedMessage[]
 }
 
@@ -25,7 +25,7 @@ const noResult: PublishFailure = {
 /**
  * Matches results to messages. Pure, and forgiving with a publisher that breaks its contract: a missing result is a
  * retryable failure, of contradicting ones the failure counts, an unknown id is ignored, and an acceptance behind a failure
- * of the same order is believed (the broker has it: sending it again would be the only other choice).
+ * of the same stream is believed (the broker has it: sending it again would be the only other choice).
  *
  * @param answer - what the publisher resolved with, whatever it is
  * @throws TypeError when it is no array of results: nothing is known of any message
@@ -36,14 +36,14 @@ export function judge(batch: readonly BufferedMessage[], answer: unknown): Outco
   const accepted: BufferedMessage[] = []
   const failed: FailedMessage[] = []
   const behind: BufferedMessage[] = []
-  const brokenOrders = new Set<string>()
+  const brokenStreams = new Set<string>()
   for (const message of batch) {
     const failure = failures.has(message.message.id) ? failures.get(message.message.id) : noResult
     if (failure === null) accepted.push(message)
-    else if (message.order !== null && brokenOrders.has(message.order)) behind.push(message)
+    else if (message.stream !== null && brokenStreams.has(message.stream)) behind.push(message)
     else {
       failed.push({ message, failure: failure ?? noResult })
-      if (message.order !== null) brokenOrders.add(message.order)
+      if (message.stream !== null) brokenStreams.add(message.stream)
     }
   }
   return { accepted, failed, behind }

@@ -35,7 +35,7 @@ const maxRungPerSecond = 1_000
 /** Between two looks at messages for which there are no bytes in memory, in milliseconds. */
 const bytesPauseMs = 20
 
-/** Between two looks at all blocked orders, in times that the first took. */
+/** Between two looks at all blocked streams, in times that the first took. */
 const betweenBlocks = 4
 
 /** Lanes are looked at below their floor in this many turns. */
@@ -79,18 +79,18 @@ export class ReadLoop {
     this.#wake.now()
   }
 
-  /** Orders were blocked or freed since the last round: there may be more to read. */
+  /** Streams were blocked or freed since the last round: there may be more to read. */
   get mustReload(): boolean {
     return this.#needsBlocks
   }
 
-  /** An operator, or a settled message, may have changed which orders wait. */
+  /** An operator, or a settled message, may have changed which streams wait. */
   reloadBlocks(): void {
     this.#needsBlocks = true
     this.#wake.now()
   }
 
-  /** What had waited of an order and was read is through. */
+  /** What had waited of a stream and was read is through. */
   goOn(): void {
     this.waitingDueIn(0)
     this.reloadBlocks()
@@ -177,7 +177,7 @@ export class ReadLoop {
       const turn = this.#netRound++ % netTurns
       const missed = await reader.findMissed((lane) => lane % netTurns === turn)
       if (missed > 0) report({ type: 'rescan.found-missed', messages: missed })
-      // An operator may have deleted what an order waits for, or made it ready, and nothing else would tell.
+      // An operator may have deleted what a stream waits for, or made it ready, and nothing else would tell.
       if (reader.isAnyBlocked) this.reloadBlocks()
     }
     return isBusy

@@ -3,31 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { RelayEvent } from '../events.ts'
 import type { Publisher } from '../publisher.ts'
 import type { MaintenanceOptions } from './maintenance-options.ts'
-import type { OwnTypes } from './own-types.ts'
-
-/** The part of a `pg` pool that is used. The relay keeps a few connections for as long as it runs: give it a pool of its own. */
-export interface RelayPool {
-  connect(): Promise<RelayClient>
-  /** Used where it exists, so that a lost connection cannot end the process: the relay listens for the errors of the pool and of its clients. */
-  on?(event: 'error' | 'connect' | 'acquire', listener: () => void): unknown
-}
-
-/** The part of a `pg` pool client that is used. */
-export interface RelayClient {
-  query(
-    statement:
-      | string
-      | { readonly name?: string | undefined; readonly text: string; readonly types?: OwnTypes | undefined },
-    values?: unknown[],
-  ): Promise<{ rows: Record<string, unknown>[]; rowCount?: number | null }>
-  on(
-    event: 'notification',
-    listener: (message: { readonly channel: string; readonly payload?: string | undefined }) => void,
-  ): unknown
-  on(event: 'error', listener: (error: Error) => void): unknown
-  on(event: 'end', listener: () => void): unknown
-  release(destroy?: boolean | Error): void
-}
+import type { RelayPool } from '../postgres/connections.ts'
 
 export interface RelayOptions {
   readonly pool: RelayPool

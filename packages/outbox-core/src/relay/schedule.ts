@@ -3,21 +3,21 @@ import type { BufferedMessage } from './buffered-message.ts'
 import { Fifo } from './fifo.ts'
 import { isSuspect } from './suspicion.ts'
 
-interface Order {
+interface Stream {
   readonly name: string
   readonly lane: number
   readonly topic: string
   /** Lowest seq first; the head is at `next`. */
   items: BufferedMessage[]
   next: number
-  /** A batch with messages of this order is under way. */
+  /** A batch with messages of this stream is under way. */
   isBusy: boolean
 }
 
-/** Messages that may share a batch, and orders whose head is one of them. */
+/** Messages that may share a batch, and streams whose head is one of them. */
 class Line {
   readonly loose = new Fifo<BufferedMessage>()
-  readonly ready = new Fifo<Order>()
+  readonly ready = new Fifo<Stream>()
   readonly route: string
   readonly isCommon: boolean
 
@@ -34,8 +34,8 @@ class Line {
 /**
  * Decides what may be sent now. Pure.
  *
- * One order (topic and ordering key) is in one batch at a time, in order; a batch may hold many messages of it. Different
- * orders, and messages without a key, never wait for each other.
+ * One stream (topic and ordering key) is in one batch at a time, in order; a batch may hold many messages of it. Different
+ * streams, and messages without a key, never wait for each other.
  *
  * Lines keep apart what must not share a batch: each route has its own; suspects are batched among themselves, no more of them
  * than each one's company allows; topics that hang, and messages of rejected batches, each topic for itself. Every second batch
@@ -46,7 +46,7 @@ export class Schedule {
   /** For each route the line of all messages of which nothing special is known. */
   readonly #commons = new Map<string, Line>()
   readonly #others = new Map<string, Line>()
-  readonly #orders = new Map<string, Order>()
+  readonly #streams = new Map<string, Stream>()
   readonly #isolated = new Set<string>()
   #isCommonsTurn = false
   #length = 0
@@ -65,23 +65,23 @@ export class Schedule {
 
   add(message: BufferedMessage): void {
     this.#length++
-    if (message.order === null) return this.#lineOf(message).loose.push(message)
-    let order = this.#orders.get(message.order)
-    if (order === undefined) {
-      order = this.#open(message, message.order)
-      insert(order, message)
-      this.#lineOf(message).ready.push(order)
-    } else insert(order, message)
+    if (message.stream === null) return this.#lineOf(message).loose.push(message)
+    let stream = this.#streams.get(message.stream)
+    if (stream === undefined) {
+      stream = this.#open(message, message.stream)
+      insert(stream, message)
+      this.#lineOf(message).ready.push(stream)
+    } else insert(stream, message)
   }
 
-  /** Counts the message as taken: its order's only batch until `release`. */
+  /** Counts the message as taken: its stream's only batch until `release`. */
   addTaken(message: BufferedMessage): void {
-    if (message.order !== null) this.#open(message, message.order).isBusy = true
+    if (message.stream !== null) this.#open(message, message.stream).isBusy = true
   }
 
-  /** Whether anything of the order waits or is under way. */
-  has(order: string): boolean {
-    return this.#orders.has(order)
+  /** Whether anything of the stream waits or is under way. */
+  has(stream: string): boolean {
+    return this.#streams.has(stream)
   }
 
   /** The topic's messages share batches with no other topic's. Give it back what `dropTopic` gave, if anything waits. */
@@ -99,7 +99,7 @@ export class Schedule {
   }
 
   /**
-   * Messages to send now, each order's in order and no id twice. They stay the order's only batch until `release`.
+   * Messages to send now, each stream's in order and no id twice. They stay the stream's only batch until `release`.
    *
    * @param limit - the most messages
    * @param maxBytes - the most bytes of bodies, unless one message alone has more
@@ -125,26 +125,26 @@ export class Schedule {
     return batch
   }
 
-  /** The batch's messages are acknowledged, dropped, blocked or added again: what follows in their orders may be taken. */
+  /** The batch's messages are acknowledged, dropped, blocked or added again: what follows in their streams may be taken. */
   release(batch: readonly BufferedMessage[]): void {
-    for (const { order: name } of batch) {
-      const order = name === null ? undefined : this.#orders.get(name)
-      if (order === undefined || !order.isBusy) continue
-      order.isBusy = false
-      const head = order.items[order.next]
-      if (head === undefined) this.#orders.delete(order.name)
-      else this.#lineOf(head).ready.push(order)
+    for (const { stream: name } of batch) {
+      const stream = name === null ? undefined : this.#streams.get(name)
+      if (stream === undefined || !stream.isBusy) continue
+      stream.isBusy = false
+      const head = stream.items[stream.next]
+      if (head === undefined) this.#streams.delete(stream.name)
+      else this.#lineOf(head).ready.push(stream)
     }
   }
 
-  /** Removes what waits in the order and gives it back. What is under way stays so. */
-  dropOrder(name: string): readonly BufferedMessage[] {
-    const order = this.#orders.get(name)
-    if (order === undefined) return []
-    const dropped = order.items.slice(order.next)
-    order.items = []
-    order.next = 0
-    if (!order.isBusy) this.#orders.delete(name) // Its turn in a line is skipped.
+  /** Removes what waits in the stream and gives it back. What is under way stays so. */
+  dropStream(name: string): readonly BufferedMessage[] {
+    const stream = this.#streams.get(name)
+    if (stream === undefined) return []
+    const dropped = stream.items.slice(stream.next)
+    stream.items = []
+    stream.next = 0
+    if (!stream.isBusy) this.#streams.delete(name) // Its turn in a line is skipped.
     this.#length -= dropped.length
     return dropped
   }
@@ -153,7 +153,7 @@ export class Schedule {
   dropLane(lane: number): readonly BufferedMessage[] {
     return this.#drop(
       (message) => message.lane === lane,
-      (order) => order.lane === lane,
+      (stream) => stream.lane === lane,
     )
   }
 
@@ -161,22 +161,22 @@ export class Schedule {
   dropTopic(topic: string): readonly BufferedMessage[] {
     return this.#drop(
       ({ message }) => message.topic === topic,
-      (order) => order.topic === topic,
+      (stream) => stream.topic === topic,
     )
   }
 
-  #drop(isDropped: (loose: BufferedMessage) => boolean, isOf: (order: Order) => boolean): BufferedMessage[] {
+  #drop(isDropped: (loose: BufferedMessage) => boolean, isOf: (stream: Stream) => boolean): BufferedMessage[] {
     const lines = [...this.#commons.values(), ...this.#others.values()]
     const dropped = lines.flatMap(({ loose }) => loose.removeWhere(isDropped))
     this.#length -= dropped.length
-    for (const order of this.#orders.values()) if (isOf(order)) dropped.push(...this.dropOrder(order.name))
+    for (const stream of this.#streams.values()) if (isOf(stream)) dropped.push(...this.dropStream(stream.name))
     return dropped
   }
 
-  #open({ lane, message: { topic } }: BufferedMessage, name: string): Order {
-    const order = { name, lane, topic, items: [], next: 0, isBusy: false }
-    this.#orders.set(name, order)
-    return order
+  #open({ lane, message: { topic } }: BufferedMessage, name: string): Stream {
+    const stream = { name, lane, topic, items: [], next: 0, isBusy: false }
+    this.#streams.set(name, stream)
+    return stream
   }
 
   #lineOf(message: BufferedMessage): Line {
@@ -224,17 +224,17 @@ export class Schedule {
     }
     const takes = (message: BufferedMessage | undefined): boolean =>
       message !== undefined && this.#lineOf(message) === line && group.takes(message, this.limitOf(message))
-    for (let order = line.ready.peek(); order !== undefined; order = line.ready.peek()) {
-      let end = order.next
-      while (takes(order.items[end])) end++
-      const next = order.items[order.next]
-      if (end === order.next && next !== undefined && this.#lineOf(next) === line) break // The group is full.
+    for (let stream = line.ready.peek(); stream !== undefined; stream = line.ready.peek()) {
+      let end = stream.next
+      while (takes(stream.items[end])) end++
+      const next = stream.items[stream.next]
+      if (end === stream.next && next !== undefined && this.#lineOf(next) === line) break // The group is full.
       line.ready.shift()
       if (next === undefined) continue // Dropped while it waited for its turn.
-      if (end === order.next) this.#lineOf(next).ready.push(order)
+      if (end === stream.next) this.#lineOf(next).ready.push(stream)
       else {
-        order.isBusy = true
-        advance(order, end)
+        stream.isBusy = true
+        advance(stream, end)
       }
     }
   }
@@ -247,21 +247,21 @@ export class Schedule {
   }
 
   #takeOrdered(line: Line, batch: Batch, limit: number): void {
-    for (let order = line.ready.peek(); order !== undefined; order = line.ready.peek()) {
-      const head = order.items[order.next]
+    for (let stream = line.ready.peek(); stream !== undefined; stream = line.ready.peek()) {
+      const head = stream.items[stream.next]
       const isCommon = head !== undefined && this.#lineOf(head) === line
       if (isCommon && !batch.fits(head, limit)) return
       line.ready.shift()
       if (head === undefined) continue // Dropped while it waited for its turn.
-      if (!isCommon) this.#lineOf(head).ready.push(order)
+      if (!isCommon) this.#lineOf(head).ready.push(stream)
       else {
-        let end = order.next
-        for (let next = order.items[end]; next !== undefined; next = order.items[++end]) {
+        let end = stream.next
+        for (let next = stream.items[end]; next !== undefined; next = stream.items[++end]) {
           if (this.#lineOf(next) !== line || !batch.fits(next, limit)) break
           batch.push(next)
         }
-        order.isBusy = true
-        advance(order, end)
+        stream.isBusy = true
+        advance(stream, end)
       }
     }
   }
@@ -276,21 +276,21 @@ function lineIn(lines: Map<string, Line>, name: string, route: string, isCommon:
   return line
 }
 
-function advance(order: Order, next: number): void {
-  order.next = next
-  if (next === order.items.length) {
-    order.items = []
-    order.next = 0
+function advance(stream: Stream, next: number): void {
+  stream.next = next
+  if (next === stream.items.length) {
+    stream.items = []
+    stream.next = 0
   } else if (next > 1024) {
-    order.items = order.items.slice(next)
-    order.next = 0
+    stream.items = stream.items.slice(next)
+    stream.next = 0
   }
 }
 
 /** Nearly always at the end; a late committer of an unserialised key, or a replayed message, belongs further ahead. */
-function insert(order: Order, message: BufferedMessage): void {
-  let at = order.items.length
-  while (at > order.next && (order.items[at - 1] as BufferedMessage).seq > message.seq) at--
-  if (at === order.items.length) order.items.push(message)
-  else order.items.splice(at, 0, message)
+function insert(stream: Stream, message: BufferedMessage): void {
+  let at = stream.items.length
+  while (at > stream.next && (stream.items[at - 1] as BufferedMessage).seq > message.seq) at--
+  if (at === stream.items.length) stream.items.push(message)
+  else stream.items.splice(at, 0, message)
 }

@@ -1,6 +1,6 @@
 import { isRefused } from '../postgres/queryable.ts'
-import type { UnstorableStatements } from '../postgres/unstorable-statements.ts'
-import type { Connection } from './connections.ts'
+import type { MoveScheduled } from '../postgres/scheduled.ts'
+import type { BuriedRow, UnstorableQueries } from '../postgres/unstorable.ts'
 
 /** A message became a dead letter because PostgreSQL refuses to store it where it belongs. */
 export interface Unstorable {
@@ -12,9 +12,8 @@ export interface Unstorable {
 }
 
 export interface ScheduledParts {
-  readonly connection: Connection
-  readonly statements: UnstorableStatements & { readonly moveScheduled: string }
-  readonly channel: string
+  readonly move: MoveScheduled
+  readonly unstorable: Pick<UnstorableQueries, 'firstDue' | 'buryFirstDue'>
   readonly afterDeadLetter: (topic: string) => 'hold' | 'skip'
   readonly onUnstorable: (unstorable: Unstorable) => void
 }
@@ -36,12 +35,11 @@ export class Scheduled {
 
   /** @returns whether there may be more */
   async move(): Promise<boolean> {
-    const { connection, statements, channel } = this.#parts
     const limit = this.#limit
     try {
-      const { rows } = await connection.query(statements.moveScheduled, [limit, channel])
+      const moved = await this.#parts.move(limit)
       this.#limit = Math.min(maxMoved, limit * 2)
-      return rows[0]?.['moved'] === limit
+      return moved === limit
     } catch (error) {
       if (!isRefused(error)) throw error
       if (limit === 1) await this.#buryFirst()
@@ -51,12 +49,11 @@ export class Scheduled {
   }
 
   async #buryFirst(): Promise<void> {
-    const { connection, statements, channel, afterDeadLetter, onUnstorable } = this.#parts
-    const { rows } = await connection.query(statements.firstDue)
-    const topic = rows[0]?.['topic'] as string | undefined
+    const { unstorable, afterDeadLetter, onUnstorable } = this.#parts
+    const topic = await unstorable.firstDue()
     if (topic === undefined) return
     await buryUnstorable(
-      (isHeld) => connection.query(statements.buryFirstDue, [channel, topic, isHeld, words]),
+      (isKeyHeld) => unstorable.buryFirstDue({ topic, isKeyHeld, words }),
       afterDeadLetter(topic) === 'hold',
       onUnstorable,
     )
@@ -65,20 +62,13 @@ export class Scheduled {
 
 /** Runs a statement that buries one message. Without holding its key when no index takes that. */
 export async function buryUnstorable(
-  bury: (isHeld: boolean) => ReturnType<Connection['query']>,
+  bury: (isKeyHeld: boolean) => Promise<readonly BuriedRow[]>,
   isHeld: boolean,
   onUnstorable: ScheduledParts['onUnstorable'],
 ): Promise<void> {
-  const { rows } = await bury(isHeld).catch((error: unknown) => {
+  const rows = await bury(isHeld).catch((error: unknown) => {
     if (!isHeld || !isRefused(error)) throw error
     return bury(false)
   })
-  for (const { id, topic, attempts, reason, held } of rows)
-    onUnstorable({
-      id: String(id),
-      topic: String(topic),
-      attempt: Number(attempts),
-      reason: reason === 'POISON' ? 'POISON' : 'PERMANENT',
-      isKeyHeld: held === true,
-    })
+  for (const { attempts, held, ...letter } of rows) onUnstorable({ ...letter, attempt: attempts, isKeyHeld: held })
 }

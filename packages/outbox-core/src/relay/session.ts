@@ -1,10 +1,16 @@
-import { membershipStatements } from '../postgres/membership-statements.ts'
-import type { RelayStatements } from '../postgres/relay-statements.ts'
-import { unstorableCode, unstorableStatements } from '../postgres/unstorable-statements.ts'
+import { type Connections, openConnections } from '../postgres/connections.ts'
+import { createDoorbellQueries } from '../postgres/doorbell.ts'
+import { createJournalWrites } from '../postgres/journal.ts'
+import { createLaneReads } from '../postgres/lane-reads.ts'
+import { createMaintenanceQueries } from '../postgres/maintenance.ts'
+import { createMembershipQueries } from '../postgres/membership.ts'
+import { createMessageReads } from '../postgres/message-reads.ts'
+import { createMoveScheduled } from '../postgres/scheduled.ts'
+import { createSettles, type Settles } from '../postgres/settles.ts'
+import { createUnstorableQueries, unstorableCode } from '../postgres/unstorable.ts'
 import { uuidv7 } from '../uuid.ts'
 import { Backlog } from './backlog.ts'
 import type { BufferedMessage } from './buffered-message.ts'
-import { type Connections, openConnections } from './connections.ts'
 import { ControlLoop } from './control-loop.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Doorbell } from './doorbell.ts'
@@ -106,35 +112,35 @@ export class Session {
 
   private constructor(options: ResolvedRelayOptions, connections: Connections, facts: DatabaseFacts) {
     this.#backlog = new Backlog(this.#lanes, this.#floor, options.routes.of)
-    const { statements } = facts
-    this.#journal = new Journal({ ...options, connection: connections.control })
-    this.#maintenance = new Maintenance({ ...options, connection: connections.control })
+    const { clock, report, schema, name, leaseMs, pollIntervalMs, rescanIntervalMs } = options
+    const { relayId } = this
+    const { reader, settler, control } = connections
+    const ids = { schema, relayId }
+    this.#journal = new Journal(createJournalWrites(control, schema), clock)
+    this.#maintenance = new Maintenance({ ...options, queries: createMaintenanceQueries(control, schema) })
     this.#options = options
     this.#connections = connections
     this.#openedAtMs = options.clock.monotonicMs()
     this.#lost.promise.catch(() => {}) // Awaited in `run`; a session that is stopped at the same time has no one to tell.
-    const { clock, report, schema } = options
-    const common = { relayId: this.relayId, channel: schema, clock, lanes: this.#lanes }
-    const unstorable = unstorableStatements(schema)
     const onUnstorable = (letter: Unstorable): void => this.#buried({ ...letter, code: unstorableCode })
-    const control = { ...common, connection: connections.control, statements: membershipStatements(schema) }
-    const { name, leaseMs, pollIntervalMs, rescanIntervalMs } = options
     this.#isSession = facts.isSession
     this.#describe(null)
     this.#membership = new Membership({
-      ...control,
-      unstorable,
+      queries: createMembershipQueries(control, ids),
+      unstorable: createUnstorableQueries(control, schema),
       onUnstorable,
       name,
       leaseMs,
+      lanes: this.#lanes,
+      clock,
       presence: options.presence && facts.isSession,
     })
-    this.#doorbell = new Doorbell({ ...control, other: connections.reader, onRing: (reason) => this.#rung(reason) })
-    this.#settler = this.#createSettler(statements)
+    const queries = createDoorbellQueries(control, reader, ids)
+    this.#doorbell = new Doorbell({ queries, relayId, clock, onRing: (reason) => this.#rung(reason) })
+    const writes = createSettles(settler, { ...ids, isDurable: options.durableSettles })
+    this.#settler = this.#createSettler(writes)
     const trial = createTrial({
-      connection: connections.settler,
-      statements,
-      relayId: this.relayId,
+      writes,
       settler: this.#settler,
       onLost: (reason, cause) => this.fail(reason, cause),
     })
@@ -153,9 +159,8 @@ export class Session {
       ...loops,
       reader: this.#reader,
       scheduled: new Scheduled({
-        connection: connections.reader,
-        statements: { ...unstorable, moveScheduled: statements.moveScheduled },
-        channel: schema,
+        move: createMoveScheduled(reader, { schema, isDurable: options.durableSettles }),
+        unstorable: createUnstorableQueries(reader, schema),
         afterDeadLetter: options.afterDeadLetter,
         onUnstorable,
       }),
@@ -306,29 +311,28 @@ export class Session {
     return { floor: this.#floor, lanes: this.#lanes, backlog: this.#backlog }
   }
 
-  #createReader({ statements, sequence, isSession }: DatabaseFacts, trial: Trial): Reader {
+  #createReader({ sequence, isSession }: DatabaseFacts, trial: Trial): Reader {
     const { reader, settler, control } = this.#connections
+    const { schema, maxPayloadBytes, maxAttempts, maxBufferedMessages, maxBufferedBytes } = this.#options
+    const ownPids = [reader.pid, settler.pid, control.pid]
     return new Reader({
       ...this.#memory(),
-      connection: reader,
-      isSession,
-      statements,
-      barrierStatement: statements.barrier(sequence),
-      ownPids: [reader.pid, settler.pid, control.pid],
-      maxMessages: this.#options.maxBufferedMessages,
-      maxBytes: this.#options.maxBufferedBytes,
-      maxPayloadBytes: this.#options.maxPayloadBytes,
-      maxAttempts: this.#options.maxAttempts,
+      reads: {
+        ...createMessageReads(reader, { schema, isSession, maxPayloadBytes, maxAttempts }),
+        ...createLaneReads(reader, { schema, sequence, isSession, ownPids }),
+      },
+      maxMessages: maxBufferedMessages,
+      maxBytes: maxBufferedBytes,
+      maxPayloadBytes,
+      maxAttempts,
       trial,
     })
   }
 
-  #createSettler(statements: RelayStatements): Settler {
+  #createSettler(writes: Settles): Settler {
     const { clock, report } = this.#options
     return new Settler({
-      connection: this.#connections.settler,
-      statements,
-      relayId: this.relayId,
+      writes,
       lanes: this.#lanes,
       isArchived: this.#options.isArchived,
       nowMs: () => clock.monotonicMs(),
@@ -367,9 +371,9 @@ export class Session {
     this.#readLoop.reloadBlocks()
   }
 
-  /** It was the last that had waited in its order, of what was read: more may wait, or the order goes on. */
-  #isThrough({ order, hasWaited }: BufferedMessage): boolean {
-    return hasWaited && order !== null && !this.#backlog.hasWaited(order)
+  /** It was the last that had waited in its stream, of what was read: more may wait, or the stream goes on. */
+  #isThrough({ stream, hasWaited }: BufferedMessage): boolean {
+    return hasWaited && stream !== null && !this.#backlog.hasWaited(stream)
   }
 
   #failed(messages: readonly BufferedMessage[]): void {

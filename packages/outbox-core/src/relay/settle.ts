@@ -1,11 +1,9 @@
 import type { RelayDeadLetterReason } from '../dead-letter-reason.ts'
-import type { RelayStatements } from '../postgres/relay-statements.ts'
 import { isRefused, sqlStateOf } from '../postgres/queryable.ts'
-import { unstorableCode } from '../postgres/unstorable-statements.ts'
-import type { OutboxMessage } from '../message.ts'
+import type { FencedLane, Settles } from '../postgres/settles.ts'
+import { unstorableCode } from '../postgres/unstorable.ts'
 import type { PublishFailure } from '../publisher.ts'
 import type { BufferedMessage } from './buffered-message.ts'
-import type { Connection } from './connections.ts'
 import type { Lanes } from './lanes.ts'
 import type { FailedMessage } from './outcome.ts'
 
@@ -19,9 +17,7 @@ export interface Burial extends FailedMessage {
 }
 
 export interface SettlerParts {
-  readonly connection: Connection
-  readonly statements: RelayStatements
-  readonly relayId: string
+  readonly writes: Settles
   readonly lanes: Lanes
   /** Whether messages of the topic are kept in the archive. Undefined: none is. */
   readonly isArchived?: ((topic: string) => boolean) | undefined
@@ -102,19 +98,11 @@ export class Settler {
   }
 
   #delete(messages: BufferedMessage[]): Promise<void> {
-    const { connection, statements } = this.#parts
-    return this.#remove(messages, async () => {
-      const { rowCount } = await connection.query(statements.deletePublished, identities(messages))
-      return rowCount ?? 0
-    })
+    return this.#remove(messages, () => this.#parts.writes.deletePublished(messages))
   }
 
   #archive(messages: BufferedMessage[]): Promise<void> {
-    const { connection, statements } = this.#parts
-    return this.#remove(messages, async () => {
-      const { rows } = await connection.query(statements.archivePublished, identities(messages))
-      return Number(rows[0]?.['done'])
-    })
+    return this.#remove(messages, () => this.#parts.writes.archivePublished(messages))
   }
 
   /** @param write - takes those of them that are still there out of the table, and says how many there were */
@@ -155,7 +143,7 @@ export class Settler {
       (some) => this.#writeRetries(some),
       // What cannot be written back cannot be tried again.
       ({ message }) =>
-        this.#bury([{ message, failure: unstorable, reason: 'PERMANENT', isKeyHeld: message.order !== null }]),
+        this.#bury([{ message, failure: unstorable, reason: 'PERMANENT', isKeyHeld: message.stream !== null }]),
     )
   }
 
@@ -169,33 +157,29 @@ export class Settler {
   }
 
   async #writeRetries(retries: Retry[]): Promise<void> {
-    const failures = retries.map(({ failure }) => failure)
-    const isOurs = await this.#fenced(this.#parts.statements.scheduleRetries, retries, [
-      retries.map((retry) => retry.delayMs),
-      failures.map((failure) => storable(failure.code, 100)),
-      failures.map((failure) => storable(failure.message, 1_000)),
-    ])
-    if (isOurs) this.#parts.onRetried(retries)
+    const { writes, onRetried } = this.#parts
+    const rows = retries.map(({ message: { lane, seq, message }, failure, delayMs }) => {
+      return { lane, seq, message, delayMs, code: failure.code, words: failure.message }
+    })
+    if (await this.#fenced(retries, (lanes) => writes.scheduleRetries(lanes, rows))) onRetried(retries)
   }
 
   async #writeBurials(burials: Burial[]): Promise<void> {
-    const isOurs = await this.#fenced(this.#parts.statements.buryDead, burials, [
-      burials.map((burial) => burial.reason),
-      burials.map(({ failure }) => storable(failure.code, 100)),
-      burials.map(({ failure }) => storable(failure.message, 1_000)),
-      burials.map((burial) => burial.isKeyHeld),
-    ])
-    if (isOurs) this.#parts.onBuried(burials)
+    const { writes, onBuried } = this.#parts
+    const rows = burials.map(({ message: { lane, seq, message }, failure, reason, isKeyHeld }) => {
+      return { lane, seq, message, reason, isKeyHeld, code: failure.code, words: failure.message }
+    })
+    if (await this.#fenced(burials, (lanes) => writes.buryDead(lanes, rows))) onBuried(burials)
   }
 
   /** Runs a write that only the lanes' owner may do. @returns false when a lane has another owner: this relay is a zombie */
-  async #fenced(statement: string, failed: readonly FailedMessage[], columns: unknown[]): Promise<boolean> {
-    const { connection, relayId, lanes, onFenced } = this.#parts
-    const numbers = [...new Set(failed.map(({ message }) => message.lane))].sort((a, b) => a - b)
-    const fences = numbers.map((lane) => lanes.get(lane)?.fence ?? -1)
-    const values = [relayId, numbers, fences, ...identities(failed.map(({ message }) => message)), ...columns]
-    const { rows } = await again(() => connection.queryReadCommitted(statement, values))
-    if (Number(rows[0]?.['fenced']) === numbers.length) return true
+  async #fenced(
+    failed: readonly FailedMessage[],
+    write: (lanes: readonly FencedLane[]) => Promise<number>,
+  ): Promise<boolean> {
+    const { lanes, onFenced } = this.#parts
+    const fenced = lanes.fenced(new Set(failed.map(({ message }) => message.lane)))
+    if ((await again(() => write(fenced))) === fenced.length) return true
     onFenced()
     return false
   }
@@ -206,23 +190,6 @@ const unstorable: PublishFailure = {
   code: unstorableCode,
   message:
     'it failed, and PostgreSQL refused to store that on its row: it breaks a rule of the table that came after it',
-}
-
-/** What names a message in the table. */
-export type Identity = Pick<BufferedMessage, 'lane' | 'seq'> & { readonly message: Pick<OutboxMessage, 'id'> }
-
-/** Lanes, seqs and ids as PostgreSQL array literals: cheaper than having the driver escape each element. */
-export function identities(messages: readonly Identity[]): [string, string, string] {
-  return [
-    `{${messages.map((message) => message.lane).join(',')}}`,
-    `{${messages.map((message) => message.seq).join(',')}}`,
-    `{${messages.map((message) => message.message.id).join(',')}}`,
-  ]
-}
-
-/** Text that PostgreSQL accepts, of bounded length: the words come from a broker. */
-function storable(text: string, maxLength: number): string {
-  return text.replaceAll('\0', '').slice(0, maxLength).toWellFormed()
 }
 
 async function again<Result>(statement: () => Promise<Result>): Promise<Result> {

@@ -3,7 +3,7 @@ import type { PublishResult } from '../publisher.ts'
 import type { BufferedMessage } from './buffered-message.ts'
 
 /**
- * Leaves out of a batch what was too large to be read, and what stands behind it in its order, with the results that those
+ * Leaves out of a batch what was too large to be read, and what stands behind it in its stream, with the results that those
  * too large get instead. Pure.
  */
 export function withoutTooLarge(batch: readonly BufferedMessage[]): {
@@ -13,12 +13,12 @@ export function withoutTooLarge(batch: readonly BufferedMessage[]): {
   const sent: OutboxMessage[] = []
   const refused: PublishResult[] = []
   const stopped = new Set<string>()
-  for (const { message, order, tooLarge } of batch) {
-    if (order !== null && stopped.has(order)) continue
+  for (const { message, stream, tooLarge } of batch) {
+    if (stream !== null && stopped.has(stream)) continue
     if (tooLarge === undefined) sent.push(message)
     else {
       refused.push({ id: message.id, status: 'failed', failure: refusal(tooLarge) })
-      if (order !== null) stopped.add(order)
+      if (stream !== null) stopped.add(stream)
     }
   }
   return { sent, refused }

@@ -1,11 +1,8 @@
-import type { RelayStatements } from '../postgres/relay-statements.ts'
-import type { Connection } from './connections.ts'
-import { identities, type Identity, type Settler } from './settle.ts'
+import type { MessageName, Settles } from '../postgres/settles.ts'
+import type { Settler } from './settle.ts'
 
 export interface TrialParts {
-  readonly connection: Connection
-  readonly statements: RelayStatements
-  readonly relayId: string
+  readonly writes: Pick<Settles, 'markTrial'>
   readonly settler: Pick<Settler, 'idle'>
   /** The names could not be written down: the session is over. */
   readonly onLost: (reason: 'lease-expired' | 'connection-lost', cause: unknown) => void
@@ -14,17 +11,16 @@ export interface TrialParts {
 /** The names of the messages that this relay publishes with nothing beside them, for whoever finds the relay dead. */
 export interface Trial {
   /** @returns false when it could not be written down: do not publish */
-  begin(messages: readonly Identity[]): Promise<boolean>
+  begin(messages: readonly MessageName[]): Promise<boolean>
   /** Waits until their end is settled, so that nothing is charged to them any more. */
   end(): Promise<void>
 }
 
 /** Writes the names on the relay's own row. A successor that deletes the row notes the death on them in the same transaction. */
-export function createTrial({ connection, statements, relayId, settler, onLost }: TrialParts): Trial {
-  async function mark(...names: [lanes: string, seqs: string, ids: string] | [null, null, null]): Promise<boolean> {
+export function createTrial({ writes, settler, onLost }: TrialParts): Trial {
+  async function mark(messages: readonly MessageName[] | null): Promise<boolean> {
     try {
-      const { rows } = await connection.queryReadCommitted(statements.markTrial, [relayId, ...names])
-      if (rows.length === 1) return true
+      if (await writes.markTrial(messages)) return true
       onLost('lease-expired', new Error('the lease ran out before a message was published'))
     } catch (error) {
       onLost('connection-lost', error)
@@ -33,10 +29,10 @@ export function createTrial({ connection, statements, relayId, settler, onLost }
   }
 
   return {
-    begin: (messages) => mark(...identities(messages)),
+    begin: mark,
     end: async () => {
       await settler.idle()
-      await mark(null, null, null)
+      await mark(null)
     },
   }
 }

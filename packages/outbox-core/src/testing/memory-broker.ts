@@ -1,6 +1,6 @@
 import { OutboxError, PublishOutageError } from '../errors.ts'
 import type { OutboxMessage } from '../message.ts'
-import { orderOf } from '../message.ts'
+import { streamOf } from '../message.ts'
 import type { PublishFailure, Publisher, PublishResult } from '../publisher.ts'
 import { createMemoryConsumer, type MemoryConsumer, type MemoryConsumerOptions } from './memory-consumer.ts'
 import { entryOf, foreignEntry, type MemoryDeadLetter, MemoryQueue } from './memory-queue.ts'
@@ -214,7 +214,7 @@ function judgeAll(
 ): PublishResult[] {
   const broken = new Map<string, PublishFailure>()
   return batch.map((message) => {
-    const order = orderOf(message)
+    const order = streamOf(message)
     const failure = (order === null ? undefined : broken.get(order)) ?? decide(message)
     if (failure === null) return { id: message.id, status: 'accepted' }
     if (order !== null) broken.set(order, { kind: 'retryable', code: 'BEHIND', message: 'an earlier message failed' })

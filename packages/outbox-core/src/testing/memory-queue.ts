@@ -2,7 +2,7 @@ import { decodeEnvelope, encodeEnvelope } from '../adapter/envelope.ts'
 import { type Received, receivedOf } from '../adapter/message-in-hand.ts'
 import { OutboxError } from '../errors.ts'
 import type { DeadLetterNote } from '../dead-letter-note.ts'
-import { type OutboxMessage, orderOf } from '../message.ts'
+import { type OutboxMessage, streamOf } from '../message.ts'
 
 /** A message in the place for dead letters. */
 export interface MemoryDeadLetter {
@@ -106,7 +106,7 @@ export function entryOf(message: OutboxMessage): MemoryEntry {
   const wire = encodeEnvelope(message, { prefix: 'ce_', source: '/memory' })
   const body = typeof message.body === 'string' ? new TextEncoder().encode(message.body) : message.body
   const received = receivedOf(() => decodeEnvelope(wire, body, message.topic, 'ce_'))
-  return { received, body, order: orderOf(message), spent: 0, notBeforeMs: 0 }
+  return { received, body, order: streamOf(message), spent: 0, notBeforeMs: 0 }
 }
 
 /** A record that no publisher of ours sent. */

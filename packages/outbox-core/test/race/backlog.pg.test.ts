@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
-import { relayStatements } from '../../src/postgres/relay-statements.ts'
+import { messageReadTexts } from '../../src/postgres/message-reads.ts'
 import { aMessage, createRelayBench, type RelayBench } from '../relay-bench.ts'
 import { createSteppedRelay, insert, type SteppedRelay } from './stepped-relay.ts'
 
@@ -74,7 +74,7 @@ describe('the read stays on its index, in its order (race 16),', () => {
     for (const statement of statements) await (statement === 'fill' ? fill(20_000) : bench.pool.query(statement))
 
     for (const blocked of ['{}', `{${Array.from({ length: 500 }, (_, n) => `"t k${String(n)}"`).join(',')}}`]) {
-      const { rows } = await bench.pool.query(`explain ${withValues(relayStatements('malote', false).read, blocked)}`)
+      const { rows } = await bench.pool.query(`explain ${withValues(messageReadTexts('malote').ready, blocked)}`)
       const plan = rows.map((row) => String(row['QUERY PLAN'])).join('\n')
       expect(plan).toContain('Index Scan using messages_pkey')
       expect(plan).not.toContain('Sort')

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
-import { openConnections } from '../../src/relay/connections.ts'
+import { openConnections } from '../../src/postgres/connections.ts'
 import { eventually } from '../../src/testing/index.ts'
 import { aMessage, createRelayBench, type RelayBench } from '../relay-bench.ts'
 

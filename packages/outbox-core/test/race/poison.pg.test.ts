@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
-import { relayStatements } from '../../src/postgres/relay-statements.ts'
+import { createSettles } from '../../src/postgres/settles.ts'
 import { createTrial, type Trial } from '../../src/relay/trial.ts'
 import { createRelayBench, type RelayBench } from '../relay-bench.ts'
 import { createSteppedRelay, insert, type SteppedRelay } from './stepped-relay.ts'
@@ -23,9 +23,7 @@ async function setup(): Promise<{ relay: SteppedRelay; trial: Trial; losses: str
   await relay.reader.read()
   const losses: string[] = []
   const trial = createTrial({
-    connection: relay.connections.settler,
-    statements: relayStatements('malote', false),
-    relayId: relay.relayId,
+    writes: createSettles(relay.connections.settler, { schema: 'malote', relayId: relay.relayId, isDurable: false }),
     settler: relay.settler,
     onLost: (reason) => losses.push(reason),
   })

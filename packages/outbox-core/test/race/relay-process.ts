@@ -1,6 +1,6 @@
 // Started by the chaos tests: a relay whose broker is its standard output, one JSON line for each accepted batch.
 import pg from 'pg'
-import { createRelay, orderOf } from '../../src/index.ts'
+import { createRelay, streamOf } from '../../src/index.ts'
 
 const options = JSON.parse(process.argv[2] ?? '{}') as {
   url: string
@@ -33,7 +33,11 @@ const relay = createRelay({
     publish: async (batch) => {
       if (batch.some(({ body }) => body === '"poison"')) die()
       await new Promise((resolve) => setTimeout(resolve, 10))
-      const messages = batch.map((message) => ({ id: message.id, order: orderOf(message), body: String(message.body) }))
+      const messages = batch.map((message) => ({
+        id: message.id,
+        order: streamOf(message),
+        body: String(message.body),
+      }))
       process.stdout.write(`${JSON.stringify({ messages })}\n`)
       published += batch.length
       if (options.blockAfter !== undefined && published >= options.blockAfter) {

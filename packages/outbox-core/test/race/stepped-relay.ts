@@ -1,11 +1,13 @@
 import type pg from 'pg'
 import { type Clock, systemClock } from '../../src/clock.ts'
-import { membershipStatements } from '../../src/postgres/membership-statements.ts'
-import { relayStatements } from '../../src/postgres/relay-statements.ts'
-import { unstorableStatements } from '../../src/postgres/unstorable-statements.ts'
+import { type Connection, type Connections, openConnections } from '../../src/postgres/connections.ts'
+import { createLaneReads } from '../../src/postgres/lane-reads.ts'
+import { createMembershipQueries } from '../../src/postgres/membership.ts'
+import { createMessageReads } from '../../src/postgres/message-reads.ts'
+import { createSettles, type Settles } from '../../src/postgres/settles.ts'
+import { createUnstorableQueries } from '../../src/postgres/unstorable.ts'
 import { maxStoredBytes } from '../../src/encode.ts'
 import { Backlog } from '../../src/relay/backlog.ts'
-import { type Connection, type Connections, openConnections } from '../../src/relay/connections.ts'
 import { createFloor, type Floor } from '../../src/relay/floor.ts'
 import { Lanes } from '../../src/relay/lanes.ts'
 import { Membership } from '../../src/relay/membership.ts'
@@ -42,6 +44,9 @@ export interface SteppedRelayOptions {
   readonly clock?: Clock
 }
 
+const schema = 'malote'
+const limits = { maxPayloadBytes: maxStoredBytes, maxAttempts: 3 }
+
 export async function createSteppedRelay(pool: pg.Pool, options: SteppedRelayOptions = {}): Promise<SteppedRelay> {
   const connections = await openConnections(pool, systemClock, () => {})
   const relay = new Stepped(connections, options)
@@ -61,7 +66,7 @@ class Stepped implements SteppedRelay {
   readonly membership: Membership
   readonly settler: Settler
   readonly #trial: Trial
-  readonly #statements = relayStatements('malote', false)
+  readonly #writes: Settles
   #gate: (moment: 'before' | 'after', text: string) => Promise<void> = () => Promise.resolve()
   #isFenced = false
 
@@ -69,11 +74,10 @@ class Stepped implements SteppedRelay {
     this.connections = connections
     this.floor = createFloor(options.oldAfter ?? 20_000)
     this.backlog = new Backlog(this.lanes, this.floor)
+    this.#writes = createSettles(connections.settler, { schema, relayId: this.relayId, isDurable: false })
     this.settler = this.#createSettler()
     this.#trial = createTrial({
-      connection: connections.settler,
-      statements: this.#statements,
-      relayId: this.relayId,
+      writes: this.#writes,
       settler: this.settler,
       onLost: (_reason, cause) => {
         throw cause
@@ -81,16 +85,13 @@ class Stepped implements SteppedRelay {
     })
     this.reader = this.#createReader(options)
     this.membership = new Membership({
-      connection: connections.control,
-      statements: membershipStatements('malote'),
-      relayId: this.relayId,
+      queries: createMembershipQueries(connections.control, { schema, relayId: this.relayId }),
       name: 'stepped',
-      channel: 'malote',
       leaseMs: options.leaseMs ?? 30_000,
       presence: false,
       lanes: this.lanes,
       clock: options.clock ?? systemClock,
-      unstorable: unstorableStatements('malote'),
+      unstorable: createUnstorableQueries(connections.control, schema),
       onUnstorable: () => {},
     })
   }
@@ -120,35 +121,37 @@ class Stepped implements SteppedRelay {
   #createReader({ maxMessages = 5_000 }: SteppedRelayOptions): Reader {
     const { reader, settler, control } = this.connections
     const { floor, lanes, backlog } = this
-    const gated: Connection['query'] = async (text, values) => {
+    const gated: Connection['query'] = async <Row>(text: string, values?: readonly unknown[]) => {
       await this.#gate('before', text)
-      const result = await reader.query(text, values)
+      const result = await reader.query<Row>(text, values)
       await this.#gate('after', text)
       return result
     }
+    const connection: Connection = {
+      ...reader,
+      query: gated,
+      queryPrepared: (_name, text, values) => gated(text, values),
+    }
+    const ownPids = [reader.pid, settler.pid, control.pid]
     return new Reader({
-      connection: { ...reader, query: gated, queryPrepared: (_name, text, values) => gated(text, values) },
-      isSession: true,
-      statements: this.#statements,
-      barrierStatement: this.#statements.barrier('malote.messages_seq_seq'),
-      ownPids: [reader.pid, settler.pid, control.pid],
+      reads: {
+        ...createMessageReads(connection, { schema, isSession: true, ...limits }),
+        ...createLaneReads(connection, { schema, sequence: 'malote.messages_seq_seq', isSession: true, ownPids }),
+      },
       floor,
       lanes,
       backlog,
       maxMessages,
       maxBytes: 16 * 1024 * 1024,
-      maxPayloadBytes: maxStoredBytes,
-      maxAttempts: 3,
+      ...limits,
       trial: this.#trial,
     })
   }
 
   #createSettler(): Settler {
-    const { backlog, lanes, relayId } = this
+    const { backlog, lanes } = this
     return new Settler({
-      connection: this.connections.settler,
-      statements: this.#statements,
-      relayId,
+      writes: this.#writes,
       lanes,
       onSettled: (messages) => backlog.settled(messages),
       onRetried: (retries) => backlog.confirmed(retries.map(({ message }) => message)),

@@ -1,5 +1,5 @@
 import type { OutboxMessage, Publisher, PublishResult, RelayOptions } from '../../src/index.ts'
-import { createOutbox, orderOf } from '../../src/index.ts'
+import { createOutbox, streamOf } from '../../src/index.ts'
 import type { RelayBench } from '../relay-bench.ts'
 import { mulberry32 } from '../relay/floor-model.ts'
 
@@ -55,7 +55,7 @@ export async function createStormWorld(bench: RelayBench, seed: number): Promise
       name: 'storm',
       close: () => Promise.resolve(),
       publish: async (batch) => {
-        const orders = new Set(batch.map(orderOf).filter((order) => order !== null))
+        const orders = new Set(batch.map(streamOf).filter((order) => order !== null))
         for (const order of orders) {
           if (underWay.has(order)) overlaps.push(order)
           underWay.add(order)
@@ -83,7 +83,7 @@ export async function createStormWorld(bench: RelayBench, seed: number): Promise
 function answer(batch: readonly OutboxMessage[], accepts: (message: OutboxMessage) => boolean): PublishResult[] {
   const broken = new Set<string | null>()
   return batch.map((message) => {
-    const order = orderOf(message)
+    const order = streamOf(message)
     if (!(order !== null && broken.has(order)) && accepts(message)) return { id: message.id, status: 'accepted' }
     if (order !== null) broken.add(order)
     return { id: message.id, status: 'failed', failure: { kind: 'retryable', code: 'STORM', message: 'by chance' } }

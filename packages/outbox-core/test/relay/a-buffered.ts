@@ -3,13 +3,13 @@ import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 /** A message as the reader hands it on; its id says its seq. */
 export function aBuffered(
   seq: number,
-  order: string | null = null,
+  stream: string | null = null,
   change: Partial<BufferedMessage> = {},
 ): BufferedMessage {
   return {
     seq,
     lane: 0,
-    order,
+    stream,
     bytes: 10,
     hasWaited: false,
     company: Number.POSITIVE_INFINITY,
@@ -18,7 +18,7 @@ export function aBuffered(
       id: String(seq),
       topic: 't',
       type: 'x',
-      orderingKey: order,
+      orderingKey: stream,
       headers: {},
       body: '{}',
       contentType: 'application/json',

@@ -33,10 +33,10 @@ describe('the backlog', () => {
   })
 
   it.each([false, true])(
-    'drops what was rejected behind a message that is replayed, also where its order was blocked before (%s)',
+    'drops what was rejected behind a message that is replayed, also where its stream was blocked before (%s)',
     (wasBlocked) => {
       const backlog = aBacklog()
-      const row = (seq: number) => ({ lane: 0, order: 'a', seq, unread: seq, held: false })
+      const row = (seq: number) => ({ lane: 0, stream: 'a', seq, unread: seq, held: false })
       const [first, second] = [
         aBuffered(1, 'a', { hasWaited: wasBlocked }),
         aBuffered(2, 'a', { hasWaited: wasBlocked }),
@@ -54,8 +54,8 @@ describe('the backlog', () => {
     },
   )
 
-  describe('reads again, when an order goes on, what was committed late below the message that blocked it:', () => {
-    const row = (seq: number, held = false) => ({ lane: 0, order: 'a', seq, unread: seq, held })
+  describe('reads again, when a stream goes on, what was committed late below the message that blocked it:', () => {
+    const row = (seq: number, held = false) => ({ lane: 0, stream: 'a', seq, unread: seq, held })
     const goOn = (backlog: Backlog): void => backlog.reloadBlocks(backlog.beginReload(), [0], [])
 
     it('what a read showed that began before', () => {
@@ -102,7 +102,7 @@ describe('the backlog', () => {
     const { backlog } = aBacklogWithFloor()
     backlog.addWaiting(aBuffered(1, 'a', { hasWaited: true }))
     const batch = backlog.take(10)
-    backlog.reloadBlocks(backlog.beginReload(), [0], [{ lane: 0, order: 'a', seq: 0, unread: null, held: true }])
+    backlog.reloadBlocks(backlog.beginReload(), [0], [{ lane: 0, stream: 'a', seq: 0, unread: null, held: true }])
 
     expect(backlog.isClosedTo(batch, false)).toBe(true)
     backlog.end(batch, { failed: [], returned: batch })
@@ -126,7 +126,7 @@ describe('the backlog', () => {
     backlog.add(aBuffered(1, 'a'))
     const batch = backlog.take(10)
     backlog.suspend('t', 'unavailable')
-    backlog.beginAsking() // Leaves out 1, which is in flight: the first of its order is 2.
+    backlog.beginAsking() // Leaves out 1, which is in flight: the first of its stream is 2.
     backlog.end(batch, { failed: [], returned: batch })
 
     expect(seqsOf(backlog.takeProbe([aBuffered(2, 'a'), aBuffered(3, 'b')]))).toEqual([3])
@@ -134,15 +134,15 @@ describe('the backlog', () => {
     expect(seqsOf(backlog.takeProbe([aBuffered(1, 'a')]))).toEqual([1])
   })
 
-  it('reads nothing that waits of an order before what failed of it is written down', () => {
+  it('reads nothing that waits of a stream before what failed of it is written down', () => {
     const backlog = aBacklog()
     backlog.add(aBuffered(1, 'a'))
     const batch = backlog.take(10)
     backlog.end(batch, { failed: batch, returned: [] })
-    expect(backlog.closedOrders).toEqual(['a'])
+    expect(backlog.closedStreams).toEqual(['a'])
 
     backlog.confirmed(batch)
-    expect(backlog.closedOrders).toEqual([])
+    expect(backlog.closedStreams).toEqual([])
   })
 
   it('takes nothing that waited from a read during which something before it failed', () => {
@@ -155,11 +155,11 @@ describe('the backlog', () => {
     expect(backlog.addWaiting(aBuffered(2, 'a', { hasWaited: true }))).toBe(false)
   })
 
-  it('reads what waits of an order again only when all that was read of it is through', () => {
+  it('reads what waits of a stream again only when all that was read of it is through', () => {
     const backlog = aBacklog()
     for (const seq of [1, 2]) backlog.addWaiting(aBuffered(seq, 'a', { hasWaited: true }))
     const batch = backlog.take(1)
-    expect([backlog.closedOrders, backlog.waitedSeqs]).toEqual([['a'], '{1,2}'])
+    expect([backlog.closedStreams, backlog.waitedSeqs]).toEqual([['a'], '{1,2}'])
 
     backlog.end(batch, { failed: [], returned: [] })
     backlog.settled(batch)
@@ -168,7 +168,7 @@ describe('the backlog', () => {
     const last = backlog.take(1)
     backlog.end(last, { failed: [], returned: [] })
     backlog.settled(last)
-    expect([backlog.hasWaited('a'), backlog.closedOrders, seqsOf(last)]).toEqual([false, [], [2]])
+    expect([backlog.hasWaited('a'), backlog.closedStreams, seqsOf(last)]).toEqual([false, [], [2]])
   })
 
   it('sends nothing that waited behind a message that was replayed since, and all that waited before it', () => {
@@ -176,7 +176,7 @@ describe('the backlog', () => {
     for (const seq of [1, 3, 5]) backlog.addWaiting(aBuffered(seq, 'a', { hasWaited: true }))
     const batch = backlog.take(1)
 
-    backlog.reloadBlocks(backlog.beginReload(), [0], [{ lane: 0, order: 'a', seq: 1, unread: 4, held: false }])
+    backlog.reloadBlocks(backlog.beginReload(), [0], [{ lane: 0, stream: 'a', seq: 1, unread: 4, held: false }])
     backlog.end(batch, { failed: [], returned: batch })
 
     expect(seqsOf(backlog.take(10))).toEqual([1, 3])

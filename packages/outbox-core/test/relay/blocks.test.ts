@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest'
 import { Blocks } from '../../src/relay/blocks.ts'
 
 const lanes = new Set([0])
-const row = (order: string, seq: number, held = false) => ({ lane: 0, order, seq, unread: seq, held })
+const row = (stream: string, seq: number, held = false) => ({ lane: 0, stream, seq, unread: seq, held })
 
-describe('a blocked order', () => {
+describe('a blocked stream', () => {
   it('is lifted by a reload that does not show it, and read again from where it was blocked', () => {
     const blocks = new Blocks()
     blocks.reload(blocks.beginReload(), lanes, [row('a', 7), row('b', 9, true)])
-    expect(blocks.orders()).toEqual(['a', 'b'])
+    expect(blocks.streams()).toEqual(['a', 'b'])
     expect(blocks.closed()).toEqual(['b'])
 
     const { rewinds } = blocks.reload(blocks.beginReload(), lanes, [row('b', 9, true)])
@@ -61,7 +61,7 @@ describe('a blocked order', () => {
   })
 })
 
-describe('more blocked orders than a read names', () => {
+describe('more blocked streams than a read names', () => {
   const all = Array.from({ length: 3_000 }, (_, n) => row(`o${String(n)}`, n + 1, true))
   const blocked = (): Blocks => {
     const blocks = new Blocks()
@@ -71,7 +71,7 @@ describe('more blocked orders than a read names', () => {
   /** A read that begins above `from` brings these. */
   const read = (blocks: Blocks, from: number, brought: typeof all): void => {
     blocks.passBy(new Map([[0, from]]))
-    for (const { order, seq } of brought) blocks.leave(order, seq)
+    for (const { stream, seq } of brought) blocks.leave(stream, seq)
   }
 
   it('are named where a read brought something of them, until the floor is past that', () => {

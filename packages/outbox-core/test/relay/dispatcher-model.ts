@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { BlockRow } from '../../src/relay/blocks.ts'
+import type { BlockRow } from '../../src/postgres/lane-reads.ts'
 import { Backlog } from '../../src/relay/backlog.ts'
 import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 import { createFloor } from '../../src/relay/floor.ts'
@@ -59,7 +59,7 @@ class World {
   readonly #broker: ModelBroker
   readonly #settles: (() => void)[] = []
   readonly #charged: number[] = []
-  /** Orders that an operator holds by hand. */
+  /** Streams that an operator holds by hand. */
   readonly #holds = new Map<string, 'new' | 'heard of'>()
   readonly #letters: { readonly row: Row; isHeld: boolean }[] = []
   /** Rows whose transactions are still open. */
@@ -94,7 +94,7 @@ class World {
       rowOf: ({ id }) => this.#rows.get(Number(id)) as Row,
       overtakenBy: (row) => this.#overtakenBy(row),
       routeOf: (topic) => options.routes.of(topic),
-      isStopped: ({ order, topic }) => this.#backlog.isPaused(topic) || this.#holds.get(order ?? '') === 'heard of',
+      isStopped: ({ stream, topic }) => this.#backlog.isPaused(topic) || this.#holds.get(stream ?? '') === 'heard of',
     })
     this.#backlog = new Backlog(this.#lanes, this.#floor, options.routes.of)
     this.#dispatcher = new Dispatcher({
@@ -157,27 +157,27 @@ class World {
     const seq = ++this.#seq
     const lane = Math.floor(this.#random() * laneNumbers.length)
     const topic = topics[Math.floor(this.#random() * topics.length)] as string
-    const order = this.#random() < 0.2 ? null : `${topic} k${String(lane)}-${String(Math.floor(this.#random() * 2))}`
+    const stream = this.#random() < 0.2 ? null : `${topic} k${String(lane)}-${String(Math.floor(this.#random() * 2))}`
     // Suspects are what lay in the lane when it was taken over: in this world, every now and then all of the lowest.
     const company = seq % 120 < 40 ? 1 + (seq % 3) : Number.POSITIVE_INFINITY
     const drawnAt = ++this.#moment
-    const written = { seq, lane, order, topic, company, dueMs: null, attempts: 0, isUnnoticed: false, drawnAt }
+    const written = { seq, lane, stream, topic, company, dueMs: null, attempts: 0, isUnnoticed: false, drawnAt }
     const row = { ...written, committedAt: drawnAt }
     if (this.#random() < 0.3) this.#open.push(row)
     else this.#rows.set(seq, row)
   }
 
-  /** Late: what was drawn meanwhile, also of its own order, may long be published, failed or buried. */
+  /** Late: what was drawn meanwhile, also of its own stream, may long be published, failed or buried. */
   #commit(): void {
     const [row] = this.#open.splice(Math.floor(this.#random() * this.#open.length), 1)
     if (row !== undefined) this.#rows.set(row.seq, { ...row, committedAt: ++this.#moment })
   }
 
   #overtakenBy(row: Row): Row[] {
-    if (row.order === null) return []
+    if (row.stream === null) return []
     return [...this.#rows.values()].filter(
-      ({ seq, order, isUnnoticed, committedAt }) =>
-        order === row.order &&
+      ({ seq, stream, isUnnoticed, committedAt }) =>
+        stream === row.stream &&
         seq < row.seq &&
         committedAt <= row.drawnAt &&
         !isUnnoticed &&
@@ -194,13 +194,13 @@ class World {
   /** An operator stops something or lets it go on. */
   #steer(isWell: boolean): void {
     const topic = topics[Math.floor(this.#random() * topics.length)] as string
-    const order = `${topic} k${String(Math.floor(this.#random() * laneNumbers.length))}-0`
+    const stream = `${topic} k${String(Math.floor(this.#random() * laneNumbers.length))}-0`
     const dice = this.#random()
     if (isWell) for (const paused of topics) this.#backlog.resume(paused, pausedByOperator)
     else if (dice < 0.3) this.#backlog.suspend(topic, pausedByOperator)
     else if (dice < 0.6) this.#backlog.resume(topic, pausedByOperator)
-    else if (dice < 0.8) this.#holds.set(order, this.#holds.get(order) ?? 'new')
-    else this.#holds.delete(order)
+    else if (dice < 0.8) this.#holds.set(stream, this.#holds.get(stream) ?? 'new')
+    else this.#holds.delete(stream)
     if (isWell) this.#holds.clear()
     if (isWell || dice > 0.7) this.#reload()
   }
@@ -235,15 +235,15 @@ class World {
   #samplesOf(wanted: readonly string[]): readonly Row[] {
     const known = this.#known()
     const rows = [...this.#rows.values()].filter(({ topic, seq }) => wanted.includes(topic) && !known.has(seq))
-    const [blocked, closed] = [new Set(this.#backlog.blockedOrders), new Set(this.#backlog.closedOrders)]
+    const [blocked, closed] = [new Set(this.#backlog.blockedStreams), new Set(this.#backlog.closedStreams)]
     const ready = laneNumbers.flatMap((lane) =>
       rows
-        .filter((row) => row.lane === lane && row.dueMs === null && !blocked.has(row.order ?? ''))
+        .filter((row) => row.lane === lane && row.dueMs === null && !blocked.has(row.stream ?? ''))
         .sort((a, b) => a.seq - b.seq)
         .slice(0, 1),
     )
     const due = rows
-      .filter((row) => this.#isDue(row) && !closed.has(row.order ?? '') && (this.#inOrder(row)[0] ?? row) === row)
+      .filter((row) => this.#isDue(row) && !closed.has(row.stream ?? '') && (this.#inOrder(row)[0] ?? row) === row)
       .slice(0, 2)
     return [...ready, ...due].slice(0, 3)
   }
@@ -255,12 +255,12 @@ class World {
     const active = this.#lanes.active()
     this.#floor.beginRead()
     this.#backlog.beginRead(active.map(({ lane }) => lane))
-    const [blocked, suspended] = [new Set(this.#backlog.blockedOrders), new Set(this.#backlog.suspendedTopics)]
+    const [blocked, suspended] = [new Set(this.#backlog.blockedStreams), new Set(this.#backlog.suspendedTopics)]
     const shown = active.flatMap((lane) =>
       [...this.#rows.values()]
         .filter((row) => row.lane === lane.lane && row.seq > this.#floor.of(lane.lane) && row.dueMs === null)
         .sort((a, b) => a.seq - b.seq)
-        .filter((row) => !known.has(row.seq) && !suspended.has(row.topic) && !blocked.has(row.order ?? ''))
+        .filter((row) => !known.has(row.seq) && !suspended.has(row.topic) && !blocked.has(row.stream ?? ''))
         .slice(0, limit),
     )
     this.#isReading = true
@@ -296,20 +296,20 @@ class World {
   async #readWaiting(): Promise<void> {
     const known = this.#known()
     const active = this.#lanes.active()
-    const [closed, suspended] = [new Set(this.#backlog.closedOrders), new Set(this.#backlog.suspendedTopics)]
+    const [closed, suspended] = [new Set(this.#backlog.closedStreams), new Set(this.#backlog.suspendedTopics)]
     const due = [...this.#rows.values()]
       .filter((row) => this.#isDue(row) && this.#isDue(this.#inOrder(row)[0] ?? row) && !known.has(row.seq))
-      .filter(({ topic, order }) => !suspended.has(topic) && !closed.has(order ?? ''))
+      .filter(({ topic, stream }) => !suspended.has(topic) && !closed.has(stream ?? ''))
       .sort((a, b) => (a.dueMs ?? 0) - (b.dueMs ?? 0) || a.seq - b.seq)
       .slice(0, 4)
-    const orders = new Set(due.flatMap(({ order }) => order ?? []))
-    const runs = [...orders].flatMap((order) => {
-      const share = due.filter((row) => row.order === order)
+    const streams = new Set(due.flatMap(({ stream }) => stream ?? []))
+    const runs = [...streams].flatMap((stream) => {
+      const share = due.filter((row) => row.stream === stream)
       const run = this.#inOrder(share[0] as Row).slice(0, share.length)
       const end = run.findIndex((row) => !this.#isDue(row))
       return end < 0 ? run : run.slice(0, end)
     })
-    const shown = [...due.filter(({ order }) => order === null), ...runs].map((row) => toMessage(row, true))
+    const shown = [...due.filter(({ stream }) => stream === null), ...runs].map((row) => toMessage(row, true))
     this.#backlog.beginAsking()
     this.#isReading = true
     if (this.#random() < 0.5) await this.#meanwhile()
@@ -324,11 +324,11 @@ class World {
     return dueMs !== null && dueMs <= this.#clock.monotonicMs() && this.#lanes.isActive(lane)
   }
 
-  /** What waits of its order, in sequence. */
-  #inOrder({ order }: Row): Row[] {
-    if (order === null) return []
+  /** What waits of its stream, in sequence. */
+  #inOrder({ stream }: Row): Row[] {
+    if (stream === null) return []
     return [...this.#rows.values()]
-      .filter((row) => row.order === order && row.dueMs !== null)
+      .filter((row) => row.stream === stream && row.dueMs !== null)
       .sort((a, b) => a.seq - b.seq)
   }
 
@@ -370,17 +370,17 @@ class World {
     const begun = this.#backlog.beginReload()
     const known = this.#known()
     const waiting = new Map<string, BlockRow>()
-    for (const { lane, order, seq, dueMs } of [...this.#rows.values()].sort((a, b) => b.seq - a.seq)) {
-      if (dueMs === null || order === null) continue
-      const unread = known.has(seq) ? (waiting.get(order)?.unread ?? null) : seq
-      waiting.set(order, { lane, order, seq, unread, held: false })
+    for (const { lane, stream, seq, dueMs } of [...this.#rows.values()].sort((a, b) => b.seq - a.seq)) {
+      if (dueMs === null || stream === null) continue
+      const unread = known.has(seq) ? (waiting.get(stream)?.unread ?? null) : seq
+      waiting.set(stream, { lane, stream, seq, unread, held: false })
     }
-    const held = this.#letters.flatMap(({ row: { lane, order, seq }, isHeld }) =>
-      isHeld && order !== null ? [{ lane, order, seq, unread: null, held: true }] : [],
+    const held = this.#letters.flatMap(({ row: { lane, stream, seq }, isHeld }) =>
+      isHeld && stream !== null ? [{ lane, stream, seq, unread: null, held: true }] : [],
     )
-    for (const order of this.#holds.keys()) {
-      held.push({ lane: Number(/k(\d)/.exec(order)?.[1]), order, seq: 0, unread: null, held: true })
-      this.#holds.set(order, 'heard of')
+    for (const stream of this.#holds.keys()) {
+      held.push({ lane: Number(/k(\d)/.exec(stream)?.[1]), stream, seq: 0, unread: null, held: true })
+      this.#holds.set(stream, 'heard of')
     }
     this.#backlog.reloadBlocks(begun, this.#lanes.numbers(), [...waiting.values(), ...held])
     for (const row of this.#rows.values()) row.isUnnoticed = false
@@ -416,7 +416,7 @@ class World {
   }
 }
 
-function toMessage({ seq, lane, order, topic, company, attempts }: Row, hasWaited: boolean): BufferedMessage {
-  const message = aBuffered(seq, order, { lane, hasWaited, company })
+function toMessage({ seq, lane, stream, topic, company, attempts }: Row, hasWaited: boolean): BufferedMessage {
+  const message = aBuffered(seq, stream, { lane, hasWaited, company })
   return { ...message, message: { ...message.message, topic, attempt: attempts + 1 } }
 }

@@ -4,8 +4,8 @@ import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 import { aBuffered } from './a-buffered.ts'
 import { aDispatcher } from './a-dispatcher.ts'
 
-const to = (topic: string, seq: number, order: string | null = null): BufferedMessage => {
-  const message = aBuffered(seq, order === null ? null : `${topic} ${order}`)
+const to = (topic: string, seq: number, stream: string | null = null): BufferedMessage => {
+  const message = aBuffered(seq, stream === null ? null : `${topic} ${stream}`)
   return { ...message, message: { ...message.message, topic } }
 }
 const away: PublishFailure = { kind: 'unavailable', destination: 'queue a', code: 'AWAY', message: 'it is not there' }

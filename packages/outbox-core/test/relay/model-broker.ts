@@ -8,7 +8,7 @@ export interface Row {
   readonly committedAt: number
   readonly drawnAt: number
   readonly lane: number
-  readonly order: string | null
+  readonly stream: string | null
   readonly topic: string
   /** Most messages that may be in flight with it; Infinity for one under no suspicion. */
   readonly company: number
@@ -40,11 +40,11 @@ const permanent: PublishFailure = { kind: 'permanent', code: 'NEVER', message: '
 
 /** A broker that accepts, rejects, answers halfway or hangs, whose destinations come and go, and that notes whatever must not happen. */
 export class ModelBroker {
-  /** Messages sent before an earlier one of their order. */
+  /** Messages sent before an earlier one of their stream. */
   readonly inversions: string[] = []
   /** Topics whose destination takes nothing. */
   readonly unavailable: Set<string> = new Set()
-  /** Batches that held an order of which another batch was in flight. */
+  /** Batches that held a stream of which another batch was in flight. */
   readonly overlaps: string[] = []
   /** Suspects that were published beside something else, or in too large a company. */
   readonly notAlone: string[] = []
@@ -97,26 +97,26 @@ export class ModelBroker {
     rows.forEach((row, at) => {
       const before = rows.slice(0, at)
       for (const { seq } of this.#table.overtakenBy(row).filter((other) => !before.includes(other)))
-        this.inversions.push(`${String(row.order)}: ${String(row.seq)} before ${String(seq)}`)
+        this.inversions.push(`${String(row.stream)}: ${String(row.seq)} before ${String(seq)}`)
     })
     const used = new Set(rows.map(({ topic }) => this.#table.routeOf(topic)))
     if (used.size > 1) this.mixed.push([...used].join(' '))
     for (const row of rows) if (this.#table.isStopped(row)) this.stopped.push(row.seq)
-    for (const { order } of rows)
-      if (order !== null && inFlight.some((row) => row.order === order)) this.overlaps.push(order)
+    for (const { stream } of rows)
+      if (stream !== null && inFlight.some((row) => row.stream === stream)) this.overlaps.push(stream)
     const allowed = Math.min(...[...rows, ...inFlight].map(({ company }) => company))
     const isAlone = inFlight.length === 0 && rows.length <= allowed
     if (allowed !== Number.POSITIVE_INFINITY && !isAlone) this.notAlone.push(rows.map(({ seq }) => seq).join(' '))
   }
 
-  /** Of each order some are accepted, and from then on none; nothing of an unavailable topic is. */
+  /** Of each stream some are accepted, and from then on none; nothing of an unavailable topic is. */
   #prefix({ rows }: Call, reason: PublishFailure, share = 0.5): PublishResult[] {
     const broken = new Set<string>()
     return rows.map((row): PublishResult => {
-      const isBehind = row.order !== null && broken.has(row.order)
+      const isBehind = row.stream !== null && broken.has(row.stream)
       const isAway = this.unavailable.has(row.topic)
       if (!isBehind && !isAway && this.#random() < share) return this.#accept(row)
-      if (row.order !== null) broken.add(row.order)
+      if (row.stream !== null) broken.add(row.stream)
       return {
         id: String(row.seq),
         status: 'failed',

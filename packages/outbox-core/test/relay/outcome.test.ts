@@ -16,7 +16,7 @@ describe('an outcome', () => {
     ['all accepted', [1, 2, 3, 4, 5].map(ok), { accepted: [1, 2, 3, 4, 5], failed: [], behind: [] }],
     ['accepted in any order', [5, 4, 3, 2, 1].map(ok), { accepted: [1, 2, 3, 4, 5], failed: [], behind: [] }],
     [
-      'the first of an order pays, those behind it wait',
+      'the first of a stream pays, those behind it wait',
       [failed(1), ok(2), failed(3), failed(4), ok(5)],
       { accepted: [2, 5], failed: [1], behind: [3, 4] },
     ],

@@ -4,14 +4,14 @@ import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 import { mulberry32 } from './floor-model.ts'
 import { aBuffered, seqsOf } from './a-buffered.ts'
 
-function scheduleOf(...messages: [seq: number, order: string | null][]): Schedule {
+function scheduleOf(...messages: [seq: number, stream: string | null][]): Schedule {
   const schedule = new Schedule()
-  for (const [seq, order] of messages) schedule.add(aBuffered(seq, order))
+  for (const [seq, stream] of messages) schedule.add(aBuffered(seq, stream))
   return schedule
 }
 
 describe('the schedule', () => {
-  it('puts many messages of one order into a batch, in order, and none into a second one', () => {
+  it('puts many messages of one stream into a batch, in order, and none into a second one', () => {
     const schedule = scheduleOf([1, 'a'], [2, 'a'], [3, 'a'])
 
     const first = schedule.take(2)
@@ -22,7 +22,7 @@ describe('the schedule', () => {
     expect(seqsOf(schedule.take(2))).toEqual([3])
   })
 
-  it('does not let orders wait for each other, nor messages without a key', () => {
+  it('does not let streams wait for each other, nor messages without a key', () => {
     const schedule = scheduleOf([1, 'a'], [2, 'a'], [3, 'b'], [4, null], [5, null])
     const first = schedule.take(2)
 
@@ -32,8 +32,8 @@ describe('the schedule', () => {
   })
 
   it('never puts two messages of one id into a batch: their results could not be told apart', () => {
-    const twice = (seq: number, order: string | null, id: string): BufferedMessage => {
-      const message = aBuffered(seq, order)
+    const twice = (seq: number, stream: string | null, id: string): BufferedMessage => {
+      const message = aBuffered(seq, stream)
       return { ...message, message: { ...message.message, id } }
     }
     const schedule = new Schedule()
@@ -57,7 +57,7 @@ describe('the schedule', () => {
     expect(taken.sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5])
   })
 
-  it.each(['a', null])('keeps a batch of order %j within the bytes, and sends alone what has more', (order) => {
+  it.each(['a', null])('keeps a batch of stream %j within the bytes, and sends alone what has more', (stream) => {
     const schedule = new Schedule()
     for (const [seq, bytes] of [
       [1, 40],
@@ -66,7 +66,7 @@ describe('the schedule', () => {
       [4, 500],
       [5, 10],
     ] as const)
-      schedule.add(aBuffered(seq, order, { bytes }))
+      schedule.add(aBuffered(seq, stream, { bytes }))
 
     const batches: number[][] = []
     for (let batch = schedule.take(10, 100); batch.length > 0; batch = schedule.take(10, 100)) {
@@ -83,11 +83,11 @@ describe('the schedule', () => {
 
     const batch = schedule.take(10)
 
-    expect(batch.filter(({ order }) => order === null)).toHaveLength(5)
-    expect(batch.filter(({ order }) => order === 'hot')).toHaveLength(5)
+    expect(batch.filter(({ stream }) => stream === null)).toHaveLength(5)
+    expect(batch.filter(({ stream }) => stream === 'hot')).toHaveLength(5)
   })
 
-  it('lets orders take turns', () => {
+  it('lets streams take turns', () => {
     const schedule = scheduleOf([1, 'a'], [2, 'a'], [3, 'b'], [4, 'b'])
     const first = schedule.take(1)
     schedule.release(first)
@@ -101,11 +101,11 @@ describe('the schedule', () => {
     expect(seqsOf(schedule.take(10))).toEqual([5, 7, 9])
   })
 
-  it('gives back what waits of an order, while what is under way stays so', () => {
+  it('gives back what waits of a stream, while what is under way stays so', () => {
     const schedule = scheduleOf([1, 'a'], [2, 'a'], [3, 'a'])
     const underWay = schedule.take(1)
 
-    expect(seqsOf(schedule.dropOrder('a'))).toEqual([2, 3])
+    expect(seqsOf(schedule.dropStream('a'))).toEqual([2, 3])
     schedule.add(aBuffered(4, 'a'))
     expect(schedule.take(10)).toEqual([])
     schedule.release(underWay)
@@ -113,10 +113,10 @@ describe('the schedule', () => {
     expect(schedule.length).toBe(0)
   })
 
-  it('forgets an order that was dropped before its turn, and takes it up again', () => {
+  it('forgets a stream that was dropped before its turn, and takes it up again', () => {
     const schedule = scheduleOf([1, 'a'], [2, 'b'])
 
-    schedule.dropOrder('a')
+    schedule.dropStream('a')
     schedule.add(aBuffered(3, 'a'))
 
     expect(new Set(seqsOf(schedule.take(10)))).toEqual(new Set([2, 3]))
@@ -132,7 +132,7 @@ describe('the schedule', () => {
     expect(seqsOf(schedule.take(10))).toEqual([2])
   })
 
-  it('keeps every order in sequence and in one batch at a time over random takes and releases', () => {
+  it('keeps every stream in sequence and in one batch at a time over random takes and releases', () => {
     const schedule = new Schedule()
     const random = mulberry32(7)
     const lastOf = new Map<string, number>()
@@ -140,12 +140,12 @@ describe('the schedule', () => {
     for (let seq = 1; seq < 20_000; seq++) {
       schedule.add(aBuffered(seq, `k${String(Math.floor(random() * 20))}`))
       if (random() < 0.1) {
-        const busy = new Set(underWay.flat().map(({ order }) => order))
+        const busy = new Set(underWay.flat().map(({ stream }) => stream))
         const batch = schedule.take(1 + Math.floor(random() * 50))
-        for (const { order, seq: taken } of batch) {
-          expect(busy.has(order)).toBe(false)
-          expect(taken).toBeGreaterThan(lastOf.get(order ?? '') ?? 0)
-          lastOf.set(order ?? '', taken)
+        for (const { stream, seq: taken } of batch) {
+          expect(busy.has(stream)).toBe(false)
+          expect(taken).toBeGreaterThan(lastOf.get(stream ?? '') ?? 0)
+          lastOf.set(stream ?? '', taken)
         }
         underWay.push(batch)
       }

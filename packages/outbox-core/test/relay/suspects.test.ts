@@ -6,8 +6,8 @@ import type { Burial } from '../../src/relay/settle.ts'
 import { aBuffered, seqsOf } from './a-buffered.ts'
 import { aDispatcher, type TestDispatcher } from './a-dispatcher.ts'
 
-const suspect = (seq: number, order: string | null = null, company = 1): BufferedMessage =>
-  aBuffered(seq, order, { company })
+const suspect = (seq: number, stream: string | null = null, company = 1): BufferedMessage =>
+  aBuffered(seq, stream, { company })
 
 function scheduleOf(...messages: BufferedMessage[]): Schedule {
   const schedule = new Schedule()
@@ -16,7 +16,7 @@ function scheduleOf(...messages: BufferedMessage[]): Schedule {
 }
 
 describe('a suspect in the schedule', () => {
-  it('is a batch of its own, and the messages around it keep their order', () => {
+  it('is a batch of its own, and the messages around it keep their stream', () => {
     const schedule = scheduleOf(
       aBuffered(1, 'a'),
       suspect(2, 'a'),

@@ -1,22 +1,7 @@
+import type { Connection } from './connections.ts'
+import { attemptsPaid, failures, relayDied } from './fragments.ts'
 import { quoteIdentifier } from './identifiers.ts'
-import { attemptsPaid, failures, relayDied } from './relay-statements.ts'
-
-/** The statements by which relays share the lanes. */
-export interface MembershipStatements {
-  readonly takePresence: string
-  readonly join: string
-  readonly renew: string
-  readonly look: string
-  readonly restoreLanes: string
-  readonly noteOutages: string
-  readonly reap: string
-  readonly acquire: string
-  readonly release: string
-  readonly calm: string
-  readonly leave: string
-  readonly setAsleep: string
-  readonly ring: string
-}
+import type { FencedLane } from './settles.ts'
 
 /** First half of the advisory lock that says "this relay's session lives"; the second half is `presence_key`. */
 const presenceClass = 1_835_101_295
@@ -34,7 +19,93 @@ export const isDead: string = `(r.lease_until < clock_timestamp() or r.presence_
 const msUntil = (instant: string): string => `case when isfinite(${instant})
   then extract(epoch from ${instant} - clock_timestamp())::float8 * 1000 when ${instant} < clock_timestamp() then 0 end`
 
-export function membershipStatements(schema: string): MembershipStatements {
+export interface LookRow {
+  readonly live: number
+  readonly dead: number
+  readonly free: number
+  readonly lanes: number
+  readonly waiting_ms: number | null
+  readonly scheduled_ms: number | null
+  readonly held: number
+  readonly held_last: string | null
+  readonly paused: readonly string[]
+}
+
+/** What operators are told of an outage that lasts. */
+export interface NotedOutage {
+  /** Empty: the broker as a whole. */
+  readonly destination: string
+  readonly topics: readonly string[]
+  readonly ageMs: number
+  readonly code: string
+  readonly message: string
+}
+
+export interface AcquiredRow {
+  readonly lane: number
+  readonly fence: number
+  readonly crashes: number
+  /** After a crash: the highest seq in the lane, as text. */
+  readonly backlog_end: number | null
+}
+
+/** The statements by which a relay shares the lanes with others. */
+export interface MembershipWrites {
+  /** @returns false when another session has the key */
+  takePresence(key: number): Promise<boolean>
+  join(relay: { readonly name: string; readonly leaseMs: number; readonly presenceKey: number | null }): Promise<void>
+  /** @returns false when the lease had run out */
+  renew(leaseMs: number): Promise<boolean>
+  restoreLanes(): Promise<void>
+  /** All there are now. */
+  noteOutages(outages: readonly NotedOutage[]): Promise<void>
+  /** @returns how many dead relays were taken off the list */
+  reap(): Promise<number>
+  acquire(count: number): Promise<readonly AcquiredRow[]>
+  release(lanes: readonly FencedLane[]): Promise<void>
+  calm(lanes: readonly FencedLane[]): Promise<void>
+  /** Frees the lanes of this relay, or of another identity of this process. */
+  leave(id?: string): Promise<void>
+}
+
+export interface MembershipQueries extends MembershipWrites {
+  /** Everything that may have to be done, in one look that changes nothing. */
+  look(ownLanes: readonly number[]): Promise<LookRow>
+}
+
+export function createMembershipQueries(
+  connection: Connection,
+  { schema, relayId }: { readonly schema: string; readonly relayId: string },
+): MembershipQueries {
+  const texts = membershipTexts(schema)
+  const write = async (text: string, ...values: unknown[]): Promise<number> =>
+    (await connection.queryReadCommitted(text, [relayId, ...values])).rows.length
+  const columns = (lanes: readonly FencedLane[]): unknown[] => [
+    lanes.map(({ lane }) => lane),
+    lanes.map(({ fence }) => fence),
+  ]
+  return {
+    takePresence: async (key) =>
+      (await connection.query<{ taken: boolean }>(texts.takePresence, [key])).rows[0]?.taken === true,
+    join: async ({ name, leaseMs, presenceKey }) =>
+      void (await connection.query(texts.join, [relayId, name, leaseMs, presenceKey])),
+    renew: async (leaseMs) => (await write(texts.renew, leaseMs)) === 1,
+    look: async (ownLanes) => (await connection.query<LookRow>(texts.look, [relayId, ownLanes])).rows[0] as LookRow,
+    restoreLanes: async () => void (await connection.query(texts.restoreLanes, [])),
+    noteOutages: async (outages) => {
+      const given = outages.map(({ ageMs, ...outage }) => ({ ...outage, age_ms: ageMs }))
+      await write(texts.noteOutages, JSON.stringify(given))
+    },
+    reap: () => write(texts.reap),
+    acquire: async (count) => (await connection.queryReadCommitted<AcquiredRow>(texts.acquire, [relayId, count])).rows,
+    release: async (lanes) => void (await write(texts.release, ...columns(lanes), schema)),
+    calm: async (lanes) => void (await write(texts.calm, ...columns(lanes))),
+    leave: async (id = relayId) => void (await connection.queryReadCommitted(texts.leave, [id, schema])),
+  }
+}
+
+/** The statements' texts, for whoever looks at their plans. */
+export function membershipTexts(schema: string): Readonly<Record<keyof MembershipWrites | 'look', string>> {
   const s = quoteIdentifier(schema)
   return {
     // $1 integer. Session lock: PostgreSQL itself lets it go when the process dies.
@@ -146,13 +217,5 @@ export function membershipStatements(schema: string): MembershipStatements {
     leave: `
       with gone as (delete from ${s}.relays where id = $1::uuid returning id)
       select count(*)::integer as gone, pg_notify($2, 'lanes') from gone`,
-
-    // $1 id, $2 whether asleep.
-    setAsleep: `
-      insert into ${s}.doorbell (relay, asleep) values ($1::uuid, $2::boolean)
-      on conflict (relay) do update set asleep = excluded.asleep`,
-
-    // $1 channel, $2 text.
-    ring: `select pg_notify($1, $2)`,
   }
 }

@@ -1,21 +1,45 @@
 import type { Clock } from '../clock.ts'
-import { guardPool } from '../postgres/guard-pool.ts'
-import { ownTypes } from './own-types.ts'
-import type { RelayClient, RelayPool } from './relay-options.ts'
+import { guardPool } from './guard-pool.ts'
+import { type OwnTypes, ownTypes } from './own-types.ts'
 
-interface Result {
-  readonly rows: Record<string, unknown>[]
+/** The part of a `pg` pool that is used. The relay keeps a few connections for as long as it runs: give it a pool of its own. */
+export interface RelayPool {
+  connect(): Promise<RelayClient>
+  /** Used where it exists, so that a lost connection cannot end the process: the relay listens for the errors of the pool and of its clients. */
+  on?(event: 'error' | 'connect' | 'acquire', listener: () => void): unknown
+}
+
+/** The part of a `pg` pool client that is used. */
+export interface RelayClient {
+  query(
+    statement:
+      | string
+      | { readonly name?: string | undefined; readonly text: string; readonly types?: OwnTypes | undefined },
+    values?: unknown[],
+  ): Promise<{ rows: Record<string, unknown>[]; rowCount?: number | null }>
+  on(
+    event: 'notification',
+    listener: (message: { readonly channel: string; readonly payload?: string | undefined }) => void,
+  ): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'end', listener: () => void): unknown
+  release(destroy?: boolean | Error): void
+}
+
+/** Rows have the columns of their statement, read as `ownTypes` says. */
+interface Result<Row = unknown> {
+  readonly rows: readonly Row[]
   readonly rowCount?: number | null
 }
 
 /** One of the relay's database connections. Statements wait for each other; none waits longer for its answer than the timeout. */
 export interface Connection {
   readonly pid: number
-  query(text: string, values?: unknown[]): Promise<Result>
+  query<Row = unknown>(text: string, values?: readonly unknown[]): Promise<Result<Row>>
   /** As `query`, but parsed and planned once under this name. Needs a session connection. */
-  queryPrepared(name: string, text: string, values: unknown[]): Promise<Result>
+  queryPrepared<Row = unknown>(name: string, text: string, values: readonly unknown[]): Promise<Result<Row>>
   /** Runs a statement that must see the newest row versions, whatever isolation the role defaults to. */
-  queryReadCommitted(text: string, values: unknown[]): Promise<Result>
+  queryReadCommitted<Row = unknown>(text: string, values: readonly unknown[]): Promise<Result<Row>>
   /**
    * Makes each statement from now on a transaction of its own with these settings, given as `set local` statements. Behind a
    * pooler the next one may run in another session, and a session's settings would be left to others.
@@ -163,8 +187,10 @@ export async function areSessions({ reader, settler, control }: Connections): Pr
   const all = [reader, settler, control]
   if (new Set(all.map(({ pid }) => pid)).size < all.length) return false
   for (let round = 0; round < 3; round++) {
-    const asked = all.map((connection) => connection.query('select pg_backend_pid() as pid, pg_sleep(0.005)'))
-    const pids = (await Promise.all(asked)).map(({ rows }) => Number(rows[0]?.['pid']))
+    const asked = all.map((connection) =>
+      connection.query<{ pid: number }>('select pg_backend_pid() as pid, pg_sleep(0.005)'),
+    )
+    const pids = (await Promise.all(asked)).map(({ rows }) => rows[0]?.pid)
     if (all.some(({ pid }, at) => pid !== pids[at])) return false
   }
   return true
@@ -172,7 +198,7 @@ export async function areSessions({ reader, settler, control }: Connections): Pr
 
 function createConnection(client: RelayClient, pid: number, within: Within): Connection {
   let last: Promise<unknown> = Promise.resolve()
-  const inTurn = (work: () => Promise<Result>): Promise<Result> => {
+  const inTurn = <Row>(work: () => Promise<Result<Row>>): Promise<Result<Row>> => {
     const turn = last.then(work, work)
     // Whoever asked hears of an error; the next one in line must not. Nor does it need the answer, which may be megabytes.
     last = turn.then(
@@ -181,14 +207,14 @@ function createConnection(client: RelayClient, pid: number, within: Within): Con
     )
     return turn
   }
-  const bounded = (text: string, values: unknown[] = [], name?: string): Promise<Result> => {
+  const bounded = <Row>(text: string, values: readonly unknown[] = [], name?: string): Promise<Result<Row>> => {
     const statement = { text, types: ownTypes, ...(name === undefined ? {} : { name }) }
-    const asked = client.query(statement, values)
+    const asked = client.query(statement, values as unknown[]) as Promise<Result<Row>>
     asked.catch(() => {}) // When the wait ends first, nobody else hears of it.
     return within('the database did not answer', asked)
   }
   let settings: string | null = null
-  const alone = (work: () => Promise<Result>): Promise<Result> =>
+  const alone = <Row>(work: () => Promise<Result<Row>>): Promise<Result<Row>> =>
     inTurn(() => (settings === null ? work() : inTransaction(bounded, settings, work)))
   return {
     pid,
@@ -206,11 +232,11 @@ function createConnection(client: RelayClient, pid: number, within: Within): Con
 }
 
 /** The settings come with BEGIN, in one round trip. */
-async function inTransaction(
+async function inTransaction<Row>(
   query: Connection['query'],
   settings: string,
-  work: () => Promise<Result>,
-): Promise<Result> {
+  work: () => Promise<Result<Row>>,
+): Promise<Result<Row>> {
   await query(`begin isolation level read committed read write; ${settings}`)
   try {
     const result = await work()

@@ -1,18 +1,7 @@
+import type { Connection } from './connections.ts'
+import { attemptsPaid, failures, relayDied } from './fragments.ts'
 import { quoteIdentifier } from './identifiers.ts'
-import { isDead } from './membership-statements.ts'
-import { attemptsPaid, failures, relayDied } from './relay-statements.ts'
-
-/**
- * For rows that PostgreSQL refuses to change, because they break a rule of the table that is younger than they are: each
- * change of a row has all rules checked anew, and only a delete has none. They become dead letters.
- */
-export interface UnstorableStatements {
-  readonly firstDue: string
-  readonly buryFirstDue: string
-  readonly namedByDead: string
-  readonly probe: string
-  readonly buryNamed: string
-}
+import { isDead } from './membership.ts'
 
 /** Code of the failure that such a dead letter is given. */
 export const unstorableCode = 'UNSTORABLE'
@@ -33,7 +22,54 @@ const bury = (s: string, reason: string, hold: number): string => `
   select buried.id, buried.topic, buried.attempts, '${reason}' as reason, held.dead_letter_id is not null as held
   from buried left join held using (dead_letter_id)`
 
-export function unstorableStatements(schema: string): UnstorableStatements {
+/** A message that became a dead letter. */
+export interface BuriedRow {
+  readonly id: string
+  readonly topic: string
+  readonly attempts: number
+  readonly reason: 'PERMANENT' | 'POISON'
+  readonly held: boolean
+}
+
+/** A message of a group that a dead relay was publishing. */
+export interface NamedRow {
+  readonly lane: number
+  readonly seq: string
+  readonly id: string
+}
+
+/**
+ * For rows that PostgreSQL refuses to change, because they break a rule of the table that is younger than they are: each
+ * change of a row has all rules checked anew, and only a delete has none. They become dead letters.
+ */
+export interface UnstorableQueries {
+  /** Topic of the scheduled message that would be moved next. */
+  firstDue(): Promise<string | undefined>
+  buryFirstDue(burial: {
+    readonly topic: string
+    readonly isKeyHeld: boolean
+    readonly words: string
+  }): Promise<readonly BuriedRow[]>
+  namedByDead(): Promise<readonly NamedRow[]>
+  /** Changes nothing, and is refused where a change would be. */
+  probe(message: NamedRow): Promise<void>
+  buryNamed(burial: NamedRow & { readonly isKeyHeld: boolean; readonly words: string }): Promise<readonly BuriedRow[]>
+}
+
+export function createUnstorableQueries(connection: Connection, schema: string): UnstorableQueries {
+  const texts = unstorableTexts(schema)
+  return {
+    firstDue: async () => (await connection.query<{ topic: string }>(texts.firstDue)).rows[0]?.topic,
+    buryFirstDue: async ({ topic, isKeyHeld, words }) =>
+      (await connection.query<BuriedRow>(texts.buryFirstDue, [schema, topic, isKeyHeld, words])).rows,
+    namedByDead: async () => (await connection.query<NamedRow>(texts.namedByDead)).rows,
+    probe: async ({ lane, seq, id }) => void (await connection.queryReadCommitted(texts.probe, [lane, seq, id])),
+    buryNamed: async ({ lane, seq, id, isKeyHeld, words }) =>
+      (await connection.queryReadCommitted<BuriedRow>(texts.buryNamed, [lane, seq, id, isKeyHeld, words])).rows,
+  }
+}
+
+function unstorableTexts(schema: string): Readonly<Record<keyof UnstorableQueries, string>> {
   const s = quoteIdentifier(schema)
   return {
     // The scheduled message that would be moved next.

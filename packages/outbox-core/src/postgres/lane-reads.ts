@@ -1,0 +1,118 @@
+import type { Connection } from './connections.ts'
+import { notBlocked, notSuspended, stream } from './fragments.ts'
+import { quoteIdentifier } from './identifiers.ts'
+
+/** A stream of which no ready message may be read. */
+export interface BlockRow {
+  readonly lane: number
+  readonly stream: string
+  /** Of what waits in the stream, whether it was read or not: from there it is read again afterwards. */
+  readonly seq: number
+  /** Of what waits in the stream and was not read; null when all of it was. */
+  readonly unread: number | null
+  /** An operator holds it, by hand or by a dead letter that waits for a decision. */
+  readonly held: boolean
+}
+
+export interface BarrierRow {
+  /** Highest seq value drawn so far. */
+  readonly drawn: number
+  /** Transactions that hold the writers' lock on `messages`: they may have drawn values and not committed them. */
+  readonly holders: readonly string[]
+}
+
+export interface MissedRow {
+  readonly lane: number
+  readonly seq: number
+  readonly messages: number
+}
+
+export interface MissedQuery {
+  readonly lanes: readonly number[]
+  readonly floors: readonly number[]
+  readonly known: string
+  readonly blockedStreams: readonly string[]
+  readonly suspendedTopics: readonly string[]
+}
+
+export interface LaneReadsOptions {
+  readonly schema: string
+  /** Name of the sequence that the messages draw from. */
+  readonly sequence: string
+  readonly isSession: boolean
+  /**
+   * The relay's own backends, whose deletes take the writers' lock too. Behind a pooler a backend that was ours may run a writer's
+   * transaction now: without a session nobody is left out.
+   */
+  readonly ownPids: readonly number[]
+}
+
+/** The reads that say from where, and past what, a lane may be read. */
+export interface LaneReads {
+  /** @param waited - seqs of waiting messages that were read, as an array literal */
+  blocks(lanes: readonly number[], waited: string): Promise<readonly BlockRow[]>
+  /** Looks who may still commit an older message. */
+  barrier(): Promise<BarrierRow>
+  /** The net under the floor: must always find nothing. */
+  missed(query: MissedQuery): Promise<readonly MissedRow[]>
+}
+
+export function createLaneReads(connection: Connection, options: LaneReadsOptions): LaneReads {
+  const { schema, sequence, isSession, ownPids } = options
+  const texts = laneReadTexts(schema, sequence)
+  return {
+    blocks: async (lanes, waited) => (await connection.query<BlockRow>(texts.blocks, [lanes, waited])).rows,
+    barrier: async () => {
+      const { rows } = isSession
+        ? await connection.queryPrepared<BarrierRow>('malote barrier', texts.barrier, [ownPids])
+        : await connection.query<BarrierRow>(texts.barrier, [[]])
+      return rows[0] as BarrierRow
+    },
+    missed: async ({ lanes, floors, known, blockedStreams, suspendedTopics }) => {
+      const values = [lanes, floors, known, blockedStreams, suspendedTopics]
+      return (await connection.query<MissedRow>(texts.missed, values)).rows
+    },
+  }
+}
+
+/** The statements' texts, for whoever looks at their plans. */
+export function laneReadTexts(schema: string, sequence = ''): Readonly<Record<keyof LaneReads, string>> {
+  const s = quoteIdentifier(schema)
+  return {
+    // $1 smallint[] lanes, $2 seqs of waiting messages that were read. Which streams of them must not be read, from where to read
+    // them again afterwards, and the first that waits unread. Served by messages_waiting: on a table that was analyzed while
+    // empty the planner takes "is not null" for nearly all rows, and a range for few.
+    blocks: `
+      select m.lane, ${stream('m')} as stream, min(m.seq)::float8 as seq,
+        min(m.seq) filter (where (m.seq = any($2::bigint[])) is not true)::float8 as unread, false as held
+      from ${s}.messages as m
+      where m.available_at between '-infinity' and 'infinity' and m.ordering_key is not null and m.lane = any($1::smallint[])
+      group by 1, 2
+      union all
+      select held.lane, ${stream('held')}, coalesce(letter.seq, 0)::float8, null, true
+      from ${s}.held_keys as held
+      left join ${s}.dead_letters as letter on letter.dead_letter_id = held.dead_letter_id
+      where held.lane = any($1::smallint[])`,
+
+    // $1 integer[]: the relay's own backends, whose deletes take the same lock. A prepared transaction has no pid and
+    // counts. Nothing here needs a privilege.
+    barrier: `
+      select (select case when is_called then last_value else last_value - 1 end from ${sequence})::float8 as drawn,
+        array(
+          select distinct virtualtransaction from pg_locks
+          where locktype = 'relation' and relation = '${s.replaceAll("'", "''")}.messages'::regclass
+            and database = (select oid from pg_database where datname = current_database())
+            and mode = 'RowExclusiveLock' and (pid = any($1::integer[])) is not true) as holders`,
+
+    // $1 lanes, $2 floors, $3 known seqs, $4 blocked streams, $5 suspended topics.
+    missed: `
+      select l.lane, min(missed.seq)::float8 as seq, count(*)::integer as messages
+      from unnest($1::smallint[], $2::bigint[]) as l (lane, floor)
+      cross join lateral (
+        select m.seq from ${s}.messages as m
+        where m.lane = l.lane and m.seq <= l.floor and m.available_at is null
+          and m.seq <> all($3::bigint[]) and ${notBlocked('m', 4)} and ${notSuspended('m', 5)}
+        limit 1000) as missed
+      group by l.lane`,
+  }
+}

@@ -1,0 +1,280 @@
+import type { Connection } from './connections.ts'
+import { notBlocked, notSuspended, relayDied, stream } from './fragments.ts'
+import { quoteIdentifier } from './identifiers.ts'
+
+/** A message as a relay reads it. A bigint comes as text. */
+export interface MessageRow {
+  readonly seq: string
+  readonly lane: number
+  readonly id: string
+  readonly topic: string
+  readonly type: string
+  readonly ordering_key: string | null
+  readonly content_type: string
+  readonly created_s: number
+  readonly attempts: number
+  /** Size of the group with which a relay died that was publishing it last. */
+  readonly died_among: number | null
+  /** Bytes of body and headers together, and of the larger of the two. */
+  readonly size: number
+  readonly largest: number
+  readonly headers: string | null
+  /** Both null: what is in the message was left in the table. */
+  readonly payload: string | null
+  readonly payload_binary: Uint8Array | null
+}
+
+/** A message that waited. */
+export interface WaitingRow extends MessageRow {
+  /** How many the read found due: as many as its limit when there may be more. */
+  readonly due: number
+}
+
+/** A message to try a destination with. */
+export interface SampleRow extends MessageRow {
+  /** It failed or was replayed before. */
+  readonly waited: boolean
+}
+
+/** What of a lane is read. */
+export interface LaneShare {
+  readonly lane: number
+  /** Reads what lies above. */
+  readonly floor: number
+  /** Most rows. */
+  readonly limit: number
+  /** Most bytes. */
+  readonly bytes: number
+}
+
+export interface ReadyQuery {
+  readonly shares: readonly LaneShare[]
+  /** Seqs that are left out, as an array literal. */
+  readonly known: string
+  readonly blockedStreams: readonly string[]
+  readonly suspendedTopics: readonly string[]
+  /** Takes the plan that the connection has made once. Without a session there is none. */
+  readonly isPlanned: boolean
+}
+
+export interface WaitingQuery {
+  readonly lanes: readonly number[]
+  readonly known: string
+  readonly closedStreams: readonly string[]
+  readonly suspendedTopics: readonly string[]
+  readonly limit: number
+  readonly maxBytes: number
+  /** The first row may exceed `maxBytes`. */
+  readonly isFirstAnySize: boolean
+}
+
+export interface SamplesQuery {
+  readonly lanes: readonly number[]
+  readonly topics: readonly string[]
+  readonly known: string
+  readonly blockedStreams: readonly string[]
+  readonly closedStreams: readonly string[]
+  readonly limit: number
+}
+
+export interface MessageReadsOptions {
+  readonly schema: string
+  /** The connection is a session: statements may be planned once. */
+  readonly isSession: boolean
+  /** Bodies and headers above it are left in the table. */
+  readonly maxPayloadBytes: number
+  /** So is what ended so many relays, each time alone. */
+  readonly maxAttempts: number
+}
+
+/** The reads that bring messages. None of them takes a lock on a row. */
+export interface MessageReads {
+  /** For each lane the lowest ready rows that are not known. */
+  ready(query: ReadyQuery): Promise<readonly MessageRow[]>
+  /** Failed and replayed messages that are due, of each stream in sequence. */
+  waiting(query: WaitingQuery): Promise<readonly WaitingRow[]>
+  /** A few messages of suspended topics, the first of their streams. */
+  samples(query: SamplesQuery): Promise<readonly SampleRow[]>
+}
+
+export function createMessageReads(connection: Connection, options: MessageReadsOptions): MessageReads {
+  const { schema, isSession, maxPayloadBytes, maxAttempts } = options
+  const texts = messageReadTexts(schema)
+  return {
+    ready: async ({ shares, known, blockedStreams, suspendedTopics, isPlanned }) => {
+      const columns = [
+        arrayOf(shares, 'lane'),
+        arrayOf(shares, 'floor'),
+        arrayOf(shares, 'limit'),
+        arrayOf(shares, 'bytes'),
+      ]
+      const values = [...columns, known, blockedStreams, maxPayloadBytes, suspendedTopics, maxAttempts]
+      const result =
+        isSession && isPlanned
+          ? connection.queryPrepared<MessageRow>('malote read', texts.ready, values)
+          : connection.query<MessageRow>(texts.ready, values)
+      return (await result).rows
+    },
+    waiting: async ({ lanes, known, closedStreams, suspendedTopics, limit, maxBytes, isFirstAnySize }) => {
+      const values = [
+        lanes,
+        closedStreams,
+        known,
+        limit,
+        maxBytes,
+        maxPayloadBytes,
+        isFirstAnySize,
+        suspendedTopics,
+        maxAttempts,
+      ]
+      return (await connection.query<WaitingRow>(texts.waiting, values)).rows
+    },
+    samples: async ({ lanes, topics, known, blockedStreams, closedStreams, limit }) => {
+      const values = [lanes, topics, known, blockedStreams, closedStreams, limit, maxPayloadBytes, maxAttempts]
+      return (await connection.query<SampleRow>(texts.samples, values)).rows
+    },
+  }
+}
+
+/** As an array literal: cheaper than having the driver escape each element. */
+function arrayOf(shares: readonly LaneShare[], column: keyof LaneShare): string {
+  return `{${shares.map((share) => share[column]).join(',')}}`
+}
+
+/**
+ * Run once on a reading connection that is a session. A plan that is cached may be made while the table is empty and used
+ * when it is full: leaves only the index that is right for both. Compilation is off with it: before PostgreSQL 18, looking
+ * at the sequence has no other plan than one that was forbidden, whose estimated cost would have every barrier compiled.
+ */
+export async function prepareReads(connection: Pick<Connection, 'query'>): Promise<void> {
+  await connection.query(
+    `select set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false), set_config('jit', 'off', false)`,
+  )
+}
+
+const columns = `m.seq, m.lane, m.id, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type,
+  m.headers::text as headers, date_part('epoch', m.created_at) as created_s, m.attempts,
+  case when m.failures -> -1 ->> 'code' = '${relayDied}' and jsonb_typeof(m.failures -> -1 -> 'among') = 'number'
+    then greatest(1, least(1000, (m.failures -> -1 ->> 'among')::numeric))::integer end as died_among`
+
+/** Of the body, as it will lie in the relay's memory. PostgreSQL knows it without unpacking what is compressed. */
+const bodySize = 'coalesce(octet_length(m.payload), octet_length(m.payload_binary))::float8'
+
+/** What the row takes in the relay's memory, and the larger of its two parts that have no bound of their own. */
+const headersSize = (alias: string): string => `coalesce(octet_length(${alias}.headers), 0)`
+const size = (alias: string): string => `${alias}.body_size + ${headersSize(alias)}`
+const largest = (alias: string): string => `greatest(${alias}.body_size, ${headersSize(alias)})`
+
+/** `$n` attempts. What ended so many relays, each time alone, is not looked at again. */
+const notSpent = (n: number): string => `(o.died_among = 1 and o.attempts >= $${String(n)}::integer) is not true`
+
+/** The columns of `o`, with body and headers only where the budget allows. A row without a body says how much it would take. */
+const withinBudget = (isRead: string): string => `o.seq, o.lane, o.id, o.topic, o.type, o.ordering_key, o.content_type,
+  o.created_s, o.attempts, o.died_among, ${size('o')} as size, ${largest('o')} as largest,
+  case when ${isRead} then o.headers end as headers, case when ${isRead} then o.payload end as payload,
+  case when ${isRead} then o.payload_binary end as payload_binary`
+
+/** Bytes of the rows before this one that are read; those of which a part is above `$n` never are. */
+const bytesBefore = (n: number, order: string): string =>
+  `coalesce(sum(case when ${largest('sized')} <= $${String(n)}::float8 then ${size('sized')} end)
+    over (order by ${order} rows between unbounded preceding and 1 preceding), 0)`
+
+/** What messages_waiting_in_order is made of: finds what waits of the stream of `of`, in its sequence. */
+const waitsInStreamOf = (alias: string, of: string): string =>
+  `${alias}.available_at is not null and ${alias}.ordering_key is not null
+            and hashtextextended(${stream(alias)}, 0) = hashtextextended(${stream(of)}, 0)
+            and ${alias}.topic = ${of}.topic and ${alias}.ordering_key = ${of}.ordering_key`
+
+/** The statements' texts, for whoever looks at their plans. */
+export function messageReadTexts(schema: string): Readonly<Record<keyof MessageReads, string>> {
+  const s = quoteIdentifier(schema)
+  return {
+    // $1 lanes, $2 floors, $3 limits, $4 byte limits, $5 known seqs, $6 blocked streams, $7 the most bytes of a body, or of headers, that are ever read,
+    // $8 suspended topics, $9 most attempts. One statement, one snapshot, per lane the lowest unseen rows; the first that exceeds the lane's bytes
+    // ends it and comes without its body, and so does what is too large: whatever is returned, nothing unseen of that lane lies
+    // below it, but what is blocked or suspended. The primary key serves it, in
+    // its order and only as far as the limit: the "case" hides from the planner what it would misjudge. On a table that was
+    // analyzed while empty it takes "is null" for rare, and then rather sorts the whole lane for each read.
+    ready: `
+      select ${withinBudget(`${largest('o')} <= $7::float8 and o.before + ${size('o')} <= o.bytes and ${notSpent(9)}`)}
+      from unnest($1::smallint[], $2::bigint[], $3::integer[], $4::bigint[]) as l (lane, floor, lim, bytes)
+      cross join lateral (
+        select sized.*, l.bytes, ${bytesBefore(7, 'sized.seq')} as before
+        from (
+          select ${columns}, ${bodySize} as body_size
+          from ${s}.messages as m
+          where m.lane = l.lane and m.seq > l.floor
+            and case when m.available_at is null and m.seq <> all($5::bigint[]) and ${notBlocked('m', 6)} and ${notSuspended('m', 8)}
+              then true end
+          order by m.seq
+          limit l.lim) as sized) as o
+      where o.before <= l.bytes`,
+
+    // $1 lanes, $2 closed streams, $3 known seqs, $4 limit, $5 byte limit, $6 the most bytes of a body, or of headers, that are ever read, $7 whether the
+    // first may exceed the byte limit, $8 suspended topics, $9 most attempts. Bodies as in `ready`. Failed and replayed messages that are due: of
+    // the streams that have most reason to go now as many as their share of the limit, and of each those that wait first, up to one
+    // that is not due. So whatever is returned, nothing of its stream waits below it unread. Served by messages_waiting, and for
+    // each stream by messages_waiting_in_order; the "limit 1" leaves the planner no join that reads the table.
+    waiting: `
+      with due as materialized (
+        select m.lane, m.seq, m.topic, m.ordering_key, m.available_at
+        from ${s}.messages as m
+        where m.available_at <= now() and m.lane = any($1::smallint[])
+          and ${notBlocked('m', 2)} and ${notSuspended('m', 8)} and m.seq <> all($3::bigint[])
+          and (m.ordering_key is null or (
+            select first.available_at <= now() from ${s}.messages as first where ${waitsInStreamOf('first', 'm')}
+            order by first.seq limit 1))
+        order by m.available_at, m.seq
+        limit $4),
+      turns as materialized (
+        select due.topic, due.ordering_key, min(due.available_at) as since, count(*) as share
+        from due where due.ordering_key is not null group by due.topic, due.ordering_key),
+      found as materialized (
+        select due.lane, due.seq, due.available_at as since from due where due.ordering_key is null
+        union all
+        select run.lane, run.seq, turns.since
+        from turns cross join lateral (
+          select next.lane, next.seq, bool_and(next.available_at <= now()) over (order by next.seq) as is_due
+          from (
+            select m.lane, m.seq, m.available_at from ${s}.messages as m where ${waitsInStreamOf('m', 'turns')}
+            order by m.seq limit turns.share) as next) as run
+        where run.is_due)
+      select ${withinBudget(`${largest('o')} <= $6::float8 and (o.before + ${size('o')} <= $5::float8 or o.before = 0 and $7::boolean) and ${notSpent(9)}`)},
+        (select count(*)::integer from due) as due
+      from (
+        select sized.*, ${bytesBefore(6, 'sized.since, sized.seq')} as before
+        from (
+          select one.*, found.since
+          from found cross join lateral (
+            select ${columns}, ${bodySize} as body_size from ${s}.messages as m
+            where m.lane = found.lane and m.seq = found.seq limit 1) as one) as sized) as o
+      where o.before <= $5::float8
+      order by o.since, o.seq`,
+
+    // $1 lanes, $2 topics, $3 known seqs, $4 blocked streams, $5 closed streams, $6 limit, $7 the most bytes of a body, or of headers, that are ever read, $8 most attempts. The
+    // first message of the topics in each lane, ready or due, of which a few at random are taken: one may be refused for reasons
+    // of its own. Whatever stands first in its lane stands first in its stream. Reads from the bottom of the lane, without a
+    // floor: a message below it may have been committed late.
+    samples: `
+      select ${withinBudget(`${largest('o')} <= $7::float8 and ${notSpent(8)}`)}, o.waited from (
+        select first.* from unnest($1::smallint[]) as l (lane)
+        cross join lateral (
+          select ${columns}, ${bodySize} as body_size, false as waited
+          from ${s}.messages as m
+          where m.lane = l.lane
+            and case when m.available_at is null and m.topic = any($2::text[]) and m.seq <> all($3::bigint[])
+              and ${notBlocked('m', 4)} then true end
+          order by m.seq
+          limit 1) as first
+        union all
+        (select ${columns}, ${bodySize} as body_size, true as waited
+        from ${s}.messages as m
+        where m.available_at <= now() and m.lane = any($1::smallint[]) and m.topic = any($2::text[])
+          and ${notBlocked('m', 5)} and m.seq <> all($3::bigint[])
+          and (m.ordering_key is null or m.seq = (
+            select first.seq from ${s}.messages as first where ${waitsInStreamOf('first', 'm')}
+            order by first.seq limit 1))
+        limit $6)) as o
+      order by random() limit $6`,
+  }
+}
