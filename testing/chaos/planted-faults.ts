@@ -89,8 +89,8 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
   {
     promise: 'A cut-off that is complete leaves nothing behind that had begun before it, but what it names',
     rules: ['cut-off-too-early'],
-    mistakes: ['cut-off-looks-at-ready-rows-only'],
-    spin: [],
+    mistakes: ['bound-before-the-writers-end', 'cut-off-looks-at-ready-rows-only'],
+    spin: ['CUT_OFF_FORGETS_WRITERS', 'CUT_OFF_FORGETS_WAITING_ROWS'],
     variants: ['cut-off-forgets-writers'],
     mutants: ['a cut-off forgets who had begun', 'a cut-off forgets what is prepared'],
   },

@@ -41,6 +41,11 @@ byte fence;
 byte published, excused;
 byte faults = FAULTS;
 
+#ifdef CUT_OFF
+/* Somebody asks when everything from before this instant is at the broker: what was committed, and what open transactions will commit. */
+byte committed, openWriters, owed;
+bool isAsked;
+#endif
 
 proctype Writer(byte me; bool isKeyed) {
   byte seq;
@@ -64,6 +69,10 @@ proctype Writer(byte me; bool isKeyed) {
 #else
        rows = rows | bit(seq);
        if :: isKeyed -> keyed = keyed | bit(seq) :: else fi
+#endif
+#ifdef CUT_OFF
+       ; committed = committed | bit(seq);
+       if :: isAsked && has(openWriters, me) -> owed = owed | bit(seq) :: else fi
 #endif
     :: faults > 0 -> faults-- /* rolls back, and leaves a gap */
     fi;
@@ -233,8 +242,32 @@ proctype Relay(byte me) {
   od
 }
 
+#ifdef CUT_OFF
+#ifdef CUT_OFF_FORGETS_WRITERS
+#define mayBound true
+#else
+#define mayBound ((openWriters & holders) == 0)
+#endif
+#ifdef CUT_OFF_FORGETS_WAITING_ROWS
+#define left (rows & ~waitingRows)
+#else
+#define left rows
+#endif
+
+/* The writers of before are let end; then the sequence says how far to look. */
+proctype CutOff() {
+  byte bound;
+  atomic { owed = committed; openWriters = holders; isAsked = true }
+  atomic { mayBound -> bound = nextSeq - 1 }
+  atomic { (left & upTo(bound)) == 0 -> assert((openWriters & holders) == 0); assert((owed & ~published) == 0) }
+}
+#endif
+
 init {
   atomic {
+#ifdef CUT_OFF
+    run CutOff();
+#endif
     run Writer(0, true); run Writer(1, true);
 #if WRITERS == 3
     run Writer(2, false);

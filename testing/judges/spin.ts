@@ -18,6 +18,8 @@ interface System {
 
 const few = { WRITERS: 2, FAULTS: 2 }
 const many = { WRITERS: 3, FAULTS: 1 }
+/** With somebody who asks for a cut-off beside the lane. */
+const asked = { WRITERS: 2, FAULTS: 1, CUT_OFF: 1 }
 const three = { FAULTS: 3 }
 const nobody = { FAULTS: 1 }
 const first = { FAULTS: 1, CULPRIT: 0 }
@@ -26,6 +28,7 @@ const sound: readonly System[] = [
   { model: 'lane', size: { WRITERS: 2, FAULTS: 3 } },
   { model: 'lane', size: many },
   { model: 'lane', size: { WRITERS: 3, FAULTS: 2 } },
+  { model: 'lane', size: asked },
   { model: 'consumer', size: { FAULTS: 5 } },
   { model: 'blame', size: nobody },
   { model: 'blame', size: first },
@@ -41,6 +44,8 @@ const broken: readonly System[] = [
   { model: 'lane', size: few, mistake: 'NEW_OWNER_IGNORES_WAITING_KEYS' },
   { model: 'lane', size: few, mistake: 'HAND_OVER_UNSETTLED' },
   { model: 'lane', size: few, mistake: 'WAIT_FOR_A_SETTLED_MESSAGE' },
+  { model: 'lane', size: asked, mistake: 'CUT_OFF_FORGETS_WRITERS' },
+  { model: 'lane', size: asked, mistake: 'CUT_OFF_FORGETS_WAITING_ROWS' },
   { model: 'consumer', size: three, mistake: 'ACKNOWLEDGE_BEFORE_COMMIT' },
   { model: 'consumer', size: three, mistake: 'APPLY_WITHOUT_INBOX' },
   { model: 'consumer', size: three, mistake: 'LOOK_BEFORE_CLAIMING' },
