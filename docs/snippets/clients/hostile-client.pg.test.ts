@@ -19,8 +19,7 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-// Kysely and Drizzle take their connections from a pg pool, postgres.js has a driver of its own, Prisma an engine between.
-describe.each(['kysely', 'drizzle on pg', 'postgres.js', 'prisma'])('hostile clients of a server on %s', (name) => {
+describe.each(Object.keys(clients))('hostile clients of a server on %s', (name) => {
   let harness: AnyHarness
   const app = fastify()
   let url: string
