@@ -7,7 +7,14 @@ import { serverSettings } from './server.ts'
 /** Where the figures come from, in the order it is printed. */
 export type Environment = Readonly<Record<string, string>>
 
-const peers = ['graphile-worker', 'pg-boss', 'pg-transactional-outbox', 'pg', 'kysely'] as const
+const peers = [
+  'graphile-worker',
+  'pg-boss',
+  'pg-transactional-outbox',
+  '@node-idempotency/core',
+  'pg',
+  'kysely',
+] as const
 const tmpfs = 0x01021994
 
 export async function describeEnvironment(admin: pg.Pool): Promise<Environment> {

@@ -1,8 +1,9 @@
 import { createIdempotency, createInbox, migrateIdempotency } from '@malote/idempotency'
 import { idempotentRoute } from '@malote/idempotency/fastify'
 import { randomUUID } from 'node:crypto'
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type pg from 'pg'
+import { ownKeys, type HttpPeers, type Place, startHttpPeers } from '../peers/http-idempotency.ts'
 import { farAway } from '../children/far-away.ts'
 import { alternate } from '../harness/alternate.ts'
 import type { Benchmark } from '../harness/benchmark.ts'
@@ -12,9 +13,7 @@ const clients = 8
 const batchSize = 100
 const roundTripMs = 2
 const insert = `insert into bench_orders (asset) values ($1) returning id`
-const tables = `
-  create table bench_orders (id bigint generated always as identity primary key, asset text);
-  create table own_keys (key text primary key, body_hash text not null, status int, response jsonb)`
+const tables = `create table bench_orders (id bigint generated always as identity primary key, asset text); ${ownKeys}`
 
 const assetOf = (request: FastifyRequest): string => (request.body as { asset: string }).asset
 
@@ -36,38 +35,17 @@ async function inTransaction<Result>(pool: pg.Pool, work: (client: pg.PoolClient
   return result
 }
 
-/** The same route three times, each with one insert: with the key's record in its transaction, without, and as middleware is written by hand. */
-function mountRoutes(app: FastifyInstance, pool: pg.Pool): void {
+/** The same route, each time with one insert: with the key's record in its transaction, without, and as the peers do it. */
+function mountRoutes(app: FastifyInstance, pool: pg.Pool, peers?: HttpPeers): void {
   const operation = createOrderIdempotency(pool).atomic({ operation: 'createOrder' }, async ({ tx, request }) => {
     const { rows } = await tx.query(insert, [assetOf(request)])
     return { status: 201, body: rows[0] }
   })
   app.post('/protected', idempotentRoute(operation))
-  const place = (request: FastifyRequest): Promise<object> =>
+  const place: Place = (request) =>
     inTransaction(pool, async (tx) => (await tx.query(insert, [assetOf(request)])).rows[0] as object)
   app.post('/bare', async (request, reply) => reply.code(201).send(await place(request)))
-  app.post('/by-hand', (request, reply) => byHand(pool, request, reply, place))
-}
-
-/**
- * What many write by hand: a row before, the response after, each in a transaction of its own. A crash between two of
- * them runs the order again, or refuses it for ever.
- */
-async function byHand(
-  pool: pg.Pool,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  place: (request: FastifyRequest) => Promise<object>,
-): Promise<FastifyReply> {
-  const key = request.headers['idempotency-key']
-  const { rowCount } = await pool.query(
-    'insert into own_keys (key, body_hash) values ($1, md5($2)) on conflict do nothing',
-    [key, JSON.stringify(request.body)],
-  )
-  if (rowCount === 0) return reply.code(409).send()
-  const response = await place(request)
-  await pool.query('update own_keys set status = 201, response = $2 where key = $1', [key, JSON.stringify(response)])
-  return reply.code(201).send(response)
+  peers?.mount(app, pool, place)
 }
 
 type Post = (url: string, key: string) => Promise<void>
@@ -75,8 +53,8 @@ type Post = (url: string, key: string) => Promise<void>
 function poster(app: FastifyInstance): Post {
   return async (url, key) => {
     const headers = { 'content-type': 'application/json', 'idempotency-key': key }
-    const { statusCode } = await app.inject({ method: 'POST', url, headers, payload: '{"asset":"PETR4"}' })
-    if (statusCode !== 201) throw new Error(`${url} answered ${String(statusCode)}`)
+    const { statusCode, body } = await app.inject({ method: 'POST', url, headers, payload: '{"asset":"PETR4"}' })
+    if (statusCode !== 201) throw new Error(`${url} answered ${String(statusCode)}: ${body}`)
   }
 }
 
@@ -101,19 +79,25 @@ export const idempotentRoutes: Benchmark = {
     await pool.query(tables)
     const far = await farAway(database.url, roundTripMs)
     const apps = [Fastify(), Fastify()] as const
-    mountRoutes(apps[0], pool)
-    mountRoutes(apps[1], database.pool({ max: clients, connectionString: far.url }))
+    const peers = await startHttpPeers()
+    mountRoutes(apps[0], pool, peers)
+    mountRoutes(apps[1], database.pool({ max: clients, connectionString: far.url }), peers)
     const [post, postFar] = [poster(apps[0]), poster(apps[1])]
     const total = Math.max(100, Math.round(3_000 * scale))
     const replayed = randomUUID()
-    await post('/protected', replayed)
+    for (const url of ['/protected', '/powertools', '/node-idempotency']) await post(url, replayed)
+    const afresh = (url: string) => () => perSecond(total, () => post(url, randomUUID()))
     const samples = await alternate(
       rounds,
       {
-        malote: () => perSecond(total, () => post('/protected', randomUUID())),
-        bare: () => perSecond(total, () => post('/bare', randomUUID())),
+        malote: afresh('/protected'),
+        bare: afresh('/bare'),
         replay: () => perSecond(total, () => post('/protected', replayed)),
-        byHand: () => perSecond(total, () => post('/by-hand', randomUUID())),
+        byHand: afresh('/by-hand'),
+        powertools: afresh('/powertools'),
+        nodeIdempotency: afresh('/node-idempotency'),
+        powertoolsReplay: () => perSecond(total, () => post('/powertools', replayed)),
+        nodeIdempotencyReplay: () => perSecond(total, () => post('/node-idempotency', replayed)),
         maloteFar: () => perSecond(total / 3, () => postFar('/protected', randomUUID())),
         bareFar: () => perSecond(total / 3, () => postFar('/bare', randomUUID())),
         byHandFar: () => perSecond(total / 3, () => postFar('/by-hand', randomUUID())),
@@ -121,6 +105,7 @@ export const idempotentRoutes: Benchmark = {
       log,
     )
     for (const app of apps) await app.close()
+    await peers.close()
     await database.drop()
     await far.close()
     const ratio = (one: keyof typeof samples, other: keyof typeof samples) => ratioOf(samples[one], samples[other])
@@ -132,11 +117,14 @@ export const idempotentRoutes: Benchmark = {
         ratioRow('replay', 'replays ÷ first requests', ratio('replay', 'malote'), atLeast(2)),
         ratioRow('by-hand', 'the plugin ÷ middleware by hand', ratio('malote', 'byHand'), null),
         ratioRow('by-hand-2ms', 'the same, 2 ms away', ratio('maloteFar', 'byHandFar'), null),
+        ratioRow('powertools', 'the plugin ÷ Powertools on Redis', ratio('malote', 'powertools'), null),
+        ratioRow('node', 'the plugin ÷ node-idempotency on Redis', ratio('malote', 'nodeIdempotency'), null),
       ],
       runs: rounds,
       notes: [
         `${String(clients)} requests at a time, injected without a socket; every first request is a durable commit.`,
         'By hand: a row before and the response after, three transactions; what a crash leaves between them is not looked at.',
+        'Powertools for AWS Lambda 2.35 and node-idempotency 1.0 keep keys in a Redis that writes nothing to a disk, beside the transaction: a crash between the two runs the order again, or refuses it until the key expires.',
       ],
     }
   },
