@@ -2,6 +2,7 @@
 // out, which takes most of the time: for the gate, which a broken link or page must not pass. `--serve` shows the site on loopback afterwards.
 import { execFileSync } from 'node:child_process'
 import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { checkSearch } from './search-check.mjs'
 
 const dist = 'docs/.vitepress/dist'
 const run = (command, ...args) => execFileSync(command, args, { stdio: 'inherit' })
@@ -26,6 +27,7 @@ const list = pages.map(({ path, text }) => `- [${titleOf(text)}](${path})`).join
 const summary = 'Transactional outbox and idempotency for PostgreSQL, in TypeScript.'
 writeFileSync(`${dist}/llms.txt`, `# Malote\n\n> ${summary}\n\n## Guides\n\n${list}\n`)
 writeFileSync(`${dist}/llms-full.txt`, pages.map(({ text }) => text).join('\n\n'))
+if (base === undefined) await checkSearch(dist)
 console.log(`the site is in ${dist}`)
 if (process.argv.includes('--serve'))
   run('docs/node_modules/.bin/vitepress', 'preview', 'docs', '--port', '4173', '--host', '127.0.0.1')

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, posix, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type DefaultTheme, defineConfig, type UserConfig } from 'vitepress'
+import { searchOptions } from './search.ts'
 
 const docs = fileURLToPath(new URL('..', import.meta.url))
 const repository = 'https://github.com/malote/malote/blob/main'
@@ -34,6 +35,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
     page('Five-minute start', 'start'),
     page('The life of a message', 'lifecycle'),
     page('What is promised', 'guarantees'),
+    page('Beside its neighbours', 'comparison'),
     page('Moving here', 'moving-here'),
   ]),
   group('Guides', [
@@ -54,6 +56,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
   ]),
   group('Running it', [
     page('Operations', 'operations'),
+    page('Migrations, for DBAs', 'migrations'),
     page('The console', 'console'),
     page('Why was it not sent?', 'why-not-sent'),
     page('What the doctor finds', 'doctor'),
@@ -128,13 +131,7 @@ const config: UserConfig<DefaultTheme.Config> = defineConfig({
     search: {
       provider: 'local',
       options: {
-        miniSearch: {
-          searchOptions: {
-            boost: { title: 4, titles: 2, text: 1 },
-            // Guides before why something was decided, and before symbols.
-            boostDocument: (id: string) => (/\/(?:decisions|api)\//.test(id) ? 0.2 : 1),
-          },
-        },
+        miniSearch: { searchOptions },
       },
     },
     socialLinks: [{ icon: 'github', link: 'https://github.com/malote/malote' }],
