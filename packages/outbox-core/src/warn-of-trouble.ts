@@ -71,7 +71,7 @@ function troubleIn(event: RelayEvent | ConsumerEvent): Trouble | null {
     case 'message.unknown-type':
       return trouble(
         `type ${event.messageType}`,
-        `no code handles message type "${event.messageType}": it comes again later`,
+        `no code handles a "${event.messageType}" message: its type is unknown here, or its payload does not fit the catalog. It comes again later`,
       )
     case 'message.dead-letter-failed':
       return trouble(
