@@ -1,7 +1,10 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { canInstallDebianPackages, installDebianPackage } from '@malote/testing/services/debian-package'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { curls } from './seeds.ts'
 import { type DemoProcess, processTree, startDemo, stillRunning } from './run-demo-process.ts'
 
 const executablePath = process.env['MALOTE_TEST_CHROMIUM'] ?? '/usr/bin/chromium'
@@ -35,6 +38,11 @@ afterAll(async () => {
   expect(stillRunning(pids)).toEqual([])
 })
 
+/** The pictures of the README, made anew with `MALOTE_SCREENSHOTS=1`. */
+const picture = async (name: string) => {
+  const path = fileURLToPath(new URL(`../images/console-${name}.png`, import.meta.url))
+  if (process.env['MALOTE_SCREENSHOTS'] === '1') await page.screenshot({ path })
+}
 const textOf = async (selector: string) => (await page.textContent(selector)) ?? ''
 const whenText = (selector: string, text: string) =>
   page.locator(selector).filter({ hasText: text }).waitFor({ timeout: patienceMs })
@@ -93,6 +101,7 @@ describe('the console', () => {
     await page.click('#send')
     await page.waitForSelector('[data-task]', { timeout: patienceMs })
     const id = (await page.getAttribute('[data-task]', 'data-task')) ?? ''
+    await picture('light')
     await page.focus(`[data-task="${id}"] button:nth-child(2)`)
     await page.keyboard.press('Enter')
     await page.waitForSelector(`.COMPENSATED [data-id="${id}"]`, { timeout: patienceMs })
@@ -110,6 +119,7 @@ describe('the console', () => {
         .locator('body')
         .evaluate((body) => String(body.ownerDocument.defaultView?.getComputedStyle(body).backgroundColor))
     const first = await ground()
+    await picture('phone')
     await page.click('#theme')
 
     expect(overflow).toBeLessThanOrEqual(0)
@@ -139,6 +149,44 @@ describe('the pages beside it', () => {
 
     expect(page.url()).toBe(`${api}/malote/`)
     expect(pageErrors).toEqual([])
+  })
+
+  it.each(curls)('answer as the list of features says: %s', async (command) => {
+    const placed = await fetch(`${api}/api/orders`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        'idempotency-key': `for-${command.replaceAll(/[^\w-]/g, '').slice(-60)}`,
+        authorization: 'Bearer fake-token',
+      },
+      body: '{"amount": 1000, "asset": "PETR4", "type": "BUY"}',
+    })
+    const { id } = (await placed.json()) as { id: string }
+    // A stream is read for a moment; of the others the status tells.
+    const quiet = command
+      .replace(
+        /^curl( -i)?/,
+        `curl -sS --max-time ${command.includes(' -N ') ? '1' : '10'} -o /dev/null -w '%{http_code}'`,
+      )
+      .replace('/ID', `/${id}`)
+    const { stdout, stderr } = spawnSync('bash', ['-c', quiet], {
+      env: {
+        ...process.env,
+        API: api,
+        U: 'Authorization: Bearer fake-token',
+        A: 'Authorization: Bearer fake-admin-token',
+      },
+      encoding: 'utf8',
+    })
+
+    expect({ status: Number(stdout), stderr: stderr.replace(/^curl: \(28\).*\n?/, '') }).toEqual({
+      // Between the order and its cancellation it may have been sent.
+      status: command.includes('-X DELETE')
+        ? expect.toSatisfy((status: number) => [200, 409].includes(status))
+        : expect.toSatisfy((status: number) => status >= 200 && status < 300),
+      stderr: '',
+    })
+    await page.request.post(`${api}/api/faults`, { data: {} })
   })
 
   it('take the literal request as printed, and describe it in Swagger with something to try', async () => {

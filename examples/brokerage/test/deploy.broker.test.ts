@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { runInNewContext } from 'node:vm'
 import { canInstallDebianPackages, installDebianPackage } from '@malote/testing/services/debian-package'
 import { validate as lintDockerfile } from 'dockerfile-utils'
 import { Deployment } from 'kubernetes-models/apps/v1/Deployment'
@@ -12,6 +13,7 @@ import { NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPol
 import { Service } from 'kubernetes-models/v1/Service'
 import { afterAll, expect, it } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
+import { parseOrderRequest } from '../src/api/order-request.ts'
 import { keepsOrder, subscriptions } from '../src/messaging/subscriptions.ts'
 
 const folder = fileURLToPath(new URL('../deploy/', import.meta.url))
@@ -114,6 +116,36 @@ it('Kubernetes knows every field of its objects, which run every role', () => {
 
 it('the Dockerfile has no fault that a linter knows', () => {
   expect(lintDockerfile(readFileSync(`${folder}Dockerfile`, 'utf8'))).toEqual([])
+})
+
+it('a virtual user of the load test places an order as the API wants it', async () => {
+  const script = readFileSync(`${folder}load.js`, 'utf8')
+    .replaceAll(/^import .*$/gm, '')
+    .replaceAll(/^export (default )?/gm, '')
+  const sent: { url: string; body: string; headers: Record<string, string> }[] = []
+  const checks: boolean[] = []
+  const http = {
+    post: (url: string, body: string, { headers }: { headers: Record<string, string> }) => {
+      sent.push({ url, body, headers })
+      return { status: 202 }
+    },
+  }
+  const check = (response: object, named: Record<string, (response: object) => boolean>) =>
+    checks.push(...Object.values(named).map((holds) => holds(response)))
+  // What k6 gives a script: its modules, its environment, which user this is and which turn.
+  const given = { http, check, __ENV: { API: 'http://api' }, __VU: 7, __ITER: 3 }
+  const { options, placeOrder } = runInNewContext(`${script}\n;({ options, placeOrder })`, given) as {
+    options: { thresholds: object; scenarios: Record<string, { executor: string }> }
+    placeOrder: () => void
+  }
+  placeOrder()
+
+  expect(sent[0]?.url).toBe('http://api/api/orders')
+  expect(parseOrderRequest(JSON.parse(sent[0]?.body ?? ''))).toMatchObject({ valid: true })
+  expect(sent[0]?.headers).toMatchObject({ 'idempotency-key': expect.stringMatching(/^k6-7-3-\d+$/) })
+  expect(checks).toEqual([true])
+  expect(Object.keys(options.thresholds)).toEqual(['http_req_failed', 'http_req_duration'])
+  expect(options.scenarios['orders']?.executor).toBe('ramping-arrival-rate')
 })
 
 it('the roles read every setting that is offered, and are offered every setting they need', () => {
