@@ -120,7 +120,7 @@ every time; what the processes are doing at that instant is up to the operating 
 
 A handler whose own database is away, and a place for dead letters that takes none, cost no message an attempt and leave no gap in a
 stream: consumers pause, and go on when it is back. Default options, consumers killed meanwhile. *Went on after* is the time from the
-mend to the next message applied, or the next dead letter put away, of those mends that no other fault was near.
+mend to the next message applied, or the next dead letter put away, of those mends that somebody waited for and no other fault was near.
 
 ${outageTable(outages)}
 Reproduce one with \`${outageCommand(outages[0])}\`.
@@ -214,7 +214,7 @@ ${rows.join('\n')}
 }
 
 function outageCommand(first: BrokerReport | undefined): string {
-  return `${command(first)} --faults handler-database-away,kill-consumer,dead-letters-away,kill-consumer --every 15000 --outage 40`
+  return `${command(first)} --faults handler-database-away,kill-consumer,dead-letters-away,kill-consumer --every 20000 --outage 15`
 }
 
 function measured(report: ChaosReport, kind: string): string {

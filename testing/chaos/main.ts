@@ -12,6 +12,9 @@ if (process.argv.includes('--help')) {
   for (const { rule, evidence } of report.violations) console.error(`VIOLATION ${rule}: ${evidence}`)
   if (health.missingLanes > 0)
     console.error(`LANES ${String(health.missingLanes)} are missing: nothing in them is ever published`)
+  for (const [kind, resumed] of Object.entries(report.resumedMs ?? {}))
+    if (resumed.length > 0)
+      console.error(`RESUMED ${kind}: ${resumed.map((ms) => `${String(ms)} ms`).join(', ')} after the mend`)
   const outcome = outcomeOf(report)
   if (report.undelivered.length > 0) console.error(`${outcome}: ${whereabouts({ report, health })}`)
   console.log(

@@ -75,7 +75,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     rules: ['unexpected-dead-letter', 'dead-letter-missing'],
     mistakes: ['charge-an-outage', 'blame-the-whole-batch', 'proof-from-another-topic'],
     spin: ['CHARGE_AN_OUTAGE', 'BLAME_THE_WHOLE_BATCH'],
-    variants: ['blame-messages', 'retry-without-fence'],
+    variants: ['blame-messages', 'retry-without-fence', 'outages-cost-attempts'],
     mutants: ['one outage among other errors makes all an outage'],
   },
   {

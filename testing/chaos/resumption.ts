@@ -4,27 +4,49 @@ import type { Entry } from './journal.ts'
 /** Consumers need so long to take over from one that was killed: Kafka waits for its session to end. */
 const takenOverMs = 10_000
 
+/** Somebody who waits tries again within a second. */
+const waitingMs = 2_000
+
+/** What tells, in the journals, that somebody waits for the end of an outage, and that it goes on. */
+interface Signs {
+  readonly waits: (entry: Entry) => boolean
+  readonly goesOn: (entry: Entry) => boolean
+}
+
+const isEvent =
+  (event: string) =>
+  (entry: Entry): boolean =>
+    entry.what === 'consumer-event' && entry.event === event
+
+const signsOf: Readonly<Record<string, Signs>> = {
+  'handler-database-away': { waits: isEvent('message.outage'), goesOn: ({ what }) => what === 'applied' },
+  'dead-letters-away': { waits: isEvent('message.dead-letter-failed'), goesOn: isEvent('message.dead-lettered') },
+}
+
 /**
  * How long after the end of each outage of what consumers need they went on, in milliseconds, by kind of outage: applied a message
- * again, or put a dead letter away. An outage whose end falls together with another fault tells nothing and is left out.
+ * again, or put a dead letter away. Left out are outages at whose end nobody waited, and those whose end falls together with another
+ * fault: they tell nothing.
  */
 export function resumptionOf(
   faults: readonly Fault[],
   journals: ReadonlyMap<string, readonly Entry[]>,
 ): Readonly<Record<string, readonly number[]>> {
   const entries = [...journals.values()].flat()
-  const signs: Record<string, readonly Entry[]> = {
-    'handler-database-away': entries.filter(({ what }) => what === 'applied'),
-    'dead-letters-away': entries.filter(
-      (entry) => entry.what === 'consumer-event' && entry.event === 'message.dead-lettered',
-    ),
-  }
   return Object.fromEntries(
-    Object.entries(signs).map(([kind, found]) => {
-      const ends = faults.filter((fault) => fault.kind === kind && isAlone(fault, faults))
-      return [kind, ends.flatMap(({ endedAtMs }) => firstAfter(endedAtMs, found) ?? [])]
+    Object.entries(signsOf).map(([kind, signs]) => {
+      const waits = entries.filter(signs.waits)
+      const goesOn = entries.filter(signs.goesOn)
+      const ends = faults.filter(
+        (fault) => fault.kind === kind && isAlone(fault, faults) && isWaitedFor(fault.endedAtMs, waits),
+      )
+      return [kind, ends.flatMap(({ endedAtMs }) => firstAfter(endedAtMs, goesOn) ?? [])]
     }),
   )
+}
+
+function isWaitedFor(endedAtMs: number, waits: readonly Entry[]): boolean {
+  return waits.some(({ atMs }) => atMs <= endedAtMs && atMs > endedAtMs - waitingMs)
 }
 
 function isAlone(outage: Fault, faults: readonly Fault[]): boolean {

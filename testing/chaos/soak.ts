@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { outcomeOf } from '../history/check-history.ts'
 import { chaosArguments } from './arguments.ts'
+import { consumerOutages } from './plan.ts'
 import { isPlantedSeen, planted } from './planted.ts'
 import { runUntilDecided } from './run-until-decided.ts'
 
@@ -14,6 +15,9 @@ const usage = `npm run soak -- [options]
   --scale N     times as many cases of each property as the tests take (default 20)`
 
 const brokers = ['sqs', 'rabbitmq', 'kafka'] as const
+/** Consumers are killed while what they need is away for long. */
+const outageKinds = [...consumerOutages, 'kill-consumer'].join(',')
+const outages = ['--faults', outageKinds, '--every', '15000', '--outage', '20']
 const hourMs = 3_600_000
 /** Shorter runs meet no fault. */
 const leastMinutes = 0.1
@@ -40,6 +44,8 @@ async function soak(): Promise<number> {
     for (const broker of brokers) {
       if (performance.now() >= endMs) break
       if (!(await isSound(broker, seed, endMs))) failed.push(`chaos on ${broker}, seed ${String(seed)}`)
+      if (performance.now() >= endMs) break
+      if (!(await isSound(broker, seed, endMs, outages))) failed.push(`outages on ${broker}, seed ${String(seed)}`)
     }
     for (const one of planted) {
       if (performance.now() >= endMs || (await isPlantedSeen(one, seed))) continue
@@ -52,11 +58,11 @@ async function soak(): Promise<number> {
   return failed.length
 }
 
-async function isSound(broker: string, seed: number, endMs: number): Promise<boolean> {
+async function isSound(broker: string, seed: number, endMs: number, more: readonly string[] = []): Promise<boolean> {
   const restMinutes = (endMs - performance.now()) / 60_000
   const minutes = Math.max(leastMinutes, Math.min(positive('minutes', values.minutes), restMinutes))
   console.log(`\nchaos on ${broker}, seed ${String(seed)}`)
-  const flags = ['--broker', broker, '--seed', String(seed), '--minutes', String(minutes)]
+  const flags = ['--broker', broker, '--seed', String(seed), '--minutes', String(minutes), ...more]
   try {
     const { report, health } = await runUntilDecided(chaosArguments(flags, () => {}))
     for (const { rule, evidence } of report.violations) console.error(`VIOLATION ${rule}: ${evidence}`)

@@ -2,7 +2,7 @@
 //   npm run chaos -- --minutes 10 --broker sqs --json | tail -1 > testing/chaos/reports/sqs.json
 // and that of outages of what consumers need with
 //   npm run chaos -- --minutes 5 --broker sqs --faults handler-database-away,kill-consumer,dead-letters-away,kill-consumer \
-//     --every 15000 --outage 40 --json | tail -1 > testing/chaos/reports/outages/sqs.json
+//     --every 20000 --outage 15 --json | tail -1 > testing/chaos/reports/outages/sqs.json
 import { writeFileSync } from 'node:fs'
 import { guarantees } from './guarantees.ts'
 import { readReports } from './reports.ts'

@@ -37,6 +37,8 @@ export interface ChaosConsumerOptions {
   readonly handler: DeliveryHandler
   readonly maxAttempts?: number
   readonly backoff?: (attempt: number) => number
+  readonly isOutage?: (error: unknown) => boolean
+  readonly pauseAfterFailures?: number
   readonly onEvent: (event: ConsumerEvent) => void
 }
 

@@ -3,7 +3,7 @@ import { nowMs } from '../journal.ts'
 import { createInbox, type DeliveryHandler, PermanentFailure } from '../library.ts'
 import { refusedType } from './doom.ts'
 import { startRole } from './role.ts'
-import { handlerVariant, inboxVariant } from './variants.ts'
+import { consumerVariant, handlerVariant, inboxVariant } from './variants.ts'
 
 /** All consumer processes are one consumer to the inbox: they compete for the same messages. */
 export const consumerName = 'chaos-consumer'
@@ -32,6 +32,7 @@ const kind = await brokerKind(settings.broker.kind)
 const consumer = kind.consumer(settings.broker, {
   handler: handlerVariant(apply, settings.variant),
   ...(settings.refuses ? {} : patient),
+  ...consumerVariant(settings.variant),
   onEvent: (event) => {
     if (event.type === 'message.handled') return
     const id = 'id' in event ? event.id : null

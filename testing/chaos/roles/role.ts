@@ -24,6 +24,7 @@ export const variants = [
   'acknowledge-before-broker',
   'acknowledge-before-commit',
   'apply-without-inbox',
+  'outages-cost-attempts',
   'send-behind-a-failure',
   /** Takes nothing out: the control for the next one. */
   'zombie-failures',

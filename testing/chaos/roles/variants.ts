@@ -11,6 +11,7 @@ import type {
   RelayPool,
 } from '../library.ts'
 import { statementOf } from '../failpoints.ts'
+import type { ChaosConsumerOptions } from '../brokers/broker.ts'
 import type { RoleSettings, Variant } from './role.ts'
 
 /** Takes one of the publisher's rules out. */
@@ -176,4 +177,10 @@ export function handlerVariant(handler: DeliveryHandler, variant: Variant): Deli
     setTimeout(() => void handler(delivery).catch(() => {}), 200)
     return Promise.resolve()
   }
+}
+
+/** Charges messages with what their handler's outages cost, as a consumer does that knows errors and no outages. */
+export function consumerVariant(variant: Variant): Partial<ChaosConsumerOptions> {
+  if (variant !== 'outages-cost-attempts') return {}
+  return { isOutage: () => false, pauseAfterFailures: Number.POSITIVE_INFINITY, maxAttempts: 3, backoff: () => 100 }
 }

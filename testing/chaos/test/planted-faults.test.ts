@@ -7,7 +7,7 @@ const text = (path: string): string => readFileSync(new URL(`../../${path}`, imp
 const checker = text('history/check-history.test.ts')
 const model = ['protocol', 'steering', 'consuming', 'blaming'].map((name) => text(`model/${name}.test.ts`)).join('')
 const spin = text('judges/spin.ts')
-const running = text('chaos/test/variants.chaos.test.ts')
+const running = ['variants', 'consumer-outages'].map((name) => text(`chaos/test/${name}.chaos.test.ts`)).join('')
 const names = new Set(mutants.map(({ name }) => name))
 
 it.each(guaranteesWithFaults)(
