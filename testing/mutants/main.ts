@@ -1,11 +1,17 @@
 // `npm run mutants`: breaks one promise after the other in a copy of the repository and sees whether its test notices.
-import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { type PostgresService, startPostgres } from '../services/postgres.ts'
 import { mutants } from './list.ts'
 import type { Mutant } from './mutant.ts'
+import { lineOf, type Run, type Verdict, verdictOf } from './verdict.ts'
+
+/** For the tests of one mutant. */
+const timeLimitMs = 300_000
 
 const usage = `npm run mutants -- [options]
   --list      one a line: name, promise, file
@@ -16,19 +22,34 @@ const { values } = parseArgs({
 })
 const chosen = mutants.filter(({ name, promise, file }) => `${name}|${promise}|${file}`.includes(values.only))
 
+const interrupted = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => interrupted.abort())
+
 if (values.help === true) console.log(usage)
 else if (values.list === true)
   for (const { name, promise, file } of chosen) console.log(`${name} | ${promise} | ${file}`)
-else process.exitCode = runAll() ? 0 : 1
+else process.exitCode = (await runAll()) ? 0 : 1
 
-function runAll(): boolean {
+async function runAll(): Promise<boolean> {
   const copy = copyOfRepository()
+  // One for all, and ours: a run that hangs is killed, and would leave its own behind.
+  let postgres: PostgresService | undefined
   try {
-    const survivors = chosen.filter((mutant) => !isKilled(copy, mutant))
-    console.log(`${String(chosen.length - survivors.length)} of ${String(chosen.length)} mutants killed`)
-    for (const { name, file, test } of survivors) console.log(`SURVIVED ${name} (${file}, looked for by ${test})`)
-    return survivors.length === 0
+    const lines: string[] = []
+    for (const mutant of chosen) {
+      if (interrupted.signal.aborted) break
+      if (isWithServers(mutant))
+        postgres ??= await startPostgres({ durable: false, settings: { max_prepared_transactions: 10 } })
+      const verdict = await judge(copy, mutant, postgres?.url)
+      const line = lineOf(mutant.name, verdict)
+      console.log(line)
+      if (verdict.kind !== 'killed') lines.push(`${line} (${mutant.file}, looked for by ${mutant.test})`)
+    }
+    console.log(`${String(chosen.length - lines.length)} of ${String(chosen.length)} mutants killed by a test`)
+    for (const line of lines) console.log(line)
+    return lines.every((line) => line.startsWith('KILLED'))
   } finally {
+    await postgres?.stop()
     rmSync(copy, { recursive: true, force: true })
   }
 }
@@ -47,48 +68,39 @@ function copyOfRepository(): string {
   return copy
 }
 
-/** A mutant that no test of the file fails for has survived; one for which none could run has too. */
-function isKilled(copy: string, { name, file, find, replace, test }: Mutant): boolean {
-  const path = join(copy, file)
+const isWithServers = ({ test }: Mutant): boolean => /\.(pg|broker)\.test\.ts$/.test(test)
+
+async function judge(copy: string, mutant: Mutant, postgresUrl = ''): Promise<Verdict> {
+  const path = join(copy, mutant.file)
   const sound = readFileSync(path, 'utf8')
   unlinkSync(path)
   writeFileSync(
     path,
-    sound.replace(find, () => replace),
+    sound.replace(mutant.find, () => mutant.replace),
   )
-  const project = /\.(pg|broker)\.test\.ts$/.test(test) ? 'integration' : 'unit'
-  const report = join(copy, 'mutant.json')
-  spawnSync(
-    'vitest',
-    ['run', '--project', project, '--reporter=json', `--outputFile=${report}`, '--bail=1', '--pool=threads', test],
-    {
-      cwd: copy,
-      stdio: 'ignore',
-      // One that hangs counts as a survivor: no test has told.
-      timeout: 300_000,
-      killSignal: 'SIGKILL',
-    },
-  )
-  writeFileSync(path, sound)
-  const failed = failedTests(report)
-  console.log(
-    `${failed.length > 0 ? 'killed  ' : 'SURVIVED'} ${name}${failed[0] === undefined ? '' : ` | by: ${failed[0]}`}`,
-  )
-  return failed.length > 0
+  try {
+    return verdictOf(await runTests(copy, mutant, postgresUrl))
+  } finally {
+    writeFileSync(path, sound)
+  }
 }
 
-function failedTests(report: string): string[] {
-  try {
-    const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as {
-      testResults: { assertionResults: { status: string; fullName: string }[] }[]
-    }
-    return testResults
-      .flatMap(({ assertionResults }) => assertionResults)
-      .filter(({ status }) => status === 'failed')
-      .map(({ fullName }) => fullName)
-  } catch {
-    return [] // vitest could not begin: that proves nothing.
-  } finally {
-    rmSync(report, { force: true })
-  }
+async function runTests(copy: string, mutant: Mutant, postgresUrl: string): Promise<Run> {
+  const report = join(copy, 'mutant.json')
+  rmSync(report, { force: true })
+  const project = isWithServers(mutant) ? 'integration' : 'unit'
+  const flags = ['--project', project, '--reporter=json', `--outputFile=${report}`, '--bail=1', '--pool=threads']
+  const vitest = spawn('vitest', ['run', ...flags, mutant.test], {
+    cwd: copy,
+    stdio: 'ignore',
+    env: { ...process.env, MALOTE_TEST_POSTGRES_URL: postgresUrl },
+    detached: true, // A group of its own: what it started ends with it.
+  })
+  const kill = (): void => void process.kill(-(vitest.pid as number), 'SIGKILL')
+  const limit = setTimeout(kill, timeLimitMs)
+  interrupted.signal.addEventListener('abort', kill)
+  const [exitCode] = (await once(vitest, 'exit')) as [number | null]
+  clearTimeout(limit)
+  interrupted.signal.removeEventListener('abort', kill)
+  return { exitCode, report: existsSync(report) ? readFileSync(report, 'utf8') : null }
 }
