@@ -15,12 +15,14 @@ const timeLimitMs = 300_000
 
 const usage = `npm run mutants -- [options]
   --list      one a line: name, promise, file
-  --only TEXT only those whose name, promise or file contains it`
+  --only TEXT only those whose name, promise, file or test contains it`
 
 const { values } = parseArgs({
   options: { list: { type: 'boolean' }, only: { type: 'string', default: '' }, help: { type: 'boolean' } },
 })
-const chosen = mutants.filter(({ name, promise, file }) => `${name}|${promise}|${file}`.includes(values.only))
+const chosen = mutants.filter(({ name, promise, file, test }) =>
+  [name, promise, file, test].join('|').includes(values.only),
+)
 
 const interrupted = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => interrupted.abort())
@@ -68,7 +70,9 @@ function copyOfRepository(): string {
   return copy
 }
 
-const isWithServers = ({ test }: Mutant): boolean => /\.(pg|broker)\.test\.ts$/.test(test)
+function isWithServers({ test }: Mutant): boolean {
+  return /\.(pg|broker)\.test\.ts$/.test(test)
+}
 
 async function judge(copy: string, mutant: Mutant, postgresUrl = ''): Promise<Verdict> {
   const path = join(copy, mutant.file)
