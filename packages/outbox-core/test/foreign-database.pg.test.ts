@@ -1,6 +1,8 @@
+import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { ownTypes } from '../src/postgres/own-types.ts'
 import { eventually } from '../src/testing/index.ts'
-import { aMessage, createRelayBench, type RelayBench } from './relay-bench.ts'
+import { aMessage, createRelayBench, type RelayBench, type StartedRelay } from './relay-bench.ts'
 
 let bench: RelayBench
 
@@ -128,15 +130,97 @@ describe('one id in two topics', () => {
 })
 
 describe('an application that has told pg how to read', () => {
-  it('(numbers and booleans its own way, everything in binary) changes nothing for the relay', async () => {
-    const types = { getTypeParser: () => () => 'mine' }
-    const { relay, broker } = bench.relay({ pool: bench.database.pool({ types, binary: true } as never) })
-    await bench.add(aMessage({ orderingKey: 'a', payload: new Uint8Array([0, 255]) }), aMessage({ orderingKey: 'a' }))
+  const foreign = (): string => 'mine'
+
+  /** Runs with parsers that all of the process gets. Nothing of the bench may be read meanwhile. */
+  async function withParsers(oids: readonly number[], work: () => Promise<unknown>): Promise<void> {
+    const types = pg.types as unknown as {
+      getTypeParser(oid: number): unknown
+      setTypeParser(oid: number, parser: unknown): void
+    }
+    const before = oids.map((oid) => types.getTypeParser(oid))
+    for (const oid of oids) types.setTypeParser(oid, foreign)
+    try {
+      await work()
+    } finally {
+      oids.forEach((oid, at) => types.setTypeParser(oid, before[at]))
+    }
+  }
+
+  const types = [
+    ['bool', 16, "'t'", true],
+    ['bytea', 17, String.raw`'\x00ff'`, Buffer.from([0, 255])],
+    ['int8', 20, '9007199254740993', '9007199254740993'],
+    ['int2', 21, '7', 7],
+    ['int4', 23, '-5', -5],
+    ['float8', 701, '123456789012345', 123456789012345],
+    ['text[]', 1009, String.raw`array['a', 'b,"c', 'd\e', '', 'null', '{}']`, ['a', 'b,"c', 'd\\e', '', 'null', '{}']],
+    ['uuid', 2950, "'01890a5d-ac96-774b-bcce-b302099a8057'", '01890a5d-ac96-774b-bcce-b302099a8057'],
+    ['text', 25, "'x'", 'x'],
+    ['jsonb', 3802, `'{"a": 1}'`, '{"a": 1}'],
+  ] as const
+
+  it.each(types)('(%s) is not asked when the relay reads one', async (name, oid, sql, value) => {
+    const client = await bench.database.client()
+    const statement = { text: `select (${sql})::${name} as value`, types: ownTypes }
+
+    await withParsers([oid], async () => expect((await client.query(statement)).rows).toEqual([{ value }]))
+  })
+
+  const messages = [
+    aMessage({ topic: 'again', orderingKey: 'a', payload: new Uint8Array([0, 255]) }),
+    aMessage({ topic: 'again', orderingKey: 'a' }),
+    aMessage({ topic: 'held', orderingKey: 'b' }),
+    aMessage({ topic: 'later', delayMs: 1 }),
+  ]
+  const bodies = [Buffer.from([0, 255]), '{"amount":1000}', '{"amount":1000}']
+
+  /** Publishes, tries again in order, holds a key, moves what is due, and settles. */
+  async function works({ relay, broker, observer }: StartedRelay): Promise<void> {
+    broker.failWith(({ topic, attempt }) => {
+      if (topic === 'held') return { kind: 'permanent', code: 'NO', message: 'no' }
+      return topic === 'again' && attempt === 1 ? { kind: 'retryable', code: 'NO', message: 'no' } : null
+    })
     relay.start()
+    await broker.received(bodies.length)
+    await observer.waitFor('key.held')
+    await eventually(() => {
+      const settled = observer.of('batch.settled').reduce((sum, event) => sum + event.messages, 0)
+      expect(settled).toBe(bodies.length)
+    })
+    const inOrder = [...broker.accepted].sort((a, b) => a.topic.localeCompare(b.topic))
+    expect(inOrder.map(({ topic }) => topic)).toEqual(['again', 'again', 'later'])
+    expect(inOrder.map(({ body }) => body)).toEqual(bodies)
+    expect(observer.of('database.disconnected')).toEqual([])
+  }
 
-    await broker.received(2)
+  it.each<[string, readonly number[]]>([
+    ...types.map(([name, oid]): [string, number[]] => [name, [oid]]),
+    ['all', types.map(([, oid]) => oid)],
+  ])('(%s, for the whole process) changes nothing for the relay', async (_name, oids) => {
+    await bench.add(...messages)
+    const started = bench.relay({ pollIntervalMs: 20 })
 
-    expect(broker.accepted).toMatchObject([{ body: Buffer.from([0, 255]) }, { body: '{"amount":1000}' }])
+    await withParsers(oids, async () => {
+      await works(started)
+      await started.relay.stop()
+    })
+
+    expect(await bench.count('messages')).toBe(0)
+    expect(await bench.count('dead_letters')).toBe(1)
+  })
+
+  it.each([
+    ['everything in binary', { binary: true }],
+    ['everything its own way', { types: { getTypeParser: () => foreign } }],
+    ['both', { binary: true, types: { getTypeParser: () => foreign } }],
+  ])('(%s, for the relay’s pool) changes nothing for the relay', async (_name, options) => {
+    await bench.add(...messages)
+    const started = bench.relay({ pool: bench.database.pool(options as never), pollIntervalMs: 20 })
+
+    await works(started)
+
+    await eventually(async () => expect(await bench.count('messages')).toBe(0))
   })
 })
 
