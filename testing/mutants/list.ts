@@ -195,17 +195,27 @@ export const mutants: readonly Mutant[] = [
       "if (!(await inHand.acknowledge())) return 'left'\n    this.#options.report({ type: 'message.handled'",
       "await inHand.acknowledge()\n    this.#options.report({ type: 'message.handled'",
     ],
+  ]),
+  ...of(core, 'adapter/put-away.ts', 'process-message.test.ts', [
     [
       'a dead letter is acknowledged before it is anywhere',
       'delivered',
-      "await inHand.deadLetter(letter)\n        if (!(await inHand.acknowledge())) return 'left'",
-      "if (!(await inHand.acknowledge())) return 'left'\n        await inHand.deadLetter(letter)",
+      "await inHand.deadLetter(letter)\n      if (!(await inHand.acknowledge())) return 'left'",
+      "if (!(await inHand.acknowledge())) return 'left'\n      await inHand.deadLetter(letter)",
     ],
     [
       'a dead letter that does not fit loses more than it must',
       'delivered',
       'letter = smallerLetter(letter)',
       'letter = smallerLetter(smallerLetter(letter))',
+    ],
+  ]),
+  ...of(core, 'adapter/handler-breaker.ts', 'handler-breaker.test.ts', [
+    [
+      'a probe that hangs keeps all others waiting',
+      'delivered',
+      'const probePatienceMs = 1_000',
+      'const probePatienceMs = 600_000',
     ],
   ]),
   ...of(core, 'is-outage.ts', 'is-outage.test.ts', [

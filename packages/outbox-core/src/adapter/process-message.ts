@@ -8,9 +8,9 @@ import type { ResolvedConsumerOptions } from './consumer-settings.ts'
 import { failureOf } from './failure-of.ts'
 import { createHandlerBreaker, type HandlerBreaker, type Pass } from './handler-breaker.ts'
 import { createKeyedQueue, type KeyedQueue } from './keyed-queue.ts'
-import { createLetter, smallerLetter } from './letters.ts'
 import { linked } from './linked.ts'
-import { DeadLetterTooLargeError, type MessageEnd, type MessageInHand } from './message-in-hand.ts'
+import type { MessageEnd, MessageInHand } from './message-in-hand.ts'
+import { type Death, mendBackoff, putAway } from './put-away.ts'
 import { handleReleased } from './released-streams.ts'
 import { createTogether, type Together } from './together.ts'
 
@@ -44,8 +44,6 @@ type Outcome =
 
 /** Pauses of one message whose handler finds something away while other messages pass. Below a second, as everything that waits for a mend. */
 const outageBackoff = exponentialBackoff({ baseMs: 200, maxMs: 900 })
-/** Letters go on soon after their destination is back. */
-const deadLetterBackoff = exponentialBackoff({ baseMs: 100, maxMs: 900 })
 
 /** A message and all that its way through needs. */
 interface Passage {
@@ -79,7 +77,11 @@ class Processor implements MessageProcessor {
     try {
       const { message, error } = inHand.received
       if (message === null)
-        return await this.#deadLetter(inHand, null, inHand.attempt, 'UNDECODABLE', error, stopping.signal)
+        return await this.#putAway(
+          inHand,
+          { message: null, attempts: inHand.attempt, reason: 'UNDECODABLE', error },
+          stopping.signal,
+        )
       const holds = this.#options.holds && message.orderingKey !== null
       const { store, maxAttempts } = this.#options
       const calls = createCalls(store, inHand, message, maxAttempts, holds)
@@ -169,7 +171,7 @@ class Processor implements MessageProcessor {
     error: unknown,
   ): Promise<MessageEnd> {
     const attempts = Math.max(1, calls.spent)
-    const end = await this.#deadLetter(inHand, message, attempts, reason, error, stop)
+    const end = await this.#putAway(inHand, { message, attempts, reason, error }, stop)
     if (end === 'settled') await this.#noted(() => calls.forget())
     return end
   }
@@ -239,7 +241,7 @@ class Processor implements MessageProcessor {
         return true
       } catch (error) {
         this.#options.report({ type: 'message.outage', id, messageType, attempt: calls.attempt, error })
-        await this.#clock.sleep(deadLetterBackoff(failures), stop)
+        await this.#clock.sleep(mendBackoff(failures), stop)
       }
     }
     return false
@@ -277,35 +279,7 @@ class Processor implements MessageProcessor {
     return 'settled'
   }
 
-  /** Until the broker has it: a dead letter that is nowhere would be a loss. It gives up, nothing lost, when the consumer stops. */
-  async #deadLetter(
-    inHand: MessageInHand,
-    message: ReceivedMessage | null,
-    attempt: number,
-    reason: DeadLetterReason,
-    error: unknown,
-    stop: AbortSignal,
-  ): Promise<MessageEnd> {
-    const { report } = this.#options
-    const id = message?.id ?? null
-    let letter = createLetter(inHand, message, attempt, reason, error)
-    for (let failures = 0; !inHand.lost.aborted;) {
-      try {
-        await inHand.deadLetter(letter)
-        if (!(await inHand.acknowledge())) return 'left'
-        report({ type: 'message.dead-lettered', id, messageType: message?.type ?? null, attempt, reason, error })
-        return 'settled'
-      } catch (failure) {
-        if (failure instanceof DeadLetterTooLargeError && letter.form !== 'stub') {
-          letter = smallerLetter(letter)
-          continue
-        }
-        const retryInMs = deadLetterBackoff(++failures)
-        report({ type: 'message.dead-letter-failed', id, error: failure, retryInMs })
-        if (inHand.ending.aborted) return 'left'
-        await this.#clock.sleep(retryInMs, stop)
-      }
-    }
-    return 'left'
+  #putAway(inHand: MessageInHand, death: Death, stop: AbortSignal): Promise<MessageEnd> {
+    return putAway(inHand, death, { stop, clock: this.#clock, report: this.#options.report })
   }
 }
