@@ -24,10 +24,21 @@ export interface MessageRow {
   readonly payload_binary: Uint8Array | null
 }
 
-/** A message that waited. */
-export interface WaitingRow extends MessageRow {
-  /** How many the read found due: as many as its limit when there may be more. */
+/** What a read of waiting messages found. */
+export interface Waiting {
+  readonly rows: readonly MessageRow[]
+  /** How many are due: as many as the limit when there may be more. */
   readonly due: number
+  /** Streams of which something is due, and not the first that waits. */
+  readonly resting: readonly string[]
+}
+
+/** Always at least one, without a message when there is none. */
+interface WaitingRow extends Omit<MessageRow, 'seq'> {
+  readonly seq: MessageRow['seq'] | null
+  readonly due: number
+  /** With the first message. */
+  readonly resting: readonly string[] | null
 }
 
 /** A message to try a destination with. */
@@ -92,7 +103,7 @@ export interface MessageReads {
   /** For each lane the lowest ready rows that are not known. */
   ready(query: ReadyQuery): Promise<readonly MessageRow[]>
   /** Failed and replayed messages that are due, of each stream in sequence. */
-  waiting(query: WaitingQuery): Promise<readonly WaitingRow[]>
+  waiting(query: WaitingQuery): Promise<Waiting>
   /** A few messages of suspended topics, the first of their streams. */
   samples(query: SamplesQuery): Promise<readonly SampleRow[]>
 }
@@ -127,7 +138,10 @@ export function createMessageReads(connection: Connection, options: MessageReads
         suspendedTopics,
         maxAttempts,
       ]
-      return (await connection.query<WaitingRow>(texts.waiting, values)).rows
+      const { rows } = await connection.query<WaitingRow>(texts.waiting, values)
+      const [first] = rows
+      const found = rows.filter((row): row is MessageRow & WaitingRow => row.seq !== null)
+      return { rows: found, due: first?.due ?? 0, resting: first?.resting ?? [] }
     },
     samples: async ({ lanes, topics, known, blockedStreams, closedStreams, limit }) => {
       const values = [lanes, topics, known, blockedStreams, closedStreams, limit, maxPayloadBytes, maxAttempts]
@@ -213,42 +227,45 @@ export function messageReadTexts(schema: string): Readonly<Record<keyof MessageR
     // $1 lanes, $2 closed streams, $3 known seqs, $4 limit, $5 byte limit, $6 the most bytes of a body, or of headers, that are ever read, $7 whether the
     // first may exceed the byte limit, $8 suspended topics, $9 most attempts. Bodies as in `ready`. Failed and replayed messages that are due: of
     // the streams that have most reason to go now as many as their share of the limit, and of each those that wait first, up to one
-    // that is not due. So whatever is returned, nothing of its stream waits below it unread. Served by messages_waiting, and for
-    // each stream by messages_waiting_in_order; the "limit 1" leaves the planner no join that reads the table.
+    // that is not due. So whatever is returned, nothing of its stream waits below it unread. Streams whose first is not due are
+    // named as resting. Served by messages_waiting, and for each stream, once, by messages_waiting_in_order: entries of what was
+    // deleted stand at its front. The "limit 1" leaves the planner no join that reads the table. Always at least one row.
     waiting: `
       with due as materialized (
         select m.lane, m.seq, m.topic, m.ordering_key, m.available_at
         from ${s}.messages as m
         where m.available_at <= now() and m.lane = any($1::smallint[])
           and ${notBlocked('m', 2)} and ${notSuspended('m', 8)} and m.seq <> all($3::bigint[])
-          and (m.ordering_key is null or (
-            select first.available_at <= now() from ${s}.messages as first where ${waitsInStreamOf('first', 'm')}
-            order by first.seq limit 1))
         order by m.available_at, m.seq
         limit $4),
       turns as materialized (
         select due.topic, due.ordering_key, min(due.available_at) as since, count(*) as share
         from due where due.ordering_key is not null group by due.topic, due.ordering_key),
-      found as materialized (
-        select due.lane, due.seq, due.available_at as since from due where due.ordering_key is null
-        union all
-        select run.lane, run.seq, turns.since
+      runs as materialized (
+        select turns.topic, turns.ordering_key, turns.since, run.lane, run.seq, run.is_due
         from turns cross join lateral (
           select next.lane, next.seq, bool_and(next.available_at <= now()) over (order by next.seq) as is_due
           from (
             select m.lane, m.seq, m.available_at from ${s}.messages as m where ${waitsInStreamOf('m', 'turns')}
-            order by m.seq limit turns.share) as next) as run
-        where run.is_due)
-      select ${withinBudget(`${largest('o')} <= $6::float8 and (o.before + ${size('o')} <= $5::float8 or o.before = 0 and $7::boolean) and ${notSpent(9)}`)},
-        (select count(*)::integer from due) as due
-      from (
-        select sized.*, ${bytesBefore(6, 'sized.since, sized.seq')} as before
+            order by m.seq limit turns.share) as next) as run),
+      found as materialized (
+        select due.lane, due.seq, due.available_at as since from due where due.ordering_key is null
+        union all
+        select runs.lane, runs.seq, runs.since from runs where runs.is_due)
+      select o.*, (select count(*)::integer from due) as due,
+        case when coalesce(o.before, 0) = 0 then array(
+          select ${stream('runs')} from runs group by runs.topic, runs.ordering_key having not bool_or(runs.is_due)) end as resting
+      from (select) as always left join (
+        select ${withinBudget(`${largest('o')} <= $6::float8 and (o.before + ${size('o')} <= $5::float8 or o.before = 0 and $7::boolean) and ${notSpent(9)}`)},
+          o.before, o.since
         from (
-          select one.*, found.since
-          from found cross join lateral (
-            select ${columns}, ${bodySize} as body_size from ${s}.messages as m
-            where m.lane = found.lane and m.seq = found.seq limit 1) as one) as sized) as o
-      where o.before <= $5::float8
+          select sized.*, ${bytesBefore(6, 'sized.since, sized.seq')} as before
+          from (
+            select one.*, found.since
+            from found cross join lateral (
+              select ${columns}, ${bodySize} as body_size from ${s}.messages as m
+              where m.lane = found.lane and m.seq = found.seq limit 1) as one) as sized) as o
+        where o.before <= $5::float8) as o on true
       order by o.since, o.seq`,
 
     // $1 lanes, $2 topics, $3 known seqs, $4 blocked streams, $5 closed streams, $6 limit, $7 the most bytes of a body, or of headers, that are ever read, $8 most attempts. The

@@ -38,6 +38,8 @@ export class Backlog {
   readonly #accusations = new Map<number, Accusation>()
   /** Messages in memory that had waited, of each stream. */
   readonly #waited = new Map<string, number>()
+  /** Streams whose first waiting message is not due, while there is more to read than one look takes in: they leave it to others. */
+  readonly #resting = new Set<string>()
   /** Streams of which something went back to the table since what waits was asked for; null while nobody asks. */
   #leftSinceAsked: Set<string> | null = null
   #bytes = 0
@@ -89,9 +91,15 @@ export class Backlog {
     return this.#blocks.skipped()
   }
 
-  /** Streams of which nothing that waits is to be read: held, or what was read of them before is not through. */
+  /** Streams of which nothing that waits is to be read: held, resting, or what was read of them before is not through. */
   get closedStreams(): string[] {
-    return [...new Set([...this.#blocks.closed(), ...this.#waited.keys()])]
+    return [...new Set([...this.#blocks.closed(), ...this.#waited.keys(), ...this.#resting])]
+  }
+
+  /** The first of these streams is not due, as a look says. They rest until a look takes all in, or the blocks are loaded anew. */
+  rest(streams: readonly string[], isPartial: boolean): void {
+    if (!isPartial) this.#resting.clear()
+    else for (const stream of streams) this.#resting.add(stream)
   }
 
   /** Whether something of the stream that had waited is in memory. */
@@ -265,6 +273,7 @@ export class Backlog {
   }
 
   reloadBlocks(begun: number, lanes: readonly number[], rows: readonly BlockRow[]): void {
+    this.#resting.clear()
     const { rewinds, blocked } = this.#blocks.reload(begun, new Set(lanes), rows)
     for (const { lane, seq } of rewinds) this.#floor.rewind(lane, seq)
     for (const stream of blocked) this.#dropStream(stream)

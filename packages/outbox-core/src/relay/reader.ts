@@ -38,8 +38,8 @@ const cancelled = '57014'
 /** Reads get no smaller than by this factor: one row of a lane, and hardly a body. */
 const smallestPortion = 2 ** -14
 
-/** Waiting messages that are read at once: so many follow each other of one stream before the next look. */
-const maxWaiting = 2_000
+/** Waiting messages that are read at once: so many follow each other of one stream before the next look. Leaves room for others. */
+const maxWaiting = 3_000
 
 /** Messages that try a destination together: more than one, because one may be refused for reasons of its own. */
 const maxSamples = 4
@@ -149,11 +149,13 @@ export class Reader {
       isFirstAnySize,
     }
     backlog.beginAsking()
-    const rows = await reads.waiting(query).catch((error: unknown) => this.#readLess(error))
-    const messages = rows === null ? 0 : this.#enqueueWaiting(active, rows)
+    const read = await reads.waiting(query).catch((error: unknown) => this.#readLess(error))
+    const messages = read === null ? 0 : this.#enqueueWaiting(active, read.rows)
     backlog.endAsking()
-    if (rows === null) return { messages, isPartial: true }
-    return { messages, isPartial: rows[0]?.due === limit || this.#isWaitingWithheld }
+    if (read === null) return { messages, isPartial: true }
+    const isFull = read.due === limit
+    backlog.rest(read.resting, isFull)
+    return { messages, isPartial: isFull || this.#isWaitingWithheld }
   }
 
   #enqueueWaiting(active: readonly Lane[], rows: readonly MessageRow[]): number {

@@ -36,8 +36,8 @@ describe('messages of one key that wait and are due', () => {
   it.each([
     // More than one look takes in, where it matters.
     ['all since the same instant', 300, 'now()'],
-    ['the first of them last', 2_200, `now() - n * interval '1 millisecond'`],
-    ['in any sequence', 2_200, `now() - (n * 7919 % 1000) * interval '1 millisecond'`],
+    ['the first of them last', 3_200, `now() - n * interval '1 millisecond'`],
+    ['in any sequence', 3_200, `now() - (n * 7919 % 1000) * interval '1 millisecond'`],
   ])('leave as fast as others, in order: %s', async (_, count, since) => {
     const ids = await bench.add(...keyed(count, 1))
     await wait(ids, since)
@@ -64,6 +64,18 @@ describe('messages of one key that wait and are due', () => {
     await broker.received(21)
 
     expect(broker.accepted.slice(8).map(({ id }) => id)).toEqual(ids.slice(7))
+  })
+
+  it('behind one that is not due, more than one read takes in, keep no other key back', async () => {
+    const ids = await bench.add(...keyed(3_100, 1))
+    await wait(ids, `now() + case when n = 0 then interval '1 hour' else interval '-1 minute' end`)
+    const others = await bench.add(...Array.from({ length: 3 }, () => aMessage({ orderingKey: 'other' })))
+    await wait(others, 'now()')
+    const { relay, broker } = bench.relay()
+    relay.start()
+    await broker.received(3)
+
+    expect(broker.accepted.map(({ id }) => id)).toEqual(others)
   })
 
   it('wait behind one of them that fails again, which alone pays', async () => {

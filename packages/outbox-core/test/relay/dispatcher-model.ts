@@ -298,7 +298,7 @@ class World {
     const active = this.#lanes.active()
     const [closed, suspended] = [new Set(this.#backlog.closedStreams), new Set(this.#backlog.suspendedTopics)]
     const due = [...this.#rows.values()]
-      .filter((row) => this.#isDue(row) && this.#isDue(this.#inOrder(row)[0] ?? row) && !known.has(row.seq))
+      .filter((row) => this.#isDue(row) && !known.has(row.seq))
       .filter(({ topic, stream }) => !suspended.has(topic) && !closed.has(stream ?? ''))
       .sort((a, b) => (a.dueMs ?? 0) - (b.dueMs ?? 0) || a.seq - b.seq)
       .slice(0, 4)
@@ -317,6 +317,8 @@ class World {
     for (const message of shown)
       if (active.includes(this.#lanes.get(message.lane) as (typeof active)[number])) this.#backlog.addWaiting(message)
     this.#backlog.endAsking()
+    const resting = due.flatMap((row) => (this.#isDue(this.#inOrder(row)[0] ?? row) ? [] : (row.stream ?? [])))
+    this.#backlog.rest(resting, due.length === 4)
     if (this.#needsReload) this.#reload()
   }
 
