@@ -8,6 +8,7 @@ import { brokerage } from './brokerage.ts'
 import { brokersQuestion } from './brokers.ts'
 import { commits } from './commits.ts'
 import { cpu } from './cpu.ts'
+import { deadBacklog, deadDestinations } from './dead-destinations.ts'
 import { doorbell } from './doorbell.ts'
 import { drainQuestion } from './drain.ts'
 import { freshTable } from './fresh-table.ts'
@@ -17,6 +18,7 @@ import { idle } from './idle.ts'
 import { latency } from './latency.ts'
 import { memory } from './memory.ts'
 import { oldSnapshot } from './old-snapshot.ts'
+import { recovery } from './recovery.ts'
 import { scheduled } from './scheduled.ts'
 import { slowBroker } from './slow-broker.ts'
 import { twoRelays } from './two-relays.ts'
@@ -32,6 +34,9 @@ export const questions: readonly Benchmark[] = [
   scheduled,
   blockedKey,
   blockedKeys,
+  recovery,
+  deadDestinations,
+  deadBacklog,
   twoRelays,
   addOne,
   addMany,

@@ -65,12 +65,134 @@ export const mutants: readonly Mutant[] = [
       '        from gone where attempts = 0)',
     ],
   ]),
+  ...of(core, 'relay/faults.ts', 'relay/dispatcher.test.ts', [
+    [
+      'an unavailable destination is no verdict of its own',
+      'outage',
+      "const unavailable = failed.filter(({ failure }) => failure.kind === 'unavailable')",
+      'const unavailable: FailedMessage[] = []',
+    ],
+    [
+      'that others pass counts whatever their destination',
+      'innocent',
+      'of: (topic) => this.#passesOfTopic.get(topic) ?? 0,',
+      'of: () => this.passesOf(route),',
+    ],
+    [
+      'a probe that was refused ends the outage of its destination',
+      'outage',
+      'if (accepted.length > 0 || !(isRefused || isUnanswered)) this.#close(probed)',
+      'if (accepted.length >= 0) this.#close(probed)',
+    ],
+  ]),
+  ...of(core, 'relay/routes.ts', 'race/routes.pg.test.ts', [
+    [
+      'topics of all routes share batches and breakers',
+      'outage',
+      'if (this.#publisher.routeOf === undefined) return onlyRoute',
+      'if (topic.length > 0) return onlyRoute',
+    ],
+    [
+      'a route has no limit of its own',
+      'bounded',
+      'return this.#concurrencyOf.get(route) ?? this.#concurrency',
+      'return this.#concurrency',
+    ],
+  ]),
+  ...of(core, 'relay/faults.ts', 'race/routes.pg.test.ts', [
+    [
+      'one route that rejects pauses all',
+      'outage',
+      "if (verdict === 'broker' && route === onlyRoute) {",
+      "if (verdict === 'broker') {",
+    ],
+  ]),
+  ...of(core, 'relay/dispatcher.ts', 'relay/dispatcher.test.ts', [
+    [
+      'publishes of all routes share their places',
+      'outage',
+      'if (flight.route === route && flight.probed === null && !flight.isSlow) places--',
+      'if (flight.probed === null && !flight.isSlow) places--',
+    ],
+  ]),
+  ...of(core, 'routing-publisher.ts', 'routing-publisher.test.ts', [
+    [
+      'a topic without a route is told to be published',
+      'delivered',
+      "return { id, status: 'failed', failure: unavailable(`topic \"${topic}\"`, 'NO_ROUTE', message) }",
+      "return { id, status: message === '' ? 'failed' : 'accepted' } as never",
+    ],
+    [
+      'two brokers with a queue of one name have one breaker',
+      'outage',
+      'const destination = `${route.name}: ${result.failure.destination}`',
+      'const { destination } = result.failure',
+    ],
+  ]),
+  ...of(core, 'relay/backlog.ts', 'relay/backlog.test.ts', [
+    [
+      'what waits of a stream is read beside a failure that is not written down',
+      'ordered',
+      '...this.#blocks.closed(), ...this.#waited.keys(), ',
+      '...this.#waited.keys(), ',
+    ],
+    [
+      'what waited is taken from a read during which something before it failed',
+      'ordered',
+      ' || this.#leftSinceAsked?.has(stream) === true)) return false\n    if (stream !== null) this.#blockBehind',
+      ')) return false\n    if (stream !== null) this.#blockBehind',
+    ],
+  ]),
+  ...of(core, 'relay/blocks.ts', 'relay/dispatcher-model.test.ts', [
+    [
+      'a replayed message is overtaken by those behind it that were read',
+      'ordered',
+      '(block.isHeld || seq > block.unreadFrom)',
+      'block.isHeld',
+    ],
+  ]),
   ...of(core, 'relay/backlog.ts', 'relay/dispatcher-model.test.ts', [
     [
       'a probe sends what was behind a message that has gone back to the table meanwhile',
       'ordered',
       'if (stream !== null && left?.has(stream) === true) return false',
       '',
+    ],
+    [
+      'what waits behind a failed message stays in memory',
+      'ordered',
+      'this.#leftSinceAsked?.add(stream)\n      this.#dropStream(stream)',
+      'this.#leftSinceAsked?.add(stream)',
+    ],
+    [
+      'what waits of a stream that is found blocked stays in memory',
+      'ordered',
+      'for (const stream of blocked) this.#dropStream(stream)',
+      '',
+    ],
+    [
+      'what was read behind a replayed message stays in memory',
+      'ordered',
+      'if (held || this.#waited.has(stream)) this.#dropClosed(stream)',
+      'if (held) this.#dropClosed(stream)',
+    ],
+    [
+      'what waits of a suspended topic stays in memory',
+      'outage',
+      'for (const message of this.#schedule.dropTopic(topic)) this.#leave(message)',
+      '',
+    ],
+    [
+      'what waits of a lane that leaves stays in memory',
+      'owned',
+      'for (const message of this.#schedule.dropLane(lane)) this.#return(message)',
+      '',
+    ],
+    [
+      'what comes back from an outage is sent though its stream was blocked meanwhile',
+      'ordered',
+      'if (!this.#lanes.isActive(message.lane) || this.#isBlocked(message)) return this.#return(message)',
+      'if (!this.#lanes.isActive(message.lane)) return this.#return(message)',
     ],
   ]),
   ...of(core, 'relay/backlog.ts', 'race/reading.pg.test.ts', [

@@ -24,9 +24,9 @@ export interface DispatcherParts {
   readonly trial: Trial
   /** Whether our lease is certain enough to publish. */
   readonly isTrusted: () => boolean
-  /** A publish ended: there may be room, and lanes may be free to leave. */
+  /** A publish ended: there may be room, and lanes may be free to leave. Or a destination is to be tried. */
   readonly onProgress: () => void
-  /** Topics go on, or a destination is to be tried: the table has something for us. */
+  /** Topics go on: the table has something for us. */
   readonly onReadable: () => void
 }
 
@@ -115,8 +115,8 @@ export class Dispatcher {
     // Suspects are tried alone, whatever their company may be.
     const batch = isReady ? backlog.takeProbe(samples.some(isSuspect) ? samples.slice(0, 1) : samples) : []
     backlog.endAsking()
-    if (batch.length > 0) return void this.#publish(batch, destination)
-    if (samples.length === 0) this.#faults.nothingWaits(destination)
+    if (batch.length > 0) void this.#publish(batch, destination)
+    else if (samples.length === 0) this.#faults.nothingWaits(destination)
     else this.#faults.withdrawn(destination)
     this.#wakeAfterPause()
   }
@@ -290,7 +290,7 @@ export class Dispatcher {
     this.#cancelTimer = clock.after(Math.max(1, atMs - clock.monotonicMs()), () => {
       if (this.#faults.nextProbeAtMs <= clock.monotonicMs()) {
         this.#isProbeAsked = true
-        this.#parts.onReadable()
+        this.#parts.onProgress()
       }
       this.pump()
     })

@@ -125,8 +125,8 @@ export class Faults {
   startProbes(): readonly Probe[] {
     const { backlog } = this.#parts
     if (!this.mayGo) return []
-    // While the broker is out of reach there is one probe at a time, of whatever kind.
-    const started = this.#breakers.startProbes(this.#nowMs, this.#outage.isOpen ? 1 : Number.POSITIVE_INFINITY)
+    // One at a time: each needs a query of its own, which keeps whatever is to be read waiting.
+    const started = this.#breakers.startProbes(this.#nowMs, 1)
     const probes: Probe[] = []
     for (const { destination, topics } of started) {
       const goingOn = [...topics].filter((topic) => !backlog.isPaused(topic))

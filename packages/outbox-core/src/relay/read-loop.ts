@@ -96,7 +96,7 @@ export class ReadLoop {
     this.reloadBlocks()
   }
 
-  /** Topics go on, or a destination is to be tried. */
+  /** Topics go on. */
   readable(): void {
     this.waitingDueIn(0)
     this.#wake.now()
@@ -136,8 +136,6 @@ export class ReadLoop {
       const endMs = clock.monotonicMs()
       this.#blocksAtMs = endMs + (endMs - startMs) * betweenBlocks
     } else if (unread.length > 0) await reader.loadBlocks(unread)
-    for (const { destination, topics } of dispatcher.startProbes())
-      dispatcher.probe(destination, await reader.readSamples(topics))
     let isBusy = await this.#lookAtClock()
     this.#hasRead = reader.space >= this.#parts.minSpace && lanes.size > 0
     if (this.#hasRead) {
@@ -148,6 +146,9 @@ export class ReadLoop {
       isBusy ||= isPartial || messages >= busyMessages
       if (messages > 0) this.#pauseMs = 0
     }
+    // After all that is healthy. A query that fails ends the session, and with it whatever the backlog expects of it.
+    for (const { destination, topics } of dispatcher.startProbes())
+      dispatcher.probe(destination, await reader.readSamples(topics))
     return isBusy && reader.space >= this.#parts.minSpace
   }
 

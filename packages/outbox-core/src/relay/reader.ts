@@ -32,6 +32,9 @@ export interface ReadReport {
 /** A cached plan compares each row with the known messages one by one. */
 const maxKnownPlanned = 100
 
+/** And with the suspended topics. */
+const maxSuspendedPlanned = 20
+
 /** SQLSTATE of a statement that the server cancelled, for its `statement_timeout` or for an operator. */
 const cancelled = '57014'
 
@@ -239,7 +242,10 @@ export class Reader {
       blockedStreams,
       suspendedTopics,
       // Planning takes twice as long as reading a few messages.
-      isPlanned: backlog.count <= maxKnownPlanned && blockedStreams.length === 0 && suspendedTopics.length === 0,
+      isPlanned:
+        backlog.count <= maxKnownPlanned &&
+        blockedStreams.length === 0 &&
+        suspendedTopics.length <= maxSuspendedPlanned,
     })
     this.#portion = Math.min(1, this.#portion * 2)
     return rows

@@ -33,7 +33,7 @@ export function aDispatcher(
   const onEvent = (event: RelayEvent): void => void events.push(event)
   const pauses = { outageBackoff: () => 100, destinationBackoff: () => 100 }
   const options = resolveRelayOptions({ pool, publisher, clock, onEvent, ...pauses, ...changes })
-  const backlog = new Backlog(lanes, createFloor(1_000))
+  const backlog = new Backlog(lanes, createFloor(1_000), options.routes.of)
   const settler = { published: backlog.settled.bind(backlog), retry: () => {}, bury: () => {} }
   const trial = { begin: () => Promise.resolve(true), end: () => Promise.resolve() }
   const dispatcher = new Dispatcher({

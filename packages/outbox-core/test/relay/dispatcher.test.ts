@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { OutboxMessage } from '../../src/message.ts'
 import type { PublishFailure, PublishResult } from '../../src/publisher.ts'
 import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 import { aBuffered } from './a-buffered.ts'
@@ -105,7 +106,7 @@ describe('what was rejected', () => {
 
 describe('an unavailable destination', () => {
   const setup = () => {
-    const world = { isAway: true, sent: [] as string[], paid: 0, readable: 0 }
+    const world = { isAway: true, sent: [] as string[], paid: 0, woken: 0 }
     const settler = {
       published: () => {},
       retry: () => void world.paid++,
@@ -120,7 +121,7 @@ describe('an unavailable destination', () => {
           ),
         )
       },
-      { settler, onReadable: () => void world.readable++ },
+      { settler, onProgress: () => void world.woken++ },
     )
     return { ...test, world }
   }
@@ -143,8 +144,9 @@ describe('an unavailable destination', () => {
     arrive(to('a', 1, 'k'))
     await turn()
     expect(dispatcher.startProbes()).toEqual([]) // Too early.
+    world.woken = 0
     await clock.advance(100)
-    expect(world.readable).toBeGreaterThan(0)
+    expect(world.woken).toBe(1)
     for (const { destination } of dispatcher.startProbes()) dispatcher.probe(destination, [to('a', 1, 'k')])
     expect(dispatcher.startProbes()).toEqual([]) // One at a time.
     await turn()
@@ -206,5 +208,37 @@ describe('a publish that hangs', () => {
 
     expect(events).toContainEqual(expect.objectContaining({ type: 'outage.started', destination: 'topic "a"' }))
     expect(events.filter((event) => event.type === 'outage.started' && event.destination === undefined)).toEqual([])
+  })
+})
+
+describe('of several routes', () => {
+  it('one takes no place of another', async () => {
+    const sent: string[] = []
+    const publish = (batch: readonly OutboxMessage[]): Promise<never> => {
+      sent.push(batch.map(({ id }) => id).join(' '))
+      return new Promise(() => {})
+    }
+    const publisher = { name: 'two', publish, routeOf: (name: string) => ({ name }), close: () => Promise.resolve() }
+    const { arrive, turn } = aDispatcher(publish, {}, { publisher, concurrency: 1 })
+    arrive(to('a', 1), to('b', 2))
+    arrive(to('a', 3), to('b', 4))
+    await turn()
+
+    expect(sent).toEqual(['1', '2'])
+  })
+
+  it('one destination is tried at a time, and each in its turn', async () => {
+    const { arrive, dispatcher, clock, turn } = aDispatcher((batch) =>
+      Promise.resolve(
+        batch.map(({ id, topic }) => ({ id, status: 'failed', failure: { ...away, destination: `queue ${topic}` } })),
+      ),
+    )
+    arrive(to('a', 1), to('b', 2))
+    await turn()
+    await clock.advance(100)
+
+    expect(dispatcher.startProbes()).toMatchObject([{ destination: 'queue a' }])
+    expect(dispatcher.startProbes()).toMatchObject([{ destination: 'queue b' }])
+    expect(dispatcher.startProbes()).toEqual([])
   })
 })

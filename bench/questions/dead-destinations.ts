@@ -1,0 +1,174 @@
+import { createOutbox, createRelay, migrate } from '@malote/outbox-core'
+import type { Benchmark } from '../harness/benchmark.ts'
+import { payload, payloadText, topic, type } from '../harness/load.ts'
+import type { BenchDatabase, BenchServer } from '../harness/server.ts'
+import { atLeast, atMost, figuresOf, percentile, ratioOf, ratioRow } from '../harness/statistics.ts'
+import { alternate } from '../harness/alternate.ts'
+import { partlyDeadPublisher } from '../peers/dead-destinations.ts'
+import type { LatencyRig } from '../peers/latency-rig.ts'
+import { createMaloteDrainer, fillMessages } from '../peers/malote.ts'
+import { latencies } from './latency.ts'
+
+/** Long enough for a relay to have read past what is dead, which it does once. */
+const settlingMs = 3_000
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+const fillDead = ({ admin }: BenchDatabase, count: number, destinations: number): Promise<unknown> =>
+  admin.query(
+    `insert into malote.messages (topic, type, ordering_key, payload)
+     select 'dead-' || n % $1::integer, $2, 'account-' || n % 1000, $3 from generate_series(1, $4::integer) as n`,
+    [destinations, type, payloadText, count],
+  )
+
+/** A relay that has found out which destinations are dead, with more coming for them all the time. */
+async function latencyRig(
+  server: BenchServer,
+  destinations: number,
+): Promise<{ rig: LatencyRig; client: Awaited<ReturnType<BenchDatabase['client']>> }> {
+  const database = await server.database()
+  await migrate(database.admin)
+  if (destinations > 0) await fillDead(database, 1_000 * destinations, destinations)
+  const outbox = createOutbox()
+  const rig: LatencyRig = {
+    add: (client, sentAt) => outbox.add(client, { topic, type, payload: { ...payload, sentAt } }),
+    start: async (onArrival) => {
+      const drainer = await createMaloteDrainer(database, {
+        publisher: () =>
+          partlyDeadPublisher((batch) => {
+            for (const { body } of batch) onArrival((JSON.parse(String(body)) as { sentAt: number }).sentAt)
+          }),
+      })
+      const worker = await drainer.start(() => {})
+      await pause(settlingMs)
+      let adding: Promise<unknown> = Promise.resolve()
+      const timer = setInterval(() => {
+        if (destinations > 0) adding = adding.then(() => fillDead(database, destinations, destinations))
+      }, 100)
+      const stop = async (): Promise<void> => {
+        clearInterval(timer)
+        await adding
+        await worker.stop()
+      }
+      return { stop }
+    },
+  }
+  return { rig, client: await database.client() }
+}
+
+export const deadDestinations: Benchmark = {
+  name: 'dead-destinations',
+  question: 'Do ten destinations that take nothing make the messages of a healthy one wait?',
+  run: async ({ server, rounds, scale, log }) => {
+    const contestants = { 'ten dead': await latencyRig(server, 10), alone: await latencyRig(server, 0) }
+    const samples: Record<string, number[]> = {}
+    for (let round = 0; round < rounds; round++) {
+      const order = Object.entries(contestants)
+      for (const [name, { rig, client }] of round % 2 === 0 ? order : order.toReversed()) {
+        const sorted = await latencies(rig, client, Math.max(200, 400 * scale))
+        for (const [label, share] of [
+          ['p50', 0.5],
+          ['p99', 0.99],
+        ] as const)
+          (samples[`${name} ${label}`] ??= []).push(percentile(sorted, share))
+        log(`${name}: p50 ${percentile(sorted, 0.5).toFixed(2)} ms, p99 ${percentile(sorted, 0.99).toFixed(2)} ms`)
+      }
+    }
+    return {
+      figures: figuresOf(samples, 'ms'),
+      rows: [
+        ratioRow(
+          'alone-p99',
+          'COMMIT → publish beside ten dead destinations, p99 ÷ alone',
+          ratioOf(samples['ten dead p99'], samples['alone p99']),
+          atMost(1.5),
+        ),
+      ],
+      runs: rounds,
+      notes: [
+        '100 messages a second for the healthy destination, and 100 a second for the dead ones, which have 1,000 messages each.',
+      ],
+    }
+  },
+}
+
+interface Steady {
+  /** Adds this many for the healthy destination in one transaction. @returns messages a second, from the first published to the last settled */
+  drain(count: number): Promise<number>
+  stop(): Promise<void>
+}
+
+/** A relay that goes on from one measurement to the next. */
+async function steadyRelay(database: BenchDatabase): Promise<Steady> {
+  const pool = database.pool({ max: 5 })
+  const outage = Promise.withResolvers<void>()
+  let [published, settled, firstMs] = [0, 0, 0]
+  let onSettled = (): void => {}
+  const relay = createRelay({
+    pool,
+    durableSettles: true,
+    publisher: partlyDeadPublisher(({ length }) => {
+      if (published === 0) firstMs = performance.now()
+      published += length
+    }),
+    onEvent: (event) => {
+      if (event.type === 'outage.started') outage.resolve()
+      if (event.type !== 'batch.settled') return
+      settled += event.messages
+      onSettled()
+    },
+  })
+  relay.start()
+  await outage.promise
+  await pause(settlingMs)
+  return {
+    drain: async (count) => {
+      ;[published, settled] = [0, 0]
+      const { promise, resolve } = Promise.withResolvers<void>()
+      onSettled = () => settled >= count && resolve()
+      await fillMessages(database, count, '10k')
+      await promise
+      return (count * 1000) / (performance.now() - firstMs)
+    },
+    stop: () => relay.stop().then(() => pool.end()),
+  }
+}
+
+export const deadBacklog: Benchmark = {
+  name: 'dead-backlog',
+  question: 'Does a million messages behind a destination that takes nothing slow down the others?',
+  run: async ({ server, rounds, scale, log }) => {
+    const [count, dead] = [Math.round(100_000 * scale), Math.round(1_000_000 * scale)]
+    const relays: Record<string, Steady> = {}
+    // One message of a dead topic in the one that is compared with: the same breaker, and the same probes.
+    for (const [name, backlog] of [
+      ['1 M dead', dead],
+      ['one dead', 1],
+    ] as const) {
+      const database = await server.database()
+      await migrate(database.admin)
+      await fillDead(database, backlog, 1)
+      await database.admin.query('vacuum analyze malote.messages')
+      relays[name] = await steadyRelay(database)
+    }
+    const samples = await alternate(
+      rounds,
+      Object.fromEntries(Object.entries(relays).map(([name, relay]) => [name, () => relay.drain(count)])),
+      log,
+    )
+    for (const relay of Object.values(relays)) await relay.stop()
+    return {
+      figures: figuresOf(samples, 'messages/s'),
+      rows: [
+        ratioRow(
+          'one-dead',
+          'drain beside 1 M messages of a dead destination ÷ beside one',
+          ratioOf(samples['1 M dead'], samples['one dead']),
+          atLeast(0.9),
+        ),
+      ],
+      runs: rounds,
+      notes: ['Of relays that have read past what is dead, which each relay does once for the lanes it takes over.'],
+    }
+  },
+}
