@@ -131,6 +131,12 @@ export const mutants: readonly Mutant[] = [
   ]),
   ...of(core, 'relay/backlog.ts', 'relay/backlog.test.ts', [
     [
+      'a probe sends what was behind a message that has gone back to the table meanwhile',
+      'ordered',
+      'if (stream !== null && left?.has(stream) === true) return false',
+      '',
+    ],
+    [
       'what waits of a stream is read beside a failure that is not written down',
       'ordered',
       '...this.#blocks.closed(), ...this.#waited.keys(), ',
@@ -152,12 +158,6 @@ export const mutants: readonly Mutant[] = [
     ],
   ]),
   ...of(core, 'relay/backlog.ts', 'relay/dispatcher-model.test.ts', [
-    [
-      'a probe sends what was behind a message that has gone back to the table meanwhile',
-      'ordered',
-      'if (stream !== null && left?.has(stream) === true) return false',
-      '',
-    ],
     [
       'what waits behind a failed message stays in memory',
       'ordered',
