@@ -5,6 +5,7 @@ import type { OutboxMessage } from '../../message.ts'
 import type { PublishFailure, PublishResult, Publisher } from '../../publisher.ts'
 import type { PublishedRecord, PublisherHarness } from './harness.ts'
 import { systemClock } from '../../clock.ts'
+import { patience } from '../patience.ts'
 
 /** Steps the cases share. Every wait has an end: a kit that hangs names no culprit. */
 
@@ -142,7 +143,9 @@ export function bytesOf(body: Uint8Array | string): Uint8Array {
   return typeof body === 'string' ? new TextEncoder().encode(body) : new Uint8Array(body)
 }
 
-export async function within<Result>(ms: number, what: string, work: Promise<Result>): Promise<Result> {
+/** @param quietMs - on a machine that has nothing else to do: see `MALOTE_PATIENCE` */
+export async function within<Result>(quietMs: number, what: string, work: Promise<Result>): Promise<Result> {
+  const ms = Math.round(quietMs * patience())
   const late = Promise.withResolvers<never>()
   const cancel = systemClock.after(ms, () =>
     late.reject(new assert.AssertionError({ message: `${what} took over ${String(ms)} ms` })),
