@@ -10,9 +10,9 @@ import { drain } from '../peers/drainer.ts'
 import { createMaloteDrainer } from '../peers/malote.ts'
 
 const brokers = [
-  { create: createRabbitmqRig, count: 60_000, bound: 0.75 },
-  { create: createKafkaRig, count: 100_000, bound: 0.6 },
-  { create: createSqsRig, count: 12_000, bound: 0.8 },
+  { create: createRabbitmqRig, count: 60_000, bound: 0.9 },
+  { create: createKafkaRig, count: 100_000, bound: 0.85 },
+  { create: createSqsRig, count: 12_000, bound: 0.85 },
 ] as const
 
 export const brokersQuestion: Benchmark = {
