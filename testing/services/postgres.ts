@@ -26,6 +26,8 @@ export interface PostgresOptions {
   readonly dataDir?: string
   /** Survive a crash of the server. False is faster and only for tests that never crash it. @defaultValue true */
   readonly durable?: boolean
+  /** Major version. @defaultValue as the variable MALOTE_TEST_POSTGRES_MAJOR says, else the newest */
+  readonly major?: string
   /** Further settings, for example `{ max_prepared_transactions: 5 }`. */
   readonly settings?: Readonly<Record<string, string | number>>
 }
@@ -40,7 +42,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const temporary = options.dataDir === undefined
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'malote-postgres-'))
   const user = serverUser()
-  const binaries = postgresBinaries(user)
+  const binaries = postgresBinaries(user, options.major)
   if (!existsSync(join(dataDir, 'PG_VERSION'))) initialise(binaries, dataDir, user)
   await endLeftOver(dataDir)
   const port = await stablePort()

@@ -86,6 +86,27 @@ describe('a relay', () => {
     expect(dead.mend).toContain('start it again')
   })
 
+  it('that was killed leaves lanes without one, as long as the others cannot take them over', async () => {
+    const program = fileURLToPath(new URL('race/relay-process.ts', import.meta.url))
+    const options = JSON.stringify({ url: bench.database.url, leaseMs: 60_000, presence: true })
+    const start = (): ReturnType<typeof spawn> =>
+      spawn(process.execPath, ['--conditions=@malote/source', program, options])
+    const [killed, paused] = [start(), start()]
+    await eventually(async () => {
+      const { rows } = await other.query('select count(distinct owner)::int as owners from malote.lanes')
+      expect(rows[0]?.owners).toBe(2)
+    })
+    const goOn = await pauseProcess(paused.pid ?? 0)
+    killed.kill('SIGKILL')
+
+    const found = await finding('LANES_WITHOUT_RELAY')
+    expect(found).toMatchObject({ level: 'warning', detail: expect.stringMatching(/^\d+ of 64 lanes/) })
+    goOn()
+    await gone('LANES_WITHOUT_RELAY')
+    paused.kill('SIGKILL')
+    await Promise.all([killed, paused].map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')))
+  })
+
   it('whose lease is no longer than a publish is told of', async () => {
     bench.relay({ leaseMs: 5_000, publishTimeoutMs: 5_000 }).relay.start()
 

@@ -27,5 +27,5 @@ function checkText(s: string): string {
       pg_sequence_last_value(pg_get_serial_sequence($1::text, 'seq')::regclass)::float8 as last,
       (select attidentity = 'a' from pg_attribute where attrelid = $1::text::regclass and attname = 'seq') as always,
       (select count(*)::integer from ${s}.lanes) as lanes,
-      (select count(*)::integer from ${s}.scheduled_messages where false) as tables`
+      (select count(*)::integer from ${s}.scheduled_messages, ${s}.paused_topics, ${s}.outages where false) as tables`
 }

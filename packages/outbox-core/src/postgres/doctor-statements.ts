@@ -34,10 +34,12 @@ export function doctorStatements(schema: string): DoctorStatements {
 
     ledger: `select component, name from ${s}.migrations order by component, name`,
 
+    // A role that may not look into the sessions of others is told that they are there, and not what kind they are.
     server: `
       select current_setting('server_version_num')::int as version, current_setting('autovacuum')::bool as autovacuum,
         current_setting('max_connections')::int as max_connections,
-        (select count(*)::int from pg_stat_activity where backend_type = 'client backend') as connections`,
+        (select count(*)::int from pg_stat_activity where usesysid is not null and datid is not null
+          and coalesce(backend_type, 'client backend') = 'client backend') as connections`,
 
     sequenceCache: `select seqcache::int as cache from pg_sequence where seqrelid = pg_get_serial_sequence($1, 'seq')::regclass`,
 

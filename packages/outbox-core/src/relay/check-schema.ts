@@ -25,7 +25,7 @@ export async function checkSchema(connection: Connection, schema: string): Promi
     if (state !== '42P01' && state !== '3F000') throw error
     throw new OutboxError(
       'SCHEMA_MISSING',
-      `the outbox tables are not in schema "${schema}": run migrate(db) or \`malote migrate\` first`,
+      `the outbox tables are not in schema "${schema}", or are of an earlier version (${textOf(error)}): run migrate(db) or \`malote migrate\` first`,
       { cause: error },
     )
   }
@@ -61,3 +61,5 @@ export async function prepareArchive(connection: Connection, schema: string): Pr
     )
   }
 }
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,0 +1,1 @@
+export { createOutbox, createRelay } from '../../src/index.ts'
