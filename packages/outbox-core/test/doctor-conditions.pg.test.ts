@@ -92,6 +92,7 @@ describe('a relay', () => {
     const start = (): ReturnType<typeof spawn> =>
       spawn(process.execPath, ['--conditions=@malote/source', program, options])
     const [killed, paused] = [start(), start()]
+    const exits = [once(killed, 'exit'), once(paused, 'exit')]
     await eventually(async () => {
       const { rows } = await other.query('select count(distinct owner)::int as owners from malote.lanes')
       expect(rows[0]?.owners).toBe(2)
@@ -104,7 +105,7 @@ describe('a relay', () => {
     goOn()
     await gone('LANES_WITHOUT_RELAY')
     paused.kill('SIGKILL')
-    await Promise.all([killed, paused].map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')))
+    await Promise.all(exits)
   })
 
   it('whose lease is no longer than a publish is told of', async () => {

@@ -20,7 +20,14 @@ export const serverChecks: Readonly<Record<string, Check>> = {
     ]
     const findings = []
     if (version < 140_000)
-      findings.push(found('problem', 'SERVER_TOO_OLD', 'PostgreSQL 14 or newer is needed', 'upgrade the server'))
+      findings.push(
+        found(
+          'problem',
+          'SERVER_TOO_OLD',
+          `this is PostgreSQL ${String(Math.floor(version / 10_000))}: 14 or newer is needed`,
+          'upgrade the server',
+        ),
+      )
     if (row['autovacuum'] === false)
       findings.push(
         found(
