@@ -62,6 +62,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
     page('What the doctor finds', 'doctor'),
     page('Observability', 'observability'),
     page('Capacity planning', 'capacity'),
+    page('Where it runs', 'anywhere'),
     page('Disaster recovery', 'disaster-recovery'),
     page('Security', 'security'),
     page('Errors', 'errors'),

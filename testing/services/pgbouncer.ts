@@ -8,6 +8,8 @@ import { canInstallDebianPackages, installDebianPackage } from './debian-package
 import { freePort } from './free-port.ts'
 import { serverUser } from './server-user.ts'
 
+export type PoolMode = 'session' | 'transaction' | 'statement'
+
 export interface PooledUrl {
   /** The same database by way of the pooler. */
   readonly url: string
@@ -15,18 +17,18 @@ export interface PooledUrl {
 }
 
 /**
- * A PgBouncer in transaction mode before a PostgreSQL: an installed one, else Debian's (as root).
+ * A PgBouncer before a PostgreSQL, in transaction mode unless told otherwise: an installed one, else Debian's (as root).
  *
  * @throws Error that says what to install when there is none
  */
-export async function startPgbouncer(databaseUrl: string): Promise<PooledUrl> {
+export async function startPgbouncer(databaseUrl: string, mode: PoolMode = 'transaction'): Promise<PooledUrl> {
   provideServer()
   const target = new URL(databaseUrl)
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'malote-pgbouncer-'))
   chmodSync(folder, 0o755) // As root, it runs as somebody else and must get through to its settings.
   const file = join(folder, 'pgbouncer.ini')
-  writeFileSync(file, settings(target, port))
+  writeFileSync(file, settings(target, port, mode))
   const server = spawn('pgbouncer', [file], { ...serverUser(), cwd: tmpdir(), stdio: ['ignore', 'ignore', 'pipe'] })
   const exited = once(server, 'exit')
   const ready = new Promise<'ready'>((resolve) => {
@@ -47,7 +49,7 @@ export async function startPgbouncer(databaseUrl: string): Promise<PooledUrl> {
 }
 
 /** Few server connections, so that clients really share them. */
-function settings(target: URL, port: number): string {
+function settings(target: URL, port: number, mode: PoolMode): string {
   return `[databases]
 * = host=${target.hostname} port=${target.port} user=${target.username}
 [pgbouncer]
@@ -55,8 +57,8 @@ listen_addr = 127.0.0.1
 listen_port = ${String(port)}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
-default_pool_size = 4
+pool_mode = ${mode}
+default_pool_size = ${mode === 'session' ? '20' : '4'}
 ignore_startup_parameters = extra_float_digits
 `
 }
