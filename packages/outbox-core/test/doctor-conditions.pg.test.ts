@@ -268,12 +268,18 @@ describe('a database', () => {
     await other.query(
       `insert into malote.messages (topic, type, payload) select 'o', 't', '{}' from generate_series(1, 500)`,
     )
+    // Nothing that is dead by then can be cleared away, neither by autovacuum nor by whoever reads the page.
+    const snapshot = await bench.pool.connect()
+    await snapshot.query('begin isolation level repeatable read; select 1')
     await other.query('delete from malote.messages')
     // The session would tell what it did within ten seconds; PostgreSQL 14 cannot be asked to do so at once.
     await other.query('select pg_stat_force_next_flush()').catch(() => {})
 
-    expect((await finding('AUTOVACUUM_STARVED', { deadRows: 400 })).detail).toContain('500 dead rows')
+    const { detail } = await finding('AUTOVACUUM_STARVED', { deadRows: 400 })
+    expect(Number(/(\d+) dead rows/.exec(detail)?.[1])).toBeGreaterThanOrEqual(500) // Other tests leave some as well.
     expect(codes(await look())).not.toContain('AUTOVACUUM_STARVED')
+    await snapshot.query('commit')
+    snapshot.release()
     await other.query('vacuum malote.messages')
     await gone('AUTOVACUUM_STARVED', { deadRows: 400 })
   })
