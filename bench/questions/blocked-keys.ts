@@ -1,13 +1,13 @@
 import type { Benchmark } from '../harness/benchmark.ts'
 import { topic, type } from '../harness/load.ts'
-import { atMost, figuresOf, percentile, ratioOf, ratioRow } from '../harness/statistics.ts'
-import type { LatencyRig } from '../peers/latency-rig.ts'
-import { latencies, maloteRig } from './latency.ts'
+import type { BenchDatabase } from '../harness/server.ts'
+import { atMost, figuresOf, ratioOf, ratioRow } from '../harness/statistics.ts'
+import { type Contestant, latencySamples, maloteRig } from './latency.ts'
 
 const count = 30_000
 
 /** Each holds one message back. */
-const holdKeys = async (admin: { query(text: string, values: unknown[]): Promise<unknown> }): Promise<void> => {
+const holdKeys = async ({ admin }: BenchDatabase): Promise<void> => {
   const keys = `select 'held ' || n from generate_series(1, $2::integer) n`
   await admin.query(`insert into malote.held_keys (topic, ordering_key) select $1, key from (${keys}) as held (key)`, [
     topic,
@@ -22,9 +22,13 @@ const holdKeys = async (admin: { query(text: string, values: unknown[]): Promise
 /** Long enough for a relay to have looked past what is held, which it does when it takes a lane over. */
 const settlingMs = 3_000
 
-async function settled<Worker>(worker: Worker): Promise<Worker> {
-  await new Promise((resolve) => setTimeout(resolve, settlingMs))
-  return worker
+function settled({ rig, client }: Contestant): Contestant {
+  const start: Contestant['rig']['start'] = async (onArrival) => {
+    const worker = await rig.start(onArrival)
+    await new Promise((resolve) => setTimeout(resolve, settlingMs))
+    return worker
+  }
+  return { rig: { ...rig, start }, client }
 }
 
 export const blockedKeys: Benchmark = {
@@ -32,23 +36,10 @@ export const blockedKeys: Benchmark = {
   question: 'Do 30,000 held keys make the messages of other keys wait?',
   run: async ({ server, rounds, scale, log }) => {
     const contestants = {
-      '30,000 held': await maloteRig(server, holdKeys),
-      'none held': await maloteRig(server),
+      '30,000 held': settled(await maloteRig(server, { prepare: holdKeys })),
+      'none held': settled(await maloteRig(server)),
     }
-    const samples: Record<string, number[]> = {}
-    for (let round = 0; round < rounds; round++) {
-      const order = Object.entries(contestants)
-      for (const [name, { rig: its, client }] of round % 2 === 0 ? order : order.toReversed()) {
-        const rig: LatencyRig = { ...its, start: async (onArrival) => settled(await its.start(onArrival)) }
-        const sorted = await latencies(rig, client, Math.max(200, 400 * scale))
-        for (const [label, share] of [
-          ['p50', 0.5],
-          ['p99', 0.99],
-        ] as const)
-          (samples[`${name} ${label}`] ??= []).push(percentile(sorted, share))
-        log(`${name}: p50 ${percentile(sorted, 0.5).toFixed(2)} ms, p99 ${percentile(sorted, 0.99).toFixed(2)} ms`)
-      }
-    }
+    const samples = await latencySamples(contestants, Math.max(200, 400 * scale), { rounds, log })
     return {
       figures: figuresOf(samples, 'ms'),
       rows: [

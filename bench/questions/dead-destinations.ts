@@ -1,13 +1,12 @@
-import { createOutbox, createRelay, migrate } from '@malote/outbox-core'
+import { createRelay, migrate } from '@malote/outbox-core'
 import type { Benchmark } from '../harness/benchmark.ts'
-import { payload, payloadText, topic, type } from '../harness/load.ts'
+import { payloadText, type } from '../harness/load.ts'
 import type { BenchDatabase, BenchServer } from '../harness/server.ts'
-import { atLeast, atMost, figuresOf, percentile, ratioOf, ratioRow } from '../harness/statistics.ts'
+import { atLeast, atMost, figuresOf, ratioOf, ratioRow } from '../harness/statistics.ts'
 import { alternate } from '../harness/alternate.ts'
 import { partlyDeadPublisher } from '../peers/dead-destinations.ts'
-import type { LatencyRig } from '../peers/latency-rig.ts'
-import { createMaloteDrainer, fillMessages } from '../peers/malote.ts'
-import { latencies } from './latency.ts'
+import { fillMessages } from '../peers/malote.ts'
+import { type Contestant, latencySamples, maloteRig } from './latency.ts'
 
 /** Long enough for a relay to have read past what is dead, which it does once. */
 const settlingMs = 3_000
@@ -22,58 +21,36 @@ const fillDead = ({ admin }: BenchDatabase, count: number, destinations: number)
   )
 
 /** A relay that has found out which destinations are dead, with more coming for them all the time. */
-async function latencyRig(
-  server: BenchServer,
-  destinations: number,
-): Promise<{ rig: LatencyRig; client: Awaited<ReturnType<BenchDatabase['client']>> }> {
-  const database = await server.database()
-  await migrate(database.admin)
-  if (destinations > 0) await fillDead(database, 1_000 * destinations, destinations)
-  const outbox = createOutbox()
-  const rig: LatencyRig = {
-    add: (client, sentAt) => outbox.add(client, { topic, type, payload: { ...payload, sentAt } }),
-    start: async (onArrival) => {
-      const drainer = await createMaloteDrainer(database, {
-        publisher: () =>
-          partlyDeadPublisher((batch) => {
-            for (const { body } of batch) onArrival((JSON.parse(String(body)) as { sentAt: number }).sentAt)
-          }),
-      })
-      const worker = await drainer.start(() => {})
-      await pause(settlingMs)
-      let adding: Promise<unknown> = Promise.resolve()
-      const timer = setInterval(() => {
-        if (destinations > 0) adding = adding.then(() => fillDead(database, destinations, destinations))
-      }, 100)
-      const stop = async (): Promise<void> => {
-        clearInterval(timer)
-        await adding
-        await worker.stop()
-      }
-      return { stop }
-    },
+async function besideDead(server: BenchServer, destinations: number): Promise<Contestant> {
+  const fill = (database: BenchDatabase, count: number): Promise<unknown> =>
+    destinations > 0 ? fillDead(database, count, destinations) : Promise.resolve()
+  const { rig, client, database } = await maloteRig(server, {
+    prepare: (prepared) => fill(prepared, 1_000 * destinations),
+    publisher: partlyDeadPublisher,
+  })
+  const start: Contestant['rig']['start'] = async (onArrival) => {
+    const worker = await rig.start(onArrival)
+    await pause(settlingMs)
+    let adding: Promise<unknown> = Promise.resolve()
+    const timer = setInterval(() => {
+      adding = adding.then(() => fill(database, destinations))
+    }, 100)
+    const stop = async (): Promise<void> => {
+      clearInterval(timer)
+      await adding
+      await worker.stop()
+    }
+    return { stop }
   }
-  return { rig, client: await database.client() }
+  return { rig: { ...rig, start }, client }
 }
 
 export const deadDestinations: Benchmark = {
   name: 'dead-destinations',
   question: 'Do ten destinations that take nothing make the messages of a healthy one wait?',
   run: async ({ server, rounds, scale, log }) => {
-    const contestants = { 'ten dead': await latencyRig(server, 10), alone: await latencyRig(server, 0) }
-    const samples: Record<string, number[]> = {}
-    for (let round = 0; round < rounds; round++) {
-      const order = Object.entries(contestants)
-      for (const [name, { rig, client }] of round % 2 === 0 ? order : order.toReversed()) {
-        const sorted = await latencies(rig, client, Math.max(200, 400 * scale))
-        for (const [label, share] of [
-          ['p50', 0.5],
-          ['p99', 0.99],
-        ] as const)
-          (samples[`${name} ${label}`] ??= []).push(percentile(sorted, share))
-        log(`${name}: p50 ${percentile(sorted, 0.5).toFixed(2)} ms, p99 ${percentile(sorted, 0.99).toFixed(2)} ms`)
-      }
-    }
+    const contestants = { 'ten dead': await besideDead(server, 10), alone: await besideDead(server, 0) }
+    const samples = await latencySamples(contestants, Math.max(200, 400 * scale), { rounds, log })
     return {
       figures: figuresOf(samples, 'ms'),
       rows: [

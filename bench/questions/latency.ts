@@ -15,23 +15,15 @@ export const latency: Benchmark = {
   name: 'latency',
   question: 'How long from COMMIT to the publisher at 100 messages a second?',
   run: async ({ server, rounds, scale, log }) => {
-    const ours = await maloteRig(server)
     const graphileDatabase = await server.database()
-    const graphile = { rig: await createGraphileLatencyRig(graphileDatabase), client: await graphileDatabase.client() }
-    const samples: Record<string, number[]> = {}
-    const measure = async (name: string, { rig, client }: typeof graphile): Promise<void> => {
-      const sorted = await latencies(rig, client, Math.max(100, perSecond * seconds * scale))
-      for (const [label, share] of [
-        ['p50', 0.5],
-        ['p99', 0.99],
-      ] as const)
-        (samples[`${name} ${label}`] ??= []).push(percentile(sorted, share))
-      log(`${name}: p50 ${percentile(sorted, 0.5).toFixed(2)} ms, p99 ${percentile(sorted, 0.99).toFixed(2)} ms`)
+    const contestants = {
+      malote: await maloteRig(server),
+      'graphile-worker': {
+        rig: await createGraphileLatencyRig(graphileDatabase),
+        client: await graphileDatabase.client(),
+      },
     }
-    for (let round = 0; round < rounds; round++) {
-      const order = [() => measure('malote', ours), () => measure('graphile-worker', graphile)]
-      for (const run of round % 2 === 0 ? order : order.toReversed()) await run()
-    }
+    const samples = await latencySamples(contestants, Math.max(100, perSecond * seconds * scale), { rounds, log })
     return {
       figures: figuresOf(samples, 'ms'),
       rows: (
@@ -56,32 +48,63 @@ export const latency: Benchmark = {
   },
 }
 
-/** @param prepare - what else the database holds */
+interface RigParts {
+  /** What else the database holds. */
+  readonly prepare?: (database: BenchDatabase) => Promise<unknown>
+  readonly publisher?: typeof noopPublisher
+}
+
+/** A started rig, and the connection that adds its messages. */
+export interface Contestant {
+  readonly rig: LatencyRig
+  readonly client: pg.Client
+}
+
 export async function maloteRig(
   server: BenchServer,
-  prepare: (admin: BenchDatabase['admin']) => Promise<unknown> = () => Promise.resolve(),
-): Promise<{ rig: LatencyRig; client: pg.Client }> {
+  { prepare, publisher = noopPublisher }: RigParts = {},
+): Promise<Contestant & { readonly database: BenchDatabase }> {
   const database = await server.database()
   await migrate(database.admin)
-  await prepare(database.admin)
+  await prepare?.(database)
   const outbox = createOutbox()
   const rig: LatencyRig = {
     add: (client, sentAt) => outbox.add(client, { topic, type, payload: { ...payload, sentAt } }),
     start: async (onArrival) => {
       const drainer = await createMaloteDrainer(database, {
         publisher: () =>
-          noopPublisher((batch) => {
+          publisher((batch) => {
             for (const { body } of batch) onArrival((JSON.parse(String(body)) as { sentAt: number }).sentAt)
           }),
       })
       return drainer.start(() => {})
     },
   }
-  return { rig, client: await database.client() }
+  return { rig, client: await database.client(), database }
+}
+
+/** Each contestant once a round, in turned order. @returns `NAME p50` and `NAME p99` → milliseconds by round */
+export async function latencySamples(
+  contestants: Readonly<Record<string, Contestant>>,
+  messages: number,
+  { rounds, log }: { readonly rounds: number; readonly log: (line: string) => void },
+): Promise<Record<string, number[]>> {
+  const samples: Record<string, number[]> = {}
+  for (let round = 0; round < rounds; round++) {
+    const order = Object.entries(contestants)
+    for (const [name, { rig, client }] of round % 2 === 0 ? order : order.toReversed()) {
+      const sorted = await latencies(rig, client, messages)
+      const [p50, p99] = [percentile(sorted, 0.5), percentile(sorted, 0.99)]
+      ;(samples[`${name} p50`] ??= []).push(p50)
+      ;(samples[`${name} p99`] ??= []).push(p99)
+      log(`${name}: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`)
+    }
+  }
+  return samples
 }
 
 /** Milliseconds from COMMIT to arrival, ascending. */
-export async function latencies(rig: LatencyRig, client: pg.Client, count: number): Promise<number[]> {
+async function latencies(rig: LatencyRig, client: pg.Client, count: number): Promise<number[]> {
   const commits = new Map<number, number>()
   const taken: number[] = []
   let finish = (): void => {}

@@ -259,14 +259,13 @@ function brokenBySending(state: State, seq: number, { afterDeadLetter }: Steerin
 }
 
 function operatorSteps(state: State): Step<State>[] {
-  const steps: Step<State>[] = indexesOf(state, 'dead').map((seq) => {
-    const isLast = indexesOf(state, 'dead').length === 1
-    const replayed = { ...withRow(state, seq, 'waiting'), isHeld: state.isHeld && !isLast }
+  const dead = indexesOf(state, 'dead')
+  const steps: Step<State>[] = dead.map((seq) => {
+    const replayed = { ...withRow(state, seq, 'waiting'), isHeld: state.isHeld && dead.length > 1 }
     return step(`an operator replays ${String(seq)}`, { ...replayed, unseen: [...state.unseen, seq] })
   })
   if (state.isPaused) steps.push(step('the topic goes on', { ...state, isPaused: false }))
-  const isHeldByHand = state.isHeld && indexesOf(state, 'dead').length === 0
-  if (isHeldByHand) steps.push(step('an operator releases the key', { ...state, isHeld: false }))
+  if (state.isHeld && dead.length === 0) steps.push(step('an operator releases the key', { ...state, isHeld: false }))
   if (state.faultsLeft === 0) return steps
   if (!state.isPaused) steps.push(fault('the topic is paused', { ...state, isPaused: true }))
   if (!state.isHeld) steps.push(fault('an operator holds the key', { ...state, isHeld: true }))
