@@ -3,6 +3,7 @@ import { beforeEach, vi } from 'vitest'
 import { harnessFailure } from './harness-error.ts'
 import { propertyRuns, propertyScale, propertySeed } from './property-scale.ts'
 import { measureSlowness } from './slowness.ts'
+import { shake } from './test-runner/shake.ts'
 
 const slowness = measureSlowness()
 // A case that hangs must not take an hour to fail.
@@ -18,6 +19,9 @@ if (propertySeed !== null) {
   const { default: fc } = await import('fast-check') // Only a soak pays for it in every file.
   fc.configureGlobal({ seed: propertySeed, numRuns: propertyRuns(100) })
 }
+
+const shakes = process.env['MALOTE_SHAKE']
+if (shakes !== undefined) shake(shakes)
 
 const never = { count: 0, condition: /(?!)/ }
 

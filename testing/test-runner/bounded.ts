@@ -6,6 +6,7 @@ export interface Bounds {
   readonly hookTimeout: number
   readonly env: Record<string, string>
   readonly setupFiles: string[]
+  readonly expect: { poll: { timeout: number } }
   readonly retry: { count: number; condition: RegExp }
 }
 
@@ -19,6 +20,7 @@ export function bounded(testTimeout: number, hookTimeout = 120_000): Bounds {
     hookTimeout,
     env: { MALOTE_TEST_TIMEOUT: String(testTimeout), MALOTE_HOOK_TIMEOUT: String(hookTimeout) },
     setupFiles: [fileURLToPath(new URL('../setup.ts', import.meta.url))],
+    expect: { poll: { timeout: 30_000 } }, // Its own second is less than a busy machine may take to turn round.
     retry: { count: 1, condition: harnessFailure },
   }
 }

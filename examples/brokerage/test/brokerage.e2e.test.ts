@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { brokers } from '../src/demo/arguments.ts'
+import { scaled } from '@malote/testing/slowness'
 import { type Rig, startRig } from './brokerage-rig.ts'
 import { type Collector, startCollector } from './collector.ts'
 
@@ -93,7 +94,7 @@ describe.each(known)('the brokerage on %s', (broker) => {
       await rig.break({ duplicateEvents: true })
 
       await rig.whenIn(await rig.place(), 'SETTLED')
-      await expect.poll(() => rig.duplicates(), { timeout: 20_000 }).toBeGreaterThan(before)
+      await expect.poll(() => rig.duplicates(), { timeout: scaled(20_000) }).toBeGreaterThan(before)
     })
 
     it('of the exchange, which rejects everything, compensates', async () => {
@@ -143,7 +144,7 @@ describe.each(known)('the brokerage on %s', (broker) => {
     await rig.whenIn(await rig.place({ traceparent: `00-${traceId}-00f067aa0ba902b7-01` }), 'SETTLED')
 
     await expect
-      .poll(() => collector.spansOf(traceId), { timeout: 20_000 })
+      .poll(() => collector.spansOf(traceId), { timeout: scaled(20_000) })
       .toEqual(
         expect.arrayContaining([
           'brokerage-api: POST /api/orders',
@@ -170,9 +171,9 @@ describe.each(known)('the brokerage on %s', (broker) => {
     await rig.break({ b3: 'down' })
     const during = await Promise.all([rig.place(), rig.place({ type: 'SELL' })])
     rig.outage('database', true)
-    await expect.poll(() => rig.health(), { timeout: 20_000 }).toBe(503)
+    await expect.poll(() => rig.health(), { timeout: scaled(20_000) }).toBe(503)
     rig.outage('database', false)
-    await expect.poll(() => rig.health(), { timeout: 40_000 }).toBe(200)
+    await expect.poll(() => rig.health(), { timeout: scaled(40_000) }).toBe(200)
     rig.outage('broker', false)
     await rig.break({})
 
