@@ -237,23 +237,40 @@ describe('a role with defaults of its own', () => {
     const { relay, broker, observer } = bench.relay({ pool: bench.database.pool({ options: options.join(' ') }) })
     await bench.pool.query('alter sequence malote.messages_seq_seq restart 123456789012345')
     await bench.add(aMessage({ payload: new Uint8Array([0, 255]) }))
+    await bench.pool.query(`create table isolations (isolation text);
+      create function note_isolation() returns trigger language plpgsql as $$ begin
+        insert into isolations select current_setting('transaction_isolation');
+        return null;
+      end $$;
+      create trigger note_isolation after delete on malote.messages execute function note_isolation()`)
     const other = await bench.database.client()
     await other.query('begin')
     await other.query('lock table malote.messages in share mode')
     relay.start()
-    await broker.received(1)
-    // The delete waits for the lock by now; it must wait for longer than the role's timeouts allow.
-    await eventually(async () => {
+    // The delete waits for the lock; it must wait for longer than the role's timeouts allow. Whatever comes of it, nobody may hang behind it.
+    const lost = observer.waitFor('database.disconnected').then(
+      ({ error }) => error,
+      () => new Promise(() => {}), // It never was.
+    )
+    const hasWaited = eventually(async () => {
       const { rows } = await bench.pool.query(
         'select from pg_locks where not granted and clock_timestamp() - waitstart > $1',
         ['600 ms'],
       )
       expect(rows).not.toEqual([])
-    })
+    }).then(
+      () => 'waited for longer than the timeouts',
+      (error: unknown) => error,
+    )
+    const ended = await Promise.race([hasWaited, lost])
     await other.query('commit')
 
+    expect(ended).toBe('waited for longer than the timeouts')
     await eventually(async () => expect(await bench.count('messages')).toBe(0))
 
+    const { rows } = await bench.pool.query('select distinct isolation from isolations')
+    await bench.pool.query('drop function note_isolation cascade; drop table isolations')
+    expect(rows).toEqual([{ isolation: 'read committed' }])
     expect(broker.accepted).toMatchObject([{ body: Buffer.from([0, 255]) }])
     expect(observer.of('lanes.lost')).toEqual([])
   })
