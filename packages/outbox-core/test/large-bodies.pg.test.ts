@@ -106,7 +106,11 @@ describe('a body that is too large', () => {
     await insert(1, 2 * MiB, 'k')
     await insert(1, 10, 'k')
     await insert(1, 10, 'other')
-    const { relay, broker, observer } = bench.relay({ maxPayloadBytes: MiB, afterDeadLetter: 'skip' })
+    const { relay, broker, observer } = bench.relay({
+      maxPayloadBytes: MiB,
+      maxBufferedBytes: 1024 * MiB, // There is room for it.
+      afterDeadLetter: 'skip',
+    })
 
     await relay.runOnce()
 

@@ -75,8 +75,8 @@ export async function createRelayBench(serverUrl: string): Promise<RelayBench> {
     count: async (table) => (await pool.query(`select count(*)::integer as n from malote.${table}`)).rows[0].n,
     reset: async () => {
       await Promise.all(relays.splice(0).map((relay) => relay.stop({ graceMs: 100 })))
-      await pool.query(
-        'truncate malote.messages, malote.scheduled_messages, malote.dead_letters, malote.held_keys, malote.relays cascade',
+      await database.truncate(
+        'malote.messages, malote.scheduled_messages, malote.dead_letters, malote.held_keys, malote.relays cascade',
       )
       await pool.query('insert into malote.lanes (lane) select generate_series(0, 63) on conflict do nothing')
     },
