@@ -1,24 +1,12 @@
-import { type Mutant, promises } from './mutant.ts'
+import { edges } from './edges.ts'
+import { type Mutant, mutantsOf as of } from './mutant.ts'
 
 const core = 'packages/outbox-core'
 const idempotency = 'packages/idempotency'
 
-type Change = readonly [name: string, promise: keyof typeof promises, find: string, replace: string]
-
-/** Mutants of one file, killed by one test file of its package. */
-function of(root: string, file: string, test: string, changes: readonly Change[]): Mutant[] {
-  return changes.map(([name, promise, find, replace]) => ({
-    name,
-    promise: promises[promise],
-    file: `${root}/src/${file}`,
-    find,
-    replace,
-    test: `${root}/test/${test}`,
-  }))
-}
-
 /** Chosen by hand: each breaks a promise in a way that a tired reviewer could let pass. */
 export const mutants: readonly Mutant[] = [
+  ...edges,
   ...of(core, 'console/guard.ts', 'console/guard.test.ts', [
     [
       'the console answers to a host name that was rebound',

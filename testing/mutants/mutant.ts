@@ -1,3 +1,5 @@
+import { posix } from 'node:path'
+
 /** A small change that breaks a promise, and the tests that must notice. */
 export interface Mutant {
   /** Says what is broken, in words: it is the name under which a survivor is reported. */
@@ -8,7 +10,7 @@ export interface Mutant {
   /** Stands exactly once in the file. */
   readonly find: string
   readonly replace: string
-  /** The test file of the same package that kills it. */
+  /** The test file that kills it. From the repository's root, as `file`. */
   readonly test: string
 }
 
@@ -27,3 +29,17 @@ export const promises = {
   confidential: 'no client gets what is another’s',
   bounded: 'waits, retries and memory have bounds',
 } as const
+
+type Change = readonly [name: string, promise: keyof typeof promises, find: string, replace: string]
+
+/** Mutants of one file of a package, killed by one test file: of its package, or named from there. */
+export function mutantsOf(root: string, file: string, test: string, changes: readonly Change[]): Mutant[] {
+  return changes.map(([name, promise, find, replace]) => ({
+    name,
+    promise: promises[promise],
+    file: posix.join(root, 'src', file),
+    find,
+    replace,
+    test: posix.join(root, 'test', test),
+  }))
+}

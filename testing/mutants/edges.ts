@@ -1,0 +1,213 @@
+import { type Mutant, mutantsOf } from './mutant.ts'
+
+const core = 'packages/outbox-core'
+
+/** Nothing foreign stops the relay or makes it lose a message: connections, results, rows, options, callers. */
+export const edges: readonly Mutant[] = [
+  ...mutantsOf(core, 'postgres/connections.ts', 'race/black-hole.pg.test.ts', [
+    [
+      'a database that does not answer is waited for without end',
+      'delivered',
+      'const cancel = clock.after(timeoutMs, () =>',
+      'const cancel = clock.after(timeoutMs * 1_000, () =>',
+    ],
+    [
+      'an attempt to connect that never ends keeps a place of the pool',
+      'delivered',
+      'options.connectionTimeoutMillis = timeoutMs',
+      'options.connectionTimeoutMillis = 0',
+    ],
+  ]),
+  ...mutantsOf(core, 'relay/session.ts', 'race/black-hole.pg.test.ts', [
+    [
+      'stop waits for a database that is silent',
+      'bounded',
+      'clock.after(graceMs + settleGraceMs,',
+      'clock.after(graceMs + settleGraceMs * 100,',
+    ],
+  ]),
+  ...mutantsOf(core, 'relay/foreign-input.ts', 'relay/foreign-input.test.ts', [
+    [
+      'a status nobody knows counts as accepted',
+      'delivered',
+      "if (status === 'accepted') results",
+      "if (status !== 'failed') results",
+    ],
+    [
+      'a pause that is no number is taken',
+      'delivered',
+      '...(isPause(retryAfterMs) ?',
+      "...(typeof retryAfterMs === 'number' ?",
+    ],
+    [
+      'a code that is no text is passed on',
+      'delivered',
+      "textOf(code, maxCode) ?? 'UNKNOWN'",
+      "(code as string) ?? 'UNKNOWN'",
+    ],
+    [
+      'a kind of failure that nobody knows kills a message',
+      'innocent',
+      "kind === 'permanent' ? 'permanent' : 'retryable'",
+      "kind === 'retryable' ? 'retryable' : 'permanent'",
+    ],
+  ]),
+  ...mutantsOf(core, 'relay/foreign-input.ts', 'foreign-rows.pg.test.ts', [
+    [
+      'headers by plain SQL are passed on as they are',
+      'delivered',
+      'if (entries.every(isHeader)) return',
+      'if (entries.length > 0) return',
+    ],
+    ['a creation at infinity is passed on', 'delivered', 'Math.min(Math.max(ms, firstMs), lastMs)', 'ms'],
+  ]),
+  ...mutantsOf(core, 'relay/resolved-options.ts', 'relay/foreign-input.test.ts', [
+    [
+      'an afterDeadLetter that throws is not caught',
+      'delivered',
+      '      problem = wordsOf(error)\n',
+      '      throw error\n',
+    ],
+    [
+      'an afterDeadLetter that says Hold skips',
+      'ordered',
+      'if (choice === careful || choice === other) return choice as Word',
+      'return choice === careful ? careful : other',
+    ],
+  ]),
+  ...mutantsOf(core, 'relay/resolved-options.ts', 'foreign-database.pg.test.ts', [
+    ['a pool that is too small is taken', 'refused', 'max < neededConnections', 'max < 1'],
+  ]),
+  ...mutantsOf(core, 'adapter/report.ts', 'relay/foreign-input.test.ts', [
+    [
+      'an async onEvent that rejects ends the process',
+      'delivered',
+      'if (returned instanceof Promise) returned.catch(failed)',
+      'void returned',
+    ],
+  ]),
+  ...mutantsOf(core, 'options.ts', 'relay/foreign-input.test.ts', [
+    [
+      'a time that no timer can count is taken',
+      'refused',
+      "name.endsWith('Ms') ? longestMs : Number",
+      "name.endsWith('Ms') ? Number.MAX_VALUE : Number",
+    ],
+  ]),
+  ...mutantsOf(core, 'in-batches.ts', 'relay/foreign-input.test.ts', [
+    [
+      'an outcome of a batch that says nothing is success',
+      'once',
+      "if (status === 'fulfilled') return given",
+      "if (status !== 'rejected') return given",
+    ],
+  ]),
+  ...mutantsOf(core, 'encode.ts', 'large-bodies.pg.test.ts', [
+    [
+      'add takes a body of any size',
+      'bounded',
+      'if (bytes <= maxBytes) return\n',
+      'if (bytes <= maxBytes * 100) return\n',
+    ],
+  ]),
+  ...mutantsOf(core, 'postgres/message-reads.ts', 'large-bodies.pg.test.ts', [
+    [
+      'bytes are counted as they are stored',
+      'bounded',
+      "'coalesce(octet_length(m.payload), octet_length(m.payload_binary))::float8'",
+      "'coalesce(pg_column_size(m.payload), pg_column_size(m.payload_binary))::float8'",
+    ],
+    [
+      'a body that is too large is read all the same',
+      'bounded',
+      "`${largest('o')} <= $7::float8 and o.before + ${size('o')} <= o.bytes and",
+      "`o.before + ${size('o')} <= o.bytes and",
+    ],
+  ]),
+  ...mutantsOf(core, 'relay/batch.ts', 'large-bodies.pg.test.ts', [
+    ['a publish holds any number of bytes', 'bounded', '(bytes <= this.#bytesLeft && !this', '(!this'],
+  ]),
+  ...mutantsOf(core, 'relay/batch.ts', 'foreign-database.pg.test.ts', [
+    ['an id stands twice in a batch', 'delivered', ' && !this.#ids.has(message.id)', ''],
+  ]),
+  ...mutantsOf(core, 'relay/dispatcher.ts', 'relay/dispatcher.test.ts', [
+    ['a destination that hangs keeps every place', 'delivered', '    flight.isSlow = true\n', ''],
+  ]),
+  ...mutantsOf(core, 'relay/settle.ts', 'foreign-database.pg.test.ts', [
+    [
+      'one row that cannot be settled ends the session',
+      'delivered',
+      'if (!isRefused(error) || item === undefined) throw error',
+      'if (item !== null) throw error',
+    ],
+    [
+      'a key that no index takes is held all the same',
+      'delivered',
+      'failure: unstorable, reason, isKeyHeld: false',
+      'failure: unstorable, reason, isKeyHeld: true',
+    ],
+  ]),
+  ...mutantsOf(core, 'relay/control-loop.ts', 'foreign-database.pg.test.ts', [
+    [
+      'lanes that a truncate took stay away',
+      'delivered',
+      'if (look.missing > 0) await',
+      'if (look.missing > 64) await',
+    ],
+  ]),
+  ...mutantsOf(core, 'relay/reader.ts', 'foreign-database.pg.test.ts', [
+    ['a sequence that goes back is not noticed', 'delivered', 'if (drawn < this.#drawn)', 'if (drawn < 0)'],
+  ]),
+  ...mutantsOf(core, 'relay/check-schema.ts', 'foreign-database.pg.test.ts', [
+    [
+      'a sequence beyond what JavaScript can count is taken',
+      'refused',
+      'const highestSeq = 8e15',
+      'const highestSeq = 8e18',
+    ],
+  ]),
+  ...mutantsOf(core, 'postgres/own-types.ts', 'foreign-database.pg.test.ts', [
+    ['arrays are read as the application likes', 'delivered', '  1009: textArray,\n', ''],
+    ['columns that nobody named are not text', 'delivered', 'parsers[oid] ?? asText', 'parsers[oid] ?? Number'],
+  ]),
+  ...mutantsOf(core, 'postgres/connections.ts', 'foreign-database.pg.test.ts', [
+    [
+      'statements do not bring their own types',
+      'delivered',
+      'const statement = { text, types: ownTypes,',
+      'const statement = { text,',
+    ],
+    [
+      'a client that was told to speak in binary goes on',
+      'delivered',
+      'if (its.binary === true) its.binary = false',
+      '',
+    ],
+  ]),
+  ...mutantsOf(core, 'postgres/session-settings.ts', 'foreign-database.pg.test.ts', [
+    ['the isolation of the role counts', 'delivered', "    default_transaction_isolation: 'read committed',\n", ''],
+    [
+      'the statement_timeout of the role counts',
+      'delivered',
+      '  statement_timeout: String(Math.ceil(timeoutMs * 0.9)),\n',
+      '',
+    ],
+    ['the lock_timeout of the role counts', 'delivered', "  lock_timeout: '0',\n", ''],
+  ]),
+  ...mutantsOf(core, 'relay/examine.ts', 'race/pooler.pg.test.ts', [
+    [
+      'behind a pooler the timeouts of the role count',
+      'delivered',
+      ' else for (const connection of all) prepareStatements(connection, databaseTimeoutMs)',
+      '',
+    ],
+  ]),
+  ...mutantsOf(core, 'postgres/connections.ts', 'race/pooler.pg.test.ts', [
+    [
+      'behind a pooler the isolation of the role counts',
+      'delivered',
+      'settings === null ? work() : inTransaction',
+      'settings !== null ? work() : inTransaction',
+    ],
+  ]),
+]
