@@ -89,13 +89,17 @@ const ask = createDecisions(dialog, {
   },
 })
 
-/** The button of a decision, where decisions are allowed. */
-function decide(action, about, label, title, consequence) {
+/** The button of a decision, where decisions are allowed. `asked` is what only the operator can say of what it is about. */
+function decide(action, about, label, title, consequence, asked = null) {
   if (!view.allowActions) return null
   const key = `${action} ${JSON.stringify(about)}`
   return h(
     'button',
-    { 'data-key': key, 'data-action': action, onclick: () => ask(action, about, title, consequence, view.operator) },
+    {
+      'data-key': key,
+      'data-action': action,
+      onclick: () => ask(action, { about, title, consequence, operator: view.operator, asked }),
+    },
     label,
   )
 }

@@ -3,10 +3,10 @@ import { h } from './elements.js'
 const remembered = 'malote operator'
 
 /**
- * Asks who and why, and does it. `ask` is how the server is asked; `done` is called with words when it is done.
+ * Asks who and why, and what else the decision is about (`asked`: its name and label), and does it. `ask` is how the server is asked; `done` is called with words when it is done.
  */
 export function createDecisions(dialog, { post, explain, done }) {
-  return (action, about, title, consequence, operator) => {
+  return (action, { about, title, consequence, operator, asked = null }) => {
     const who = h('input', {
       name: 'operator',
       required: true,
@@ -15,18 +15,21 @@ export function createDecisions(dialog, { post, explain, done }) {
       value: operator ?? localStorage.getItem(remembered) ?? '',
       readonly: operator !== null,
     })
+    const what = asked === null ? null : h('input', { name: asked.name, required: true, maxlength: 1000 })
     const why = h('textarea', { name: 'reason', required: true, maxlength: 1000, rows: 2 })
     const force = h('input', { type: 'checkbox', name: 'force' })
     const refused = h('p', { class: 'refused', role: 'alert' })
     const receipts = h('div', { class: 'receipts' })
     const go = h('button', { class: 'go' }, titleOf(action))
     const forceLabel = h('label', { class: 'force', hidden: true }, force, ' Replay it all the same')
+    const asks = what === null ? null : h('label', {}, asked.label, what)
     const form = h(
       'form',
       { method: 'dialog' },
       h('h2', { id: 'question' }, title),
       h('p', {}, consequence),
       receipts,
+      asks,
       h('label', {}, 'Who decides', who),
       h('label', {}, 'Why (for the audit)', why),
       refused,
@@ -42,6 +45,7 @@ export function createDecisions(dialog, { post, explain, done }) {
       refused.textContent = ''
       if (operator === null) localStorage.setItem(remembered, who.value.trim())
       const body = { ...about, operator: who.value, reason: why.value, ...(force.checked ? { force: true } : {}) }
+      if (what !== null) body[asked.name] = what.value // As written: a key may begin with a blank.
       const answer = await post(`api/actions/${action}`, body)
       go.disabled = false
       if (answer.detail !== undefined) {
@@ -56,7 +60,7 @@ export function createDecisions(dialog, { post, explain, done }) {
     }
     dialog.replaceChildren(form)
     dialog.showModal()
-    ;(who.value === '' ? who : why).focus()
+    ;(what ?? (who.value === '' ? who : why)).focus()
     if (action === 'replay')
       void explain(about.deadLetterIds).then((lines) => receipts.replaceChildren(...receiptList(lines)))
   }
@@ -65,6 +69,7 @@ export function createDecisions(dialog, { post, explain, done }) {
 const titles = {
   replay: 'Replay',
   discard: 'Discard',
+  'hold-key': 'Hold',
   'release-key': 'Release',
   'release-stream': 'Go on',
   'pause-topic': 'Pause',

@@ -32,15 +32,7 @@ function flow(view) {
       topic.deadLetters,
       topic.published,
       age(topic.lastPublishedAt, ' ago'),
-      paused.has(topic.topic)
-        ? 'paused'
-        : decide(
-            'pause-topic',
-            { topic: topic.topic },
-            'Pause',
-            `Publish nothing of topic ${topic.topic} until somebody resumes it?`,
-            'Messages go on being added and keep their order.',
-          ),
+      aboutTopic(decide, topic.topic, paused.has(topic.topic)),
     ],
   }))
   const head = [
@@ -84,6 +76,25 @@ function flow(view) {
       ? h('p', { class: 'quiet' }, 'Nobody has added a message yet.')
       : table('Topics, the one that waits longest first', head, rows),
   )
+}
+
+function aboutTopic(decide, topic, isPaused) {
+  const pause = decide(
+    'pause-topic',
+    { topic },
+    'Pause',
+    `Publish nothing of topic ${topic} until somebody resumes it?`,
+    'Messages go on being added and keep their order.',
+  )
+  const hold = decide(
+    'hold-key',
+    { topic },
+    'Hold a key',
+    `Publish nothing of one ordering key of topic ${topic} until somebody releases it?`,
+    'What is in flight ends. Messages go on being added and keep their order; other keys lose nothing.',
+    { name: 'orderingKey', label: 'Ordering key' },
+  )
+  return hold === null && !isPaused ? null : h('span', { class: 'decisions' }, isPaused ? 'paused' : pause, hold)
 }
 
 function breakers({ status }) {

@@ -4,7 +4,7 @@ import { forgottenAmong } from '../explain-replay.ts'
 import { createHeldKeys } from '../held-keys.ts'
 import { createHeldStreams } from '../held-streams.ts'
 import type { Queryable } from '../postgres/queryable.ts'
-import { createTopics } from '../topics.ts'
+import { createTopics, type Steering } from '../topics.ts'
 import type { Refusal } from './answers.ts'
 
 /** How many there were of how many; fewer means that somebody was faster. */
@@ -28,6 +28,8 @@ const most = 1_000
 /** What a person writes, in characters. A name is as long as it is. */
 const longestText = 2_000
 
+const steeringBy = ({ operator, reason }: Required<Decision>): Steering => ({ by: operator, reason })
+
 const one = (isDone: boolean): Done => ({ done: isDone ? 1 : 0, wanted: 1 })
 
 /** What an operator can do here. Each is what the command line does, by the same functions, and is written into the audit by them. */
@@ -49,6 +51,12 @@ export const actions: Readonly<Record<string, Action>> = {
     const ids = idsIn(body)
     return { done: await createDeadLetters({ db, schema }).discard(ids, decision), wanted: ids.length }
   },
+  'hold-key': async ({ db, schema, body, decision }) => {
+    const orderingKey = textIn(body, 'orderingKey') // As it is written: a key may begin with a blank.
+    if (orderingKey === '')
+      throw new OutboxError('INVALID_OPTION', '"orderingKey" must be a text of 1 character or more')
+    return one(await createHeldKeys({ db, schema }).hold(textIn(body, 'topic'), orderingKey, steeringBy(decision)))
+  },
   'release-key': async ({ db, schema, body, decision }) =>
     one(await createHeldKeys({ db, schema }).release(textIn(body, 'topic'), textIn(body, 'orderingKey'), decision)),
   'release-stream': async ({ db, schema, body, decision }) => {
@@ -58,8 +66,7 @@ export const actions: Readonly<Record<string, Action>> = {
     return one(await createHeldStreams({ db, schema }).release(stream, what, decision))
   },
   'pause-topic': async ({ db, schema, body, decision }) => {
-    const steering = { by: decision.operator, reason: decision.reason }
-    return one(await createTopics({ db, schema }).pause(textIn(body, 'topic'), steering))
+    return one(await createTopics({ db, schema }).pause(textIn(body, 'topic'), steeringBy(decision)))
   },
   'resume-topic': async ({ db, schema, body, decision }) =>
     one(await createTopics({ db, schema }).resume(textIn(body, 'topic'), decision)),

@@ -20,7 +20,7 @@ export interface ConsoleOptions {
   /** Who may look. It has no default: whoever mounts the console must have thought about it. */
   readonly access: ConsoleAccess
   /**
-   * Offer decisions: replay, discard, release, pause, resume. The role of the pool then needs what
+   * Offer decisions: replay, discard, hold, release, pause, resume. The role of the pool then needs what
    * `malote grants --for operator` gives.
    *
    * @defaultValue false: nothing can be changed

@@ -68,10 +68,11 @@ async function picture(name: string, fullPage = true): Promise<void> {
 }
 
 /** As somebody does it: press the button, say who and why, and send it, without the mouse. */
-async function decide(button: string, reason: string): Promise<void> {
+async function decide(button: string, reason: string, asked: Readonly<Record<string, string>> = {}): Promise<void> {
   await page.focus(button)
   await page.keyboard.press('Enter')
   await page.waitForSelector('dialog[open]')
+  for (const [name, value] of Object.entries(asked)) await page.fill(`dialog [name=${name}]`, value)
   await page.fill('dialog [name=operator]', 'ana')
   await page.fill('dialog [name=reason]', reason)
   await page.focus('dialog .go')
@@ -174,6 +175,27 @@ describe('the console in a browser, at night', () => {
     expect((await listOperatorActions({ db: bench.pool, limit: 2 })).map(({ action }) => action)).toEqual([
       'discard',
       'release',
+    ])
+  })
+
+  it('holds a key by hand, whose messages wait, and releases it', async () => {
+    const other = { topic: 'payments', orderingKey: 'account-31' }
+    await decide('tr[data-row=payments] [data-action=hold-key]', 'under review', { orderingKey: 'account-30' })
+    await see('#held-keys', 'ana: under review')
+    await see('#audit', 'under review')
+    await see('.finding', 'HELD_KEYS')
+    await picture('held-by-hand')
+    const [waits, leaves] = await bench.add(aMessage({ ...other, orderingKey: 'account-30' }), aMessage(other))
+    await expectAccepted([String(waits), String(leaves)], [String(leaves)])
+
+    await decide('#held-keys [data-action=release-key]', 'reviewed')
+
+    await seeNo('#held-keys')
+    await see('h1', 'All is well')
+    await expectAccepted([String(waits), String(leaves)], [String(leaves), String(waits)])
+    expect(await listOperatorActions({ db: bench.pool, limit: 2 })).toMatchObject([
+      { action: 'release', operator: 'ana', reason: 'reviewed' },
+      { action: 'hold', operator: 'ana', reason: 'under review' },
     ])
   })
 

@@ -58,38 +58,6 @@ async function kill(topic = 'orders', orderingKey = 'conta-1'): Promise<string> 
   return rows[0].id as string
 }
 
-describe('the page', () => {
-  it('comes with a policy that lets nothing but its own files run, and asks nothing of anyone else', async () => {
-    const { ask } = open()
-
-    const page = await ask('/')
-
-    expect(page.status).toBe(200)
-    expect(page.headers.get('content-security-policy')).toContain(`default-src 'none'; script-src 'self'`)
-    expect(page.headers.get('content-security-policy')).not.toContain('unsafe')
-    expect(page.headers.get('cache-control')).toBe('no-store')
-    const files = [...page.text.matchAll(/(?:src|href)="([^"#][^"]*)"/g)].map(([, file]) => String(file))
-    for (const file of files) {
-      expect(file).toMatch(/^[\w.-]+$/)
-      expect((await ask(`/${file}`)).status).toBe(200)
-    }
-    expect(page.text).not.toMatch(/<script(?![^>]* src=)|\sstyle=|\son\w+=/)
-    expect((await ask('/../package.json')).status).toBe(404)
-  })
-
-  it('stands under any path, and without its slash leads to it', async () => {
-    const { ask } = open({ basePath: '/ops/malote' })
-
-    expect((await ask('/ops/malote/')).text).toContain('<title>')
-    expect(new URL((await ask('/ops/malote')).headers.get('location') ?? '', `${origin}/ops/malote`).pathname).toBe(
-      '/ops/malote/',
-    )
-    expect((await ask('/ops/malote/api/view')).status).toBe(200)
-    expect((await ask('/api/view')).status).toBe(404)
-    expect(() => open({ basePath: 'no slash' })).toThrow(/basePath/)
-  })
-})
-
 describe('a look', () => {
   it('shows what is dead and held, in words, and never a body', async () => {
     const deadLetterId = await kill()
@@ -189,6 +157,21 @@ describe('a decision', () => {
     expect([await bench.count('held_keys'), await bench.count('dead_letters')]).toEqual([0, 1])
   })
 
+  it('holds a key by hand, once, and keeps who did it first', async () => {
+    const { act, view } = open()
+    const key = { topic: 'orders', orderingKey: ' conta-9' }
+
+    const held = await act('hold-key', { ...key, ...who })
+    const again = await act('hold-key', { ...key, operator: 'bia', reason: 'me too' })
+    const nameless = await act('hold-key', { topic: 'orders', orderingKey: '', ...who })
+
+    expect([held.body.done, again.body.done, nameless.status]).toEqual([1, 0, 400])
+    expect(await view()).toMatchObject({
+      heldKeys: [{ ...key, deadLetterId: null, heldBy: who.operator, reason: who.reason }],
+      actions: [{ action: 'hold', ...who }],
+    })
+  })
+
   it('pauses a topic and lets it go on', async () => {
     const { act } = open()
 
@@ -255,7 +238,15 @@ describe('a decision', () => {
     const { act, view } = open({ allowActions: false })
 
     expect(await view()).toMatchObject({ allowActions: false })
-    for (const action of ['replay', 'discard', 'release-key', 'release-stream', 'pause-topic', 'resume-topic'])
+    for (const action of [
+      'replay',
+      'discard',
+      'hold-key',
+      'release-key',
+      'release-stream',
+      'pause-topic',
+      'resume-topic',
+    ])
       expect(
         await act(action, { deadLetterIds: [deadLetterId], topic: 'orders', orderingKey: 'conta-1', ...who }),
       ).toMatchObject({
