@@ -11,12 +11,14 @@ import { createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
 const role = `consumer_${String(process.pid)}_${String(Date.now())}`
 const limits = { brokerRetentionMs: 1_000 }
 let database: TestDatabase
+let url: string // As the role.
 let owner: pg.Pool
 let consumer: pg.Pool
 let looker: pg.Client
 
 beforeAll(async () => {
   database = await createTestDatabase(inject('postgresUrl'))
+  url = Object.assign(new URL(database.url), { username: role, password: 'p' }).toString()
   owner = database.pool()
   await migrate(owner)
   await owner.query(createOrders)
@@ -29,9 +31,8 @@ beforeEach(async () => {
   await owner.query(
     `grant select, insert on orders to ${role}; grant usage on all sequences in schema public to ${role}`,
   )
-  const connectionString = Object.assign(new URL(database.url), { username: role, password: 'p' }).toString()
-  consumer = new pg.Pool({ connectionString })
-  looker = new pg.Client({ connectionString })
+  consumer = new pg.Pool({ connectionString: url })
+  looker = new pg.Client({ connectionString: url })
   await looker.connect()
 })
 afterEach(async () => {
@@ -153,7 +154,6 @@ describe('a replay', () => {
 describe('malote purge', () => {
   it('forgets old proofs of the inbox and expired keys, keeps the others, and notes both', async () => {
     await owner.query(grantStatements(role, 'operator').join('\n'))
-    const url = Object.assign(new URL(database.url), { username: role, password: 'p' }).toString()
     const [old, young] = [crypto.randomUUID(), crypto.randomUUID()]
     for (const messageId of [old, young])
       await createInbox().transact(owner, { consumer: 'purged', messageId, occurredAt: new Date() }, async () => {})
@@ -178,12 +178,36 @@ describe('malote purge', () => {
     expect((await owner.query('select from malote.idempotency_keys')).rowCount).toBe(1)
     expect(await run(url, ['purge', '--only', 'keys', '--older-than', '1'])).toMatchObject({ code: 2 })
     const { rows } = await owner.query(
-      `select target -> 0 ->> 'id' as what, affected, reason from malote.operator_actions where action = 'purge' order by 1`,
+      `select target -> 0 ->> 'id' as what, target -> 0 ->> 'state' as state, affected, reason
+      from malote.operator_actions where action = 'purge' order by operator_action_id`,
     )
     expect(rows).toEqual([
-      { what: 'inbox', affected: 1, reason: 'policy' },
-      { what: 'keys', affected: 1, reason: null },
+      { what: 'inbox', state: 'begun', affected: 0, reason: 'policy' },
+      { what: 'inbox', state: 'done', affected: 1, reason: 'policy' },
+      { what: 'keys', state: 'begun', affected: 0, reason: null },
+      { what: 'keys', state: 'done', affected: 1, reason: null },
     ])
+    await owner.query('truncate malote.operator_actions')
+  })
+
+  it('needs what a consumer has and what an operator has: with either alone it forgets nothing and says what is missing', async () => {
+    await send(idempotencyOn(owner).atomic({ operation: 'createOrder' }, placeOrder))
+    await owner.query(`update malote.idempotency_keys set expires_at = now() - interval '1 minute'`)
+    const purge = () => run(url, ['purge', '--only', 'keys', '--yes'])
+
+    await owner.query(`revoke all on malote.operator_actions from ${role}`)
+    const onlyConsumer = await purge()
+    await owner.query(grantStatements(role, 'operator').join('\n'))
+    await owner.query(`revoke all on malote.idempotency_keys, malote.processed_messages from ${role}`)
+    const inbox = ['purge', '--only', 'inbox', '--older-than', '14', '--yes']
+    const onlyOperator = await Promise.all([purge(), run(url, inbox)])
+
+    expect(onlyConsumer).toMatchObject({ code: 1, stderr: expect.stringContaining('operator_actions') })
+    for (const { code, stderr } of onlyOperator) {
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/permission denied .*: give this role what `malote grants --role … --for consumer` prints/)
+    }
+    expect((await owner.query('select from malote.idempotency_keys')).rowCount).toBe(1)
     await owner.query('truncate malote.operator_actions')
   })
 })

@@ -66,16 +66,17 @@ describe('malote purge --only archive', () => {
     const { rows } = await pool.query('select seq::int from malote.archived_messages order by seq')
     expect(rows.map(({ seq }) => seq)).toEqual([29, 30])
     expect(await listOperatorActions({ db: pool })).toMatchObject([
-      { action: 'purge', reason: 'policy', affected: 1, target: [{ id: 'archive', olderThan: 30 }] },
+      { action: 'purge', reason: 'policy', affected: 1, target: [{ id: 'archive', olderThan: 30, state: 'done' }] },
+      { action: 'purge', reason: 'policy', affected: 0, target: [{ id: 'archive', olderThan: 30, state: 'begun' }] },
     ])
   })
 
   it('says what a role lacks that may not', async () => {
     await pool.query(`revoke execute on function malote.purge_archive_v1(integer, integer) from ${role}`)
     const refused = await malote('purge', '--only', 'archive', '--older-than', '30', '--yes')
-    await pool.query(grantStatements(role, 'operator').join('\n'))
-
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('purge_archive_v1') })
+    expect(await listOperatorActions({ db: pool })).toMatchObject([{ target: [{ state: 'begun' }] }])
+    await pool.query(grantStatements(role, 'operator').join('\n'))
   })
 })
 

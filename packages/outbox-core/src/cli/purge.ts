@@ -3,6 +3,7 @@ import { pgDatabase } from '../clients/pg.ts'
 import { createDeadLetters } from '../dead-letters.ts'
 import { schemaOption } from '../postgres/identifiers.ts'
 import { maintenanceTexts } from '../postgres/maintenance.ts'
+import { sqlStateOf } from '../postgres/queryable.ts'
 import { operatorStatements } from '../postgres/operator-statements.ts'
 import { confirmed, decision, type Invocation, report, UsageError, type Verb } from './invocation.ts'
 import { idempotencyPackage } from './schema-verbs.ts'
@@ -26,6 +27,9 @@ export const purge: Verb<PurgeFlags> = async (invocation) => {
   if (only === 'keys' && olderThan !== undefined)
     throw new UsageError('keys expire by themselves: leave out --older-than')
   if (only !== 'keys' && olderThan === undefined) throw new UsageError('how old? give --older-than <days>')
+  if (only === 'archive' && !(Number.isInteger(olderThan) && Number(olderThan) >= 1))
+    throw new UsageError('the archive is dropped by whole days: --older-than 1 or more')
+  if (only === 'inbox' || only === 'keys') await idempotency()
   const what = { 'dead-letters': 'dead letter', archive: 'archived day', inbox: 'proof of the inbox', keys: 'key' }[
     only
   ]
@@ -35,8 +39,10 @@ export const purge: Verb<PurgeFlags> = async (invocation) => {
     const letters = createDeadLetters({ db: invocation.client, ...invocation.schema })
     return report(invocation, 'purged', await letters.purge(olderThan ?? 0, decision(invocation)), 0)
   }
+  // Before as well, in case the deed is cut off in the middle: it takes many transactions. Who may not note may not purge.
+  await note(invocation, only, { olderThan, state: 'begun' }, 0)
   const { rows, ...more } = await purgers[only](invocation, olderThan ?? 0)
-  await note(invocation, only, { ...more, olderThan }, rows)
+  await note(invocation, only, { olderThan, state: 'done', ...more }, rows)
   invocation.output.print({ purged: rows, ...more }, [
     `purged ${String(rows)}`,
     ...(more.dropped ?? []).map((name) => `dropped ${name}`),
@@ -53,8 +59,6 @@ const purgers: Readonly<
   Record<Exclude<Purged, 'dead-letters'>, (invocation: Invocation<PurgeFlags>, days: number) => Promise<Outcome>>
 > = {
   archive: async ({ client, schema }, days) => {
-    if (!Number.isInteger(days) || days < 1)
-      throw new UsageError('the archive is dropped by whole days: --older-than 1 or more')
     const { purgeArchive } = maintenanceTexts(schemaOption(schema.schema))
     const dropped: string[] = []
     for (let rows = 0; ;) {
@@ -68,13 +72,14 @@ const purgers: Readonly<
     const { maintainInbox } = await idempotency()
     const { profile } = invocation.flags
     const options = { ...invocation.schema, keepDays, ...(profile === undefined ? {} : { profile }) }
-    const { rows, dropped, complete } = await maintainInbox(databaseOf(invocation), options)
+    const { rows, dropped, complete } = await maintainInbox(databaseOf(invocation), options).catch(ofConsumers)
     if (!complete) invocation.output.note(['consumers held a lock for too long: run it again for what is left'])
     return { rows, dropped }
   },
   keys: async (invocation) => {
     const { purgeIdempotencyKeys } = await idempotency()
-    const { keys } = await purgeIdempotencyKeys(databaseOf(invocation), { ...invocation.schema, batchSize })
+    const options = { ...invocation.schema, batchSize }
+    const { keys } = await purgeIdempotencyKeys(databaseOf(invocation), options).catch(ofConsumers)
     return { rows: keys }
   },
 }
@@ -85,13 +90,21 @@ async function idempotency(): Promise<NonNullable<Awaited<ReturnType<typeof idem
   return found
 }
 
+/** An operator's role may do nothing to the tables of consumers. */
+function ofConsumers(error: unknown): never {
+  if (sqlStateOf(error) !== '42501') throw error
+  const words = error instanceof Error ? error.message : String(error)
+  throw new Error(`${words}: give this role what \`malote grants --role … --for consumer\` prints as well`, {
+    cause: error,
+  })
+}
+
 /** Our one connection, for those who open transactions on a pool. */
 function databaseOf({ client }: Invocation): DatabaseClient {
   const session = { query: (text: string, values?: unknown[]) => client.query(text, values), release: () => {} }
   return pgDatabase({ connect: () => Promise.resolve(session) })
 }
 
-/** After the deed, because it took many transactions. */
 async function note(invocation: Invocation, what: string, facts: object, affected: number): Promise<void> {
   const { operator = '', reason } = decision(invocation)
   const { noteAction } = operatorStatements(schemaOption(invocation.schema.schema))
