@@ -1,9 +1,12 @@
 import type { ForeignMessage } from '@malote/outbox-core'
 
+// #region parse
+/** The other three use it. */
 type Json = Readonly<Record<string, unknown>>
 
 const parse = (body: Uint8Array | string | undefined): Json =>
   JSON.parse(typeof body === 'string' ? body : new TextDecoder().decode(body)) as Json
+// #endregion
 
 // #region debezium
 /** Debezium's outbox event router on Kafka: the id is a header, the ordering key is the record's key. */

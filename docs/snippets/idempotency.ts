@@ -97,11 +97,11 @@ export function mountOrdersInBatches(app: FastifyInstance, idempotency: Idempote
 }
 // #endregion
 
+// #region lease
 export interface Exchange {
   buy(asset: string, idempotencyKey: string, signal: AbortSignal): Promise<{ id: string }>
 }
 
-// #region lease
 export function createBuyNow(
   idempotency: Idempotency<Pool, FastifyRequest>,
   exchange: Exchange,
@@ -117,11 +117,11 @@ export function createBuyNow(
 }
 // #endregion
 
+// #region completer
 export interface SellingExchange {
   sell(asset: string, idempotencyKey: string, signal: AbortSignal): Promise<{ id: string }>
 }
 
-// #region completer
 /** Settles with the exchange first and with us second; each step is the same on every attempt. */
 async function sell(
   call: Pick<LeaseCall<PoolClient, unknown>, 'commit' | 'downstreamKey' | 'signal'>,

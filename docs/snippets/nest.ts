@@ -20,8 +20,6 @@ import { NestFactory } from '@nestjs/core'
 import type { Request } from 'express'
 import { Pool } from 'pg'
 
-const pepper = 'a pepper of at least 16 bytes'
-
 // #region service
 const outbox = createOutbox()
 
@@ -47,6 +45,7 @@ export class OrdersService {
 }
 // #endregion
 
+// #region controller
 @Injectable()
 export class AuthGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
@@ -55,10 +54,6 @@ export class AuthGuard implements CanActivate {
   }
 }
 
-@Module({ providers: [{ provide: Pool, useFactory: () => new Pool() }], exports: [Pool] })
-export class DatabaseModule {}
-
-// #region controller
 @Controller('orders')
 @UseGuards(AuthGuard)
 export class OrdersController {
@@ -77,6 +72,11 @@ export class OrdersController {
 // #endregion
 
 // #region module
+const pepper = 'a pepper of at least 16 bytes' // Yours comes from where your secrets are.
+
+@Module({ providers: [{ provide: Pool, useFactory: () => new Pool() }], exports: [Pool] })
+export class DatabaseModule {}
+
 @Module({
   imports: [
     IdempotencyModule.forRootAsync({

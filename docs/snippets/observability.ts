@@ -11,13 +11,6 @@ import {
 } from '@malote/outbox-core/otel'
 import type { Pool } from 'pg'
 
-/** What the application of the snippets is made of. */
-export interface Application {
-  readonly pool: Pool
-  readonly relayPool: Pool
-  readonly publisher: Publisher
-}
-
 // #region producer
 const outbox = createOutbox({ traceContext: currentTraceContext })
 
@@ -31,6 +24,13 @@ export async function acceptOrder(pool: Pool, cents: number): Promise<void> {
 // #endregion
 
 // #region relay
+/** What the application of the snippets is made of. */
+export interface Application {
+  readonly pool: Pool
+  readonly relayPool: Pool
+  readonly publisher: Publisher
+}
+
 export function startRelay({ pool, relayPool, publisher }: Application): () => Promise<void> {
   const relay = createRelay({
     pool: relayPool,

@@ -27,11 +27,15 @@ export function blocksOf(page: string): SnippetBlock[] {
   }))
 }
 
-/** The code a block must show: the file, or the lines between `// #region name` and `// #endregion`, outdented. */
+/**
+ * The code a block must show: the file, or the lines between `// #region name` and `// #endregion`, outdented, below what they
+ * import of the file's imports.
+ */
 export function codeOf(source: string): string {
   const [file = '', region] = source.split('#')
-  const lines = readFileSync(new URL(file, root), 'utf8').split('\n')
-  if (region === undefined) return lines.join('\n')
+  const text = readFileSync(new URL(file, root), 'utf8')
+  const lines = text.split('\n')
+  if (region === undefined) return text
   const start = lines.findIndex((line) => line.trim() === `// #region ${region}`)
   const end = lines.findIndex((line, index) => index > start && line.trim() === '// #endregion')
   if (start < 0 || end < 0) throw new Error(`${fileURLToPath(new URL(file, root))} has no region "${region}"`)
@@ -39,7 +43,58 @@ export function codeOf(source: string): string {
   const indent = Math.min(
     ...body.filter((line) => line.trim() !== '').map((line) => line.length - line.trimStart().length),
   )
-  return `${body.map((line) => line.slice(indent)).join('\n')}\n`
+  const shown = `${body.map((line) => line.slice(indent)).join('\n')}\n`
+  const imports = importsFor(shown, text, file)
+  return imports.length === 0 ? shown : `${imports.join('\n')}\n\n${shown}`
+}
+
+const importStatement = /^import (type )?(?:(\w+)(?:, | ))?(?:\{([^}]*)\} )?(?:from )?'([^']+)'$/gm
+const longestLine = 120
+
+/** Those imports of the file that the code uses, as a reader would write them. */
+function importsFor(code: string, text: string, file: string): string[] {
+  // What stands in comments and strings uses nothing.
+  const bare = code.replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$|'[^'\n]*'/gm, '')
+  const isUsed = (name: string): boolean => new RegExp(`(?<![\\w$]|(?<!\\.\\.)\\.)${name}(?![\\w$]|\\??: )`).test(bare)
+  if (/^import /m.test(code)) return [] // It brings its own.
+  return [...text.matchAll(importStatement)].flatMap(([, type = '', whole = '', list = '', from = '']) => {
+    const parts = list.split(',').map((part) => part.trim())
+    const used = parts.filter(
+      (part) =>
+        part !== '' &&
+        isUsed(
+          part
+            .replace(/^type /, '')
+            .split(' as ')
+            .at(-1) ?? '',
+        ),
+    )
+    const named = used.length === 0 ? [] : [`{ ${used.join(', ')} }`]
+    const names = [...(whole !== '' && isUsed(whole) ? [whole] : []), ...named]
+    if (names.length === 0) return []
+    const line = `import ${type}${typesOnly(names.join(', '))} from '${published(from, file)}'`
+    return [
+      line.length <= longestLine
+        ? line
+        : line
+            .replace('{ ', '{\n  ')
+            .replace(' }', ',\n}')
+            .replaceAll(/, (?=\w)/g, ',\n  '),
+    ]
+  })
+}
+
+/** `{ type A, type B }` is `type { A, B }`. */
+function typesOnly(names: string): string {
+  const parts = /^\{ (.+) \}$/.exec(names)?.[1]?.split(', ')
+  const isAll = parts?.every((part) => part.startsWith('type ')) ?? false
+  return isAll ? `type ${names.replaceAll('type ', '')}` : names
+}
+
+/** A test of a package imports its source; whoever reads has the package. */
+function published(from: string, file: string): string {
+  const name = /^packages\/([^/]+)\/test\//.exec(file)?.[1]
+  return name !== undefined && from === '../src/index.ts' ? `@malote/${name}` : from
 }
 
 /** The page with every marked block replaced by the code it must show. */

@@ -1,5 +1,6 @@
-import type { Consumer, Publisher, ReceivedMessage } from '@malote/outbox-core'
+import type { Consumer, DeliveryHandler, Publisher } from '@malote/outbox-core'
 import { eventually } from '@malote/outbox-core/testing'
+import type { Kafka } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { consumerDefaults, createKafkaConsumer, createKafkaPublisher, producerDefaults } from '../src/index.ts'
 import { aMessage, connectKafka, type KafkaBroker } from './kafka-broker.ts'
@@ -19,12 +20,12 @@ describe.skipIf(brokers === '')('the code of the README', () => {
     const orders = await broker.topic()
     await broker.topic({ name: `${orders}.dead` })
     const handled: string[] = []
-    const applyOnce = (message: ReceivedMessage): Promise<void> => Promise.resolve(void handled.push(message.id))
+    const handler: DeliveryHandler = ({ message }) => Promise.resolve(void handled.push(message.id))
     const message = aMessage({ topic: orders, orderingKey: 'order-1' })
 
-    const publisher = aPublisher(kafka)
+    const publisher = ordersPublisher(kafka)
     await publisher.publish([message], new AbortController().signal)
-    const consumer = await aStartedConsumer(kafka, orders, applyOnce)
+    const consumer = await startConsumer(kafka, orders, handler)
 
     await eventually(() => expect(handled).toEqual([message.id]))
     await consumer.stop()
@@ -32,30 +33,26 @@ describe.skipIf(brokers === '')('the code of the README', () => {
   })
 })
 
-function aPublisher(kafka: KafkaBroker['kafka']): Publisher {
-  // #region publisher
-  const publisher = createKafkaPublisher({
+// #region publisher
+/** Hand it to `createRelay({ pool, publisher })`. `kafka` is `new Kafka({ brokers })`. */
+function ordersPublisher(kafka: Kafka): Publisher {
+  return createKafkaPublisher({
     producer: () => kafka.producer(producerDefaults),
     source: '/brokerage/orders',
   })
-  // Hand it to createRelay({ pool, publisher }).
-  // #endregion
-  return publisher
 }
+// #endregion
 
-async function aStartedConsumer(
-  kafka: KafkaBroker['kafka'],
-  orders: string,
-  applyOnce: (message: ReceivedMessage, signal: AbortSignal) => Promise<void>,
-): Promise<Consumer> {
-  // #region consumer
+// #region consumer
+/** `handler` makes its effect once, by an inbox. `stop()` the consumer on SIGTERM. */
+async function startConsumer(kafka: Kafka, topic: string, handler: DeliveryHandler): Promise<Consumer> {
   const consumer = createKafkaConsumer({
-    consumer: kafka.consumer({ ...consumerDefaults, groupId: `balances-of-${orders}` }),
-    topics: [orders],
+    consumer: kafka.consumer({ ...consumerDefaults, groupId: `balances-of-${topic}` }),
+    topics: [topic],
     producer: () => kafka.producer(producerDefaults), // for dead letters
-    handler: async ({ message, signal }) => applyOnce(message, signal),
+    handler,
   })
   await consumer.start()
-  // #endregion
   return consumer
 }
+// #endregion

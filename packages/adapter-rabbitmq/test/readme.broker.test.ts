@@ -1,4 +1,4 @@
-import type { Consumer, Publisher, ReceivedMessage } from '@malote/outbox-core'
+import type { Consumer, DeliveryHandler, Publisher } from '@malote/outbox-core'
 import { anOutboxMessage, eventually } from '@malote/outbox-core/testing'
 import { scaled } from '@malote/testing/slowness'
 import { connect } from 'amqplib'
@@ -13,11 +13,13 @@ describe.skipIf(url === '')('the code of the README', () => {
     const queue = uniqueName('balances')
     const handled: string[] = []
     const message = anOutboxMessage({ topic: `order.${queue}`, orderingKey: 'order-1' })
-    await declare(queue)
+    await declare(url, queue)
 
-    const publisher = aPublisher()
+    const publisher = ordersPublisher(url)
     await publisher.publish([message], AbortSignal.timeout(scaled(10_000)))
-    const consumer = await aStartedConsumer(queue, (received) => Promise.resolve(void handled.push(received.id)))
+    const consumer = await startConsumer(url, queue, ({ message: received }) =>
+      Promise.resolve(void handled.push(received.id)),
+    )
 
     await eventually(() => expect(handled).toEqual([message.id]))
     await consumer.stop()
@@ -25,37 +27,30 @@ describe.skipIf(url === '')('the code of the README', () => {
   })
 })
 
-async function declare(queue: string): Promise<void> {
-  // #region topology
+// #region topology
+async function declare(url: string, queue: string): Promise<void> {
   const connection = await connect(url)
   await assertTopology(await connection.createChannel(), { exchange: 'brokerage', queue, topics: [`order.${queue}`] })
   await connection.close()
-  // #endregion
 }
+// #endregion
 
-function aPublisher(): Publisher {
-  // #region publisher
-  const publisher = createRabbitmqPublisher({
+// #region publisher
+/** Hand it to `createRelay({ pool, publisher })`. */
+function ordersPublisher(url: string): Publisher {
+  return createRabbitmqPublisher({
     connect: () => connect(url),
     exchange: 'brokerage',
     source: '/brokerage/orders',
   })
-  // Hand it to createRelay({ pool, publisher }).
-  // #endregion
-  return publisher
 }
+// #endregion
 
-async function aStartedConsumer(
-  queue: string,
-  applyOnce: (message: ReceivedMessage, signal: AbortSignal) => Promise<void>,
-): Promise<Consumer> {
-  // #region consumer
-  const consumer = createRabbitmqConsumer({
-    connect: () => connect(url),
-    queue,
-    handler: async ({ message, signal }) => applyOnce(message, signal),
-  })
+// #region consumer
+/** `handler` makes its effect once, by an inbox. `stop()` the consumer on SIGTERM. */
+async function startConsumer(url: string, queue: string, handler: DeliveryHandler): Promise<Consumer> {
+  const consumer = createRabbitmqConsumer({ connect: () => connect(url), queue, handler })
   await consumer.start()
-  // #endregion
   return consumer
 }
+// #endregion
