@@ -19,7 +19,7 @@ export const usage: string = `npm run chaos -- [options]
   --no-presence   a dead relay is noticed by its lease alone
   --drain S       seconds without progress after which the run is over; more on a busy machine (default 45)
   --variant V     take one rule out of the protocol, to see the checker find it: ${variants.slice(1).join(', ')}
-  --keep          leave journals and data where they are
+  --keep          leave journals, data and the history where they are
   --json          the last line is the report as one JSON object`
 
 const defaultEveryMs = 2_500

@@ -1,5 +1,6 @@
 import { chaosArguments, usage } from './arguments.ts'
 import { outcomeOf } from '../history/check-history.ts'
+import { replayHistory } from '../model/lane-trace.ts'
 import { runChaos } from './run-chaos.ts'
 import { whereabouts } from './run-until-decided.ts'
 
@@ -7,7 +8,7 @@ if (process.argv.includes('--help')) {
   console.log(usage)
 } else {
   const options = chaosArguments(process.argv.slice(2), (line) => console.error(line))
-  const { report, health } = await runChaos(options)
+  const { report, health, history } = await runChaos(options)
   console.error(JSON.stringify(health))
   for (const { rule, evidence } of report.violations) console.error(`VIOLATION ${rule}: ${evidence}`)
   if (health.missingLanes > 0)
@@ -15,6 +16,12 @@ if (process.argv.includes('--help')) {
   for (const [kind, resumed] of Object.entries(report.resumedMs ?? {}))
     if (resumed.length > 0)
       console.error(`RESUMED ${kind}: ${resumed.map((ms) => `${String(ms)} ms`).join(', ')} after the mend`)
+  const replayed = replayHistory(history)
+  for (const refused of replayed.refused) console.error(`NO HISTORY OF THE MODEL ${refused}`)
+  const leftOut = Object.entries(replayed.leftOut).map(([why, count]) => `${String(count)} left out (${why})`)
+  console.error(
+    `REPLAYED against the model: ${[`${String(replayed.accepted)} accepted`, `${String(replayed.refused.length)} refused`, `${String(replayed.undecided)} undecided`, ...leftOut].join(', ')}`,
+  )
   const outcome = outcomeOf(report)
   if (report.undelivered.length > 0) console.error(`${outcome}: ${whereabouts({ report, health })}`)
   console.log(
@@ -28,6 +35,7 @@ if (process.argv.includes('--help')) {
   )
   const isSound =
     outcome === 'sound' &&
+    replayed.refused.length === 0 &&
     health.crashed.length === 0 &&
     health.stuck.length === 0 &&
     health.overfull.length === 0 &&

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { checkHistory, type Verdict } from '../history/check-history.ts'
 import type { History } from '../history/history.ts'
@@ -90,6 +92,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     stuck.push(...(await cluster.stopRole('relay')), ...(await cluster.stopRole('consumer')))
 
     const history = await gatherHistory(cluster, injector.injected, cutOffs)
+    if (options.keep) writeFileSync(join(cluster.journals, '../history.json'), JSON.stringify(history))
     const memory = before.memory.flatMap(({ name, bytes }) => {
       const later = after.memory.find((one) => one.name === name)
       return later === undefined ? [] : [{ name, before: bytes, after: later.bytes }]

@@ -103,7 +103,7 @@ proctype Writer(byte me; bool isKeyed) {
 #ifdef SEND_BEHIND_A_FAILURE
 #define keyIsFree(s) true
 #else
-#define keyIsFree(s) ((keyed & inFlight) == 0 && (waiting & below(s)) == 0)
+#define keyIsFree(s) ((keyed & (checked | failed)) == 0 && (waiting & below(s)) == 0)
 #endif
 #define mayGo(s) (has(buffer, s) && (!has(keyed, s) || (keyIsFree(s) && (buffer & keyed & below(s)) == 0)))
 
@@ -155,6 +155,8 @@ inline settle(s) {
           if :: has(keyed, s) -> waiting = waiting | bit(s) :: else fi \
        :: else -> forgetReading(); expired = true \
        fi } \
+  /* The broker is to blame, not the message: it goes back to its place in the memory. */ \
+  :: atomic { works && has(failed, s) -> failed = failed & ~bit(s); buffer = buffer | bit(s) } \
   /* The retry is due. Its key waits until it is settled. */ \
   :: atomic { works && has(waitingRows, s) && !has(known, s) -> buffer = buffer | bit(s); known = known | bit(s); \
        if :: has(keyed, s) -> waiting = waiting | bit(s) :: else fi } \

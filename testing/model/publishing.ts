@@ -20,6 +20,7 @@ export function publishingSteps(state: State, index: number, options: ProtocolOp
     ...members(relay.sent).flatMap((seq) => lostAnswerSteps(state, relay, seq, step)),
     ...members(relay.sent | unacknowledged).map((seq) => settleStep(state, relay, seq, options, step)),
     ...members(relay.failed).map((seq) => retryStep(state, index, seq, options, step)),
+    ...members(relay.failed).flatMap((seq) => outageStep(relay, seq, step)),
     ...dueSteps(state, relay, step),
     ...goneSteps(state, relay, options, step),
   ]
@@ -28,7 +29,8 @@ export function publishingSteps(state: State, index: number, options: ProtocolOp
 function checkSteps(state: State, relay: RelayMemory, options: ProtocolOptions, step: MakeStep): Step<State>[] {
   const mayPublish = relay.owns && (!relay.isExpired || options.mistake === 'publish-after-the-lease')
   if (!mayPublish) return []
-  let keyIsBusy = !isEmpty(state.keyed & (relay.checked | relay.sent | relay.failed))
+  // What the broker has is out of the way, settled or not: the next of its key follows at once.
+  let keyIsBusy = !isEmpty(state.keyed & (relay.checked | relay.failed))
   if (options.mistake === 'send-behind-an-unaccepted-message') keyIsBusy = false
   const waitsBefore = (seq: number): boolean =>
     options.mistake !== 'send-behind-an-unaccepted-message' && !isEmpty(relay.waiting) && lowest(relay.waiting) < seq
@@ -106,6 +108,13 @@ function retryStep(state: State, index: number, seq: number, options: ProtocolOp
   const waiting = has(state.keyed, seq) ? relay.waiting | bit(seq) : relay.waiting
   const waitingRows = state.waitingRows | (bit(seq) & state.rows)
   return step(`schedules a retry of ${String(seq)}`, { failed, known, waiting }, { waitingRows })
+}
+
+/** The broker is to blame, not the message: it goes back to its place in the memory, and the table hears nothing of it. */
+function outageStep(relay: RelayMemory, seq: number, step: MakeStep): Step<State>[] {
+  if (!relay.owns || relay.isExpired) return []
+  const buffer = [...relay.buffer, seq].sort((a, b) => a - b)
+  return [step(`keeps ${String(seq)} until the outage ends`, { failed: relay.failed & ~bit(seq), buffer })]
 }
 
 const inFlightOf = ({ owns, fence, checked, sent }: RelayMemory): Partial<RelayMemory> => ({
