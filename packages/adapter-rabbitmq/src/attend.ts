@@ -1,6 +1,13 @@
 import type { ConsumeMessage } from 'amqplib'
-import { decodeForeign, type KeyedQueue, type MessageProcessor, receivedOf } from '@malote/outbox-core/adapter'
-import { moveToDeadLetters } from './dead-letter.ts'
+import {
+  type DeadLetter,
+  decodeForeign,
+  encodeDeadLetterNote,
+  type KeyedQueue,
+  type MessageProcessor,
+  receivedOf,
+} from '@malote/outbox-core/adapter'
+import { letterDelayMs, moveToDeadLetters, waitingLetterOf } from './dead-letter.ts'
 import { attemptOf, decode, notes, sentAtOf } from './decode.ts'
 import type { Mover } from './mover.ts'
 import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
@@ -41,9 +48,24 @@ export async function attend(raw: ConsumeMessage, session: Session, attendance: 
     return moved && acknowledge()
   }
 
-  await keys.run(key, () =>
+  /** In the retry queue no letter keeps others out of the prefetch. The retry queue missing, the letter waits in place. */
+  async function defer({ note }: DeadLetter): Promise<number | null> {
+    const delayMs = letterDelayMs(note, options.retryDelaysMs)
+    if (delayMs === null) return null
+    const waiting = { [notes.topic]: topic, [notes.letter]: encodeDeadLetterNote(note) }
+    const moving = mover.move(raw, retryQueueOf(options.queue, delayMs), waiting)
+    const moved = await moving.then(
+      () => true,
+      () => false,
+    )
+    return moved && acknowledge() ? delayMs : null
+  }
+
+  const letter = waitingLetterOf(raw, options.queue)
+  await keys.run(letter === null ? key : null, () =>
     processor.process({
       received,
+      ...(letter === null ? {} : { letter }),
       attempt: attemptOf(raw),
       isRedelivered: raw.fields.redelivered || attemptOf(raw) > 1,
       source: options.queue,
@@ -53,7 +75,8 @@ export async function attend(raw: ConsumeMessage, session: Session, attendance: 
       graceOver,
       acknowledge,
       retry,
-      deadLetter: (letter) => moveToDeadLetters(raw, topic, letter, attendance),
+      deadLetter: (written) => moveToDeadLetters(raw, topic, written, attendance),
+      defer,
     }),
   )
 }

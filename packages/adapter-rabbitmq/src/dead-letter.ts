@@ -5,10 +5,12 @@ import {
   deadLetterHeader,
   DeadLetterTooLargeError,
   encodeDeadLetterNote,
+  systemClock,
 } from '@malote/outbox-core/adapter'
 import { notes, textHeaders } from './decode.ts'
 import type { Mover } from './mover.ts'
 import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
+import { isRetryQueueOf } from './topology.ts'
 
 /**
  * Moves the message to the dead-letter queue.
@@ -30,6 +32,28 @@ export async function moveToDeadLetters(
     if (!(error instanceof RangeError || error instanceof TypeError)) throw error
     throw new DeadLetterTooLargeError('the message does not fit into a frame', { cause: error })
   }
+}
+
+/** Of how long the place has been away, the part that a letter may wait on after the mend: what is old is tried less often. */
+const patience = 20
+
+/**
+ * The delay of the retry queue in which a letter waits that found no place, or null without retry queues. A second to begin with, so that the first
+ * letters go on soon after the mend; longer for a letter that has waited for minutes, so that thousands do not go round each second.
+ */
+export function letterDelayMs({ at }: Pick<DeadLetterNote, 'at'>, delaysMs: readonly number[]): number | null {
+  const ageMs = systemClock.wallMs() - Date.parse(at)
+  return delaysMs.findLast((delayMs) => delayMs * patience <= ageMs) ?? delaysMs[0] ?? null
+}
+
+/** The letter that a message brings back from a retry queue of ours, or null. What others wrote into the header is not believed. */
+export function waitingLetterOf(message: ConsumeMessage, queue: string): DeadLetter | null {
+  const headers = textHeaders(message)
+  const deaths: unknown = message.properties.headers?.['x-death']
+  const waitedHere =
+    Array.isArray(deaths) && (deaths as readonly XDeath[]).some((one) => isRetryQueueOf(queue, one.queue))
+  const note = readDeadLetterNote({ [deadLetterHeader]: headers[notes.letter] ?? '' })
+  return waitedHere && note !== null ? { id: String(message.properties.messageId), note, form: 'whole' } : null
 }
 
 function shrunk(raw: ConsumeMessage, form: DeadLetter['form']): ConsumeMessage {

@@ -9,6 +9,8 @@ export const notes = {
   topic: 'malote-topic',
   /** Attempts spent before this delivery. */
   attempts: 'malote-attempts',
+  /** Why the message is dead, while it waits for the place for dead letters. */
+  letter: 'malote-waiting-letter',
 } as const
 
 const notePrefix = 'malote-'

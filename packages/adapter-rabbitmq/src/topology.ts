@@ -48,6 +48,10 @@ export function retryQueueOf(queue: string, delayMs: number): string {
   return `${queue}.retry.${String(delayMs)}`
 }
 
+export function isRetryQueueOf(queue: string, name: string | undefined): boolean {
+  return name?.startsWith(`${queue}.retry.`) === true
+}
+
 export function shardQueueOf(queue: string, shard: number): string {
   return `${queue}.${String(shard)}`
 }

@@ -125,6 +125,28 @@ describe('a message in hand', () => {
     expect(new Set(letters.map(({ id }) => id)).size).toBe(1)
   })
 
+  it('whose letter finds no place is kept by the broker where it can, and comes back for its letter alone', async () => {
+    const calls: string[] = []
+    const handler = async ({ message }: { readonly message: { readonly id: string } }): Promise<void> => {
+      calls.push(message.id)
+      throw new PermanentFailure('no')
+    }
+    const { processor, events } = setup({ handler })
+    const deferred: DeadLetter[] = []
+    const away = { deadLetter: () => Promise.reject(new Error('the queue is away')) }
+    const defer = async (letter: DeadLetter): Promise<number> => deferred.push(letter) * 1_000
+
+    expect(await processor.process(aMessageInHand({ ...away, defer }))).toBe('retried')
+    const [letter] = deferred as [DeadLetter]
+    expect(await processor.process(aMessageInHand({ letter }))).toBe('settled')
+
+    expect(calls).toHaveLength(1)
+    expect(events).toMatchObject([
+      { type: 'message.dead-letter-failed', retryInMs: 1_000 },
+      { type: 'message.dead-lettered', reason: 'PERMANENT', attempt: 1 },
+    ])
+  })
+
   it('whose letter does not fit loses the note, then the headers, at last the body, and never blocks', async () => {
     const { processor } = setup({ handler: failing(new PermanentFailure('no')) })
     const letters: DeadLetter[] = []

@@ -24,6 +24,8 @@ export interface MessageInHand {
   readonly isRedelivered?: boolean
   /** Set for messages that come out of a held stream. */
   readonly isReleased?: true
+  /** Set when the message is dead, and comes back only because the place for dead letters did not take its letter: no handler is called. */
+  readonly letter?: DeadLetter
   /** Called when the message became the head of its held stream. */
   onHeld?(): void | Promise<void>
   /** Handed to the handler beside `message`, `attempt` and `signal`. */
@@ -53,6 +55,13 @@ export interface MessageInHand {
    * @throws DeadLetterTooLargeError: the letter is then tried in a smaller form
    */
   deadLetter(letter: DeadLetter): Promise<void>
+  /**
+   * Has the broker keep a message whose letter found no place, and give it again, with the letter, after a pause: so it takes no room from
+   * messages that can be handled. Absent, or null: it waits here, and what follows it in its stream behind it.
+   *
+   * @returns the pause in milliseconds, once the broker has the message, or null when the broker cannot keep it
+   */
+  readonly defer?: (letter: DeadLetter) => Promise<number | null>
 }
 
 export interface DeadLetter {

@@ -10,7 +10,7 @@ import { createHandlerBreaker, type HandlerBreaker, type Pass } from './handler-
 import { createKeyedQueue, type KeyedQueue } from './keyed-queue.ts'
 import { linked } from './linked.ts'
 import type { MessageEnd, MessageInHand } from './message-in-hand.ts'
-import { type Death, mendBackoff, putAway } from './put-away.ts'
+import { type Death, deathOf, mendBackoff, putAway } from './put-away.ts'
 import { handleReleased } from './released-streams.ts'
 import { createTogether, type Together } from './together.ts'
 
@@ -82,6 +82,11 @@ class Processor implements MessageProcessor {
           { message: null, attempts: inHand.attempt, reason: 'UNDECODABLE', error },
           stopping.signal,
         )
+      if (inHand.letter !== undefined) {
+        const end = await this.#putAway(inHand, deathOf(message, inHand.letter), stopping.signal)
+        if (end === 'settled') await this.#noted(async () => this.#options.store?.forget(message.id))
+        return end
+      }
       const holds = this.#options.holds && message.orderingKey !== null
       const { store, maxAttempts } = this.#options
       const calls = createCalls(store, inHand, message, maxAttempts, holds)
@@ -104,8 +109,9 @@ class Processor implements MessageProcessor {
   /** Its dead letter stays in the store, at the head of its stream. */
   #holding(inHand: MessageInHand, message: ReceivedMessage): MessageInHand {
     const { store, report } = this.#options
+    const { defer: _, ...rest } = inHand
     return {
-      ...inHand,
+      ...rest,
       deadLetter: async (letter) => {
         await store?.hold(message, letter.note)
         await inHand.onHeld?.()
