@@ -74,7 +74,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     application_name: 'runner',
     connectionTimeoutMillis: 5_000,
   })
-  pool.on('error', () => {}) // The server is restarted on purpose.
+  // The server is restarted on purpose. A statement under way fails with it; between two nobody hears it.
+  pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
   await createSchema(pool, [...keys, ...hungKeys])
   const parts = { options, postgres, broker, journals, keys, crashes: [] }
   const cluster = new RunningCluster(parts, pool, folder)

@@ -71,7 +71,11 @@ export interface PoolHooks {
 
 /** Passes `lane-acquired`, `read`, `acknowledged` (before the settling statement is sent), `mid-settle` and `settled`. */
 export function poolWithFailpoints(pool: RelayPool, failpoints: Failpoints, hooks: PoolHooks = {}): RelayPool {
-  return { connect: async () => clientWithFailpoints(await pool.connect(), failpoints, hooks) }
+  return {
+    connect: async () => clientWithFailpoints(await pool.connect(), failpoints, hooks),
+    // Without it the relay cannot listen for the errors of connections that are not its own yet.
+    on: (event, listener) => pool.on?.(event, listener),
+  }
 }
 
 function clientWithFailpoints(client: RelayClient, failpoints: Failpoints, hooks: PoolHooks): RelayClient {

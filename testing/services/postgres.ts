@@ -46,7 +46,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   if (!existsSync(join(dataDir, 'PG_VERSION'))) initialise(binaries, dataDir, user)
   await endLeftOver(dataDir)
   const port = await stablePort()
-  let server = await launchWhenFree(() => launch(binaries, dataDir, port, user, options))
+  const launchNow = (): Promise<ChildProcess> => launchWhenFree(() => launch(binaries, dataDir, port, user, options))
+  let server = await launchNow()
+  let stopping: Promise<void> = Promise.resolve()
 
   return {
     url: `postgres://postgres@127.0.0.1:${String(port)}/postgres`,
@@ -55,10 +57,12 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       return server.pid as number
     },
     start: async () => {
-      server = await launch(binaries, dataDir, port, user, options)
+      await stopping // Whoever does not wait for a stop before the start must not find the old server in the way.
+      server = await launchNow()
     },
     stop: async (mode = 'fast') => {
-      await end(server, signals[mode])
+      stopping = end(server, signals[mode])
+      await stopping
       if (temporary && mode === 'fast') rmSync(dataDir, { recursive: true, force: true })
     },
   }

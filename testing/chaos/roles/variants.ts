@@ -96,6 +96,7 @@ export function poolVariant(pool: RelayPool, variant: Variant): RelayPool {
   const isZombie = variant === 'zombie-failures' || variant === 'retry-without-fence'
   const rewrite = rewrites[variant] ?? ((text: string): string => text)
   return {
+    on: (event, listener) => pool.on?.(event, listener),
     connect: async () => {
       const client = await pool.connect()
       const query: RelayClient['query'] = async (statement, values) => {

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { membershipTexts } from '../../../packages/outbox-core/src/postgres/membership.ts'
 import { messageReadTexts } from '../../../packages/outbox-core/src/postgres/message-reads.ts'
@@ -5,6 +6,7 @@ import { moveScheduledText } from '../../../packages/outbox-core/src/postgres/sc
 import { settleTexts } from '../../../packages/outbox-core/src/postgres/settles.ts'
 import { createFailpoints, poolWithFailpoints, statementOf } from '../failpoints.ts'
 import type { RelayClient } from '../library.ts'
+import { poolVariant } from '../roles/variants.ts'
 
 const reads = messageReadTexts('malote')
 const settles = settleTexts('malote', false)
@@ -39,6 +41,14 @@ describe('a failpoint', () => {
     await connected.query(settles.deletePublished)
 
     expect(passed).toEqual(['settled'])
+  })
+
+  it('lets the relay listen to the pool, whose connections would end the process otherwise', () => {
+    const pool = Object.assign(new EventEmitter(), { connect: () => Promise.reject(new Error('not needed')) })
+
+    poolVariant(poolWithFailpoints(pool, createFailpoints()), 'retry-without-fence').on?.('connect', () => {})
+
+    expect(pool.listenerCount('connect')).toBe(1)
   })
 
   it('tells which messages a settling statement deleted', async () => {

@@ -19,14 +19,20 @@ await runRole(async () => {
   ])
   // The database goes as in a crash: sessions are cut, and the next start recovers from the log.
   const outages = {
-    'broker-outage': { begin: () => broker.stop(), end: () => broker.start() },
-    'database-outage': { begin: () => postgres.stop('immediate'), end: () => postgres.start() },
+    'broker-outage': { begin: () => broker.stop(), end: () => broker.start(), last: Promise.resolve() },
+    'database-outage': {
+      begin: () => postgres.stop('immediate'),
+      end: () => postgres.start(),
+      last: Promise.resolve(),
+    },
   }
   process.on('message', (command: RoleCommand) => {
     if (command.type !== 'broker-outage' && command.type !== 'database-outage') return
-    const { begin, end } = outages[command.type]
+    const outage = outages[command.type]
+    // One after the other: on a busy machine the end of an outage comes while what it ends is still being stopped.
+    outage.last = outage.last.then(command.begins ? outage.begin : outage.end)
     // What cannot start again leaves the run without it: better to end here, loudly.
-    ;(command.begins ? begin() : end()).catch((error: unknown) => {
+    outage.last.catch((error: unknown) => {
       console.error(error)
       process.exit(1)
     })
