@@ -1,7 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { type BreakerState, createExchangeClient, type ExchangeClient } from '../src/b3/exchange-client.ts'
 import type { Order } from '../src/orders/order.ts'
 
@@ -17,6 +17,7 @@ const order: Order = {
 const signal = new AbortController().signal
 const opened: { server: Server; client: ExchangeClient }[] = []
 afterEach(async () => {
+  vi.useRealTimers()
   for (const { server, client } of opened.splice(0)) {
     await client.close()
     server.closeAllConnections()
@@ -25,7 +26,7 @@ afterEach(async () => {
   }
 })
 
-async function setup(answer: (response: ServerResponse) => void, openMs = 5_000, timeoutMs = 10_000) {
+async function setup(answer: (response: ServerResponse) => void, timeoutMs = 10_000) {
   const seen = { requests: 0, connections: 0 }
   const states: BreakerState[] = []
   const server = createServer((_request, response) => {
@@ -36,7 +37,7 @@ async function setup(answer: (response: ServerResponse) => void, openMs = 5_000,
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
-  const client = createExchangeClient(url, { timeoutMs, openMs, onBreaker: (state) => states.push(state) })
+  const client = createExchangeClient(url, { timeoutMs, onBreaker: (state) => states.push(state) })
   opened.push({ server, client })
   return { client, seen, states }
 }
@@ -78,24 +79,29 @@ describe('the exchange', () => {
   })
 
   it('that does not answer in time has given no answer', async () => {
-    const { client } = await setup(() => {}, 5_000, 200)
+    const { client } = await setup(() => {}, 200)
 
     await expect(client.execute(order, signal)).rejects.toThrow(/no answer within 200 ms/)
   })
 
   it('that fails five times is left alone, and asked once when it has had time', async () => {
     let answer = unavailable as (response: ServerResponse) => unknown
-    const { client, seen, states } = await setup((response) => answer(response), 50)
+    const { client, seen, states } = await setup((response) => answer(response))
+    // The breaker reads this clock; no real time decides.
+    vi.useFakeTimers({ toFake: ['Date'] })
     await failing(client, 5)
     const wasReachable = client.isReachable()
     await failing(client, 3)
     const asked = seen.requests
 
     answer = filled
-    await new Promise((resolve) => setTimeout(resolve, 60)) // The breaker's own pause; nothing tells of its end.
+    vi.setSystemTime(Date.now() + 4_999)
+    await failing(client, 1)
+    const askedTooEarly = seen.requests - asked
+    vi.setSystemTime(Date.now() + 1)
     await client.execute(order, signal)
 
-    expect([wasReachable, asked]).toEqual([false, 5])
+    expect([wasReachable, asked, askedTooEarly]).toEqual([false, 5, 0])
     expect(states).toEqual(['open', 'half-open', 'closed'])
   })
 })

@@ -1,20 +1,28 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { connect, type Socket } from 'node:net'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Stream, streamOf } from '../src/api/stream.ts'
 
+const everyMs = 5
 let app: FastifyInstance
 let stream: Stream
+/** Says `left` when the server has seen a watcher go. */
+let watcherLeft: EventEmitter
 afterEach(async () => {
   stream.close()
   await app.close()
 })
 
 async function serve(look: () => Promise<unknown>) {
-  stream = streamOf('quotes', look, 5)
+  stream = streamOf('quotes', look, everyMs)
+  watcherLeft = new EventEmitter()
   app = Fastify({ forceCloseConnections: true })
-  app.get('/stream', (request, reply) => stream.add(request, reply))
+  app.get('/stream', (request, reply) => {
+    const added = stream.add(request, reply)
+    reply.raw.once('close', () => watcherLeft.emit('left'))
+    return added
+  })
   return app.listen({ host: '127.0.0.1', port: 0 })
 }
 
@@ -58,24 +66,27 @@ describe('a stream', () => {
   })
 
   it('looks at nothing while nobody watches, and again for the next who does', async () => {
-    let looks = 0
-    const url = await serve(async () => ++looks)
+    const looks: (() => void)[] = []
+    const url = await serve(() => new Promise((resolve) => looks.push(() => resolve(looks.length))))
+    const left = new Promise((resolve) => watcherLeft.once('left', resolve))
     const leaving = new AbortController()
-    await eventsOf(await fetch(`${url}/stream`, { signal: leaving.signal }), 1)
+    // The answer's head comes with the first look.
+    const cutShort = fetch(`${url}/stream`, { signal: leaving.signal }).catch(String)
+    await expect.poll(() => looks.length).toBe(1)
     leaving.abort()
-    // It notices at its next look, and then stops: two readings that agree, many looks apart.
-    await expect
-      .poll(async () => {
-        const before = looks
-        await new Promise((resolve) => setTimeout(resolve, 60))
-        return looks - before
-      })
-      .toBe(0)
-    const asleep = looks
+    await Promise.all([cutShort, left])
 
-    const [event] = await eventsOf(await fetch(`${url}/stream`), 1)
+    // Nobody watches when this look ends. Timers of one length end in the order in which they began: the stream's would be first.
+    looks[0]?.()
+    await new Promise(setImmediate)
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
+    const asleep = looks.length
+    const returned = fetch(`${url}/stream`)
+    await expect.poll(() => looks.length).toBe(asleep + 1)
+    looks.at(-1)?.()
 
-    expect(event).toBe(`event: quotes\ndata: ${String(asleep + 1)}`)
+    expect(asleep).toBe(1)
+    expect(await eventsOf(await returned, 1)).toEqual(['event: quotes\ndata: 2'])
   })
 
   it('cuts off a watcher who does not read, and no other', async () => {
