@@ -3,6 +3,7 @@ import type { OutboxMessage, Publisher, PublishResult } from '@malote/outbox-cor
 import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
 import { scaled } from '@malote/testing/slowness'
 import { connect } from 'amqplib'
+import type { Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { assertTopology, createRabbitmqPublisher, type RabbitmqPublisherOptions } from '../src/index.ts'
 import { exchange, receive, through, uniqueName, withChannel } from './rabbitmq-harness.ts'
@@ -105,6 +106,34 @@ describe.skipIf(url === '')('a RabbitMQ publisher', () => {
     const results = await setup().publish(batch, AbortSignal.timeout(scaled(20_000)))
 
     expect(new Set(codes(batch, results))).toEqual(new Set(['accepted']))
+  })
+
+  it('hands the frames of one batch to the socket together, not each in a call of its own', async () => {
+    const topic = await queue()
+    let calls = 0
+    const publisher = setup({
+      connect: async () => {
+        const model = await connect(url)
+        const { stream } = model.connection as unknown as { stream: Socket }
+        const count = (name: '_write' | '_writev'): void => {
+          const handOver = stream[name]?.bind(stream) as (...given: unknown[]) => void
+          stream[name] = (...given: unknown[]) => (calls++, handOver(...given))
+        }
+        count('_write')
+        count('_writev')
+        return model
+      },
+    })
+    await publisher.publish([anOutboxMessage({ topic })], AbortSignal.timeout(scaled(20_000)))
+    const before = calls
+    const batch = Array.from({ length: 100 }, () => anOutboxMessage({ topic }))
+
+    const results = await publisher.publish(batch, AbortSignal.timeout(scaled(20_000)))
+
+    expect(new Set(codes(batch, results))).toEqual(new Set(['accepted']))
+    // One by one there would be a call for each message. A heartbeat may be among them.
+    expect(calls - before).toBeGreaterThan(0)
+    expect(calls - before).toBeLessThan(10)
   })
 
   it('opens one connection however many publishes begin together, and none after close', async () => {
