@@ -127,8 +127,8 @@ export const mutants: readonly Mutant[] = [
     [
       'what waits of a stream is read beside a failure that is not written down',
       'ordered',
-      '...this.#blocks.closed(), ...this.#waited.keys(), ',
-      '...this.#waited.keys(), ',
+      '...this.#blocks.closed(), ...this.#memory.waitedStreams(), ',
+      '...this.#memory.waitedStreams(), ',
     ],
     [
       'what waited is taken from a read during which something before it failed',
@@ -161,7 +161,7 @@ export const mutants: readonly Mutant[] = [
     [
       'what was read behind a replayed message stays in memory',
       'ordered',
-      'if (held || this.#waited.has(stream)) this.#dropClosed(stream)',
+      'if (held || this.#memory.hasWaited(stream)) this.#dropClosed(stream)',
       'if (held) this.#dropClosed(stream)',
     ],
     [
@@ -215,7 +215,7 @@ export const mutants: readonly Mutant[] = [
     [
       'the floor ignores who still writes',
       'delivered',
-      'if (!suspect.isOld) this.#bound = Math.min(this.#bound, suspect.above)',
+      'if (!writer.isOld) this.#bound = Math.min(this.#bound, writer.above)',
       '',
     ],
     [
@@ -240,7 +240,7 @@ export const mutants: readonly Mutant[] = [
     [
       'the end of an old writer sends no lane back',
       'delivered',
-      'for (const lane of this.#floors.keys()) this.rewind(lane, suspect.above + 1)',
+      'for (const lane of this.#floors.keys()) this.rewind(lane, writer.above + 1)',
       '',
     ],
     ['a running read undoes a rewind', 'delivered', 'Math.min(raised, this.#rewinds.get(lane) ?? raised)', 'raised'],

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
-import { createOutbox, examine, type Finding, grantStatements, migrate } from '@malote/outbox-core'
+import { createOutbox, diagnose, type Finding, grantStatements, migrate } from '@malote/outbox-core'
 import { createConsole } from '@malote/outbox-core/console'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
@@ -44,7 +44,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-const look = (): Promise<readonly Finding[]> => examine(looker, { purpose: 'consumer', limits, migrateIdempotency })
+const look = (): Promise<readonly Finding[]> => diagnose(looker, { purpose: 'consumer', limits, migrateIdempotency })
 const codes = async (): Promise<string[]> =>
   (await look()).filter(({ level }) => level !== 'ok').map(({ code }) => code)
 
@@ -254,7 +254,7 @@ describe('the doctor finds', () => {
     expect(await codes()).not.toContain('IDEMPOTENCY_OLDER')
     await migrate(owner, { schema: 'bare' })
     const client = await owner.connect()
-    const bare = await examine(client, { purpose: 'consumer', schema: 'bare' })
+    const bare = await diagnose(client, { purpose: 'consumer', schema: 'bare' })
     client.release()
     expect(bare.find(({ code }) => code === 'IDEMPOTENCY_MISSING')?.mend).toContain('--only idempotency --schema bare')
     expect(bare.find(({ code }) => code === 'GRANTS_MISSING')).toBeUndefined()
@@ -268,7 +268,7 @@ describe('the doctor finds', () => {
 
     expect(await codes()).toContain('DEAD_LETTERS_FORGOTTEN')
     expect(await codes()).not.toContain('INBOX_RETENTION_SHORT')
-    const findings = await examine(looker, { purpose: 'consumer' })
+    const findings = await diagnose(looker, { purpose: 'consumer' })
     expect(findings.find(({ code }) => code === 'INBOX_RETENTION_SHORT')?.detail).toContain('after 2 days')
   })
 

@@ -15,7 +15,7 @@ import { type OutboxStatus, outboxStatus } from './status.ts'
 export type { Finding, MigrateIdempotency } from './doctor/finding.ts'
 export type { DoctorLimits } from './doctor/limits.ts'
 
-export interface ExamineOptions {
+export interface DiagnoseOptions {
   /** Schema the outbox tables live in. @defaultValue "malote" */
   readonly schema?: string
   /** What the role that looks is for: its privileges are checked against it. @defaultValue "relay" */
@@ -35,7 +35,7 @@ export interface ExamineOptions {
  * @param client - a pg client outside a transaction
  * @throws OutboxError `INVALID_OPTION`. Database errors other than missing rights come through.
  */
-export async function examine(client: MigrationClient, options: ExamineOptions = {}): Promise<readonly Finding[]> {
+export async function diagnose(client: MigrationClient, options: DiagnoseOptions = {}): Promise<readonly Finding[]> {
   const bare = patientOf(client, options, new Set())
   const { schema, flag } = bare
   const findings: Finding[] = []
@@ -65,7 +65,7 @@ export async function examine(client: MigrationClient, options: ExamineOptions =
 export const isAboutFlow = ({ check }: Finding): boolean => Object.hasOwn(flowChecks, check)
 
 /** Those checks alone, of a status that was just read. */
-export async function examineFlow(
+export async function diagnoseFlow(
   client: MigrationClient,
   status: OutboxStatus,
   options: { readonly schema: string },
@@ -77,7 +77,7 @@ export async function examineFlow(
   return findings
 }
 
-function patientOf(client: MigrationClient, options: ExamineOptions, tables: ReadonlySet<string>): Patient {
+function patientOf(client: MigrationClient, options: DiagnoseOptions, tables: ReadonlySet<string>): Patient {
   const schema = schemaOption(options.schema)
   return {
     client,

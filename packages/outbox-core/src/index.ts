@@ -106,8 +106,8 @@ export { outboxStatus } from './status.ts'
 export type { DeadLetterGroup, FailureGroup, OutageStatus, OutboxStatus, RelayStatus, TopicStatus } from './status.ts'
 export { cutOff } from './cut-off.ts'
 export type { CutOff, CutOffOptions, LeftMessages, OpenTransaction } from './cut-off.ts'
-export { examine } from './doctor.ts'
-export type { DoctorLimits, ExamineOptions, Finding, MigrateIdempotency } from './doctor.ts'
+export { diagnose } from './doctor.ts'
+export type { DoctorLimits, DiagnoseOptions, Finding, MigrateIdempotency } from './doctor.ts'
 
 // The database
 export { grantStatements } from './postgres/grants.ts'

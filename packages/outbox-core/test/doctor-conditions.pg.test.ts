@@ -9,7 +9,7 @@ import { expectedIndexes } from '../src/doctor/expected-indexes.ts'
 import {
   createTopics,
   type DoctorLimits,
-  examine,
+  diagnose,
   type Finding,
   findMessages,
   grantStatements,
@@ -56,7 +56,7 @@ afterAll(async () => {
 })
 
 const look = (limits: Partial<DoctorLimits> = {}): Promise<readonly Finding[]> =>
-  examine(reader, { purpose: 'reader', limits })
+  diagnose(reader, { purpose: 'reader', limits })
 const codes = (findings: readonly Finding[]): string[] => findings.map(({ code }) => code)
 /** Waits until the doctor says it. */
 const finding = (code: string, limits: Partial<DoctorLimits> = {}): Promise<Finding> =>
@@ -291,7 +291,7 @@ describe('a database', () => {
 
   it('whose clock is another than this machine has is told', async () => {
     const clock = { ...systemClock, wallMs: () => Date.now() + 3_600_000 }
-    const found = (await examine(reader, { clock })).find(({ code }) => code === 'CLOCK_SKEW')
+    const found = (await diagnose(reader, { clock })).find(({ code }) => code === 'CLOCK_SKEW')
     expect(found?.detail).toMatch(/by -(36|359)\d+ ms/)
     expect(codes(await look({ clockSkewMs: 60_000 }))).not.toContain('CLOCK_SKEW')
   })
@@ -307,7 +307,9 @@ describe('a role', () => {
       await bench.pool.query(grantStatements(lacking, purpose).join('\n'))
       await reader.query(`set role ${lacking}`)
       const lack = async (): Promise<string[]> =>
-        (await examine(reader, { purpose })).filter(({ code }) => code === 'GRANTS_MISSING').map(({ detail }) => detail)
+        (await diagnose(reader, { purpose }))
+          .filter(({ code }) => code === 'GRANTS_MISSING')
+          .map(({ detail }) => detail)
       expect(await lack()).toEqual([])
       for (const { kind, name, privileges } of neededPrivileges(purpose)) {
         if (name === 'migrations') continue // Without the ledger nothing can be looked at.

@@ -1,7 +1,7 @@
 import { type PostgresService, startPostgres } from '@malote/testing/services/postgres'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { examine, type Finding, grantStatements, migrate } from '../src/index.ts'
+import { diagnose, type Finding, grantStatements, migrate } from '../src/index.ts'
 import { eventually } from '../src/testing/index.ts'
 
 /** A server of its own: what is wrong here is wrong for everybody on it. */
@@ -24,7 +24,7 @@ afterAll(async () => {
 })
 
 const look = (code: string): Promise<Finding | undefined> =>
-  examine(reader, { purpose: 'reader' }).then((found) => found.find((one) => one.code === code))
+  diagnose(reader, { purpose: 'reader' }).then((found) => found.find((one) => one.code === code))
 const isThere = (code: string, wanted: boolean): Promise<Finding | undefined> =>
   eventually(async () => {
     const found = await look(code)
@@ -58,7 +58,7 @@ it('a server that is too old is told, though all works that was looked at', asyn
   const client = new pg.Client({ connectionString: old.url })
   await client.connect()
   await migrate(client)
-  const problems = (await examine(client)).filter(({ level }) => level === 'problem')
+  const problems = (await diagnose(client)).filter(({ level }) => level === 'problem')
   await client.end()
   await old.stop()
 

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { examine, type Finding, grantStatements, migrate, outboxStatus, type RelayOptions } from '../src/index.ts'
+import { diagnose, type Finding, grantStatements, migrate, outboxStatus, type RelayOptions } from '../src/index.ts'
 import { eventually } from '../src/testing/index.ts'
 import { aMessage, createRelayBench, type RelayBench, type StartedRelay } from './relay-bench.ts'
 
@@ -29,7 +29,7 @@ afterAll(async () => {
 })
 
 /** Looks as the documented role, not as the owner. */
-const look = (): Promise<readonly Finding[]> => examine(operator, { purpose: 'reader' })
+const look = (): Promise<readonly Finding[]> => diagnose(operator, { purpose: 'reader' })
 const codes = (findings: readonly Finding[], level: Finding['level']): string[] => [
   ...new Set(findings.filter((finding) => finding.level === level).map(({ code }) => code)),
 ]
@@ -183,7 +183,7 @@ describe('the doctor finds', () => {
   })
 
   it('SCHEMA_MISSING and SCHEMA_OLDER', async () => {
-    expect(await examine(operator, { schema: 'nowhere' })).toMatchObject([
+    expect(await diagnose(operator, { schema: 'nowhere' })).toMatchObject([
       { code: 'SCHEMA_MISSING', mend: '`malote migrate --schema nowhere`' },
     ])
     await bench.pool.query(`create table malote.kept as select * from malote.migrations where name like '0004%'`)

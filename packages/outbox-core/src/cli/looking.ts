@@ -1,7 +1,7 @@
 import { systemClock } from '../clock.ts'
 import { type CutOff, cutOff } from '../cut-off.ts'
 import type { DeadLetter } from '../dead-letters.ts'
-import { examine, type Finding } from '../doctor.ts'
+import { diagnose, type Finding } from '../doctor.ts'
 import { findMessages, type MessageState } from '../find-messages.ts'
 import { createHeldKeys } from '../held-keys.ts'
 import { listOperatorActions } from '../operator-actions.ts'
@@ -122,7 +122,7 @@ function cutOffLines({ openTransactions, left }: CutOff): string[] {
 export const doctor: Verb<{ as?: RolePurpose }> = async ({ client, schema, output, flags }) => {
   const purpose = flags.as === undefined ? {} : { purpose: flags.as }
   const idempotency = given({ migrateIdempotency: (await migrateIdempotency()) ?? undefined })
-  const findings = await examine(client, { ...schema, ...purpose, ...idempotency })
+  const findings = await diagnose(client, { ...schema, ...purpose, ...idempotency })
   output.print(findings, findings.flatMap(findingLines))
   if (findings.some(({ level }) => level === 'problem')) return 1
   return findings.some(({ level }) => level === 'unseen') ? 3 : 0

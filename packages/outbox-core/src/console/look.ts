@@ -1,6 +1,12 @@
 import { type Clock } from '../clock.ts'
 import { createDeadLetters, type DeadLetter } from '../dead-letters.ts'
-import { examine, examineFlow, type Finding, isAboutFlow, type MigrateIdempotency } from '../doctor.ts'
+import {
+  diagnose as diagnoseOutbox,
+  diagnoseFlow,
+  type Finding,
+  isAboutFlow,
+  type MigrateIdempotency,
+} from '../doctor.ts'
 import { createHeldKeys, type HeldKey } from '../held-keys.ts'
 import { createHeldStreams, type HeldStream } from '../held-streams.ts'
 import { listOperatorActions, type OperatorAction } from '../operator-actions.ts'
@@ -72,7 +78,7 @@ export function createLook(parts: LookParts): Sparing<ConsoleView> {
 async function diagnose(client: MigrationClient, parts: LookParts): Promise<readonly Finding[]> {
   const { schema, purpose, migrateIdempotency, clock } = parts
   const idempotency = migrateIdempotency === undefined ? {} : { migrateIdempotency }
-  const findings = await examine(client, { schema, purpose, clock, ...idempotency })
+  const findings = await diagnoseOutbox(client, { schema, purpose, clock, ...idempotency })
   return findings.filter((finding) => finding.level !== 'ok' && !isAboutFlow(finding))
 }
 
@@ -89,7 +95,7 @@ async function see(
   const given = { db, schema }
   const limit = longest
   const status = await unlessUnseen(() => outboxStatus(db, { schema }))
-  const flow = status === null ? [] : await examineFlow(db, status, { schema })
+  const flow = status === null ? [] : await diagnoseFlow(db, status, { schema })
   return {
     status,
     flow: flow.filter(({ level }) => level !== 'ok'),

@@ -1,9 +1,10 @@
 import { Batch, Group } from './batch.ts'
 import type { BlockRow } from '../postgres/lane-reads.ts'
 import { Blocks } from './blocks.ts'
-import type { Accusation, BufferedMessage } from './buffered-message.ts'
+import type { BufferedMessage } from './buffered-message.ts'
 import type { Floor } from './floor.ts'
 import type { Lanes } from './lanes.ts'
+import { Memory } from './memory.ts'
 import { Schedule } from './schedule.ts'
 import { pausedByOperator, Suspensions } from './suspensions.ts'
 
@@ -29,20 +30,14 @@ export interface BatchEnd {
 export class Backlog {
   readonly #lanes: Lanes
   readonly #floor: Floor
-  readonly #known = new Map<number, BufferedMessage>()
-  readonly #perLane = new Int32Array(64)
+  readonly #memory = new Memory()
   readonly #schedule: Schedule
   readonly #blocks = new Blocks()
   readonly #suspensions = new Suspensions()
-  /** Of messages that left memory behind their suspended topics: the search for a culprit goes on when they come back. */
-  readonly #accusations = new Map<number, Accusation>()
-  /** Messages in memory that had waited, of each stream. */
-  readonly #waited = new Map<string, number>()
   /** Streams whose first waiting message is not due, while there is more to read than one look takes in: they leave it to others. */
   readonly #resting = new Set<string>()
   /** Streams of which something went back to the table since what waits was asked for; null while nobody asks. */
   #leftSinceAsked: Set<string> | null = null
-  #bytes = 0
 
   /** @param routeOf - topics of different routes never share a batch */
   constructor(lanes: Lanes, floor: Floor, routeOf?: (topic: string) => string) {
@@ -52,7 +47,7 @@ export class Backlog {
   }
 
   get count(): number {
-    return this.#known.size
+    return this.#memory.count
   }
 
   /** Messages that wait to be taken, sendable or not. */
@@ -61,24 +56,23 @@ export class Backlog {
   }
 
   get bytes(): number {
-    return this.#bytes
+    return this.#memory.bytes
   }
 
   /** Messages of the lane whose end is not seen yet. */
   countOf(lane: number): number {
-    return this.#perLane[lane] ?? 0
+    return this.#memory.countOf(lane)
   }
 
   /** Whether a message of the lane up to `seq` is known. */
   hasUpTo(lane: number, seq: number): boolean {
-    for (const message of this.#known.values()) if (message.lane === lane && message.seq <= seq) return true
-    return false
+    return this.#memory.hasUpTo(lane, seq)
   }
 
   /** All known seqs as a PostgreSQL array literal; of those above their lane's floor only when `isAboveFloor`. */
   seqs(isAboveFloor = false): string {
     const seqs: number[] = []
-    for (const { seq, lane } of this.#known.values()) if (!isAboveFloor || seq > this.#floor.of(lane)) seqs.push(seq)
+    for (const { seq, lane } of this.#memory.all()) if (!isAboveFloor || seq > this.#floor.of(lane)) seqs.push(seq)
     return `{${seqs.join(',')}}`
   }
 
@@ -93,7 +87,7 @@ export class Backlog {
 
   /** Streams of which nothing that waits is to be read: held, resting, or what was read of them before is not through. */
   get closedStreams(): string[] {
-    return [...new Set([...this.#blocks.closed(), ...this.#waited.keys(), ...this.#resting])]
+    return [...new Set([...this.#blocks.closed(), ...this.#memory.waitedStreams(), ...this.#resting])]
   }
 
   /** The first of these streams is not due, as a look says. They rest until a look takes all in, or the blocks are loaded anew. */
@@ -104,14 +98,12 @@ export class Backlog {
 
   /** Whether something of the stream that had waited is in memory. */
   hasWaited(stream: string): boolean {
-    return this.#waited.has(stream)
+    return this.#memory.hasWaited(stream)
   }
 
   /** Seqs of what had waited and is in memory, as a PostgreSQL array literal. */
   get waitedSeqs(): string {
-    const seqs: number[] = []
-    if (this.#waited.size > 0) for (const { seq, hasWaited } of this.#known.values()) if (hasWaited) seqs.push(seq)
-    return `{${seqs.join(',')}}`
+    return this.#memory.waitedSeqs()
   }
 
   get hasBlocked(): boolean {
@@ -148,7 +140,7 @@ export class Backlog {
   add(message: BufferedMessage): boolean {
     if (message.stream !== null && this.#blocks.leave(message.stream, message.seq)) return false
     if (this.#suspensions.hadSinceRead(message.message.topic)) return false
-    this.#remember(message)
+    this.#memory.add(message)
     this.#schedule.add(message)
     return true
   }
@@ -168,11 +160,11 @@ export class Backlog {
    */
   addWaiting(message: BufferedMessage): boolean {
     const { stream, lane, seq } = message
-    if (!this.#lanes.isActive(lane) || this.#suspensions.has(message.message.topic) || this.#known.has(seq))
+    if (!this.#lanes.isActive(lane) || this.#suspensions.has(message.message.topic) || this.#memory.has(seq))
       return false
     if (stream !== null && (this.#blocks.isHeld(stream) || this.#leftSinceAsked?.has(stream) === true)) return false
     if (stream !== null) this.#blockBehind(stream, message)
-    this.#remember(message)
+    this.#memory.add(message)
     this.#schedule.add(message)
     return true
   }
@@ -185,12 +177,12 @@ export class Backlog {
     return samples.filter((message) => {
       const { stream, lane, seq, hasWaited } = message
       if (stream !== null && left?.has(stream) === true) return false
-      if (this.isPaused(message.message.topic) || !this.#lanes.isActive(lane) || this.#known.has(seq)) return false
+      if (this.isPaused(message.message.topic) || !this.#lanes.isActive(lane) || this.#memory.has(seq)) return false
       if (stream !== null && (this.#schedule.has(stream) || this.#isBlocked(message))) return false
-      this.#recall(message)
+      this.#memory.recall(message)
       if (!probe.takes(message, this.#schedule.limitOf(message))) return false
       if (stream !== null && hasWaited) this.#blockBehind(stream, message)
-      this.#remember(message)
+      this.#memory.add(message)
       this.#schedule.addTaken(message)
       return true
     })
@@ -224,7 +216,7 @@ export class Backlog {
 
   /** The end of accepted messages is committed. */
   settled(messages: readonly BufferedMessage[]): void {
-    for (const message of messages) this.#forget(message)
+    for (const message of messages) this.#memory.delete(message)
   }
 
   /** The end of failed messages is committed. */
@@ -278,7 +270,7 @@ export class Backlog {
     for (const { lane, seq } of rewinds) this.#floor.rewind(lane, seq)
     for (const stream of blocked) this.#dropStream(stream)
     // What waits goes first, and what an operator holds not at all, also where the stream was blocked before.
-    for (const { stream, held } of rows) if (held || this.#waited.has(stream)) this.#dropClosed(stream)
+    for (const { stream, held } of rows) if (held || this.#memory.hasWaited(stream)) this.#dropClosed(stream)
   }
 
   /** The lane is on its way to another relay: nothing of it is sent any more. Mark it as leaving first. */
@@ -288,7 +280,7 @@ export class Backlog {
 
   /** The lane is another relay's. */
   removeLane(lane: number): void {
-    this.#accusations.clear() // Some are of its messages; whoever else was accused is found again.
+    this.#memory.forgetAccusations() // Some are of its messages.
     this.#blocks.removeLane(lane)
     this.#suspensions.removeLane(lane)
   }
@@ -327,7 +319,7 @@ export class Backlog {
   /** It stays in the table, behind its suspended topic. */
   #leave(message: BufferedMessage): void {
     this.#suspensions.passBy(message.lane, message.seq, [message.message.topic])
-    if (message.accusation !== undefined) this.#accusations.set(message.seq, message.accusation)
+    this.#memory.keepAccusation(message)
     this.#return(message)
   }
 
@@ -338,34 +330,6 @@ export class Backlog {
       this.#blocks.leave(stream, seq, hasWaited)
       this.#leftSinceAsked?.add(stream)
     }
-    this.#forget(message)
-  }
-
-  #remember(message: BufferedMessage): void {
-    this.#known.set(message.seq, message)
-    if (this.#accusations.size > 0) {
-      this.#recall(message)
-      this.#accusations.delete(message.seq)
-    }
-    this.#bytes += message.bytes
-    this.#perLane[message.lane] = (this.#perLane[message.lane] ?? 0) + 1
-    if (message.hasWaited && message.stream !== null)
-      this.#waited.set(message.stream, (this.#waited.get(message.stream) ?? 0) + 1)
-  }
-
-  /** It may have been accused before it left memory. */
-  #recall(message: BufferedMessage): void {
-    const accusation = this.#accusations.get(message.seq)
-    if (accusation !== undefined) message.accusation = accusation
-  }
-
-  #forget({ seq, lane, bytes, stream, hasWaited }: BufferedMessage): void {
-    if (!this.#known.delete(seq)) return
-    this.#bytes -= bytes
-    this.#perLane[lane] = (this.#perLane[lane] ?? 0) - 1
-    if (!hasWaited || stream === null) return
-    const left = (this.#waited.get(stream) ?? 0) - 1
-    if (left > 0) this.#waited.set(stream, left)
-    else this.#waited.delete(stream)
+    this.#memory.delete(message)
   }
 }

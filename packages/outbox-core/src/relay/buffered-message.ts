@@ -12,8 +12,8 @@ export interface BufferedMessage {
   readonly tooLarge?: number
   /** It failed or was replayed before, and came through the waiting path. */
   readonly hasWaited: boolean
-  /** What `companyOf` says: relays died with it, or with the backlog it is part of. */
-  readonly company: number
+  /** Most messages in flight while this one is: few when relays died with it, or with the backlog it is part of. See `maxTogetherOf`. */
+  readonly maxTogether: number
   /** The last relay that published it died while it was alone in flight. */
   readonly diedAlone: boolean
   readonly message: OutboxMessage

@@ -112,7 +112,7 @@ export class Dispatcher {
   probe(destination: string, samples: readonly BufferedMessage[]): void {
     const { backlog, isTrusted } = this.#parts
     const isReady = this.#mayStart() && isTrusted()
-    // Suspects are tried alone, whatever their company may be.
+    // Suspects are tried alone, however many may be together.
     const batch = isReady ? backlog.takeProbe(samples.some(isSuspect) ? samples.slice(0, 1) : samples) : []
     backlog.endAsking()
     if (batch.length > 0) void this.#publish(batch, destination)

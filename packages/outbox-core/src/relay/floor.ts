@@ -6,7 +6,7 @@ export interface Barrier {
   readonly holders: readonly string[]
 }
 
-interface Suspect {
+interface OpenWriter {
   /** Every value this transaction has drawn or will draw is greater. */
   readonly above: number
   /** Left behind: reads start above it, and its end sends them back. */
@@ -50,13 +50,13 @@ export interface Floor {
 
 /** @param oldAfter - how many values may be drawn after a transaction's first before it is left behind: the price of a read */
 export function createFloor(oldAfter: number): Floor {
-  return new SuspectsFloor(oldAfter)
+  return new OpenWritersFloor(oldAfter)
 }
 
-class SuspectsFloor implements Floor {
+class OpenWritersFloor implements Floor {
   readonly #oldAfter: number
   readonly #floors = new Map<number, number>()
-  readonly #suspects = new Map<string, Suspect>()
+  readonly #openWriters = new Map<string, OpenWriter>()
   /** `drawn` of the last barrier and of the one before. */
   #drawn = 0
   #drawnBefore = 0
@@ -100,7 +100,7 @@ class SuspectsFloor implements Floor {
   }
 
   get needsConfirmation(): boolean {
-    for (const suspect of this.#suspects.values()) if (suspect.isOld) return true
+    for (const writer of this.#openWriters.values()) if (writer.isOld) return true
     return false
   }
 
@@ -111,12 +111,12 @@ class SuspectsFloor implements Floor {
       // A prepared transaction may show under a new name: it inherits the lowest value of whoever vanished.
       const isPrepared = holder.startsWith('-1/')
       const above = isPrepared ? Math.min(this.#drawnBefore, lowestEnded) : this.#drawnBefore
-      if (!this.#suspects.has(holder)) this.#suspects.set(holder, { above, isOld: false })
+      if (!this.#openWriters.has(holder)) this.#openWriters.set(holder, { above, isOld: false })
     }
     this.#bound = this.#drawn
-    for (const suspect of this.#suspects.values()) {
-      if (suspect.above < drawn - this.#oldAfter) suspect.isOld = true
-      if (!suspect.isOld) this.#bound = Math.min(this.#bound, suspect.above)
+    for (const writer of this.#openWriters.values()) {
+      if (writer.above < drawn - this.#oldAfter) writer.isOld = true
+      if (!writer.isOld) this.#bound = Math.min(this.#bound, writer.above)
     }
     this.#drawnBefore = this.#drawn
     this.#drawn = drawn
@@ -136,13 +136,13 @@ class SuspectsFloor implements Floor {
   /** @returns the lowest value any of them can have drawn is above this */
   #forgetEnded(): number {
     let lowest = Number.POSITIVE_INFINITY
-    for (const [holder, suspect] of this.#suspects) {
+    for (const [holder, writer] of this.#openWriters) {
       if (this.holders.has(holder)) continue
-      this.#suspects.delete(holder)
-      lowest = Math.min(lowest, suspect.above)
-      if (!suspect.isOld) continue
+      this.#openWriters.delete(holder)
+      lowest = Math.min(lowest, writer.above)
+      if (!writer.isOld) continue
       this.#oldOneEnded = true
-      for (const lane of this.#floors.keys()) this.rewind(lane, suspect.above + 1)
+      for (const lane of this.#floors.keys()) this.rewind(lane, writer.above + 1)
     }
     return lowest
   }

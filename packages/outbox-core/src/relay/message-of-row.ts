@@ -2,7 +2,7 @@ import { streamOf, type OutboxMessage } from '../message.ts'
 import type { MessageRow } from '../postgres/message-reads.ts'
 import type { BufferedMessage } from './buffered-message.ts'
 import { headersOf, instantOf } from './foreign-input.ts'
-import { companyOf } from './suspicion.ts'
+import { maxTogetherOf } from './suspicion.ts'
 
 /** What is never read whole. */
 export interface ReadLimits {
@@ -24,7 +24,7 @@ export function messageOfRow(row: MessageRow, hasWaited: boolean, isLaneSuspecte
     lane: row.lane,
     stream: streamOf(message),
     hasWaited,
-    company: companyOf(row.died_among, isLaneSuspected),
+    maxTogether: maxTogetherOf(row.died_among, isLaneSuspected),
     diedAlone: row.died_among === 1,
     message,
     bytes: isRead ? row.size : 0,

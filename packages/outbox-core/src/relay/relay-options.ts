@@ -56,7 +56,10 @@ export interface RelayOptions {
    * @defaultValue 30_000: no statement of the relay takes a second on a healthy server
    */
   readonly databaseTimeoutMs?: number
-  /** Pause between looks at the table when nothing rings, in milliseconds: the backstop under the doorbell. @defaultValue 1_000 */
+  /**
+   * Longest pause between two looks at the table, in milliseconds. The relay pauses so long only while nothing comes and the doorbell is
+   * heard, or nobody listens; while messages come it looks sooner. @defaultValue 1_000
+   */
   readonly pollIntervalMs?: number
   /**
    * How long a look below the floor of all lanes takes, a quarter of them at a time, in milliseconds. It finds what a writer of

@@ -4,7 +4,8 @@ import type { RelayEvent } from '../events.ts'
 import { numberOption } from '../options.ts'
 import type { RelayOptions } from './relay-options.ts'
 import { type ResolvedRelayOptions, resolveRelayOptions } from './resolved-options.ts'
-import { Session, SessionLost } from './session.ts'
+import { Session } from './session.ts'
+import { SessionLost } from './session-lost.ts'
 import { createWake } from './wake.ts'
 
 /** What `runOnce` did. */

@@ -38,7 +38,7 @@ class Line {
  * streams, and messages without a key, never wait for each other.
  *
  * Lines keep apart what must not share a batch: each route has its own; suspects are batched among themselves, no more of them
- * than each one's company allows; topics that hang, and messages of rejected batches, each topic for itself. Every second batch
+ * than each one allows to be together; topics that hang, and messages of rejected batches, each topic for itself. Every second batch
  * is of another line than a common one while there are any.
  */
 export class Schedule {
@@ -188,9 +188,9 @@ export class Schedule {
   }
 
   /** Most messages in a batch with this one. */
-  limitOf({ company, accusation }: BufferedMessage): number {
-    if (accusation === undefined || (!accusation.isProven && accusation.outages < this.outages)) return company
-    return Math.min(company, accusation.limit)
+  limitOf({ maxTogether, accusation }: BufferedMessage): number {
+    if (accusation === undefined || (!accusation.isProven && accusation.outages < this.outages)) return maxTogether
+    return Math.min(maxTogether, accusation.limit)
   }
 
   /** The line that was served last comes last. */

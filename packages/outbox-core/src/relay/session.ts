@@ -1,19 +1,11 @@
 import { type Connections, openConnections } from '../postgres/connections.ts'
-import { createDoorbellQueries } from '../postgres/doorbell.ts'
-import { createJournalWrites } from '../postgres/journal.ts'
-import { createLaneReads } from '../postgres/lane-reads.ts'
-import { createMaintenanceQueries } from '../postgres/maintenance.ts'
-import { createMembershipQueries } from '../postgres/membership.ts'
-import { createMessageReads } from '../postgres/message-reads.ts'
-import { createMoveScheduled } from '../postgres/scheduled.ts'
-import { createSettles, type Settles } from '../postgres/settles.ts'
-import { createUnstorableQueries, unstorableCode } from '../postgres/unstorable.ts'
+import { createRelayQueries } from '../postgres/relay-queries.ts'
 import { uuidv7 } from '../uuid.ts'
 import { Backlog } from './backlog.ts'
-import type { BufferedMessage } from './buffered-message.ts'
 import { ControlLoop } from './control-loop.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Doorbell } from './doorbell.ts'
+import { EndingsFollowed } from './endings.ts'
 import { type DatabaseFacts, examine } from './examine.ts'
 import { createFloor } from './floor.ts'
 import { Journal } from './journal.ts'
@@ -23,9 +15,10 @@ import { Membership } from './membership.ts'
 import { ReadLoop } from './read-loop.ts'
 import { Reader, type ReaderParts } from './reader.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
-import { Scheduled, type Unstorable } from './scheduled.ts'
-import { type Burial, Settler } from './settle.ts'
-import { createTrial, type Trial } from './trial.ts'
+import { Scheduled } from './scheduled.ts'
+import { Settler } from './settle.ts'
+import { SessionLost } from './session-lost.ts'
+import { createTrial } from './trial.ts'
 
 /** A session that lived this long without a failure was a good one, in milliseconds. */
 const provenAfterMs = 5_000
@@ -35,16 +28,6 @@ const provenAfterMs = 5_000
  * silent then is not waited for, in milliseconds.
  */
 const settleGraceMs = 1_500
-
-/** Why a session ended before it was stopped. */
-export class SessionLost extends Error {
-  readonly reason: 'lease-expired' | 'fenced' | 'connection-lost'
-
-  constructor(reason: SessionLost['reason'], cause: unknown) {
-    super(`the relay's session ended: ${reason}`, { cause })
-    this.reason = reason
-  }
-}
 
 /**
  * Everything a relay knows while its connections live: identity, lanes, floors, what is buffered. With any lost connection
@@ -59,6 +42,7 @@ export class Session {
   readonly #backlog: Backlog
   readonly #membership: Membership
   readonly #doorbell: Doorbell
+  readonly #endings: EndingsFollowed
   readonly #settler: Settler
   readonly #dispatcher: Dispatcher
   readonly #reader: Reader
@@ -71,7 +55,6 @@ export class Session {
   #isOver = false
   #stopping: Promise<void> | null = null
   #hasFailed = false
-  #hasSettled = false
   readonly #openedAtMs: number
 
   /**
@@ -111,23 +94,30 @@ export class Session {
   }
 
   private constructor(options: ResolvedRelayOptions, connections: Connections, facts: DatabaseFacts) {
-    this.#backlog = new Backlog(this.#lanes, this.#floor, options.routes.of)
-    const { clock, report, schema, name, leaseMs, pollIntervalMs, rescanIntervalMs } = options
+    const { clock, report, name, leaseMs, pollIntervalMs, rescanIntervalMs, isArchived } = options
     const { relayId } = this
-    const { reader, settler, control } = connections
-    const ids = { schema, relayId }
-    this.#journal = new Journal(createJournalWrites(control, schema), clock)
-    this.#maintenance = new Maintenance({ ...options, queries: createMaintenanceQueries(control, schema) })
     this.#options = options
     this.#connections = connections
-    this.#openedAtMs = options.clock.monotonicMs()
-    this.#lost.promise.catch(() => {}) // Awaited in `run`; a session that is stopped at the same time has no one to tell.
-    const onUnstorable = (letter: Unstorable): void => this.#buried({ ...letter, code: unstorableCode })
     this.#isSession = facts.isSession
+    this.#openedAtMs = clock.monotonicMs()
+    this.#lost.promise.catch(() => {}) // Awaited in `run`; a session that is stopped at the same time has no one to tell.
+    const queries = createRelayQueries(connections, { ...options, ...facts, relayId })
+    const onLost = (reason: SessionLost['reason'], cause: unknown): void => this.fail(reason, cause)
+    this.#backlog = new Backlog(this.#lanes, this.#floor, options.routes.of)
+    this.#journal = new Journal(queries.journal, clock)
+    this.#maintenance = new Maintenance({ ...options, queries: queries.maintenance })
     this.#describe(null)
+    this.#endings = new EndingsFollowed({
+      backlog: this.#backlog,
+      journal: this.#journal,
+      report,
+      readLoop: () => this.#readLoop,
+      onProgress: () => this.#progressed(),
+    })
+    const onUnstorable = this.#endings.unstorable.bind(this.#endings)
     this.#membership = new Membership({
-      queries: createMembershipQueries(control, ids),
-      unstorable: createUnstorableQueries(control, schema),
+      queries: queries.membership,
+      unstorable: queries.named,
       onUnstorable,
       name,
       leaseMs,
@@ -135,16 +125,18 @@ export class Session {
       clock,
       presence: options.presence && facts.isSession,
     })
-    const queries = createDoorbellQueries(control, reader, ids)
-    this.#doorbell = new Doorbell({ queries, relayId, clock, onRing: (reason) => this.#rung(reason) })
-    const writes = createSettles(settler, { ...ids, isDurable: options.durableSettles })
-    this.#settler = this.#createSettler(writes)
-    const trial = createTrial({
-      writes,
-      settler: this.#settler,
-      onLost: (reason, cause) => this.fail(reason, cause),
+    this.#doorbell = new Doorbell({
+      queries: queries.doorbell,
+      relayId,
+      clock,
+      onRing: (reason) => this.#rung(reason),
     })
-    this.#reader = this.#createReader(facts, trial)
+    const writes = queries.settles
+    const nowMs = (): number => clock.monotonicMs()
+    this.#settler = new Settler({ writes, lanes: this.#lanes, isArchived, endings: this.#endings, onLost, nowMs })
+    const trial = createTrial({ writes, settler: this.#settler, onLost })
+    const limits = { maxMessages: options.maxBufferedMessages, maxBytes: options.maxBufferedBytes }
+    this.#reader = new Reader({ ...options, ...limits, ...this.#memory(), reads: queries.reads, trial })
     this.#dispatcher = new Dispatcher({
       backlog: this.#backlog,
       options,
@@ -158,12 +150,7 @@ export class Session {
     this.#readLoop = new ReadLoop({
       ...loops,
       reader: this.#reader,
-      scheduled: new Scheduled({
-        move: createMoveScheduled(reader, { schema, isDurable: options.durableSettles }),
-        unstorable: createUnstorableQueries(reader, schema),
-        afterDeadLetter: options.afterDeadLetter,
-        onUnstorable,
-      }),
+      scheduled: new Scheduled({ ...queries.scheduled, afterDeadLetter: options.afterDeadLetter, onUnstorable }),
       doorbell: this.#doorbell,
       pollIntervalMs,
       rescanIntervalMs,
@@ -176,7 +163,7 @@ export class Session {
       journal: this.#journal,
       maintenance: this.#maintenance,
       leaseMs,
-      onExpired: () => this.fail('lease-expired', new Error('the lease ran out before it was renewed')),
+      onExpired: () => onLost('lease-expired', new Error('the lease ran out before it was renewed')),
     })
   }
 
@@ -248,7 +235,7 @@ export class Session {
 
   /** It settled something, or lived for a while: its connections and grants are good. */
   get isProven(): boolean {
-    return this.#hasSettled || this.#options.clock.monotonicMs() - this.#openedAtMs > provenAfterMs
+    return this.#endings.hasSettled || this.#options.clock.monotonicMs() - this.#openedAtMs > provenAfterMs
   }
 
   get lanes(): readonly number[] {
@@ -309,75 +296,5 @@ export class Session {
 
   #memory(): Pick<ReaderParts, 'floor' | 'lanes' | 'backlog'> {
     return { floor: this.#floor, lanes: this.#lanes, backlog: this.#backlog }
-  }
-
-  #createReader({ sequence, isSession }: DatabaseFacts, trial: Trial): Reader {
-    const { reader, settler, control } = this.#connections
-    const { schema, maxPayloadBytes, maxAttempts, maxBufferedMessages, maxBufferedBytes } = this.#options
-    const ownPids = [reader.pid, settler.pid, control.pid]
-    return new Reader({
-      ...this.#memory(),
-      reads: {
-        ...createMessageReads(reader, { schema, isSession, maxPayloadBytes, maxAttempts }),
-        ...createLaneReads(reader, { schema, sequence, isSession, ownPids }),
-      },
-      maxMessages: maxBufferedMessages,
-      maxBytes: maxBufferedBytes,
-      maxPayloadBytes,
-      maxAttempts,
-      trial,
-    })
-  }
-
-  #createSettler(writes: Settles): Settler {
-    const { clock, report } = this.#options
-    return new Settler({
-      writes,
-      lanes: this.#lanes,
-      isArchived: this.#options.isArchived,
-      nowMs: () => clock.monotonicMs(),
-      onError: (error) => this.fail('connection-lost', error),
-      onFenced: () => this.fail('fenced', new Error('another relay owns a lane of ours')),
-      onSettled: (messages, ms) => {
-        this.#backlog.settled(messages)
-        this.#journal.published(messages)
-        this.#hasSettled = true
-        report({ type: 'batch.settled', messages: messages.length, ms })
-        if (messages.some((message) => this.#isThrough(message))) this.#readLoop.goOn()
-        this.#progressed()
-      },
-      onRetried: (retries) => {
-        this.#failed(retries.map(({ message }) => message))
-        for (const { message, failure, delayMs } of retries) {
-          this.#readLoop.waitingDueIn(delayMs)
-          const { id, topic, attempt } = message.message
-          report({ type: 'message.retry-scheduled', id, topic, attempt, code: failure.code, retryInMs: delayMs })
-        }
-      },
-      onBuried: (burials) => {
-        this.#failed(burials.map(({ message }) => message))
-        for (const { message, failure, reason, isKeyHeld } of burials) {
-          const { id, topic, attempt } = message.message
-          this.#buried({ id, topic, attempt, reason, code: failure.code, isKeyHeld })
-        }
-      },
-    })
-  }
-
-  #buried({ isKeyHeld, ...letter }: Omit<Unstorable, 'reason'> & Pick<Burial, 'reason'> & { code: string }): void {
-    const { report } = this.#options
-    report({ type: 'message.dead-lettered', ...letter })
-    if (isKeyHeld) report({ type: 'key.held', topic: letter.topic, id: letter.id })
-    this.#readLoop.reloadBlocks()
-  }
-
-  /** It was the last that had waited in its stream, of what was read: more may wait, or the stream goes on. */
-  #isThrough({ stream, hasWaited }: BufferedMessage): boolean {
-    return hasWaited && stream !== null && !this.#backlog.hasWaited(stream)
-  }
-
-  #failed(messages: readonly BufferedMessage[]): void {
-    this.#backlog.confirmed(messages)
-    this.#progressed()
   }
 }

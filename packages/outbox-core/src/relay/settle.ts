@@ -16,18 +16,21 @@ export interface Burial extends FailedMessage {
   readonly isKeyHeld: boolean
 }
 
+/** Told of each end that is committed. */
+export interface Endings {
+  settled(messages: readonly BufferedMessage[], ms: number): void
+  retried(retries: readonly Retry[]): void
+  buried(burials: readonly Burial[]): void
+}
+
 export interface SettlerParts {
   readonly writes: Settles
   readonly lanes: Lanes
   /** Whether messages of the topic are kept in the archive. Undefined: none is. */
   readonly isArchived?: ((topic: string) => boolean) | undefined
-  /** The messages' end is committed. */
-  readonly onSettled: (messages: readonly BufferedMessage[], ms: number) => void
-  readonly onRetried: (retries: readonly Retry[]) => void
-  readonly onBuried: (burials: readonly Burial[]) => void
-  /** Another relay owns one of our lanes. */
-  readonly onFenced: () => void
-  readonly onError: (error: unknown) => void
+  readonly endings: Endings
+  /** Another relay owns one of our lanes, or the database did not do what it must. */
+  readonly onLost: (reason: 'fenced' | 'connection-lost', cause: unknown) => void
   readonly nowMs: () => number
 }
 
@@ -82,7 +85,7 @@ export class Settler {
       },
       (error: unknown) => {
         this.#running = null
-        this.#parts.onError(error)
+        this.#parts.onLost('connection-lost', error)
       },
     )
   }
@@ -107,7 +110,7 @@ export class Settler {
 
   /** @param write - takes those of them that are still there out of the table, and says how many there were */
   async #remove(messages: BufferedMessage[], write: () => Promise<number>): Promise<void> {
-    const { onSettled, nowMs } = this.#parts
+    const { endings, nowMs } = this.#parts
     const startMs = nowMs()
     // A row that somebody else changed while the delete waited for it is another version, which that statement cannot see.
     let deleted = 0
@@ -116,7 +119,7 @@ export class Settler {
       deleted += removed
       if (removed === 0 && tries > 1) break // What is left was deleted by somebody else.
     }
-    onSettled(messages, nowMs() - startMs)
+    endings.settled(messages, nowMs() - startMs)
   }
 
   /** Writes them together; where the data of one is refused, in halves, until it is alone and gets its own `end`. */
@@ -157,19 +160,19 @@ export class Settler {
   }
 
   async #writeRetries(retries: Retry[]): Promise<void> {
-    const { writes, onRetried } = this.#parts
+    const { writes, endings } = this.#parts
     const rows = retries.map(({ message: { lane, seq, message }, failure, delayMs }) => {
       return { lane, seq, message, delayMs, code: failure.code, words: failure.message }
     })
-    if (await this.#fenced(retries, (lanes) => writes.scheduleRetries(lanes, rows))) onRetried(retries)
+    if (await this.#fenced(retries, (lanes) => writes.scheduleRetries(lanes, rows))) endings.retried(retries)
   }
 
   async #writeBurials(burials: Burial[]): Promise<void> {
-    const { writes, onBuried } = this.#parts
+    const { writes, endings } = this.#parts
     const rows = burials.map(({ message: { lane, seq, message }, failure, reason, isKeyHeld }) => {
       return { lane, seq, message, reason, isKeyHeld, code: failure.code, words: failure.message }
     })
-    if (await this.#fenced(burials, (lanes) => writes.buryDead(lanes, rows))) onBuried(burials)
+    if (await this.#fenced(burials, (lanes) => writes.buryDead(lanes, rows))) endings.buried(burials)
   }
 
   /** Runs a write that only the lanes' owner may do. @returns false when a lane has another owner: this relay is a zombie */
@@ -177,10 +180,10 @@ export class Settler {
     failed: readonly FailedMessage[],
     write: (lanes: readonly FencedLane[]) => Promise<number>,
   ): Promise<boolean> {
-    const { lanes, onFenced } = this.#parts
+    const { lanes, onLost } = this.#parts
     const fenced = lanes.fenced(new Set(failed.map(({ message }) => message.lane)))
     if ((await again(() => write(fenced))) === fenced.length) return true
-    onFenced()
+    onLost('fenced', new Error('another relay owns a lane of ours'))
     return false
   }
 }

@@ -8,7 +8,7 @@
  */
 
 /** Messages in the first groups. Large enough that naming them costs little, small enough that two more deaths leave one. */
-const firstCompany = 64
+const firstGroup = 64
 
 /** Groups are this many times smaller after each death. */
 const narrowing = 8
@@ -18,9 +18,10 @@ const narrowing = 8
  *
  * @param diedAmong - size of the group with which a relay died publishing it last, or null
  */
-export function companyOf(diedAmong: number | null, isLaneSuspected: boolean): number {
+export function maxTogetherOf(diedAmong: number | null, isLaneSuspected: boolean): number {
   if (diedAmong !== null) return Math.max(1, Math.floor(diedAmong / narrowing))
-  return isLaneSuspected ? firstCompany : Number.POSITIVE_INFINITY
+  return isLaneSuspected ? firstGroup : Number.POSITIVE_INFINITY
 }
 
-export const isSuspect = ({ company }: { readonly company: number }): boolean => company !== Number.POSITIVE_INFINITY
+export const isSuspect = ({ maxTogether }: { readonly maxTogether: number }): boolean =>
+  maxTogether !== Number.POSITIVE_INFINITY

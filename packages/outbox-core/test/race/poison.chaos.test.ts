@@ -82,7 +82,7 @@ describe('a message that kills the process which publishes it', () => {
       const [dead] = await deadLetters()
       expect(dead).toMatchObject({ id: poison, reason: 'POISON', attempts: 3 })
       expect(dead?.among.slice(-3)).toEqual([1, 1, 1])
-      expect(dead?.among.slice(0, -3).every((company) => company > 1)).toBe(true)
+      expect(dead?.among.slice(0, -3).every((maxTogether) => maxTogether > 1)).toBe(true)
       await bench.pool.query('delete from malote.held_keys')
       await eventually(async () => expect(await bench.count('messages')).toBe(0), { patienceMs: 10_000 })
       expect(neighbours.filter((id) => !sent.includes(id))).toEqual([])

@@ -67,7 +67,7 @@ describe('the death of a relay', () => {
 
     expect(await attempts()).toEqual([ready('1', 1, 'RELAY_DIED'), ready('2', 0, null)])
     const [first, second] = successor.backlog.take(1).concat(successor.backlog.take(1))
-    expect([first?.company, first?.diedAlone, first?.message.attempt, second]).toEqual([1, true, 2, undefined])
+    expect([first?.maxTogether, first?.diedAlone, first?.message.attempt, second]).toEqual([1, true, 2, undefined])
   })
 
   it('leaves a group that it had named under suspicion, in smaller groups and without a charge', async () => {
@@ -80,7 +80,7 @@ describe('the death of a relay', () => {
     expect((await attempts()).slice(15, 17)).toEqual([ready('16', 0, 'RELAY_DIED'), ready('17', 0, null)])
     const groups = [successor.backlog.take(100), successor.backlog.take(100)]
     expect(groups.map((group) => group.length)).toEqual([2, 0])
-    expect(groups[0]).toMatchObject([{ company: 2, diedAlone: false }, { company: 2 }])
+    expect(groups[0]).toMatchObject([{ maxTogether: 2, diedAlone: false }, { maxTogether: 2 }])
   })
 
   it('is none when the server was restarted, which takes the sessions of all relays', async () => {
@@ -112,14 +112,14 @@ describe('the death of a relay', () => {
     await insert(bench.pool, '1')
     const { relay: first } = await setup()
     const { relay: second } = await succeed(first)
-    expect(second.backlog.take(1)).toMatchObject([{ company: Number.POSITIVE_INFINITY }])
+    expect(second.backlog.take(1)).toMatchObject([{ maxTogether: Number.POSITIVE_INFINITY }])
 
     const { relay: third } = await succeed(second)
     await insert(bench.pool, '2', 'k')
     await third.reader.read()
 
     const taken = [...third.backlog.take(1), ...third.backlog.take(1)]
-    expect(taken.map(({ message, company }) => [message.body, company])).toEqual([
+    expect(taken.map(({ message, maxTogether }) => [message.body, maxTogether])).toEqual([
       ['1', 64],
       ['2', Number.POSITIVE_INFINITY],
     ])

@@ -100,6 +100,8 @@ describe('a body that ends each relay which reads it', () => {
     const relay = await aRelay()
     await relay.reader.read()
 
-    expect(relay.backlog.take(10)).toMatchObject([{ bytes: 0, company: 1, diedAlone: true, message: { attempt: 4 } }])
+    expect(relay.backlog.take(10)).toMatchObject([
+      { bytes: 0, maxTogether: 1, diedAlone: true, message: { attempt: 4 } },
+    ])
   })
 })

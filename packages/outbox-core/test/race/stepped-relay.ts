@@ -153,14 +153,14 @@ class Stepped implements SteppedRelay {
     return new Settler({
       writes: this.#writes,
       lanes,
-      onSettled: (messages) => backlog.settled(messages),
-      onRetried: (retries) => backlog.confirmed(retries.map(({ message }) => message)),
-      onBuried: (burials) => backlog.confirmed(burials.map(({ message }) => message)),
-      onFenced: () => {
-        this.#isFenced = true
+      endings: {
+        settled: (messages) => backlog.settled(messages),
+        retried: (retries) => backlog.confirmed(retries.map(({ message }) => message)),
+        buried: (burials) => backlog.confirmed(burials.map(({ message }) => message)),
       },
-      onError: (error) => {
-        throw error
+      onLost: (reason, error) => {
+        if (reason !== 'fenced') throw error
+        this.#isFenced = true
       },
       nowMs: () => performance.now(),
     })

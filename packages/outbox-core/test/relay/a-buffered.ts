@@ -12,7 +12,7 @@ export function aBuffered(
     stream,
     bytes: 10,
     hasWaited: false,
-    company: Number.POSITIVE_INFINITY,
+    maxTogether: Number.POSITIVE_INFINITY,
     diedAlone: false,
     message: {
       id: String(seq),

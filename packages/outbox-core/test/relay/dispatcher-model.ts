@@ -159,9 +159,9 @@ class World {
     const topic = topics[Math.floor(this.#random() * topics.length)] as string
     const stream = this.#random() < 0.2 ? null : `${topic} k${String(lane)}-${String(Math.floor(this.#random() * 2))}`
     // Suspects are what lay in the lane when it was taken over: in this world, every now and then all of the lowest.
-    const company = seq % 120 < 40 ? 1 + (seq % 3) : Number.POSITIVE_INFINITY
+    const maxTogether = seq % 120 < 40 ? 1 + (seq % 3) : Number.POSITIVE_INFINITY
     const drawnAt = ++this.#moment
-    const written = { seq, lane, stream, topic, company, dueMs: null, attempts: 0, isUnnoticed: false, drawnAt }
+    const written = { seq, lane, stream, topic, maxTogether, dueMs: null, attempts: 0, isUnnoticed: false, drawnAt }
     const row = { ...written, committedAt: drawnAt }
     if (this.#random() < 0.3) this.#open.push(row)
     else this.#rows.set(seq, row)
@@ -418,7 +418,7 @@ class World {
   }
 }
 
-function toMessage({ seq, lane, stream, topic, company, attempts }: Row, hasWaited: boolean): BufferedMessage {
-  const message = aBuffered(seq, stream, { lane, hasWaited, company })
+function toMessage({ seq, lane, stream, topic, maxTogether, attempts }: Row, hasWaited: boolean): BufferedMessage {
+  const message = aBuffered(seq, stream, { lane, hasWaited, maxTogether })
   return { ...message, message: { ...message.message, topic, attempt: attempts + 1 } }
 }

@@ -11,7 +11,7 @@ export interface Row {
   readonly stream: string | null
   readonly topic: string
   /** Most messages that may be in flight with it; Infinity for one under no suspicion. */
-  readonly company: number
+  readonly maxTogether: number
   /** Failed: due again at this instant. */
   dueMs: number | null
   attempts: number
@@ -46,7 +46,7 @@ export class ModelBroker {
   readonly unavailable: Set<string> = new Set()
   /** Batches that held a stream of which another batch was in flight. */
   readonly overlaps: string[] = []
-  /** Suspects that were published beside something else, or in too large a company. */
+  /** Suspects that were published beside something else, or in too large a maxTogether. */
   readonly notAlone: string[] = []
   /** Messages of topics or keys that the relay knew an operator had stopped. */
   readonly stopped: number[] = []
@@ -104,7 +104,7 @@ export class ModelBroker {
     for (const row of rows) if (this.#table.isStopped(row)) this.stopped.push(row.seq)
     for (const { stream } of rows)
       if (stream !== null && inFlight.some((row) => row.stream === stream)) this.overlaps.push(stream)
-    const allowed = Math.min(...[...rows, ...inFlight].map(({ company }) => company))
+    const allowed = Math.min(...[...rows, ...inFlight].map(({ maxTogether }) => maxTogether))
     const isAlone = inFlight.length === 0 && rows.length <= allowed
     if (allowed !== Number.POSITIVE_INFINITY && !isAlone) this.notAlone.push(rows.map(({ seq }) => seq).join(' '))
   }

@@ -6,8 +6,8 @@ import type { Burial } from '../../src/relay/settle.ts'
 import { aBuffered, seqsOf } from './a-buffered.ts'
 import { aDispatcher, type TestDispatcher } from './a-dispatcher.ts'
 
-const suspect = (seq: number, stream: string | null = null, company = 1): BufferedMessage =>
-  aBuffered(seq, stream, { company })
+const suspect = (seq: number, stream: string | null = null, maxTogether = 1): BufferedMessage =>
+  aBuffered(seq, stream, { maxTogether })
 
 function scheduleOf(...messages: BufferedMessage[]): Schedule {
   const schedule = new Schedule()
@@ -116,7 +116,7 @@ describe('a suspect in the dispatcher', () => {
   })
 
   it('that paid all its attempts with the deaths of relays is buried as poison and not published', () => {
-    const poison = aBuffered(1, 'a', { company: 1, diedAlone: true })
+    const poison = aBuffered(1, 'a', { maxTogether: 1, diedAlone: true })
     const { log, burials } = setup({ ...poison, message: { ...poison.message, attempt: 4 } })
 
     expect(log).toEqual([])
@@ -124,7 +124,7 @@ describe('a suspect in the dispatcher', () => {
   })
 
   it('that was charged with fewer deaths than maxAttempts gets its last attempt', async () => {
-    const message = aBuffered(1, null, { company: 1, diedAlone: true })
+    const message = aBuffered(1, null, { maxTogether: 1, diedAlone: true })
     const { log, burials, answer } = setup({ ...message, message: { ...message.message, attempt: 3 } })
     await answer()
     await answer()
