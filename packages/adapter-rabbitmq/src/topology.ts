@@ -44,14 +44,17 @@ export interface RabbitmqTopology {
   readonly deadLetterQueue?: string
 }
 
+/** Name of the queue in which failed messages without a key wait this long, in milliseconds, before they come back to `queue`. */
 export function retryQueueOf(queue: string, delayMs: number): string {
   return `${queue}.retry.${String(delayMs)}`
 }
 
+/** Whether the name is that of one of the retry queues of `queue`. */
 export function isRetryQueueOf(queue: string, name: string | undefined): boolean {
   return name?.startsWith(`${queue}.retry.`) === true
 }
 
+/** Name of one of the queues that `queue` is split into. @param shard - from 0 */
 export function shardQueueOf(queue: string, shard: number): string {
   return `${queue}.${String(shard)}`
 }
@@ -63,6 +66,7 @@ export function shardedRoute(exchange: string, shards: number): (topic: string, 
   return (topic, orderingKey) => ({ exchange, routingKey: `${topic}.${shardWord(shardOf(orderingKey, shards))}` })
 }
 
+/** Name of the queue to which a consumer of `queue` puts its dead letters. */
 export function deadLetterQueueOf(queue: string): string {
   return `${queue}.dead`
 }

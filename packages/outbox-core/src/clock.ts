@@ -10,6 +10,7 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void
 }
 
+/** This machine's clock and timers: what everything uses that is not given another clock. */
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),

@@ -26,6 +26,7 @@ export function numberOption(
   return value
 }
 
+/** Makes the error for a wrong option: its name, what was given, and what it must be. @param allowed - goes on after "it must be" */
 export function invalidOption(name: string, value: unknown, allowed: string): OutboxError {
   const shown = typeof value === 'string' ? `"${value}"` : String(value)
   return new OutboxError('INVALID_OPTION', `option "${name}" is ${shown}: it must be ${allowed}`)

@@ -13,6 +13,7 @@ let start = '00000000-0000-7'
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
+/** Whether the text is a UUID in the one form that is stored and compared: lower case, with hyphens. Any version. */
 export function isUuid(value: string): boolean {
   return uuidPattern.test(value)
 }

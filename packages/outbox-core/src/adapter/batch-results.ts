@@ -14,6 +14,7 @@ export interface BatchResults {
   results(otherwise?: PublishFailure): PublishResult[]
 }
 
+/** Begins with nothing known of any message of the batch. The batch must be in the order in which it was handed over. */
 export function batchResults(batch: readonly OutboxMessage[]): BatchResults {
   const positions = new Map(batch.map(({ id }, position) => [id, position]))
   const results = new Map<MessageId, PublishResult>()

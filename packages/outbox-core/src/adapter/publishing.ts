@@ -2,14 +2,14 @@ import { OutboxError } from '../errors.ts'
 import type { OutboxMessage } from '../message.ts'
 import type { Publisher, PublishFailure, PublishResult } from '../publisher.ts'
 
-/** The failures that are worded the same by every adapter. */
-
+/** For messages of which the broker had said nothing when the publish was aborted. They may have arrived. */
 export const aborted: PublishFailure = {
   kind: 'retryable',
   code: 'ABORTED',
   message: 'the publish was aborted before the broker answered',
 }
 
+/** For messages that were not sent because an earlier one of their stream failed. */
 export const predecessorFailed: PublishFailure = {
   kind: 'retryable',
   code: 'PREDECESSOR_FAILED',

@@ -26,6 +26,7 @@ export interface RedriveCount {
   report(): RedriveReport
 }
 
+/** Begins a count for one redrive. @param options.where - default: letters that have a note @param options.limit - default: none */
 export function createRedriveCount({
   where = (note) => note !== null,
   limit = Number.POSITIVE_INFINITY,

@@ -41,6 +41,7 @@ export interface MemoryBroker extends Publisher {
   putForeign(topic: string, body: string): void
 }
 
+/** Makes a broker that is up, empty and accepts everything. */
 export function createMemoryBroker(): MemoryBroker {
   return new InMemoryBroker()
 }

@@ -28,6 +28,7 @@ export interface RecordingObserver<Event extends { readonly type: string }> {
   clear(): void
 }
 
+/** Makes an observer that keeps every event, for tests that wait for one instead of sleeping. Hand its `onEvent` over. */
 export function createRecordingObserver<Event extends { readonly type: string }>(): RecordingObserver<Event> {
   type Of<Type extends Event['type']> = EventOf<Event, Type>
   const events: Event[] = []

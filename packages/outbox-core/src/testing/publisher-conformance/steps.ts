@@ -92,6 +92,7 @@ export function assertAllAccepted(results: ReadonlyMap<string, PublishResult>): 
   assert.equal(failures.length, 0, `all accepted, but ${String(failures.length)} failed: ${describe(failures[0])}`)
 }
 
+/** Why the message failed. Fails the case when it was accepted or has no result. */
 export function failureOf(results: ReadonlyMap<string, PublishResult>, message: OutboxMessage): PublishFailure {
   const result = results.get(message.id)
   assert.equal(result?.status, 'failed', `message ${message.id} is not accepted`)
