@@ -10,7 +10,9 @@ import { fail, findNode, findPnpm } from './toolchain.mjs'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const node = findNode(root)
 const pnpm = findPnpm(root)
-const path = [dirname(node), join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter)
+// Changesets calls pnpm by its name.
+const bins = [join(root, 'node_modules', '.bin'), join(dirname(pnpm), '..', '..', '.bin')]
+const path = [dirname(node), ...bins, process.env.PATH].join(delimiter)
 const env = { ...process.env, PATH: path, MALOTE_PNPM: pnpm }
 
 const stamp = join(root, 'node_modules', '.malote-installed')
