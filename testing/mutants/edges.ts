@@ -110,6 +110,38 @@ export const edges: readonly Mutant[] = [
       'if (bytes <= maxBytes * 100) return\n',
     ],
   ]),
+  ...mutantsOf(core, '../migrations/0002_limit_messages.sql', 'large-bodies.pg.test.ts', [
+    [
+      'plain SQL writes a topic of any length',
+      'bounded',
+      'a header.\n  add constraint topic_is_short check (char_length(topic) <= 255)',
+      'a header.\n  add constraint topic_is_short check (true)',
+    ],
+    [
+      'plain SQL writes a key of any length',
+      'bounded',
+      'check (char_length(ordering_key) <= 255) not valid,\n  -- A newline',
+      'check (true) not valid,\n  -- A newline',
+    ],
+    [
+      'plain SQL writes a topic of two lines',
+      'ordered',
+      "could share a name.\n  add constraint topic_is_one_line check (strpos(topic, e'\\n') = 0)",
+      'could share a name.\n  add constraint topic_is_one_line check (true)',
+    ],
+    [
+      'plain SQL writes headers of any kind',
+      'delivered',
+      "check (json_typeof(headers) = 'object') not valid;\n\nalter table scheduled_messages",
+      'check (true) not valid;\n\nalter table scheduled_messages',
+    ],
+    [
+      'plain SQL schedules a body of any size',
+      'bounded',
+      'alter table scheduled_messages\n  add constraint payload_is_not_too_large\n    check (coalesce(octet_length(payload), octet_length(payload_binary)) <= 67108864)',
+      'alter table scheduled_messages\n  add constraint payload_is_not_too_large\n    check (true)',
+    ],
+  ]),
   ...mutantsOf(core, 'postgres/message-reads.ts', 'large-bodies.pg.test.ts', [
     [
       'bytes are counted as they are stored',
@@ -132,6 +164,15 @@ export const edges: readonly Mutant[] = [
   ]),
   ...mutantsOf(core, 'relay/dispatcher.ts', 'relay/dispatcher.test.ts', [
     ['a destination that hangs keeps every place', 'delivered', '    flight.isSlow = true\n', ''],
+  ]),
+  ...mutantsOf(core, 'relay/dispatcher.ts', 'race/destinations.pg.test.ts', [
+    ['a destination that hangs keeps the only place', 'delivered', '    flight.isSlow = true\n', ''],
+    [
+      'a destination that hangs takes one place after the other',
+      'delivered',
+      '      backlog.suspend(topic, slow)\n',
+      '',
+    ],
   ]),
   ...mutantsOf(core, 'relay/settle.ts', 'foreign-database.pg.test.ts', [
     [

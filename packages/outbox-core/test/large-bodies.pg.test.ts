@@ -136,15 +136,37 @@ describe('a body that is too large', () => {
 })
 
 describe('what plain SQL may write', () => {
-  it.each([
-    ['a key of more than 255 characters', `repeat('k', 256), '{}'`, 'ordering_key_is_short'],
-    ['headers that are no object', `'k', '[1]'`, 'headers_are_an_object'],
-  ])('does not include %s', async (_name, values, constraint) => {
-    await expect(
-      bench.pool.query(
-        `insert into malote.messages (topic, type, payload, ordering_key, headers) select 't', 'x', '{}', ${values}`,
-      ),
-    ).rejects.toMatchObject({ constraint })
+  const tables = ['messages', 'scheduled_messages']
+  const rules = [
+    ['a topic of more than 255 characters', { topic: `repeat('t', 256)` }, 'topic_is_short'],
+    ['a topic of two lines', { topic: `e'a\\nb'` }, 'topic_is_one_line'],
+    ['an empty topic', { topic: `''` }, 'topic_is_not_empty'],
+    ['a type of more than 255 characters', { type: `repeat('t', 256)` }, 'type_is_short'],
+    ['a content type of more than 255 characters', { content_type: `repeat('c', 256)` }, 'content_type_is_short'],
+    ['a key of more than 255 characters', { ordering_key: `repeat('k', 256)` }, 'ordering_key_is_short'],
+    ['an empty key', { ordering_key: `''` }, 'ordering_key_is_not_empty'],
+    ['headers that are no object', { headers: `'[1]'` }, 'headers_are_an_object'],
+    ['two bodies', { payload_binary: `'x'` }, 'payload_is_text_or_binary'],
+    ['no body', { payload: 'null' }, 'payload_is_text_or_binary'],
+  ] as const
+  const write = (table: string, change: Readonly<Record<string, string>>): Promise<unknown> => {
+    const due = table === 'messages' ? {} : { available_at: 'now()' }
+    const row = { topic: `'t'`, type: `'x'`, payload: `'{}'`, ...due, ...change }
+    const [columns, values] = [Object.keys(row).join(), Object.values(row).join()]
+    return bench.pool.query(`insert into malote.${table} (${columns}) values (${values})`)
+  }
+
+  it.each(tables.flatMap((table) => rules.map(([what, change, rule]) => [table, what, change, rule] as const)))(
+    'to %s does not include %s',
+    async (table, _what, change, constraint) => {
+      await expect(write(table, change)).rejects.toMatchObject({ code: '23514', constraint })
+    },
+  )
+
+  it.each(tables)('to %s includes texts of just as many characters as are allowed', async (table) => {
+    const longest = `repeat('ä', 255)`
+    await write(table, { topic: longest, type: longest, content_type: longest, ordering_key: longest })
+    expect(await bench.count(table)).toBe(1)
   })
 
   it('does not include a topic of two lines, with which two orders could share a name', async () => {
