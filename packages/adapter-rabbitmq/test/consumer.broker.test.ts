@@ -38,11 +38,14 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
   afterAll(() => publisher.close())
 
   it('sends a failed message without a key through a retry queue, its topic and attempts with it', async () => {
+    const slow = await topology({ retryDelaysMs: [600_000] }) // There it stays until somebody has looked.
+    await send(slow, {})
+    await consume(slow, { retryDelaysMs: [600_000], backoff: () => 600_000 }, failOnce)
+    await eventually(async () => expect(await depthOf(retryQueueOf(slow, 600_000))).toBe(1))
+
     const queue = await topology({ retryDelaysMs: [400] })
     const [message] = await send(queue, {})
     const { deliveries } = await consume(queue, { retryDelaysMs: [400], backoff: () => 400 }, failOnce)
-
-    await eventually(async () => expect(await depthOf(retryQueueOf(queue, 400))).toBe(1))
     await eventually(() => expect(deliveries).toHaveLength(2))
 
     expect(deliveries.map((delivery) => delivery.attempt)).toEqual([1, 2])
