@@ -27,7 +27,10 @@ const task = {
   soak: (args) => [['node', source, 'testing/chaos/soak.ts', ...args]],
   bench: (args) => [['node', source, 'bench/main.ts', ...args]],
   mutants: (args) => [['node', source, 'testing/mutants/main.ts', ...args]],
-  judges: (args) => [['node', source, 'testing/judges/spin.ts', ...args]],
+  judges: (args) => [
+    ['node', source, 'testing/judges/python.ts', ...args],
+    ['node', source, 'testing/judges/spin.ts', ...args],
+  ],
   exec: (args) => [args],
 }
 

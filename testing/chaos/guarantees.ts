@@ -155,7 +155,7 @@ Four [models](model.md) visit every interleaving: two relays and two writers on 
 processes of a consumer, and who is at fault when a publisher says nothing but no. Their tests also hold a list of mistakes, each with its shortest counterexample.
 Rules taken out of the running system one by one are seen by the checker:
 [variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts). All but the second are stated again for SPIN, a checker that
-nobody here wrote. \`npm run judges\` lets it visit up to ten million states of each, and eighteen statements of them with a rule taken
+nobody here wrote. \`npm run judges\` lets it visit up to eleven million states of each, and eighteen statements of them with a rule taken
 out, of which it must refuse each.
 
 `
