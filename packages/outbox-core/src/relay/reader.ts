@@ -1,12 +1,12 @@
 import type { LaneReads } from '../postgres/lane-reads.ts'
-import type { LaneShare, MessageReads, MessageRow } from '../postgres/message-reads.ts'
+import type { LaneShare, MessageReads, MessageRow, SampleRow } from '../postgres/message-reads.ts'
 import { sqlStateOf } from '../postgres/queryable.ts'
 import type { Backlog } from './backlog.ts'
 import type { BufferedMessage } from './buffered-message.ts'
 import type { Floor } from './floor.ts'
 import type { Lane, Lanes } from './lanes.ts'
 import { isWithheld, messageOfRow, type ReadLimits } from './message-of-row.ts'
-import { carefulShare, coverage, type LaneYield, oldestWithheld, type Room, shareOut } from './shares.ts'
+import { carefulShare, coverage, inRandomOrder, type LaneYield, oldestWithheld, type Room, shareOut } from './shares.ts'
 import type { Trial } from './trial.ts'
 
 export interface ReaderParts extends ReadLimits {
@@ -183,15 +183,19 @@ export class Reader {
   /** A few messages of suspended topics, the first of their streams, to try a destination with. */
   async readSamples(topics: readonly string[]): Promise<readonly BufferedMessage[]> {
     const { reads, lanes, backlog } = this.#parts
-    backlog.beginAsking()
-    const rows = await reads.samples({
-      lanes: lanes.active().map(({ lane }) => lane),
+    const query = {
       topics,
       known: backlog.seqs(),
       blockedStreams: backlog.blockedStreams,
       closedStreams: backlog.closedStreams,
       limit: maxSamples,
-    })
+    }
+    const numbers = inRandomOrder(lanes.active().map(({ lane }) => lane))
+    backlog.beginAsking()
+    let rows: readonly SampleRow[] = []
+    // Of a lane that has none all is read, and meanwhile nothing that is healthy: few lanes first, then twice as many each time.
+    for (let count = maxSamples; rows.length === 0 && numbers.length > 0; count *= 2)
+      rows = await reads.samples({ ...query, lanes: numbers.splice(0, count) })
     return rows.map((row) => this.#toMessage(row, row.waited))
   }
 

@@ -84,3 +84,9 @@ export function oldestWithheld(lanes: readonly Lane[]): Lane | undefined {
 }
 
 const bySeqWithheld = (a: Lane, b: Lane): number => (a.withheld?.seq ?? 0) - (b.withheld?.seq ?? 0)
+
+/** So that what is wrong with some lanes is not met each time. */
+export function inRandomOrder(numbers: readonly number[]): number[] {
+  const drawn = numbers.map((number) => ({ number, place: Math.random() }))
+  return drawn.sort((a, b) => a.place - b.place).map(({ number }) => number)
+}

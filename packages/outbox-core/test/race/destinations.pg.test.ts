@@ -105,32 +105,46 @@ describe('a destination that is away', () => {
 })
 
 describe('a message replayed during an outage', () => {
-  it.each(['rejected', 'waiting'])('goes before those of its key that were %s', async (state) => {
+  it.each(['rejected', 'waiting', 'in flight'])('goes before those of its key that were %s', async (state) => {
     const { relay, broker, observer } = bench.relay({ afterDeadLetter: 'skip', outageBackoff: () => 300 })
     const ids = await bench.add(...[0, 1, 2, 3].map((n) => aMessage({ orderingKey: 'k', payload: { n } })))
-    broker.failWith(({ id }) => (id === ids[0] ? { kind: 'permanent', code: 'NEVER', message: 'never' } : null))
+    // Has no key: it is offered as soon as the relay has heard of the replay, whatever is in flight.
+    const [keyless] = await bench.add(aMessage())
+    const never = [ids[0], keyless]
+    broker.failWith(({ id }) => (never.includes(id) ? { kind: 'permanent', code: 'NEVER', message: 'never' } : null))
     let isReplayed = false
+    const inFlight = Promise.withResolvers<void>()
+    const heard = Promise.withResolvers<void>()
     const offered = Promise.withResolvers<void>()
-    broker.beforePublish((batch) => {
-      const hasFirst = batch.some(({ id }) => id === ids[0])
+    broker.beforePublish(async (batch) => {
+      const has = (id: string | undefined): boolean => batch.some((message) => message.id === id)
       // A relay goes on until it hears of the replay: the broker comes back only after it did.
-      if (isReplayed && hasFirst) offered.resolve()
-      if (isReplayed || !hasFirst) throw new Error('out of reach')
+      if (isReplayed && has(keyless)) heard.resolve()
+      if (isReplayed && has(ids[0])) offered.resolve()
+      if (state === 'in flight' && has(ids[1]) && !has(ids[0])) {
+        inFlight.resolve()
+        await heard.promise
+      }
+      if (isReplayed || !never.some(has)) throw new Error('out of reach')
     })
     relay.start()
-    await observer.waitFor('message.dead-lettered')
-    if (state === 'rejected') await observer.waitFor('outage.started')
-
     const deadLetters = createDeadLetters({ db: bench.pool })
-    const letter = await eventually(async () => (await deadLetters.list())[0] ?? Promise.reject(new Error('none yet')))
+    const letters = await eventually(async () => {
+      const found = await deadLetters.list()
+      expect(found).toHaveLength(2)
+      return found
+    })
+    if (state === 'rejected') await observer.waitFor('outage.started')
+    if (state === 'in flight') await inFlight.promise
+
     isReplayed = true
-    expect(await deadLetters.replay([letter.deadLetterId])).toBe(1)
+    expect(await deadLetters.replay(letters.map(({ deadLetterId }) => deadLetterId))).toBe(2)
     broker.failWith(() => null)
     await offered.promise
     broker.beforePublish(() => {})
-    await broker.received(4)
+    await broker.received(5)
 
-    expect(broker.accepted.map(({ id }) => id)).toEqual(ids)
+    expect(broker.accepted.map(({ id }) => id).filter((id) => id !== keyless)).toEqual(ids)
   })
 })
 

@@ -105,3 +105,33 @@ describe('a body that ends each relay which reads it', () => {
     ])
   })
 })
+
+it('looks in few lanes first for something to try a destination with, and finds it wherever it lies', async () => {
+  await bench.pool.query(
+    `insert into malote.messages (topic, type, ordering_key, payload)
+     select 'everywhere', 'x', n::text, '{}' from generate_series(1, 2000) as n`,
+  )
+  const { rows } = await bench.pool.query('select lane from malote.messages group by lane order by lane')
+  const everyLane = rows.map(({ lane }) => Number(lane))
+  expect(everyLane).toHaveLength(64)
+  const only = await bench.pool.query(
+    `insert into malote.messages (topic, type, payload) values ('in one lane', 'x', '{}') returning lane`,
+  )
+  const lane = Number(only.rows[0].lane)
+  const relay = await aRelay()
+  const asked: number[][] = []
+  relay.onRead((moment, _text, values) => {
+    if (moment === 'before') asked.push(values?.[0] as number[])
+    return Promise.resolve()
+  })
+
+  expect(await relay.reader.readSamples(['everywhere'])).toHaveLength(4)
+  expect(asked.splice(0).map(({ length }) => length)).toEqual([4])
+
+  expect(await relay.reader.readSamples(['in one lane'])).toMatchObject([{ lane }])
+  expect(asked.splice(0).filter((lanes) => lanes.includes(lane))).toHaveLength(1)
+
+  expect(await relay.reader.readSamples(['nowhere'])).toEqual([])
+  expect(asked.map(({ length }) => length)).toEqual([4, 8, 16, 32, 4])
+  expect(asked.flat().sort((a, b) => a - b)).toEqual(everyLane)
+})

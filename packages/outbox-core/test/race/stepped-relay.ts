@@ -16,6 +16,9 @@ import { Settler } from '../../src/relay/settle.ts'
 import { createTrial, type Trial } from '../../src/relay/trial.ts'
 import { uuidv7 } from '../../src/uuid.ts'
 
+/** Waits for as long as the test wants between a statement and what is on either side of it. */
+export type Gate = (moment: 'before' | 'after', text: string, values?: readonly unknown[]) => Promise<void>
+
 /** The parts of a real relay without its loops: a test does one step after another, in the order it writes down. */
 export interface SteppedRelay {
   readonly relayId: string
@@ -32,7 +35,7 @@ export interface SteppedRelay {
   /** Takes everything that may be sent and settles it. @returns the payloads, in order */
   publishAll(): Promise<string[]>
   /** Called before each statement of the reading connection is sent (`before`) and after its answer came (`after`). */
-  onRead(gate: (moment: 'before' | 'after', text: string) => Promise<void>): void
+  onRead(gate: Gate): void
 }
 
 export interface SteppedRelayOptions {
@@ -67,7 +70,7 @@ class Stepped implements SteppedRelay {
   readonly settler: Settler
   readonly #trial: Trial
   readonly #writes: Settles
-  #gate: (moment: 'before' | 'after', text: string) => Promise<void> = () => Promise.resolve()
+  #gate: Gate = () => Promise.resolve()
   #isFenced = false
 
   constructor(connections: Connections, options: SteppedRelayOptions) {
@@ -114,7 +117,7 @@ class Stepped implements SteppedRelay {
     return batch.map(({ message }) => String(message.body))
   }
 
-  onRead(gate: (moment: 'before' | 'after', text: string) => Promise<void>): void {
+  onRead(gate: Gate): void {
     this.#gate = gate
   }
 
@@ -122,9 +125,9 @@ class Stepped implements SteppedRelay {
     const { reader, settler, control } = this.connections
     const { floor, lanes, backlog } = this
     const gated: Connection['query'] = async <Row>(text: string, values?: readonly unknown[]) => {
-      await this.#gate('before', text)
+      await this.#gate('before', text, values)
       const result = await reader.query<Row>(text, values)
-      await this.#gate('after', text)
+      await this.#gate('after', text, values)
       return result
     }
     const connection: Connection = {
