@@ -16,6 +16,9 @@ import { createReceiver, type Receiver } from './receiver.ts'
 import { createSettler, type Settler } from './settle.ts'
 import { createHolds, type Hold, type Holds } from './visibility.ts'
 
+/** Most dead letters that wait for their queue beside what is held for the handlers: their bodies are in memory. */
+const maxAside = 500
+
 /** Longest a handler that was aborted may take to end before its message is given back over its head. */
 const afterAbortMs = 1_000
 
@@ -49,6 +52,10 @@ class SqsConsumer {
   readonly #waiting = new Set<Hold>()
   /** Twice what runs: a handler that ends finds its successor here, and a busy key does not keep the others away. */
   readonly #maxHeld: number
+  /** Dead, and their letters found no place yet. */
+  readonly #aside = new Set<Hold>()
+  /** Whoever waits for room, and hears at once when a message is set aside. */
+  readonly #wanting = new Set<() => void>()
   #reserved = 0
   #released: Promise<void> = Promise.resolve()
   #stopped: Promise<void> | null = null
@@ -65,6 +72,11 @@ class SqsConsumer {
       processor: this.#processor,
       holds: this.#holds,
       waiting: this.#waiting,
+      setAside: (hold) => {
+        if (this.#aside.has(hold)) return
+        this.#aside.add(hold)
+        for (const wake of this.#wanting) wake()
+      },
       ending: this.#ending.signal,
       graceOver: this.#graceOver.signal,
     })
@@ -113,14 +125,23 @@ class SqsConsumer {
     this.#settings.report({ type: 'consumer.stopped' })
   }
 
+  /** Made anew for each wait: a promise that lives as long as the consumer would keep every wait that ever raced with it. */
+  async #roomMayBe(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#wanting.add(resolve)
+    void this.#keys.whenBelow(this.#keys.size).then(resolve)
+    await promise
+    this.#wanting.delete(resolve)
+  }
+
   async #room(): Promise<number> {
     for (;;) {
-      const free = this.#maxHeld - this.#keys.size - this.#reserved
+      const free = this.#maxHeld + Math.min(this.#aside.size, maxAside) - this.#keys.size - this.#reserved
       if (free > 0) {
         this.#reserved += Math.min(free, 10)
         return Math.min(free, 10)
       }
-      await this.#keys.whenBelow(this.#keys.size)
+      await this.#roomMayBe()
     }
   }
 
@@ -137,5 +158,6 @@ class SqsConsumer {
   async #handle(hold: Hold, received: Received): Promise<void> {
     this.#waiting.delete(hold)
     if (!hold.isOver) await this.#settler.handle(hold, received)
+    this.#aside.delete(hold)
   }
 }

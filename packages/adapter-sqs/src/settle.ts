@@ -1,5 +1,5 @@
 import { abortAfter } from '@malote/outbox-core/adapter'
-import type { MessageProcessor, Received } from '@malote/outbox-core/adapter'
+import type { DeadLetter, MessageProcessor, Received } from '@malote/outbox-core/adapter'
 import { type Acknowledger, createAcknowledger } from './acknowledge.ts'
 import { sendDeadLetter } from './dead-letter.ts'
 import { createFreeDeliveries } from './free-deliveries.ts'
@@ -21,6 +21,8 @@ export interface SettlerParts {
   readonly holds: Holds
   /** Held messages that wait for one before them, in the order received. */
   readonly waiting: Set<Hold>
+  /** The message is dead and its letter found no place: it waits, and takes the place of no other. */
+  readonly setAside: (hold: Hold) => void
   /** Aborts when no handler may begin any more. */
   readonly ending: AbortSignal
   /** Aborts when running handlers must give up. */
@@ -63,7 +65,7 @@ class SqsSettler implements Settler {
       graceOver,
       acknowledge: () => this.#acknowledge(hold),
       retry: (inMs, spent) => this.#retry(hold, inMs, spent < attempt),
-      deadLetter: (letter) => sendDeadLetter(settings.client, settings, hold.raw, letter, abortAfter(requestTimeoutMs)),
+      deadLetter: (letter) => this.#deadLetter(hold, letter),
     })
     if (end === 'left' && this.#parts.holds.has(hold)) await this.#retry(hold, 0, true)
   }
@@ -79,6 +81,16 @@ class SqsSettler implements Settler {
     waiting.clear()
     for (const one of all) this.#free.add(idOf(one))
     await holds.giveBack(all, 0)
+  }
+
+  async #deadLetter(hold: Hold, letter: DeadLetter): Promise<void> {
+    const { settings, setAside } = this.#parts
+    try {
+      await sendDeadLetter(settings.client, settings, hold.raw, letter, abortAfter(requestTimeoutMs))
+    } catch (error) {
+      setAside(hold)
+      throw error
+    }
   }
 
   async #acknowledge(hold: Hold): Promise<boolean> {

@@ -41,6 +41,7 @@ function setup(handler: () => Promise<void>, queue = 'https://sqs.test/1/orders.
       processor: createMessageProcessor(settings),
       holds,
       waiting,
+      setAside: () => {},
       ending: never,
       graceOver: never,
     }),
