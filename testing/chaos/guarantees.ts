@@ -216,7 +216,8 @@ function outageTable(reports: readonly BrokerReport[]): string {
     Object.entries(outageKinds).map(([kind, away]) => {
       const resumed = report.resumedMs?.[kind] ?? []
       const wentOn = resumed.length === 0 ? '–' : resumed.map(seconds).join(', ')
-      const cells = [`${String(report.faults[kind] ?? 0)} ×`, wentOn, report.published, report.effectsApplied]
+      const lasted = report.outageMs === undefined ? '' : `, ${String(report.outageMs / 60_000)} min`
+      const cells = [`${String(report.faults[kind] ?? 0)} ×${lasted}`, wentOn, report.published, report.effectsApplied]
       return `| ${[broker, away, ...cells, report.lost, report.violations.length].join(' | ')} |`
     }),
   )
@@ -227,7 +228,7 @@ ${rows.join('\n')}
 }
 
 function outageCommand(first: BrokerReport | undefined): string {
-  return `${command(first)} --faults handler-database-away,kill-consumer,dead-letters-away,kill-consumer --every 20000 --outage 15`
+  return `${command(first)} --relays 2 --every 40000 --outage 600 --faults handler-database-away$(printf ',kill-consumer%.0s' $(seq 26)),dead-letters-away`
 }
 
 function measured(report: ChaosReport, kind: string): string {

@@ -31,6 +31,8 @@ export interface ChaosOptions extends ClusterOptions {
 export interface ChaosReport extends Verdict {
   readonly seed: number
   readonly seconds: number
+  /** How long each outage of what consumers need lasted, where the run was told. */
+  readonly outageMs?: number
   /** Kind → how many were injected. */
   readonly faults: Readonly<Record<string, number>>
   /** Kind of outage of what consumers need → how long after each mend they went on. */
@@ -118,6 +120,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
       report: {
         seed: options.seed,
         seconds: options.seconds,
+        ...(options.outageMs === null ? {} : { outageMs: options.outageMs }),
         faults,
         resumedMs: resumptionOf(history.faults, readJournals(cluster.journals)),
         cutOffs: { drawn: cutOffs.length, complete: cutOffs.filter(({ isComplete }) => isComplete).length },

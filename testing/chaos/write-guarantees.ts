@@ -2,8 +2,8 @@
 //   npm run chaos -- --minutes 10 --broker sqs --json | tail -1 > testing/chaos/reports/sqs.json
 // that of a shorter run with what came later (now: cut-offs, and faults that the long runs did not know) in reports/lately,
 // and that of outages of what consumers need with
-//   npm run chaos -- --minutes 5 --broker sqs --faults handler-database-away,kill-consumer,dead-letters-away,kill-consumer \
-//     --every 20000 --outage 15 --json | tail -1 > testing/chaos/reports/outages/sqs.json
+//   npm run chaos -- --minutes 20.5 --broker sqs --seed 2090 --relays 2 --every 40000 --outage 600 \
+//     --faults handler-database-away$(printf ',kill-consumer%.0s' $(seq 26)),dead-letters-away --json | tail -1 > testing/chaos/reports/outages/sqs.json
 import { writeFileSync } from 'node:fs'
 import { guarantees } from './guarantees.ts'
 import { readReports } from './reports.ts'
