@@ -229,3 +229,36 @@ it('finds what it looks for', () => {
     ),
   ).toEqual([['b', 'c']])
 })
+
+/** What every adapter has, by file, and what a reader finds there. `*` stands for the broker's name. */
+const places: Readonly<Record<string, readonly string[]>> = {
+  'index.ts': [],
+  'options.ts': ['resolve*ConsumerOptions'],
+  'publisher.ts': ['create*Publisher'],
+  'consumer.ts': ['create*Consumer'],
+  'encode.ts': ['encodeMessage'],
+  'decode.ts': ['decodeMessage'],
+  'classify.ts': [],
+  // One message, from its receipt to its end.
+  'handle-message.ts': [],
+  'dead-letter.ts': ['sendDeadLetter'],
+  'redrive.ts': ['redriveDeadLetters'],
+}
+
+it.each(['Kafka', 'Rabbitmq', 'Sqs'])(
+  'a reader who knows one adapter finds ten places in another by name: %s',
+  (broker) => {
+    const folder = join(packages, `adapter-${broker.toLowerCase()}`, 'src')
+    const missing = Object.entries(places).flatMap(([file, names]) => {
+      const text = readFileSync(join(folder, file), 'utf8')
+      const wanted = names.map((name) => name.replace('*', broker))
+      return wanted.filter((name) => !new RegExp(`^export (?:async )?function ${name}\\b`, 'm').test(text))
+    })
+    const hearts = readdirSync(folder).filter((file) =>
+      readFileSync(join(folder, file), 'utf8').includes('rocessor.process('),
+    )
+
+    expect(missing).toEqual([])
+    expect(hearts).toEqual(['handle-message.ts'])
+  },
+)

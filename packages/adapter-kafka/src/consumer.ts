@@ -3,7 +3,7 @@ import { createMessageProcessor, startsOnce, systemClock, within } from '@malote
 import { type KafkaConsumerOptions, resolveKafkaConsumerOptions } from './options.ts'
 import { createProducerPool } from './producer-pool.ts'
 import { createReceiver } from './receiver.ts'
-import { createRecordHandler } from './record-handler.ts'
+import { createMessageHandler } from './handle-message.ts'
 
 /** Longest the goodbye to a broker that may be away takes, in milliseconds. */
 const goodbyeMs = 1_000
@@ -22,7 +22,7 @@ export function createKafkaConsumer(options: KafkaConsumerOptions): Consumer {
   const pool = createProducerPool(resolved.producer, 1)
   const clock = systemClock
   const processor = createMessageProcessor(resolved, clock)
-  const receiver = createReceiver(resolved, createRecordHandler(resolved, processor, pool), clock)
+  const receiver = createReceiver(resolved, createMessageHandler(resolved, processor, pool), clock)
   const [ending, graceOver] = [new AbortController(), new AbortController()]
   let released = Promise.resolve()
   let started = false

@@ -8,7 +8,7 @@ import { attributePrefix, topicHeader } from './encode.ts'
  *
  * @throws OutboxError `UNDECODABLE_MESSAGE` naming the attribute that is missing or malformed
  */
-export function decodeRecord(record: FetchedRecord, kafkaTopic: string): ReceivedMessage {
+export function decodeMessage(record: FetchedRecord, kafkaTopic: string): ReceivedMessage {
   const headers = headersOf(record)
   const body = record.value ?? Buffer.alloc(0)
   return decodeEnvelope(headers, body, headers[topicHeader] ?? kafkaTopic, attributePrefix, sentAtOf(record))

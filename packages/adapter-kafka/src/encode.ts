@@ -22,7 +22,7 @@ const lengthBytes = 5
  * The record's timestamp is left to the client: `createdAt` would let a topic's retention delete a message on arrival that
  * had waited out a long outage.
  */
-export function encodeRecord(message: OutboxMessage, source: string, kafkaTopic: string): KafkaRecord {
+export function encodeMessage(message: OutboxMessage, source: string, kafkaTopic: string): KafkaRecord {
   const { body, topic } = message
   const headers = encodeEnvelope(message, { prefix: attributePrefix, source })
   if (topic !== kafkaTopic) headers[topicHeader] = topic

@@ -3,12 +3,12 @@ import { decodeForeign, type MessageProcessor, receivedOf } from '@malote/outbox
 import type { RecordContext } from './assigned-partition.ts'
 import type { FetchedRecord } from './client.ts'
 import { sendDeadLetter } from './dead-letter.ts'
-import { decodeRecord, sentAtOf } from './decode.ts'
+import { decodeMessage, sentAtOf } from './decode.ts'
 import type { ResolvedKafkaConsumerOptions } from './options.ts'
 import type { ProducerPool } from './producer-pool.ts'
 
 /** Handles one record to its end: acknowledged or dead-lettered. False when its partition was lost or the consumer stops first. */
-export type RecordHandler = (record: FetchedRecord, context: RecordContext) => Promise<boolean>
+export type MessageHandler = (record: FetchedRecord, context: RecordContext) => Promise<boolean>
 
 /**
  * Without a store attempts are counted here, in memory: Kafka does not count deliveries. A crash or a move of the partition starts at
@@ -16,11 +16,11 @@ export type RecordHandler = (record: FetchedRecord, context: RecordContext) => P
  *
  * @param pool - producers for dead letters
  */
-export function createRecordHandler(
+export function createMessageHandler(
   options: ResolvedKafkaConsumerOptions,
   processor: MessageProcessor,
   pool: ProducerPool,
-): RecordHandler {
+): MessageHandler {
   function decode(record: FetchedRecord, topic: string, partition: number): ReceivedMessage {
     const body = record.value ?? Buffer.alloc(0)
     const foreign = decodeForeign(
@@ -28,7 +28,7 @@ export function createRecordHandler(
       { ...record, topic, partition },
       { topic, body, sentAt: sentAtOf(record) },
     )
-    return foreign ?? decodeRecord(record, topic)
+    return foreign ?? decodeMessage(record, topic)
   }
 
   return async (record, { topic, partition, lost, ending, isRedelivered }) => {

@@ -14,7 +14,7 @@ import {
   tooLarge,
 } from '@malote/outbox-core/adapter'
 import { classifyError } from './classify.ts'
-import { batchOverheadBytes, encodeRecord, recordBytes } from './encode.ts'
+import { batchOverheadBytes, encodeMessage, recordBytes } from './encode.ts'
 import { type KafkaPublisherOptions, type ResolvedPublisherOptions, resolvePublisherOptions } from './options.ts'
 import { createProducerPool, type ProducerPool } from './producer-pool.ts'
 import { type Outgoing, requestsOf, splitRequest } from './requests.ts'
@@ -51,7 +51,7 @@ interface Publication {
 
 async function publishBatch(batch: readonly OutboxMessage[], publication: Publication): Promise<PublishResult[]> {
   const { options, signal, results } = publication
-  const outgoing = batch.map((message) => encodeMessage(message, options))
+  const outgoing = batch.map((message) => outgoingOf(message, options))
   const topics = Map.groupBy(outgoing, (item) => item.topic)
   await Promise.all(
     [...topics].map(async ([topic, items]) => {
@@ -65,10 +65,10 @@ async function publishBatch(batch: readonly OutboxMessage[], publication: Public
   return results.results()
 }
 
-function encodeMessage(message: OutboxMessage, options: ResolvedPublisherOptions): Outgoing {
+function outgoingOf(message: OutboxMessage, options: ResolvedPublisherOptions): Outgoing {
   const { source, topics, maxMessageBytes } = options
   const topic = topics(message.topic, message.orderingKey)
-  const record = encodeRecord(message, source, topic)
+  const record = encodeMessage(message, source, topic)
   const bytes = recordBytes(record)
   const refused = batchOverheadBytes + bytes > maxMessageBytes ? tooLargeFor(bytes, maxMessageBytes) : null
   return { message, topic, record, bytes, refused }

@@ -6,7 +6,7 @@ import { type Committer, createCommitter, type Position } from './committer.ts'
 import { createFlow, type Flow } from './flow.ts'
 import { createGroup, type Group } from './group.ts'
 import type { ResolvedKafkaConsumerOptions } from './options.ts'
-import type { RecordHandler } from './record-handler.ts'
+import type { MessageHandler } from './handle-message.ts'
 
 /** Takes records from the client, has them handled, and commits. */
 export interface Receiver {
@@ -18,7 +18,7 @@ export interface Receiver {
 /** Longest a goodbye to a broker that may be away takes, in milliseconds: the commit, and leaving the group. */
 const goodbyeMs = 1_000
 
-export function createReceiver(options: ResolvedKafkaConsumerOptions, handle: RecordHandler, clock: Clock): Receiver {
+export function createReceiver(options: ResolvedKafkaConsumerOptions, handle: MessageHandler, clock: Clock): Receiver {
   return new GroupReceiver(options, handle, clock)
 }
 
@@ -31,7 +31,7 @@ class GroupReceiver implements Receiver {
   readonly #group: Group
   readonly #committer: Committer
 
-  constructor(options: ResolvedKafkaConsumerOptions, handle: RecordHandler, clock: Clock) {
+  constructor(options: ResolvedKafkaConsumerOptions, handle: MessageHandler, clock: Clock) {
     const { consumer, offsets } = options
     this.#options = options
     this.#clock = clock

@@ -3,8 +3,8 @@ import { anOutboxMessage } from '@malote/outbox-core/testing'
 import { CloudEvent, HTTP, Kafka } from 'cloudevents'
 import { describe, expect, it } from 'vitest'
 import type { FetchedRecord } from '../src/client.ts'
-import { decodeRecord } from '../src/decode.ts'
-import { encodeRecord } from '../src/encode.ts'
+import { decodeMessage } from '../src/decode.ts'
+import { encodeMessage } from '../src/encode.ts'
 
 const sent = anOutboxMessage({ orderingKey: 'conta-1', body: '{"texto":"não 😀"}', headers: { tenant: 'b3' } })
 
@@ -35,7 +35,7 @@ function fetched(message: { readonly headers: unknown; readonly value: unknown }
 
 describe('the official SDK', () => {
   it('reads our records', () => {
-    const record = encodeRecord(sent, '/loja', sent.topic)
+    const record = encodeMessage(sent, '/loja', sent.topic)
 
     const event = Kafka.toEvent({ ...record, body: undefined, value: record.value?.toString() } as never)
 
@@ -61,7 +61,7 @@ describe('the official SDK', () => {
   ])('writes records in %s mode that we read', (_, message) => {
     const record = fetched(message)
 
-    const received = decodeRecord(record, 'orders')
+    const received = decodeMessage(record, 'orders')
 
     expect(received).toMatchObject({
       id: 'order/17',

@@ -11,7 +11,7 @@ import { type ConsumerStores, openConsumerStores } from '@malote/testing/consume
 import { type KafkaService, startKafka } from '@malote/testing/services/kafka'
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, inject } from 'vitest'
-import { decodeRecord, headersOf } from '../src/decode.ts'
+import { decodeMessage, headersOf } from '../src/decode.ts'
 import {
   consumerDefaults,
   createKafkaConsumer,
@@ -63,7 +63,7 @@ const publisherHarness: PublisherHarness = {
       { patienceMs },
     ).catch(() => broker.read(topic))
     return records.map(({ raw, key }) => ({
-      message: decodeRecord(raw, topic),
+      message: decodeMessage(raw, topic),
       wire: headersOf(raw),
       ...(key === null ? {} : { brokerKey: key }),
     }))

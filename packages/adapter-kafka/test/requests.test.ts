@@ -1,11 +1,11 @@
 import { anOutboxMessage } from '@malote/outbox-core/testing'
 import { describe, expect, it } from 'vitest'
-import { encodeRecord, recordBytes } from '../src/encode.ts'
+import { encodeMessage, recordBytes } from '../src/encode.ts'
 import { type Outgoing, requestsOf, splitRequest } from '../src/requests.ts'
 
 function outgoing(orderingKey: string | null, bytes = 100, refused: Outgoing['refused'] = null): Outgoing {
   const message = anOutboxMessage({ topic: 't', orderingKey })
-  return { message, topic: 't', record: encodeRecord(message, '/tests', 't'), bytes, refused }
+  return { message, topic: 't', record: encodeMessage(message, '/tests', 't'), bytes, refused }
 }
 const keysOf = (request: readonly Outgoing[]): unknown[] => request.map((item) => item.record.key)
 
@@ -57,8 +57,8 @@ describe('dividing messages into requests', () => {
 
 describe('the size of a record', () => {
   it('counts key, body and headers in bytes, not characters', () => {
-    const small = encodeRecord(anOutboxMessage({ body: 'a'.repeat(100), headers: { h: 'x' } }), '/tests', 't')
-    const large = encodeRecord(anOutboxMessage({ body: 'ç'.repeat(100), headers: { h: 'é' } }), '/tests', 't')
+    const small = encodeMessage(anOutboxMessage({ body: 'a'.repeat(100), headers: { h: 'x' } }), '/tests', 't')
+    const large = encodeMessage(anOutboxMessage({ body: 'ç'.repeat(100), headers: { h: 'é' } }), '/tests', 't')
 
     expect(recordBytes(large) - recordBytes(small)).toBe(101)
   })

@@ -1,7 +1,7 @@
 import type { ConsumeMessage } from 'amqplib'
 import { type Consumer, OutboxError } from '@malote/outbox-core'
 import { createKeyedQueue, createMessageProcessor, startsOnce, systemClock } from '@malote/outbox-core/adapter'
-import { attend, type Attendance } from './attend.ts'
+import { handleMessage, type Handling } from './handle-message.ts'
 import { isInvalidOption } from './connection.ts'
 import { createMover } from './mover.ts'
 import {
@@ -36,7 +36,7 @@ class RabbitmqConsumer {
   readonly #options: ResolvedRabbitmqConsumerOptions
   readonly #draining = new AbortController()
   readonly #graceOver = new AbortController()
-  readonly #attendance: Attendance
+  readonly #handling: Handling
   readonly #started = Promise.withResolvers<void>()
   readonly #attending = new Set<Promise<void>>()
   #session: Session | null = null
@@ -46,7 +46,7 @@ class RabbitmqConsumer {
 
   constructor(options: ResolvedRabbitmqConsumerOptions) {
     this.#options = options
-    this.#attendance = {
+    this.#handling = {
       options,
       mover: createMover(options.connect, options.reconnectBackoff),
       keys: createKeyedQueue(Number.POSITIVE_INFINITY),
@@ -59,7 +59,7 @@ class RabbitmqConsumer {
   async start(): Promise<void> {
     if (this.#running !== null || this.#stopping !== null) throw startsOnce()
     this.#running = this.#run()
-    const { processor, draining: ending, graceOver } = this.#attendance
+    const { processor, draining: ending, graceOver } = this.#handling
     this.#released = processor.handleReleased({ ending, graceOver })
     await this.#started.promise
   }
@@ -97,7 +97,7 @@ class RabbitmqConsumer {
   }
 
   #onMessage(message: ConsumeMessage, from: Session): void {
-    const work = attend(message, from, this.#attendance)
+    const work = handleMessage(message, from, this.#handling)
       // Only an option of the caller's that throws (`backoff`) ends here: the message goes back, after a pause.
       .catch((error: unknown) => from.end(error))
       .finally(() => this.#attending.delete(work))
@@ -120,7 +120,7 @@ class RabbitmqConsumer {
     ])
     over.abort()
     this.#graceOver.abort(new Error('the grace period of stop() is over'))
-    await Promise.all([this.#session?.end(new Error('the consumer was stopped')), this.#attendance.mover.close()])
+    await Promise.all([this.#session?.end(new Error('the consumer was stopped')), this.#handling.mover.close()])
     if (this.#running !== null) this.#options.report({ type: 'consumer.stopped' })
   }
 }

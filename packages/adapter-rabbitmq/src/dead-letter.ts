@@ -17,7 +17,7 @@ import { isRetryQueueOf } from './topology.ts'
  *
  * @throws DeadLetterTooLargeError when AMQP cannot carry it, and Error when the queue refuses or is out of reach
  */
-export async function moveToDeadLetters(
+export async function sendDeadLetter(
   raw: ConsumeMessage,
   topic: string,
   { note, form }: DeadLetter,

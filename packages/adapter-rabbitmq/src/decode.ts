@@ -25,7 +25,7 @@ export function isForeignHeader(name: string): boolean {
 }
 
 /** @throws OutboxError `UNDECODABLE_MESSAGE` naming what is missing or malformed */
-export function decode(message: Message): ReceivedMessage {
+export function decodeMessage(message: Message): ReceivedMessage {
   const headers = textHeaders(message)
   const topic = headers[notes.topic] ?? message.fields.routingKey
   const own = Object.entries(headers).filter(([name]) => !isForeignHeader(name))

@@ -28,7 +28,7 @@ const maxShortBytes = 255
 const reservedHeaders = ['CC', 'BCC']
 
 /** Turns a message into what goes on the wire, or says why it cannot. Pure. */
-export function encode(
+export function encodeMessage(
   message: OutboxMessage,
   options: Pick<ResolvedPublisherOptions, 'source' | 'route' | 'maxMessageBytes'>,
 ): EncodedMessage | PublishFailure {

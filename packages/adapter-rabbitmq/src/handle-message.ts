@@ -7,15 +7,15 @@ import {
   type MessageProcessor,
   receivedOf,
 } from '@malote/outbox-core/adapter'
-import { letterDelayMs, moveToDeadLetters, waitingLetterOf } from './dead-letter.ts'
-import { attemptOf, decode, notes, sentAtOf } from './decode.ts'
+import { letterDelayMs, sendDeadLetter, waitingLetterOf } from './dead-letter.ts'
+import { attemptOf, decodeMessage, notes, sentAtOf } from './decode.ts'
 import type { Mover } from './mover.ts'
 import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
 import type { Session } from './session.ts'
 import { retryQueueOf } from './topology.ts'
 
 /** What attending a message needs of the consumer. */
-export interface Attendance {
+export interface Handling {
   readonly options: ResolvedRabbitmqConsumerOptions
   readonly mover: Mover
   /** Messages of one key one after the other, across sessions: a handler of a lost session may still run. */
@@ -28,10 +28,10 @@ export interface Attendance {
 }
 
 /** Sees a message through until it is acknowledged or moved; returns early, having done neither, when it goes back to the queue. */
-export async function attend(raw: ConsumeMessage, session: Session, attendance: Attendance): Promise<void> {
-  const { options, mover, keys, processor, draining, graceOver } = attendance
+export async function handleMessage(raw: ConsumeMessage, session: Session, handling: Handling): Promise<void> {
+  const { options, mover, keys, processor, draining, graceOver } = handling
   const known = { topic: raw.fields.routingKey, body: raw.content, sentAt: sentAtOf(raw) }
-  const received = receivedOf(() => decodeForeign(options.decode, raw, known) ?? decode(raw))
+  const received = receivedOf(() => decodeForeign(options.decode, raw, known) ?? decodeMessage(raw))
   const key = received.message?.orderingKey ?? null
   const topic = received.message?.topic ?? raw.fields.routingKey
   const acknowledge = (): boolean => session.acknowledge(raw)
@@ -75,7 +75,7 @@ export async function attend(raw: ConsumeMessage, session: Session, attendance: 
       graceOver,
       acknowledge,
       retry,
-      deadLetter: (written) => moveToDeadLetters(raw, topic, written, attendance),
+      deadLetter: (written) => sendDeadLetter(raw, topic, written, handling),
       defer,
     }),
   )

@@ -4,7 +4,7 @@ import { aborted, connectionLost } from '@malote/outbox-core/adapter'
 import { classifyChannelError, concernsExchange } from './classify.ts'
 import type { ConfirmChannels } from './confirm-channels.ts'
 import type { ChannelError, ConfirmPort } from './confirm-port.ts'
-import { type EncodedMessage, encode } from './encode.ts'
+import { type EncodedMessage, encodeMessage } from './encode.ts'
 import type { ResolvedPublisherOptions } from './options.ts'
 import { sendRound } from './send-round.ts'
 
@@ -29,7 +29,7 @@ export async function sendBatch(
   let idleCloses = 0
 
   function encodeAt(index: number): EncodedMessage | PublishFailure {
-    const encoded = encode(batch[index] as OutboxMessage, options)
+    const encoded = encodeMessage(batch[index] as OutboxMessage, options)
     const refusal = 'kind' in encoded ? undefined : refusedExchanges.get(encoded.exchange)
     return 'kind' in encoded || refusal === undefined ? encoded : classifyChannelError(refusal, encoded)
   }

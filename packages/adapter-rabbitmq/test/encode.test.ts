@@ -1,8 +1,8 @@
 import { anOutboxMessage } from '@malote/outbox-core/testing'
 import type { OutboxMessage } from '@malote/outbox-core'
 import { describe, expect, it } from 'vitest'
-import { attemptOf, decode } from '../src/decode.ts'
-import { encode, type EncodedMessage } from '../src/encode.ts'
+import { attemptOf, decodeMessage } from '../src/decode.ts'
+import { encodeMessage, type EncodedMessage } from '../src/encode.ts'
 
 const options = {
   source: '/tests',
@@ -11,10 +11,13 @@ const options = {
 }
 
 const encoded = (change: Partial<OutboxMessage>): EncodedMessage =>
-  encode(anOutboxMessage(change), options) as EncodedMessage
+  encodeMessage(anOutboxMessage(change), options) as EncodedMessage
 
 /** A message as the broker hands it back. */
-const received = ({ content, properties, routingKey }: EncodedMessage, more = {}): Parameters<typeof decode>[0] => ({
+const received = (
+  { content, properties, routingKey }: EncodedMessage,
+  more = {},
+): Parameters<typeof decodeMessage>[0] => ({
   content,
   fields: { deliveryTag: 1, redelivered: false, exchange: 'events', routingKey, consumerTag: 'c' },
   properties: { ...properties, headers: { ...properties.headers, ...more } } as never,
@@ -43,7 +46,7 @@ describe('encoding', () => {
     [{ contentType: 'c'.repeat(256) }, 'permanent', 'UNENCODABLE'],
     [{ topic: 'ação'.repeat(50) }, 'unavailable', 'INVALID_ROUTE'],
   ] as const)('refuses %o as %s %s', (change, kind, code) => {
-    expect(encode(anOutboxMessage(change), options)).toMatchObject({ kind, code })
+    expect(encodeMessage(anOutboxMessage(change), options)).toMatchObject({ kind, code })
   })
 
   it('blames a route that throws, retryable', () => {
@@ -51,7 +54,7 @@ describe('encoding', () => {
       throw new Error('no such topic')
     }
 
-    expect(encode(anOutboxMessage(), { ...options, route })).toMatchObject({
+    expect(encodeMessage(anOutboxMessage(), { ...options, route })).toMatchObject({
       kind: 'unavailable',
       code: 'INVALID_ROUTE',
     })
@@ -66,12 +69,12 @@ describe('decoding', () => {
       'malote-attempts': 3,
     })
 
-    expect(decode(message).headers).toEqual({ 'x-tenant': 'b3' })
+    expect(decodeMessage(message).headers).toEqual({ 'x-tenant': 'b3' })
   })
 
   it('takes the topic a moved message had before it was moved', () => {
-    expect(decode(received(encoded({ topic: 'orders' }))).topic).toBe('orders')
-    expect(decode(received(encoded({ topic: 'moved' }), { 'malote-topic': 'orders' })).topic).toBe('orders')
+    expect(decodeMessage(received(encoded({ topic: 'orders' }))).topic).toBe('orders')
+    expect(decodeMessage(received(encoded({ topic: 'moved' }), { 'malote-topic': 'orders' })).topic).toBe('orders')
   })
 
   it('counts attempts from our notes and from the broker', () => {

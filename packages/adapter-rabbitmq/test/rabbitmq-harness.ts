@@ -11,7 +11,7 @@ import type { RabbitmqService } from '@malote/testing/services/rabbitmq'
 import { scaled } from '@malote/testing/slowness'
 import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
 import { type Channel, type ChannelModel, connect, type ConsumeMessage } from 'amqplib'
-import { decode } from '../src/decode.ts'
+import { decodeMessage } from '../src/decode.ts'
 import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
 import {
   assertTopology,
@@ -132,8 +132,8 @@ export async function receive(url: string, queue: string, count: number): Promis
   })
 }
 
-function recordOf(message: Parameters<typeof decode>[0]): PublishedRecord {
-  return { message: decode(message), wire: { ...(message.properties.headers as Record<string, string>) } }
+function recordOf(message: Parameters<typeof decodeMessage>[0]): PublishedRecord {
+  return { message: decodeMessage(message), wire: { ...(message.properties.headers as Record<string, string>) } }
 }
 
 export interface RabbitmqConsumerHarness extends ConsumerHarness {

@@ -11,9 +11,9 @@ import {
   within,
 } from '@malote/outbox-core/adapter'
 import { decodeAny } from './decode.ts'
-import { isFifo, type ResolvedSqsConsumer, resolveConsumer, type SqsConsumerOptions } from './options.ts'
+import { isFifo, type ResolvedSqsConsumer, resolveSqsConsumerOptions, type SqsConsumerOptions } from './options.ts'
 import { createReceiver, type Receiver } from './receiver.ts'
-import { createSettler, type Settler } from './settle.ts'
+import { createMessageHandler, type MessageHandler } from './handle-message.ts'
 import { createHolds, type Hold, type Holds } from './visibility.ts'
 
 /** Most dead letters that wait for their queue beside what is held for the handlers: their bodies are in memory. */
@@ -35,7 +35,7 @@ const afterAbortMs = 1_000
  * @throws OutboxError `INVALID_OPTION`
  */
 export function createSqsConsumer(options: SqsConsumerOptions): Consumer {
-  const consumer = new SqsConsumer(resolveConsumer(options))
+  const consumer = new SqsConsumer(resolveSqsConsumerOptions(options))
   return { name: 'sqs', start: () => consumer.start(), stop: (stopping) => consumer.stop(stopping) }
 }
 
@@ -47,7 +47,7 @@ class SqsConsumer {
   readonly #graceOver = new AbortController()
   readonly #processor: MessageProcessor
   readonly #holds: Holds
-  readonly #settler: Settler
+  readonly #messageHandler: MessageHandler
   readonly #receiver: Receiver
   readonly #waiting = new Set<Hold>()
   /** Twice what runs: a handler that ends finds its successor here, and a busy key does not keep the others away. */
@@ -65,9 +65,9 @@ class SqsConsumer {
     this.#settings = settings
     this.#processor = createMessageProcessor(settings)
     this.#maxHeld = settings.concurrency * 2
-    const onLost = (hold: Hold): void => this.#settler.lost(hold)
+    const onLost = (hold: Hold): void => this.#messageHandler.lost(hold)
     this.#holds = createHolds({ ...settings, clock: systemClock, onLost })
-    this.#settler = createSettler({
+    this.#messageHandler = createMessageHandler({
       settings,
       processor: this.#processor,
       holds: this.#holds,
@@ -112,7 +112,7 @@ class SqsConsumer {
 
   async #stop(graceMs: number): Promise<void> {
     this.#ending.abort()
-    const givenBack = this.#settler.giveBackWaiting()
+    const givenBack = this.#messageHandler.giveBackWaiting()
     await this.#receiver.stop()
     await within(graceMs, Promise.all([this.#keys.whenBelow(), this.#released]))
     this.#graceOver.abort(new Error('the consumer stops and the grace period is over'))
@@ -151,13 +151,13 @@ class SqsConsumer {
     const key = isFifo(queueUrl) ? (raw.Attributes?.MessageGroupId ?? null) : (received.message?.orderingKey ?? null)
     const hold = this.#holds.take(raw, received.message?.id ?? null, key)
     this.#waiting.add(hold)
-    if (this.#ending.signal.aborted) void this.#settler.giveBackWaiting()
+    if (this.#ending.signal.aborted) void this.#messageHandler.giveBackWaiting()
     else void this.#keys.run(key, () => this.#handle(hold, received))
   }
 
   async #handle(hold: Hold, received: Received): Promise<void> {
     this.#waiting.delete(hold)
-    if (!hold.isOver) await this.#settler.handle(hold, received)
+    if (!hold.isOver) await this.#messageHandler.handle(hold, received)
     this.#aside.delete(hold)
   }
 }

@@ -6,7 +6,7 @@ import { createFreeDeliveries } from './free-deliveries.ts'
 import { isFifo, type ResolvedSqsConsumer } from './options.ts'
 import type { Hold, Holds } from './visibility.ts'
 
-export interface Settler {
+export interface MessageHandler {
   /** Sees the message through. Never rejects. */
   handle(hold: Hold, received: Received): Promise<void>
   /** A hold ended by itself: nothing of its group may go on. */
@@ -15,7 +15,7 @@ export interface Settler {
   giveBackWaiting(): Promise<void>
 }
 
-export interface SettlerParts {
+export interface MessageHandlerParts {
   readonly settings: ResolvedSqsConsumer
   readonly processor: MessageProcessor
   readonly holds: Holds
@@ -32,16 +32,16 @@ export interface SettlerParts {
 /** Requests that end a message, while the consumer stops or not, may take this long. */
 const requestTimeoutMs = 5_000
 
-export function createSettler(parts: SettlerParts): Settler {
-  return new SqsSettler(parts)
+export function createMessageHandler(parts: MessageHandlerParts): MessageHandler {
+  return new SqsMessageHandler(parts)
 }
 
-class SqsSettler implements Settler {
-  readonly #parts: SettlerParts
+class SqsMessageHandler implements MessageHandler {
+  readonly #parts: MessageHandlerParts
   readonly #free = createFreeDeliveries()
   readonly #acknowledger: Acknowledger
 
-  constructor(parts: SettlerParts) {
+  constructor(parts: MessageHandlerParts) {
     const { settings } = parts
     this.#parts = parts
     this.#acknowledger = createAcknowledger(settings.client, settings.queueUrl, {

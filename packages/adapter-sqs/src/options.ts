@@ -149,7 +149,7 @@ export interface ResolvedSqsConsumer extends ResolvedConsumerOptions {
 }
 
 /** @throws OutboxError `INVALID_OPTION` */
-export function resolveConsumer(options: SqsConsumerOptions): ResolvedSqsConsumer {
+export function resolveSqsConsumerOptions(options: SqsConsumerOptions): ResolvedSqsConsumer {
   const { client, queueUrl, deadLetterQueueUrl } = options
   const range = { min: 1_000, max: 43_200_000 }
   if (options.afterDeadLetter === 'hold' && !isFifo(queueUrl))

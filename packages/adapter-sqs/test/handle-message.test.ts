@@ -4,8 +4,8 @@ import { anOutboxMessage } from '@malote/outbox-core/testing'
 import { describe, expect, it } from 'vitest'
 import { decodeMessage } from '../src/decode.ts'
 import { encodeMessage } from '../src/encode.ts'
-import { resolveConsumer } from '../src/options.ts'
-import { createSettler } from '../src/settle.ts'
+import { resolveSqsConsumerOptions } from '../src/options.ts'
+import { createMessageHandler } from '../src/handle-message.ts'
 import type { Hold, Holds } from '../src/visibility.ts'
 
 const never = new AbortController().signal
@@ -26,7 +26,7 @@ function setup(handler: () => Promise<void>, queue = 'https://sqs.test/1/orders.
     close: nothing,
     giveBack: async (holds, inMs) => void givenBack.push({ keys: holds.map((hold) => hold.raw.MessageId ?? ''), inMs }),
   }
-  const settings = resolveConsumer({
+  const settings = resolveSqsConsumerOptions({
     client: { send: nothing },
     queueUrl: queue,
     deadLetterQueueUrl: 'https://sqs.test/1/dead',
@@ -36,7 +36,7 @@ function setup(handler: () => Promise<void>, queue = 'https://sqs.test/1/orders.
   })
   const waiting = new Set<Hold>()
   return {
-    settler: createSettler({
+    messageHandler: createMessageHandler({
       settings,
       processor: createMessageProcessor(settings),
       holds,
@@ -66,12 +66,12 @@ function aHold(name: string, key: string, receiveCount = 1): { readonly hold: Ho
 
 describe('when AWS handed over several messages of a group and the first fails', () => {
   it('it goes back first, with its backoff, and then those behind it; other groups stay', async () => {
-    const { settler, waiting, givenBack } = setup(() => Promise.reject(new Error('no')))
+    const { messageHandler, waiting, givenBack } = setup(() => Promise.reject(new Error('no')))
     const first = aHold('first', 'a')
     const others = [aHold('second', 'a'), aHold('other', 'b'), aHold('third', 'a')]
     for (const { hold } of others) waiting.add(hold)
 
-    await settler.handle(first.hold, first.received)
+    await messageHandler.handle(first.hold, first.received)
 
     expect(givenBack).toEqual([
       { keys: ['first'], inMs: 700 },
@@ -82,24 +82,27 @@ describe('when AWS handed over several messages of a group and the first fails',
 
   it('those behind it spent no attempt', async () => {
     const attempts: (number | undefined)[] = []
-    const { settler, waiting, events } = setup(() => Promise.reject(new Error('no')))
+    const { messageHandler, waiting, events } = setup(() => Promise.reject(new Error('no')))
     const first = aHold('first', 'a')
     waiting.add(aHold('second', 'a').hold)
 
-    await settler.handle(first.hold, first.received)
+    await messageHandler.handle(first.hold, first.received)
     const again = aHold('second', 'a', 2)
-    await settler.handle(again.hold, again.received)
+    await messageHandler.handle(again.hold, again.received)
 
     for (const event of events) attempts.push('attempt' in event ? event.attempt : undefined)
     expect(attempts).toEqual([1, 1])
   })
 
   it('on a standard queue nothing waits for it', async () => {
-    const { settler, waiting, givenBack } = setup(() => Promise.reject(new Error('no')), 'https://sqs.test/1/orders')
+    const { messageHandler, waiting, givenBack } = setup(
+      () => Promise.reject(new Error('no')),
+      'https://sqs.test/1/orders',
+    )
     const first = aHold('first', 'a')
     waiting.add(aHold('second', 'a').hold)
 
-    await settler.handle(first.hold, first.received)
+    await messageHandler.handle(first.hold, first.received)
 
     expect(givenBack).toEqual([
       { keys: ['first'], inMs: 700 },
@@ -110,11 +113,11 @@ describe('when AWS handed over several messages of a group and the first fails',
 })
 
 it('a hold that was lost closes its group: those behind it go back unhandled', async () => {
-  const { settler, waiting, givenBack } = setup(() => Promise.resolve())
+  const { messageHandler, waiting, givenBack } = setup(() => Promise.resolve())
   const { hold } = aHold('first', 'a')
   waiting.add(aHold('second', 'a').hold)
 
-  settler.lost(hold)
+  messageHandler.lost(hold)
 
   expect(givenBack).toEqual([{ keys: ['second'], inMs: 0 }])
 })
