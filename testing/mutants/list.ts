@@ -290,8 +290,8 @@ export const mutants: readonly Mutant[] = [
     [
       'a type nobody knows yet pays',
       'innocent',
-      "return { action: 'retry', inMs: verdict.inMs, spendsAttempt: false }",
-      "return { action: 'retry', inMs: verdict.inMs, spendsAttempt: true }",
+      "return { action: 'retry', inMs: retryInMs, spendsAttempt: false }",
+      "return { action: 'retry', inMs: retryInMs, spendsAttempt: true }",
     ],
     [
       'a handler that was stopped pays',
@@ -638,12 +638,32 @@ export const mutants: readonly Mutant[] = [
     ],
   ]),
   ...of(idempotency, 'inbox/batch-handler.ts', 'batch-handler.pg.test.ts', [
-    ['a message overtakes one of its stream that was left out', 'ordered', 'streams.fail(message)', ''],
+    [
+      'a message overtakes one of its stream that was left out',
+      'ordered',
+      'message.fail()\n      results.set(',
+      'results.set(',
+    ],
+    [
+      'a message of the next batch overtakes one of its stream that failed',
+      'ordered',
+      "if (typeof found[at] !== 'string') message.fail()",
+      '',
+    ],
     [
       'messages without a key are one stream',
       'innocent',
       'orderingKey === null ? {} : {',
       "orderingKey === 'no key' ? {} : {",
+    ],
+  ]),
+  ...of(idempotency, 'inbox/streams-in-hand.ts', 'batch-handler.pg.test.ts', [
+    ['two batches at a time have a stream in common', 'ordered', 'await Promise.all(earlier)', ''],
+    [
+      'a failed message is refused because of itself when it comes again',
+      'innocent',
+      'run.inHand === 0 || run.failedBy !== null',
+      'run.inHand === 0',
     ],
   ]),
   ...of(idempotency, '../migrations/0006_claim_messages_functions.sql', 'inbox.pg.test.ts', [

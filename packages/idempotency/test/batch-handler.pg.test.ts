@@ -3,7 +3,8 @@ import { type Delivery, PermanentFailure, type ReceivedMessage } from '@malote/o
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createBatchHandler, createInbox, migrateIdempotency } from '../src/index.ts'
+import { type BatchHandlerOptions, createBatchHandler, createInbox, migrateIdempotency } from '../src/index.ts'
+import { gate } from './gates.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -40,21 +41,18 @@ function delivery(
   return { message, attempt: 1, signal }
 }
 
-const createHandler = (maxSize?: number) =>
-  createBatchHandler(
-    { inbox, db: pool, consumer: 'balance', ...(maxSize === undefined ? {} : { maxSize }) },
-    async (tx, messages) => {
-      await tx.query('insert into effects (id) select unnest($1::uuid[])', [messages.map(({ id }) => id)])
-      if (messages.some(({ type }) => type === 'poison')) throw new PermanentFailure('poison')
-    },
-  )
+const createHandler = (options: Pick<BatchHandlerOptions<pg.Pool>, 'maxSize' | 'concurrency'> = {}) =>
+  createBatchHandler({ inbox, db: pool, consumer: 'balance', ...options }, async (tx, messages) => {
+    await tx.query('insert into effects (id) select unnest($1::uuid[])', [messages.map(({ id }) => id)])
+    if (messages.some(({ type }) => type === 'poison')) throw new PermanentFailure('poison')
+  })
 
 const effects = async () => (await pool.query<{ id: string; transaction: string }>('select * from effects')).rows
 const idsOf = (deliveries: readonly Delivery[]) => deliveries.map(({ message }) => message.id).sort()
 
 describe('a batch handler', () => {
   it('applies what is delivered together in one transaction, no larger than maxSize', async () => {
-    const handle = createHandler(4)
+    const handle = createHandler({ maxSize: 4 })
     const deliveries = Array.from({ length: 10 }, () => delivery())
 
     await Promise.all(deliveries.map(handle))
@@ -104,6 +102,78 @@ describe('a batch handler', () => {
     expect((await effects()).map(({ id }) => id).sort()).toEqual(idsOf([a1, b1]))
     await handle(a3)
     expect((await effects()).map(({ id }) => id)).toContain(a3.message.id)
+  })
+
+  it.each([1, 3])(
+    'holds back what follows a failed message of its stream, however batches are cut (%i at a time)',
+    async (concurrency) => {
+      const handle = createHandler({ maxSize: 1, concurrency })
+      const stream = ['order.filled', 'poison', 'order.filled', 'order.filled'].map((type) =>
+        delivery(type, live, randomUUID(), 'A'),
+      )
+      const [a1, , a3, a4] = stream as [Delivery, Delivery, Delivery, Delivery]
+      const b1 = delivery('order.filled', live, randomUUID(), 'B')
+
+      const outcomes = await Promise.allSettled([...stream, b1].map(handle))
+
+      expect(outcomes).toMatchObject([
+        { status: 'fulfilled' },
+        { status: 'rejected', reason: expect.any(PermanentFailure) as Error },
+        { status: 'rejected', reason: { code: 'PREDECESSOR_FAILED' } },
+        { status: 'rejected', reason: { code: 'PREDECESSOR_FAILED' } },
+        { status: 'fulfilled' },
+      ])
+      expect((await effects()).map(({ id }) => id).sort()).toEqual(idsOf([a1, b1]))
+      await Promise.all([a3, a4].map(handle))
+      expect((await effects()).map(({ id }) => id).sort()).toEqual(idsOf([a1, b1, a3, a4]))
+    },
+  )
+
+  it('begins no message of a stream while another batch has an earlier one of it', async () => {
+    const [entered, opened] = [gate(), gate()]
+    const begun: string[] = []
+    const handle = createBatchHandler(
+      { inbox, db: pool, consumer: 'balance', maxSize: 1, concurrency: 2 },
+      async (_tx, [message]) => {
+        begun.push((message as ReceivedMessage).id)
+        if (begun.length > 1) return
+        entered.open()
+        await opened.passed
+      },
+    )
+    const [a1, a2] = [delivery('t', live, randomUUID(), 'A'), delivery('t', live, randomUUID(), 'A')]
+    const both = [handle(a1), handle(a2)]
+    await entered.passed
+    // Whoever did not wait would have asked for its transaction in this turn of the loop.
+    await pool.query('select 1')
+
+    expect(begun).toEqual([a1.message.id])
+    opened.open()
+    await Promise.all(both)
+    expect(begun).toEqual([a1.message.id, a2.message.id])
+  })
+
+  it('applies a failed message that is delivered again before what followed it has been refused', async () => {
+    const failures = [new Error('the first time')]
+    const again: Promise<void>[] = []
+    const handle = createBatchHandler({ inbox, db: pool, consumer: 'balance', maxSize: 1 }, async (tx, messages) => {
+      await tx.query('insert into effects (id) select unnest($1::uuid[])', [messages.map(({ id }) => id)])
+      const failure = failures.pop()
+      if (failure !== undefined) throw failure
+    })
+    const [a1, a2, other] = [
+      delivery('t', live, randomUUID(), 'A'),
+      delivery('t', live, randomUUID(), 'A'),
+      delivery('t', live, randomUUID(), 'B'),
+    ]
+    const first = handle(a1).catch(() => void again.push(handle(a1)))
+
+    // The other one keeps a2 from its turn, which is only after a1 has come again.
+    const [, , followed] = await Promise.allSettled([first, handle(other), handle(a2)])
+    await Promise.all(again)
+
+    expect(followed).toMatchObject({ status: 'rejected', reason: { code: 'PREDECESSOR_FAILED' } })
+    expect((await effects()).map(({ id }) => id).sort()).toEqual(idsOf([a1, other]))
   })
 
   it('holds back what follows a message of its stream that was given up', async () => {

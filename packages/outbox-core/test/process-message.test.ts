@@ -73,6 +73,12 @@ describe('what a failure says', () => {
       99,
       { kind: 'unknown-type', inMs: 5_000 },
     ],
+    [
+      'what the inbox did not try never runs out of attempts, and comes again soon',
+      Object.assign(new Error('x'), { code: 'PREDECESSOR_FAILED' }),
+      99,
+      { kind: 'not-tried', inMs: limits.backoff(1) },
+    ],
     ['an outage never runs out of attempts', new HandlerOutageError('x'), 99, { kind: 'outage' }],
     [
       'what the handler calls permanent is, whatever the cause',
@@ -168,8 +174,11 @@ describe('a message in hand', () => {
     expect(told).toEqual(['dead letter', 'acknowledgement'])
   })
 
-  it('whose type nobody knows yet has paid nothing when the broker takes it back', async () => {
-    const { processor } = setup({ handler: failing(new UnknownTypeError('order.split')) })
+  it.each([
+    ['whose type nobody knows yet', new UnknownTypeError('order.split')],
+    ['that was not tried', Object.assign(new Error('behind a failed one'), { code: 'PREDECESSOR_FAILED' })],
+  ])('%s has paid nothing when the broker takes it back', async (_, error) => {
+    const { processor } = setup({ handler: failing(error) })
     const spent: number[] = []
 
     await processor.process(aMessageInHand({ attempt: 3, retry: (_, paid) => spent.push(paid) > 0 }))

@@ -5,8 +5,9 @@ import {
   type InBatchesOptions,
   type ReceivedMessage,
 } from '@malote/outbox-core'
-import { createFailedStreams } from './failed-streams.ts'
 import type { BatchResult, Inbox } from './inbox.ts'
+import type { BatchMessage } from './options.ts'
+import { createStreamsInHand, type MessageInStream, type StreamsInHand } from './streams-in-hand.ts'
 import { type Database, databaseOption, type TransactionOf } from '../database/transaction.ts'
 
 /** `maxSize` is messages in one transaction, `concurrency` transactions at a time, `lingerMs` how long a message waits for company. */
@@ -24,8 +25,9 @@ export interface BatchHandlerOptions<Db extends Database> extends InBatchesOptio
  *
  * A batch that fails is applied again one message at a time, each in a transaction of its own (`Inbox.transactBatch`), so
  * that a bad message is retried and dead-lettered alone. A message whose `signal` aborted before its turn is left out. No message
- * is applied behind one of its topic and ordering key that failed or was left out in the same batch: it fails with
- * IdempotencyError `PREDECESSOR_FAILED`.
+ * is applied behind one of its topic and ordering key that failed or was left out, in whatever batch, if it was delivered before that
+ * was known: it fails with IdempotencyError `PREDECESSOR_FAILED`, which costs it no attempt. Two batches at the same time have
+ * no stream in common: the later one waits.
  *
  * @param fn - gets the messages this consumer has not applied before, at least one, in the order delivered; every effect
  *   must go through `tx`. It may run more than once; what it did through `tx` is kept at most once.
@@ -38,38 +40,53 @@ export function createBatchHandler<Db extends Database>(
   const { inbox, db, consumer } = options
   databaseOption(db)
 
-  async function apply(deliveries: readonly Delivery[]): Promise<readonly PromiseSettledResult<void>[]> {
-    const applied = new Map<Delivery, BatchResult>()
-    const streams = createFailedStreams()
-    const current = deliveries.map(batchMessage).filter((message) => {
+  const streams = createStreamsInHand()
+
+  async function apply(messages: readonly InHand[]): Promise<readonly PromiseSettledResult<void>[]> {
+    const results = new Map<InHand, BatchResult>()
+    const current = messages.filter((message) => {
       const { signal } = message.delivery
-      const refusal: unknown = signal.aborted ? signal.reason : streams.refuse(message)
+      const refusal: unknown = signal.aborted ? signal.reason : message.refusal()
       if (refusal === null) return true
-      streams.fail(message)
-      applied.set(message.delivery, { failed: refusal })
+      message.fail()
+      results.set(message, { failed: refusal })
       return false
     })
     if (current.length > 0) {
-      const results = await inbox.transactBatch(db, consumer, current, (tx, fresh) =>
+      const found = await inbox.transactBatch(db, consumer, current, (tx, fresh) =>
         fn(
           tx,
           fresh.map(({ delivery }) => delivery.message),
         ),
       )
-      results.forEach((result, at) => applied.set((current[at] as (typeof current)[number]).delivery, result))
+      for (const [at, message] of current.entries()) {
+        results.set(message, found[at] as BatchResult)
+        if (typeof found[at] !== 'string') message.fail()
+      }
     }
-    return deliveries.map((delivery) => outcomeOf(applied.get(delivery) as BatchResult))
+    return messages.map((message) => outcomeOf(results.get(message) as BatchResult))
   }
 
-  return inBatches(apply, options)
+  const enqueue = inBatches((messages: readonly InHand[]) => streams.inTurn(messages, () => apply(messages)), options)
+  return async (delivery) => {
+    const message = inHand(delivery, streams)
+    try {
+      await enqueue(message)
+    } finally {
+      message.end()
+    }
+  }
 }
 
-const batchMessage = (delivery: Delivery) => ({
-  messageId: delivery.message.id,
-  occurredAt: delivery.message.createdAt,
-  ...streamOf(delivery.message),
-  delivery,
-})
+interface InHand extends BatchMessage, MessageInStream {
+  readonly delivery: Delivery
+}
+
+function inHand(delivery: Delivery, streams: StreamsInHand): InHand {
+  const { message } = delivery
+  const batched = { messageId: message.id, occurredAt: message.createdAt, ...streamOf(message) }
+  return { ...batched, ...streams.enter(batched), delivery }
+}
 
 function streamOf({ topic, orderingKey }: ReceivedMessage): { readonly stream?: string } {
   return orderingKey === null ? {} : { stream: JSON.stringify([topic, orderingKey]) }

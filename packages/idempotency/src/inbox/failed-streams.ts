@@ -15,10 +15,15 @@ export function createFailedStreams(): FailedStreams {
     refuse: ({ messageId, stream }) => {
       const predecessor = stream === undefined ? undefined : failedBy.get(stream)
       if (predecessor === undefined) return null
-      return new IdempotencyError(
-        'PREDECESSOR_FAILED',
-        `message ${messageId} was not tried: message ${predecessor}, which comes before it in its stream, has failed. Let it be delivered again, behind that one`,
-      )
+      return predecessorFailed(messageId, predecessor)
     },
   }
+}
+
+/** The error of a message that was not tried. A consumer has it delivered again, and takes no attempt for it. */
+export function predecessorFailed(messageId: string, predecessor: string): IdempotencyError {
+  return new IdempotencyError(
+    'PREDECESSOR_FAILED',
+    `message ${messageId} was not tried: message ${predecessor}, which comes before it in its stream, has failed. Let it be delivered again, behind that one`,
+  )
 }

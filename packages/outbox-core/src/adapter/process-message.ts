@@ -257,11 +257,13 @@ class Processor implements MessageProcessor {
     const { id, type: messageType } = message
     const { report } = this.#options
     const verdict = failureOf(error, attempt, this.#options)
-    if (signal.aborted || verdict.kind === 'unknown-type') pass.withdrawn()
+    if (signal.aborted || verdict.kind === 'unknown-type' || verdict.kind === 'not-tried') pass.withdrawn()
     if (signal.aborted) return { action: 'retry', inMs: 0, spendsAttempt: false }
-    if (verdict.kind === 'unknown-type') {
-      report({ type: 'message.unknown-type', id, messageType, retryInMs: verdict.inMs })
-      return { action: 'retry', inMs: verdict.inMs, spendsAttempt: false }
+    if (verdict.kind === 'unknown-type' || verdict.kind === 'not-tried') {
+      const { inMs: retryInMs } = verdict
+      if (verdict.kind === 'unknown-type') report({ type: 'message.unknown-type', id, messageType, retryInMs })
+      else report({ type: 'message.failed', id, messageType, attempt, error, retryInMs })
+      return { action: 'retry', inMs: retryInMs, spendsAttempt: false }
     }
     const isFree = pass.failed({ id, isOutage: verdict.kind === 'outage', error }) === 'free'
     if (verdict.kind === 'dead' && (!isFree || verdict.reason !== 'MAX_ATTEMPTS'))
