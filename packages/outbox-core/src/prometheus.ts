@@ -11,6 +11,7 @@ interface Metric {
   readonly of: (status: OutboxStatus) => readonly Sample[]
 }
 
+const observed = 'malote_outbox_observed'
 const gauge = (name: string, help: string, of: (status: OutboxStatus) => number): Metric => ({
   name: `malote_outbox_${name}`,
   kind: 'gauge',
@@ -35,7 +36,7 @@ const timestamp = (instant: string | null): number => (instant === null ? 0 : Da
 
 /** The first block has the names that `observeOutbox` has by way of an OpenTelemetry exporter, so that the same rules serve both. */
 const metrics: readonly Metric[] = [
-  gauge('observed', '1: the others were read just now', () => 1),
+  gauge('observed', '1: the others were read just now; 0: they could not be', () => 1),
   gauge('ready', 'Messages to be published now, or in flight', ({ ready }) => ready),
   gauge(
     'oldest_unpublished_age_seconds',
@@ -79,19 +80,30 @@ const metrics: readonly Metric[] = [
 
 /**
  * The status as Prometheus scrapes it, in its text format: for a `/metrics` of your own. `malote relay` serves it.
- * Every process that serves it tells the same numbers, read from the database: take the maximum, never the sum.
+ * Every process that serves it tells the same numbers, read from the database: take the maximum of an outbox, never the sum.
  *
- * @param status - null when it could not be read: then only `malote_outbox_observed 0` is told, and nothing that might be old
+ * @param status - null when it could not be read: then only `malote_outbox_observed 0` is told, and nothing that might be old.
+ *   Of several outboxes a map by name: each sample has the label `outbox`
  */
-export function prometheusText(status: OutboxStatus | null): string {
-  const lines = metrics.flatMap(({ name, kind, help, of }) => {
-    const samples = status === null ? [] : of(status)
+export function prometheusText(status: OutboxStatus | null | ReadonlyMap<string, OutboxStatus | null>): string {
+  const readings = (status instanceof Map ? [...status] : [[null, status]]) as readonly Reading[]
+  const blocks = metrics.flatMap((metric) => {
+    const samples = readings.flatMap((reading) => samplesOf(metric, reading))
     if (samples.length === 0) return []
+    const { name, kind, help } = metric
     return [`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`, ...samples.map((sample) => line(name, sample))]
   })
-  if (status === null) lines.push('# TYPE malote_outbox_observed gauge', 'malote_outbox_observed 0')
-  return `${lines.join('\n')}\n`
+  return `${blocks.join('\n')}\n`
 }
+
+type Reading = readonly [outbox: string | null, status: OutboxStatus | null]
+
+function samplesOf({ name, of }: Metric, [outbox, status]: Reading): readonly Sample[] {
+  const samples = status === null ? (name === observed ? unseen : []) : of(status)
+  return outbox === null ? samples : samples.map(([labels, value]) => [{ outbox, ...labels }, value])
+}
+
+const unseen: readonly Sample[] = [[{}, 0]]
 
 function line(name: string, [labels, value]: Sample): string {
   const text = Object.entries(labels).map(([label, content]) => `${label}="${escaped(content)}"`)

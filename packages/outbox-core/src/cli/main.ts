@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { CommanderError } from 'commander'
 import pg from 'pg'
 import { OutboxError } from '../errors.ts'
-import { loadConfig } from '../process/config.ts'
+import { loadConfigs } from '../process/config.ts'
 import { runConsoleProcess } from '../process/console-process.ts'
 import { runRelayProcess } from '../process/relay-process.ts'
 import { type CommonFlags, UsageError } from './invocation.ts'
@@ -39,9 +39,10 @@ const run: Run = async (verb, flags, words) => {
 }
 
 const relay: RunRelay = async (flags) => {
-  const databaseUrl = databaseUrlOf(flags)
   const { schema, host = '127.0.0.1', port = 9464 } = flags
-  await runRelayProcess({ config: await loadConfig(flags.config), databaseUrl, schema, host, port })
+  const configs = await loadConfigs(flags.config, schema)
+  const isNeeded = configs.some((config) => config.databaseUrl === undefined)
+  await runRelayProcess({ configs, databaseUrl: isNeeded ? databaseUrlOf(flags) : undefined, host, port })
 }
 
 const serve: RunConsole = async (flags) => {

@@ -104,8 +104,8 @@ function addSchemaVerbs(program: Command, verb: AddVerb): void {
 function addRelayVerb(program: Command, relay: RunRelay): void {
   program
     .command('relay')
-    .description('run a relay until SIGTERM, with health endpoints, metrics and JSON logs')
-    .requiredOption('--config <file>', 'a module that exports { publisher } as default')
+    .description('run a relay for one outbox or several until SIGTERM, with health endpoints, metrics and JSON logs')
+    .requiredOption('--config <file>', 'a module that exports { publisher } as default, or an array of these')
     .option('--port <port>', 'of /healthz, /readyz and /metrics; default: 9464', number)
     .option('--host <address>', 'default: 127.0.0.1; in a container 0.0.0.0')
     .action((_: unknown, command: Command) => relay(command.optsWithGlobals()))

@@ -1,14 +1,12 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
 import { prometheusText } from '../prometheus.ts'
-import type { OutboxStatus } from '../status.ts'
+import type { ServedOutbox } from './served-outbox.ts'
 
 export interface HealthParts {
   readonly host: string
   readonly port: number
-  /** A session with the database is there, and nobody said stop. */
-  readonly isReady: () => boolean
-  readonly status: () => Promise<OutboxStatus>
+  readonly outboxes: readonly ServedOutbox[]
 }
 
 export interface HealthServer {
@@ -17,19 +15,19 @@ export interface HealthServer {
 }
 
 /**
- * Serves `/healthz` (the process answers: restart it when it does not), `/readyz` (the relay has its session with the database;
+ * Serves `/healthz` (the process answers: restart it when it does not), `/readyz` (every relay has its session with its database;
  * an outage of the broker is no reason to restart anything) and `/metrics`.
  */
-export async function serveHealth({ host, port, isReady, status }: HealthParts): Promise<HealthServer> {
+export async function serveHealth({ host, port, outboxes }: HealthParts): Promise<HealthServer> {
   const server: Server = createServer((request, response) => {
     const path = request.url?.split('?')[0]
     if (request.method !== 'GET') return answer(response, 405, 'only GET\n')
     if (path === '/healthz') return answer(response, 200, 'ok\n')
-    if (path === '/readyz') return isReady() ? answer(response, 200, 'ready\n') : answer(response, 503, 'no session\n')
+    if (path === '/readyz') return answerReadiness(response, outboxes)
     if (path !== '/metrics') return answer(response, 404, '/healthz, /readyz or /metrics\n')
-    status().then(
-      (now) => answer(response, 200, prometheusText(now)),
-      () => answer(response, 200, prometheusText(null)), // What is wrong with the database stands in the log.
+    metricsOf(outboxes).then(
+      (text) => answer(response, 200, text),
+      () => answer(response, 500, 'no metrics\n'),
     )
   })
   server.listen(port, host)
@@ -43,6 +41,21 @@ export async function serveHealth({ host, port, isReady, status }: HealthParts):
       await once(server, 'close')
     },
   }
+}
+
+function answerReadiness(response: ServerResponse, outboxes: readonly ServedOutbox[]): void {
+  const without = outboxes.filter((outbox) => !outbox.isReady())
+  if (without.length === 0) return answer(response, 200, 'ready\n')
+  const names = without.flatMap(({ name }) => name ?? [])
+  answer(response, 503, `no session${names.length === 0 ? '' : `: ${names.join(', ')}`}\n`)
+}
+
+async function metricsOf(outboxes: readonly ServedOutbox[]): Promise<string> {
+  // What is wrong with a database stands in the log.
+  const look = async (outbox: ServedOutbox) => [outbox.name ?? null, await outbox.status().catch(() => null)] as const
+  const [first, ...others] = await Promise.all(outboxes.map(look))
+  if (first === undefined || (others.length === 0 && first[0] === null)) return prometheusText(first?.[1] ?? null)
+  return prometheusText(new Map([first, ...others].map(([name, status]) => [name ?? '', status])))
 }
 
 function answer(response: ServerResponse, status: number, text: string): void {

@@ -1,58 +1,46 @@
-import pg from 'pg'
-import { type EventLogger, logEvents } from '../log-events.ts'
-import type { RelayEvent } from '../events.ts'
-import { createRelay } from '../relay/relay.ts'
-import { outboxStatus } from '../status.ts'
+import { systemClock } from '../clock.ts'
+import type { EventLogger } from '../log-events.ts'
 import type { RelayConfig } from './config.ts'
 import { serveHealth } from './health-server.ts'
+import { type ServedOutbox, serveOutbox } from './served-outbox.ts'
 import { signalled } from './signalled.ts'
-import { systemClock } from '../clock.ts'
 
 export interface RelayProcessOptions {
-  readonly config: RelayConfig
-  /** Undefined: as the variables PGHOST and so on say. */
+  /** One for each outbox; at least one. */
+  readonly configs: readonly RelayConfig[]
+  /** Of those that name none. Undefined: as the variables PGHOST and so on say. */
   readonly databaseUrl: string | undefined
-  readonly schema: string | undefined
   readonly host: string
   /** Of the health endpoints; 0 takes any that is free. */
   readonly port: number
 }
 
-/** Connections of a relay, and one for metrics. */
-const poolSize = 5
-
-/** Runs a relay until SIGTERM or SIGINT, then stops it with grace. Resolves when everything is closed. */
-export async function runRelayProcess(options: RelayProcessOptions): Promise<void> {
-  const { config, databaseUrl, host, port } = options
-  const schema = options.schema === undefined ? {} : { schema: options.schema }
-  const logger = config.logger ?? jsonLogger
-  const log = logEvents(logger)
-  const connection = databaseUrl === undefined ? {} : { connectionString: databaseUrl }
-  const pool = new pg.Pool({ max: poolSize, application_name: 'malote relay', ...connection })
-  let isReady = false
-  const onEvent = (event: RelayEvent): void => {
-    if (event.type === 'relay.started') isReady = true
-    if (event.type === 'database.disconnected' || event.type === 'relay.stopped') isReady = false
-    log(event)
+/** Runs a relay for each outbox until SIGTERM or SIGINT, then stops them with grace. Resolves when everything is closed. */
+export async function runRelayProcess({ configs, databaseUrl, host, port }: RelayProcessOptions): Promise<void> {
+  const logger = configs[0]?.logger ?? jsonLogger
+  const publishers = new Set(configs.map(({ publisher }) => publisher))
+  const outboxes: ServedOutbox[] = []
+  try {
+    for (const config of configs)
+      outboxes.push(serveOutbox(config, config.databaseUrl ?? databaseUrl, config.logger ?? jsonLogger))
+    const health = await serveHealth({ host, port, outboxes })
+    const stopped = signalled()
+    for (const outbox of outboxes) outbox.start()
+    logger.info({ host, port: health.port }, 'malote serves /healthz, /readyz and /metrics')
+    const signal = await stopped
+    logger.info({ signal }, 'malote stops: finishing what is in flight')
+    await forEach(outboxes, (outbox) => outbox.stop())
+    await health.close()
+  } finally {
+    // Also of one that could not begin: a connection left open would keep the process from ending.
+    await forEach(publishers, (publisher) => publisher.close())
   }
-  const relay = createRelay({ ...config.relay, ...schema, pool, publisher: config.publisher, onEvent })
-  const statusSchema = options.schema ?? config.relay?.schema
-  const health = await serveHealth({
-    host,
-    port,
-    isReady: () => isReady,
-    status: () => outboxStatus(pool, statusSchema === undefined ? {} : { schema: statusSchema }),
-  })
-  const stopped = signalled()
-  relay.start()
-  logger.info({ host, port: health.port }, 'malote serves /healthz, /readyz and /metrics')
-  const signal = await stopped
-  isReady = false
-  logger.info({ signal }, 'malote stops: finishing what is in flight')
-  await relay.stop(config.graceMs === undefined ? {} : { graceMs: config.graceMs })
-  await config.publisher.close()
-  await health.close()
-  await pool.end()
+}
+
+/** All at once, and none is left out because another fails. @throws the first failure */
+async function forEach<T>(all: Iterable<T>, end: (one: T) => Promise<void>): Promise<void> {
+  const ended = await Promise.allSettled([...all].map(end))
+  for (const one of ended) if (one.status === 'rejected') throw one.reason
 }
 
 const jsonLine =
