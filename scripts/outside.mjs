@@ -1,9 +1,10 @@
 // Part of pack-check: uses the packed packages as a stranger does, in empty folders outside of the repository. The quickstart is pasted from
-// the README as it is printed; the template of `npm create malote` runs its own tests; both on a real PostgreSQL.
+// the README as it is printed; the template of `npm create malote` runs its own tests; both on a real PostgreSQL. What the guide to adapters prints becomes
+// a publisher and its test, which runs the exported kit.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { createTestDatabase } from '../testing/database.ts'
 import { startPostgres } from '../testing/services/postgres.ts'
@@ -20,6 +21,7 @@ export async function useFromOutside(work, tarballOf) {
     const libraries = ['@malote/outbox-core', '@malote/idempotency'].map(tarballOf)
     await quickstart(folderIn(work, 'quickstart'), await onDatabaseOf(postgres), libraries)
     template(work, await onDatabaseOf(postgres), tarballOf)
+    adapterGuide(folderIn(work, 'adapter'), tarballOf('@malote/outbox-core'))
   } finally {
     await postgres.stop()
   }
@@ -69,6 +71,32 @@ function template(work, { run }, tarballOf) {
   run('npm', ['test'], cwd)
   console.log(`\`npm create malote\` makes a service whose tests pass, in ${seconds(startedMs)} s`)
 }
+
+/** The files that the guide prints, as it prints them: they compile, and the publisher passes the kit. */
+export function adapterGuide(cwd, tarball) {
+  const startedMs = performance.now()
+  const run = (command, args) => execFileSync(command, args, { cwd, encoding: 'utf8' })
+  const guide = readFileSync('docs/writing-an-adapter.md', 'utf8')
+  const files = [...guide.matchAll(/<!-- snippet: (\S+) -->\n```ts\n([\s\S]*?)^```$/gm)]
+  for (const [, file, code] of files) writeFileSync(join(cwd, basename(file)), code)
+  writeFileSync(join(cwd, 'package.json'), '{ "private": true, "type": "module" }')
+  run('npm', ['install', ...quiet, '-D', tarball, ...['vitest', 'typescript', '@types/node'].map(ofOurs)])
+  run('npm', ['exec', '--', 'tsc', ...typeFlags, ...files.map(([, file]) => basename(file))])
+  run('npm', ['exec', '--', 'vitest', 'run', '--reporter=json', '--outputFile=report.json'])
+  const { numPassedTests, numTotalTests } = JSON.parse(readFileSync(join(cwd, 'report.json'), 'utf8'))
+  if (numPassedTests < 20 || numPassedTests !== numTotalTests)
+    throw new Error(`the guide's publisher passed ${numPassedTests} of ${numTotalTests} tests`)
+  console.log(
+    `the guide's publisher compiles and passes ${numPassedTests} tests of the kit, in ${seconds(startedMs)} s`,
+  )
+}
+
+const typeFlags =
+  '--noEmit --strict --skipLibCheck --module nodenext --target es2022 --allowImportingTsExtensions --types node'.split(
+    ' ',
+  )
+const { devDependencies } = JSON.parse(readFileSync('package.json', 'utf8'))
+const ofOurs = (name) => `${name}@${devDependencies[name]}`
 
 function folderIn(work, name) {
   const folder = join(work, name)
