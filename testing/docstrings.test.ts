@@ -4,11 +4,11 @@ import { expect, it } from 'vitest'
 const root = new URL('../', import.meta.url)
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')
 
-/** Functions, constants and classes that the package's entry points export, by the report that `npm run api-report` keeps. */
-const publicValues = (name: string): ReadonlySet<string> =>
+/** What the package's entry points export, by the report that `npm run api-report` keeps. */
+const publicNames = (name: string): ReadonlySet<string> =>
   new Set(
-    [...read(`docs/api-report/${name}.md`).matchAll(/\b(?:function|const|class) (\w+)/g)].map(
-      ([, value = '']) => value,
+    [...read(`docs/api-report/${name}.md`).matchAll(/\b(?:function|const|class|interface|type) (\w+)/g)].map(
+      ([, exported = '']) => exported,
     ),
   )
 
@@ -17,7 +17,7 @@ function undocumented(path: string, isPublic: (name: string) => boolean): string
   const lines = read(path).split('\n')
   const seen = new Set<string>()
   return lines.flatMap((line, index) => {
-    const name = /^export (?:async )?(?:abstract )?(?:function|const|class) (\w+)/.exec(line)?.[1]
+    const name = /^export (?:async )?(?:abstract )?(?:function|const|class|interface|type) (\w+)/.exec(line)?.[1]
     if (name === undefined || seen.has(name) || !isPublic(name)) return []
     seen.add(name)
     return lines[index - 1]?.trimEnd().endsWith('*/') === true ? [] : [`${path}:${String(index + 1)} ${name}`]
@@ -25,12 +25,12 @@ function undocumented(path: string, isPublic: (name: string) => boolean): string
 }
 
 it.each(['outbox-core', 'idempotency', 'adapter-sqs', 'adapter-rabbitmq', 'adapter-kafka'])(
-  'every function, constant and class that @malote/%s exports has a docstring',
+  'everything that @malote/%s exports has a docstring, values and types',
   (name) => {
-    const values = publicValues(name)
+    const names = publicNames(name)
     const files = globSync(`packages/${name}/src/**/*.ts`, { cwd: root }).filter((path) => !path.includes('/src/cli/'))
 
-    expect(values.size).toBeGreaterThan(3)
-    expect(files.flatMap((path) => undocumented(path, (value) => values.has(value)))).toEqual([])
+    expect(names.size).toBeGreaterThan(10)
+    expect(files.flatMap((path) => undocumented(path, (exported) => names.has(exported)))).toEqual([])
   },
 )

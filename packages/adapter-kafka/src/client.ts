@@ -3,12 +3,14 @@
  * `@confluentinc/kafka-javascript`: see `test/client-types.test.ts`.
  */
 
+/** A record on its way to Kafka, as kafkajs and the Confluent client take it. */
 export interface KafkaRecord {
   key: Buffer | string | null
   value: Buffer | null
   headers: Record<string, Buffer | string>
 }
 
+/** What is used of a Kafka producer. A producer of kafkajs fits, and so does one of the Confluent client. */
 export interface KafkaProducer {
   connect(): Promise<void>
   disconnect(): Promise<void>
@@ -17,11 +19,13 @@ export interface KafkaProducer {
   isIdempotent?(): boolean
 }
 
+/** One partition of a Kafka topic. */
 export interface TopicPartition {
   readonly topic: string
   readonly partition: number
 }
 
+/** A record as a Kafka client hands it over: bytes, position, and headers that may come more than once. */
 export interface FetchedRecord {
   readonly key: Buffer | null
   readonly value: Buffer | null
@@ -31,6 +35,7 @@ export interface FetchedRecord {
   readonly headers?: Readonly<Record<string, Buffer | string | (Buffer | string)[] | undefined>>
 }
 
+/** A batch of one partition's records, and what the client lets its reader say about them. */
 export interface FetchedBatch {
   readonly batch: { readonly topic: string; readonly partition: number; readonly messages: readonly FetchedRecord[] }
   resolveOffset(offset: string): void
@@ -39,6 +44,7 @@ export interface FetchedBatch {
   isStale(): boolean
 }
 
+/** What is used of a Kafka consumer. A consumer of kafkajs fits, and so does one of the Confluent client. */
 export interface KafkaConsumer {
   connect(): Promise<void>
   disconnect(): Promise<void>

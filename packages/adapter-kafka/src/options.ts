@@ -29,6 +29,7 @@ export const producerDefaults: {
   readonly retry: { readonly retries: number }
 } = { idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { retries: Number.NaN } }
 
+/** How `createKafkaPublisher` makes its producers, and to which Kafka topic each topic goes. */
 export interface KafkaPublisherOptions {
   /**
    * Makes a producer that is not connected yet: `() => kafka.producer(producerDefaults)`.
@@ -113,6 +114,7 @@ export interface StoredOffsets {
   load(place: TopicPartition): Promise<string | null>
 }
 
+/** With which Kafka consumer `createKafkaConsumer` reads which topics, and where dead letters go. */
 export interface KafkaConsumerOptions extends Omit<ConsumerOptions, 'handler'> {
   readonly handler: (delivery: KafkaDelivery) => Promise<void>
   /** A consumer that is not connected yet: `kafka.consumer({ ...consumerDefaults, groupId })`. Ended by `stop`. */

@@ -19,6 +19,7 @@ export interface KafkaOffsetsAdmin {
   }): Promise<{ topic: string; partitions: { partition: number; offset: string }[] }[]>
 }
 
+/** From which Kafka topic `redriveDeadLetters` brings dead letters back, under which group it remembers how far it got, and with which clients. */
 export interface KafkaRedriveOptions extends RedriveOptions {
   /** Topic that holds the dead letters. */
   readonly deadLetterTopic: string

@@ -29,6 +29,7 @@ export interface ConfirmPort {
   discard(): void
 }
 
+/** An error of amqplib on a channel or a connection, with the reply code of AMQP where the broker gave one, such as 404 for what does not exist. */
 export type ChannelError = Error & { readonly code?: number }
 
 /** Opens a confirm channel. @throws when the connection is gone */

@@ -9,6 +9,7 @@ import {
 import type { Connect } from './connection.ts'
 import { deadLetterQueueOf, defaultRetryDelaysMs, type Route } from './topology.ts'
 
+/** How `createRabbitmqPublisher` connects, and to which exchange and routing key each topic goes. Give `exchange` or `route`. */
 export interface RabbitmqPublisherOptions {
   /**
    * Opens a connection, for example `() => connect(url)` of amqplib. Called when the first message is published and after each
@@ -43,6 +44,7 @@ export interface RabbitmqPublisherOptions {
   readonly reconnectBackoff?: Backoff
 }
 
+/** How `createRabbitmqConsumer` connects, which queue it reads, and how many messages it takes at a time. */
 export interface RabbitmqConsumerOptions extends ConsumerOptions {
   /** Opens a connection; called at start, after each loss, and once more when the first message is moved. See the publisher's. */
   readonly connect: Connect

@@ -13,6 +13,7 @@ import { notes, textHeaders } from './decode.ts'
 import { createMover, type Mover } from './mover.ts'
 import { deadLetterQueueOf } from './topology.ts'
 
+/** From which queue to which queue `redriveDeadLetters` brings dead letters, and which of them. */
 export interface RabbitmqRedriveOptions extends RedriveOptions {
   readonly connect: Connect
   /** Queue the letters go back to. */

@@ -11,6 +11,7 @@ export interface Route {
 /** From a second to five minutes: the span of the default backoff. */
 export const defaultRetryDelaysMs: readonly number[] = [1_000, 5_000, 30_000, 120_000, 300_000]
 
+/** The exchange and the queues that `assertTopology` makes: the queue itself, its retry queues and its queue for dead letters. */
 export interface RabbitmqTopology {
   /** Durable topic exchange that publishers write to. */
   readonly exchange: string

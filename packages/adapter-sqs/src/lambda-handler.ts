@@ -22,6 +22,7 @@ export interface SqsLambdaEvent {
   readonly Records: readonly SqsLambdaRecord[]
 }
 
+/** One message of the event that AWS Lambda calls a function with. Written down here so that the package needs no types of AWS Lambda; theirs fit. */
 export interface SqsLambdaRecord {
   readonly messageId: string
   readonly receiptHandle: string
@@ -36,6 +37,7 @@ export interface SqsLambdaResponse {
   readonly batchItemFailures: readonly { readonly itemIdentifier: string }[]
 }
 
+/** What `createLambdaHandler` calls for each message, and where dead letters go. The options that every consumer has mean the same here. */
 export interface LambdaHandlerOptions extends Pick<
   ConsumerOptions,
   'handler' | 'concurrency' | 'maxAttempts' | 'isOutage' | 'onEvent'

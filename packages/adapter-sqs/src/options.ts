@@ -54,6 +54,7 @@ export interface BatchPublisherOptions {
   readonly maxBatchBytes?: number
 }
 
+/** With which client `createSqsPublisher` sends, and to which queue each topic goes. */
 export interface SqsPublisherOptions extends BatchPublisherOptions {
   /** Ready to use: credentials, region, retries and timeouts are yours. Never closed by the publisher. */
   readonly client: Pick<SQSClient, 'send'>
@@ -61,6 +62,7 @@ export interface SqsPublisherOptions extends BatchPublisherOptions {
   readonly queueUrl: Destinations
 }
 
+/** With which client and from which queue `createSqsConsumer` receives, and where dead letters go. */
 export interface SqsConsumerOptions extends ConsumerOptions {
   /** Ready to use: credentials, region, retries and timeouts are yours. Never closed by the consumer. */
   readonly client: Pick<SQSClient, 'send'>

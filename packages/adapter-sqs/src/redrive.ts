@@ -16,6 +16,7 @@ import {
 import { textAttributes } from './decode.ts'
 import { isFifo } from './options.ts'
 
+/** From which queue to which queue `redriveDeadLetters` brings dead letters, and which of them. */
 export interface SqsRedriveOptions extends RedriveOptions {
   readonly client: Pick<SQSClient, 'send'>
   /** Queue that holds the dead letters. */

@@ -12,6 +12,7 @@ import {
 } from './options.ts'
 import type { Outgoing } from './send-plan.ts'
 
+/** With which client `createSnsPublisher` sends, and to which SNS topic each topic goes. */
 export interface SnsPublisherOptions extends BatchPublisherOptions {
   /** Ready to use: credentials, region, retries and timeouts are yours. Never closed by the publisher. */
   readonly client: Pick<SNSClient, 'send'>

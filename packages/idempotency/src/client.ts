@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 
+/** How often and with which pauses `createIdempotentClient` sends a request again, and in which header the key goes. */
 export interface IdempotentClientOptions {
   /** @defaultValue the global `fetch` */
   readonly fetch?: (url: string | URL, init: RequestInit) => Promise<Response>

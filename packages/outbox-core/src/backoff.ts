@@ -3,6 +3,7 @@ import { numberOption } from './options.ts'
 /** From the 1-based attempt that failed to the pause before the next, in milliseconds. */
 export type Backoff = (attempt: number) => number
 
+/** How long `exponentialBackoff` makes a failed message wait: the first ceiling, the last one, and the source of chance. */
 export interface ExponentialBackoffOptions {
   /** Ceiling of the first pause, in milliseconds. @defaultValue 1_000: longer than a broker's hiccup */
   readonly baseMs?: number

@@ -58,6 +58,7 @@ export interface ReleasedStream {
 /** The part of a message by which it is found. */
 export type StreamedMessage = Pick<ReceivedMessage, 'id' | 'topic' | 'orderingKey'>
 
+/** Which consumer a `createConsumerStore` remembers for, and in which database. */
 export interface ConsumerStoreOptions {
   /** A `pg` pool, or anything that runs a statement: each call is one statement, complete in itself. */
   readonly db: Queryable

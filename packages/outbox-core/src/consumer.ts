@@ -104,6 +104,10 @@ export interface ConsumerOptions {
   readonly onEvent?: (event: ConsumerEvent) => void
 }
 
+/**
+ * What a consumer tells its `onEvent`: for logs, metrics and alarms. It carries ids, codes and errors, never a payload. Each kind of event
+ * may get more fields in a later version, and new kinds may come: ignore what you do not know.
+ */
 export type ConsumerEvent =
   | {
       readonly type: 'message.handled'

@@ -5,6 +5,7 @@ import { guardPool } from './postgres/guard-pool.ts'
 import { schemaOption } from './postgres/identifiers.ts'
 import type { Queryable } from './postgres/queryable.ts'
 
+/** What `cutOff` waits for, and how long: every topic or one, and a limit of time. */
 export interface CutOffOptions {
   /** Schema the outbox tables live in. @defaultValue "malote" */
   readonly schema?: string

@@ -39,6 +39,7 @@ export interface DeadLetterDetail extends DeadLetter {
   readonly failures: readonly AttemptFailure[]
 }
 
+/** Which outbox `createDeadLetters` looks at. */
 export interface DeadLettersOptions {
   /** A pg pool or client, or anything with its `query` method. */
   readonly db: Queryable

@@ -15,6 +15,7 @@ import { type OutboxStatus, outboxStatus } from './status.ts'
 export type { Finding, MigrateIdempotency } from './doctor/finding.ts'
 export type { DoctorLimits } from './doctor/limits.ts'
 
+/** What `diagnose` looks at, for whom, and from which limits on it says something. */
 export interface DiagnoseOptions {
   /** Schema the outbox tables live in. @defaultValue "malote" */
   readonly schema?: string

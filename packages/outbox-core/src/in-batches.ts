@@ -1,6 +1,7 @@
 import { numberOption } from './options.ts'
 import { afterThisTurn, systemClock } from './clock.ts'
 
+/** How large a batch of `inBatches` may grow, how long an item may wait for others, and how many batches run at the same time. */
 export interface InBatchesOptions {
   /** Items in one call at the most. @defaultValue 100: a statement of that size is about as cheap per row as it gets */
   readonly maxSize?: number

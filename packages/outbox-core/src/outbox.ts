@@ -7,6 +7,11 @@ import { schemaOption } from './postgres/identifiers.ts'
 import { type OutboxTransaction, type Queryable, sqlStateOf, transactionQueryable } from './postgres/queryable.ts'
 import { writerStatements } from './postgres/statements.ts'
 
+/**
+ * What `createOutbox` needs to know: where the tables are, which messages there are, and how their order is decided. Everything has a default.
+ *
+ * @typeParam C - the catalog, from which the types and payloads of `add` follow
+ */
 export interface OutboxOptions<C extends Catalog = Catalog> {
   /** Schema the outbox tables live in. @defaultValue "malote" */
   readonly schema?: string

@@ -51,6 +51,10 @@ export interface PublishRoute {
   readonly concurrency?: number
 }
 
+/**
+ * What became of one message of a `publish`: the broker has it durably, or the reason why it may not have it. Every message that was given
+ * gets one; a publisher answers for a message it is not sure of with `failed`, never with `accepted`.
+ */
 export type PublishResult =
   | { readonly id: MessageId; readonly status: 'accepted' }
   | { readonly id: MessageId; readonly status: 'failed'; readonly failure: PublishFailure }

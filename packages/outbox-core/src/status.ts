@@ -64,6 +64,10 @@ export interface OutageStatus {
   readonly message: string
 }
 
+/**
+ * How one topic is, for a dashboard: messages by state, and how long the oldest one has waited. Ages are in milliseconds by the
+ * database's clock, instants are ISO 8601 in UTC.
+ */
 export interface TopicStatus {
   readonly topic: string
   readonly ready: number
@@ -78,6 +82,7 @@ export interface TopicStatus {
   readonly lastPublishedAt: string | null
 }
 
+/** Messages of one topic that keep failing for the same reason, counted together, so that an operator sees causes and not messages. */
 export interface FailureGroup {
   readonly topic: string
   readonly code: string
@@ -89,6 +94,7 @@ export interface FailureGroup {
   readonly lastWords: string
 }
 
+/** Dead letters of one topic that died for the same reason, counted together. Ages are in milliseconds by the database's clock. */
 export interface DeadLetterGroup {
   readonly topic: string
   readonly reason: RelayDeadLetterReason
@@ -99,6 +105,7 @@ export interface DeadLetterGroup {
   readonly lastWords: string | null
 }
 
+/** One relay as the database knows it: whether it is alive, which lanes it holds, and what it last reported of itself. */
 export interface RelayStatus {
   readonly id: string
   readonly name: string

@@ -1,6 +1,7 @@
 import { wholeNumberOption } from '../errors.ts'
 import { inBackgroundAfter, pause } from '../clock.ts'
 
+/** How often a regular job of `startRetention` runs, and who is told of a run that failed. */
 export interface RetentionJobOptions {
   /** Pause between two runs, in milliseconds. @defaultValue 3_600_000: hourly */
   readonly everyMs?: number
@@ -8,6 +9,7 @@ export interface RetentionJobOptions {
   readonly onError?: (error: unknown) => void
 }
 
+/** A regular job that `startRetention` began. Stop it before the pool it works on is ended. */
 export interface RetentionJob {
   /** Runs no more; resolves when a run that is under way has ended. */
   stop(): Promise<void>

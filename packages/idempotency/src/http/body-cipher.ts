@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { IdempotencyError, invalidOption } from '../errors.ts'
 
+/** Keys that stored response bodies are encrypted with, by AES-256-GCM: the one for new bodies, and those that old bodies still need. */
 export interface EncryptionOptions {
   /** Id of the key new bodies are encrypted with. */
   readonly keyId: string

@@ -3,6 +3,7 @@ import type { Settings } from './options.ts'
 import { type RetentionStatements, retentionStatements } from '../database/retention-statements.ts'
 import { type Database, databaseOption, runTransaction } from '../database/transaction.ts'
 
+/** How much one run of `purge` may remove, so that no transaction is long and no run takes for ever. */
 export interface PurgeOptions {
   /** Rows changed in one transaction. @defaultValue 1_000 */
   readonly batchSize?: number

@@ -1,3 +1,4 @@
+/** What the parts of an OpenAPI document say about the key: give what you gave to `createIdempotency`, so that clients are told the truth. */
 export interface OpenApiOptions {
   /** Whether the header is required. @defaultValue true */
   readonly required?: boolean

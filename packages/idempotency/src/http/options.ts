@@ -70,6 +70,10 @@ export interface PepperRotation {
   readonly accepted: readonly (string | Uint8Array)[]
 }
 
+/**
+ * How long responses and keys are remembered. The body goes first; until the key goes too, a retry is answered that the response is no longer
+ * kept, and nothing runs again.
+ */
 export interface RetentionOptions {
   /** How long a response's body is kept, in milliseconds. @defaultValue 86_400_000 (24 h): a client's retries end within hours */
   readonly bodyMs?: number

@@ -25,6 +25,11 @@ export type TypeHandlers<C extends Catalog, Tx> = {
   readonly [Type in keyof C & string]: TypeHandler<PayloadOf<C, Type>, Tx>
 }
 
+/**
+ * Under which name and in which database `createHandlers` applies messages, and what becomes of a payload that does not fit.
+ *
+ * @typeParam Db - your database client, from which the type of a handler's `tx` follows
+ */
 export interface CreateHandlersOptions<Db extends Database> {
   readonly inbox: Inbox
   readonly db: Db

@@ -1,5 +1,6 @@
 import type { InboxEvent } from '../events.ts'
 
+/** Where an inbox keeps its proofs, and what a second copy of a message does while the first is being applied. Everything has a default. */
 export interface InboxOptions {
   /** Schema the inbox tables live in. @defaultValue "malote" */
   readonly schema?: string

@@ -5,6 +5,7 @@ import { type RetentionStatements, retentionStatements } from '../database/reten
 import { monotonicMs, pause } from '../clock.ts'
 import { type Database, databaseOption, runTransaction } from '../database/transaction.ts'
 
+/** How long the inbox keeps its proofs that a message was applied, and how many partitions are made ahead. */
 export interface InboxRetentionOptions {
   /** Schema the inbox tables live in. @defaultValue "malote" */
   readonly schema?: string
@@ -27,6 +28,7 @@ export interface InboxRetentionOptions {
   readonly onEvent?: (event: InboxEvent) => void
 }
 
+/** What one run of `maintainInbox` did, for logs and for an alarm on runs that never complete. */
 export interface InboxRetentionReport {
   /** From now on messages made before this instant are refused as stale. */
   readonly refusedBefore: Date

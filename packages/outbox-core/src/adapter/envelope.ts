@@ -5,6 +5,7 @@ import { isReservedHeader } from '../reserved-headers.ts'
 import { decodeStructured, isStructured } from './structured-event.ts'
 import { receivedMessage } from '../received-message.ts'
 
+/** How an adapter writes a message's CloudEvents attributes into the headers of its broker. */
 export interface EnvelopeOptions {
   /** What the broker's CloudEvents bindings put before attribute names, for example `ce_` on Kafka. Several where readers differ. */
   readonly prefix: string | readonly string[]

@@ -64,6 +64,7 @@ export interface MessageInHand {
   readonly defer?: (letter: DeadLetter) => Promise<number | null>
 }
 
+/** A dead letter on its way to the place for dead letters: an id, why it died, and how much of the message it carries. */
 export interface DeadLetter {
   /** Another for each letter and the same for each try: where the broker forgets repetitions, it must forget these and no others. */
   readonly id: string

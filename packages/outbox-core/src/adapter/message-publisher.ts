@@ -5,6 +5,7 @@ import { batchResults } from './batch-results.ts'
 import { createKeyedQueue } from './keyed-queue.ts'
 import { aborted, connectionLost, createPublisher, type PublisherParts } from './publishing.ts'
 
+/** What an adapter gives to `createMessagePublisher`: how to send one message, and how many at the same time. */
 export interface MessagePublisherOptions extends Pick<PublisherParts, 'name' | 'release'> {
   /** Messages on their way at the same time, over all `publish` calls. @defaultValue 16 */
   readonly concurrency?: number

@@ -14,6 +14,10 @@ import { type Death, deathOf, mendBackoff, putAway } from './put-away.ts'
 import { handleReleased } from './released-streams.ts'
 import { createTogether, type Together } from './together.ts'
 
+/**
+ * What an adapter's consumer hands its messages to. It calls the handler, counts attempts, keeps order and decides about dead letters, so that
+ * all this is the same for each broker. Get one from `createMessageProcessor`.
+ */
 export interface MessageProcessor {
   /** Whether handlers are kept from being called because what they need is away. */
   readonly isPaused: boolean

@@ -29,6 +29,7 @@ export function tooLarge(what: string, bytes: number, maxBytes: number, raise: s
   return { kind: 'permanent', code: 'TOO_LARGE', message }
 }
 
+/** What an adapter must bring to `createPublisher`: its name, how it publishes a batch, and what it lets go of at the end. */
 export interface PublisherParts {
   readonly name: string
   readonly publish: Publisher['publish']

@@ -10,6 +10,7 @@ export interface RedriveOptions {
   readonly limit?: number
 }
 
+/** How many dead letters a redrive sent back, or would send back in a dry run, and how many it looked at and left. */
 export interface RedriveReport {
   /** Letters that went back, or would. */
   readonly redriven: number

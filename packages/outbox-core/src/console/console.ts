@@ -14,6 +14,7 @@ import { type ConsoleAccess, createGuard, type Purpose, type Visitor } from './g
 import { createLook, onOneClient } from './look.ts'
 import { readPage } from './page.ts'
 
+/** What a console shows, who may see it, and whether decisions can be made on it. Without `allowActions` nothing can be changed. */
 export interface ConsoleOptions {
   /** A `pg` pool. One connection of it is used at a time to look, and one more for each decision. */
   readonly pool: MigrationPool

@@ -6,6 +6,7 @@ import type { Queryable } from '../postgres/queryable.ts'
 import { type OutboxStatus, outboxStatus } from '../status.ts'
 import { meterOf, type MetricsOptions } from './metrics-options.ts'
 
+/** Which outbox `observeOutbox` measures, how long one reading may take, and with which meter. */
 export interface ObserveOutboxOptions extends MetricsOptions {
   /** Schema the outbox tables live in. @defaultValue "malote" */
   readonly schema?: string

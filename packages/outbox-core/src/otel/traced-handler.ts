@@ -6,6 +6,7 @@ import { attribute, systemAttributes } from './semantic-conventions.ts'
 import { inSpan } from './span.ts'
 import { creationContextOf } from './trace-context.ts'
 
+/** How `tracedHandler` names a delivery's span, and what the span is a child of. */
 export interface TracedHandlerOptions {
   /** The messaging system, as a span names it: the consumer's name, for example `sqs`. */
   readonly system: string

@@ -7,6 +7,7 @@ import { attribute, systemAttributes } from './semantic-conventions.ts'
 import { inSpan, type SpanFailure } from './span.ts'
 import { creationContextOf, traceHeadersOf } from './trace-context.ts'
 
+/** With which tracer `tracedPublisher` makes its spans, and how the spans name the broker. */
 export interface TracedPublisherOptions {
   /** @defaultValue the global provider's tracer */
   readonly tracer?: Tracer

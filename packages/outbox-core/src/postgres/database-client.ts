@@ -1,6 +1,7 @@
 import { OutboxError } from '../errors.ts'
 import type { Queryable } from './queryable.ts'
 
+/** How much a transaction may see of others that run beside it, in PostgreSQL's words. `read committed` is enough for everything Malote does. */
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'
 
 /**

@@ -16,6 +16,7 @@ export interface MigrationPool {
   connect(): Promise<MigrationClient & { release(error?: boolean): void }>
 }
 
+/** Where `migrate` makes its tables, and whether it only says what it would do. */
 export interface MigrateOptions {
   /** Schema to create and fill. @defaultValue "malote" */
   readonly schema?: string

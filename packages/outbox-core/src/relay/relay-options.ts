@@ -5,6 +5,10 @@ import type { Publisher } from '../publisher.ts'
 import type { MaintenanceOptions } from './maintenance-options.ts'
 import type { RelayPool } from '../postgres/connections.ts'
 
+/**
+ * How a relay works: from which pool to which publisher, how much at a time, and when it gives up. Only `pool` and `publisher` have no default;
+ * the others are for those who have measured that they need another value.
+ */
 export interface RelayOptions {
   readonly pool: RelayPool
   readonly publisher: Publisher

@@ -17,6 +17,7 @@ export interface ConformanceCase<Harness> {
 /** Why a broker cannot run the cases that need a part of the harness, in words for the report. */
 export type Absences<Harness> = { readonly [Part in keyof Harness]?: string }
 
+/** What became of one case of a kit. `not-run` carries the reason: a case that was left out is named, never counted as passed. */
 export type ConformanceResult =
   | { readonly name: string; readonly status: 'passed'; readonly ms: number }
   | { readonly name: string; readonly status: 'failed'; readonly ms: number; readonly error: unknown }

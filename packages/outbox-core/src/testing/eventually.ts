@@ -1,6 +1,7 @@
 import { systemClock } from '../clock.ts'
 import { patience } from './patience.ts'
 
+/** How long `eventually` keeps looking, and how often. */
 export interface EventuallyOptions {
   /**
    * Give up after this many milliseconds, times the number in the environment variable `MALOTE_PATIENCE`: set it above 1 on a

@@ -12,6 +12,7 @@ export interface MemoryConsumer extends Consumer {
   crash(): void
 }
 
+/** What a consumer of the memory broker reads. The options that every consumer has hold here too. */
 export interface MemoryConsumerOptions extends ConsumerOptions {
   readonly topic: string
   /** Each group gets every message of the topic, from the first one on; consumers of one group share them. @defaultValue "default" */

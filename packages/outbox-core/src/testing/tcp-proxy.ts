@@ -1,6 +1,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
+/**
+ * A connection between a client and its server that a test can cut or silence, to see what a library makes of a broken network.
+ * Get one from `startTcpProxy`. For tests only.
+ */
 export interface TcpProxy {
   readonly port: number
   /** Connections now open from clients. */

@@ -15,6 +15,11 @@ import {
   type TransactionOf,
 } from '../../database/transaction.ts'
 
+/**
+ * How an operation of atomic mode runs: its name, the time its handler may take, and the isolation of its transaction.
+ *
+ * @typeParam Context - what your framework calls the request, given to `tenant` and `subject`
+ */
 export interface AtomicOptions<Context> extends OperationOptions<Context> {
   /**
    * Time a handler may take, in milliseconds. Afterwards `signal` aborts, the request is answered with 503 `timed-out`, and

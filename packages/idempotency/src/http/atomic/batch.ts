@@ -14,6 +14,11 @@ import { isUnavailable } from '../../database/unavailable.ts'
 import { retryTransient } from '../../database/retry-transient.ts'
 import { type Database, type OpenTransaction, runTransaction, type TransactionOf } from '../../database/transaction.ts'
 
+/**
+ * How many requests share one transaction, and how long one of them may wait for others.
+ *
+ * @typeParam Context - what your framework calls the request, given to `tenant` and `subject`
+ */
 export interface RequestBatchOptions<Context> extends Omit<AtomicOptions<Context>, 'retryConflicts'> {
   /** Requests in one transaction at the most, up to 1000. @defaultValue 32: more save little, and keep everybody's answer waiting */
   readonly maxSize?: number

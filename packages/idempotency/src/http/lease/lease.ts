@@ -15,6 +15,11 @@ import type { LeaseClaimResult, LeaseExpiryPolicy, LeaseStore } from './stores/l
 import { createPostgresLeaseStore, type PostgresLeaseStore } from './stores/postgres-lease-store.ts'
 import type { Database, TransactionOf } from '../../database/transaction.ts'
 
+/**
+ * How an operation of lease mode is held while its handler runs, and what happens when its holder is gone.
+ *
+ * @typeParam Context - what your framework calls the request, given to `tenant` and `subject`
+ */
 export interface LeaseOptions<Context> extends Omit<OperationOptions<Context>, 'required'> {
   /** How long a holder may be silent before it counts as gone, in milliseconds; renewed at a third of it. @defaultValue 30_000 */
   readonly leaseMs?: number

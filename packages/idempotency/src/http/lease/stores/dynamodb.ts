@@ -21,6 +21,7 @@ import { monotonicMs } from '../../../clock.ts'
 
 export type { LeaseStore } from './lease-store.ts'
 
+/** With which client and in which table `createDynamodbLeaseStore` keeps its keys. */
 export interface DynamodbLeaseStoreOptions {
   /** Ready to use: credentials, region, retries and timeouts are yours. Never closed by the store. */
   readonly client: Pick<DynamoDBClient, 'send'>

@@ -23,6 +23,7 @@ export interface Recovery {
 /** What happens to a key whose holder's lease has run out. `hold`: indeterminate. Others: taken over. */
 export type LeaseExpiryPolicy = 'hold' | 'resume' | 'retry'
 
+/** Everything a store needs to claim a key, or to say that somebody has it. For those who write a store of their own. */
 export interface LeaseClaim extends KeyName {
   /**
    * What the key may be known by besides `keyHash`: its hashes under other peppers, empty unless one is being replaced.
@@ -44,6 +45,7 @@ export interface LeaseClaim extends KeyName {
   readonly keyTime: Date | null
 }
 
+/** What a store answers to a claim: the key is the caller's now, or it is known already, and then how it stands. */
 export type LeaseClaimResult =
   | {
       readonly kind: 'claimed'
@@ -74,6 +76,7 @@ export interface UnresolvedKey {
   readonly request: Pick<LeaseClaim, 'subjectHash' | 'fingerprintVersion' | 'fingerprint'>
 }
 
+/** How long a store keeps what it is given, in milliseconds from the moment the key is finished. For those who write a store of their own. */
 export interface Retention {
   readonly bodyRetentionMs: number
   readonly keyRetentionMs: number

@@ -16,6 +16,7 @@ export interface RedisClient {
   eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>
 }
 
+/** With which client and under which names `createRedisLeaseStore` keeps its keys. */
 export interface RedisLeaseStoreOptions {
   /** Connected, and with a timeout for commands: a store that does not answer must fail, so that requests are refused. */
   readonly client: RedisClient
