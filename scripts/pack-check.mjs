@@ -3,6 +3,8 @@
 import { execFileSync } from 'node:child_process'
 import {
   copyFileSync,
+  existsSync,
+  globSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -12,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { useFromOutside } from './outside.mjs'
 
 const root = process.cwd()
@@ -113,6 +115,22 @@ function importAll(entries, circumstance) {
   }
 }
 
+/** Every page is there, and what it names as another page or file of the package is there too. */
+function readGuides() {
+  const docs = join(project, 'node_modules/@malote/outbox-core/docs')
+  const pages = globSync('**/*.md', { cwd: docs })
+  const written = globSync(['docs/*.md', 'docs/decisions/*.md'])
+  // The site's front page stays out, a list of the pages comes in.
+  if (pages.length !== written.length) throw new Error(`${pages.length} of ${written.length} guides are in the package`)
+  for (const page of pages) {
+    const prose = readFileSync(join(docs, page), 'utf8').replaceAll(/^```[\s\S]*?^```/gm, '')
+    for (const [, target] of prose.matchAll(/\]\(([^)\s#]+)(?:#[^)]*)?\)/g))
+      if (!/^[a-z]+:/.test(target) && !existsSync(join(docs, dirname(page), target)))
+        throw new Error(`in the package, ${page} links to ${target}, which is not there`)
+  }
+  console.log(`${pages.length} guides are in @malote/outbox-core, and every link of theirs leads somewhere`)
+}
+
 /** What is promised is the oldest TypeScript; ours is the newest. The guide's catalog, both ends, is what is compiled. */
 function compileWithOldest() {
   run(
@@ -138,6 +156,7 @@ function compileWithOldest() {
   console.log(`the types compile with TypeScript ${oldestTypeScript} and with ours`)
 }
 
+readGuides()
 importAll(entries, '')
 // Whatever of the clients brought it along: who does not measure must not need it.
 rmSync(join(project, 'node_modules/@opentelemetry'), { recursive: true })
