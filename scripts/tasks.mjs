@@ -19,6 +19,7 @@ const task = {
   ],
   build: () => [['pnpm', '-r', '--filter', './packages/*', 'run', 'build']],
   'pack-check': (args) => [...task.build(), ['node', 'scripts/pack-check.mjs', ...args]],
+  'release-check': (args) => [['node', 'scripts/release-check.mjs', ...args]],
   sbom: (args) => [...task.build(), ['node', 'scripts/sbom.mjs', ...args]],
   'api-report': (args) => [['node', 'scripts/api-report.ts', ...args]],
   // The API reference as Markdown, then the site; with --serve, a look at it.

@@ -24,7 +24,14 @@ cpSync(fileURLToPath(new URL('template', import.meta.url)), target, { recursive:
 // npm leaves a .gitignore out of packages.
 renameSync(join(target, 'gitignore'), join(target, '.gitignore'))
 const manifest = join(target, 'package.json')
-writeFileSync(manifest, readFileSync(manifest, 'utf8').replace('"name": "my-service"', `"name": "${name}"`))
+// All packages of Malote have one version, this one's.
+const { version } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'))
+writeFileSync(
+  manifest,
+  readFileSync(manifest, 'utf8')
+    .replace('"name": "my-service"', `"name": "${name}"`)
+    .replaceAll(/("@malote\/[a-z-]+"): "[^"]*"/g, `$1: "^${version}"`),
+)
 console.log(
   `made ${target}\n\n  cd ${folder}\n  npm install\n  npm start    # then, in another terminal, what it prints\n  npm test`,
 )
