@@ -1,3 +1,4 @@
+import type { Brokerage } from '../../examples/brokerage/src/demo/start-brokerage.ts'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 
 /** Processor time since it started, in milliseconds, by what a process is called here. Empty where there is no /proc. */
@@ -30,6 +31,14 @@ export function cpuByName(
     sums.set(name, (sums.get(name) ?? 0) + one.ms)
   }
   return sums
+}
+
+/** What each process of a brokerage has used, the broker and the database among them. */
+export function cpuOf({ supervisor, services }: Pick<Brokerage, 'supervisor' | 'services'>): CpuByName {
+  const names = new Map(supervisor.status().flatMap(({ name, pid }) => (pid === null ? [] : [[pid, name] as const])))
+  return cpuByName(new Map([...names, [services.pid, 'broker']]), (command, name) =>
+    command.startsWith('postgres') ? 'postgres' : name,
+  )
 }
 
 function ownerOf(

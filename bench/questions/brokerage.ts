@@ -10,7 +10,7 @@ import {
   throughputOf,
   whenAllClosed,
 } from '../brokerage/contestants.ts'
-import { type CpuByName, cpuByName } from '../brokerage/cpu.ts'
+import { type CpuByName, cpuOf } from '../brokerage/cpu.ts'
 import { clients, sendAtOnce } from '../brokerage/load.ts'
 import type { Benchmark, Figure, Row, Target, Unit } from '../harness/benchmark.ts'
 import {
@@ -172,13 +172,6 @@ async function measureOurs(running: Brokerage, measured: Measured): Promise<Run>
 
 const countOrders = async (pool: Brokerage['pool']): Promise<number> =>
   Number((await pool.query('select count(*) as count from orders')).rows[0].count)
-
-function cpuOf({ supervisor, services }: Brokerage): CpuByName {
-  const names = new Map(supervisor.status().flatMap(({ name, pid }) => (pid === null ? [] : [[pid, name] as const])))
-  return cpuByName(new Map([...names, [services.pid, 'broker']]), (command, name) =>
-    command.startsWith('postgres') ? 'postgres' : name,
-  )
-}
 
 /** Sends orders at once. @returns milliseconds from the first one's commit until the last one is settled */
 async function burstMs({ apiUrl, pool }: Brokerage, from: readonly string[]): Promise<number> {
