@@ -48,12 +48,14 @@ export function letterDelayMs({ at }: Pick<DeadLetterNote, 'at'>, delaysMs: read
 
 /** The letter that a message brings back from a retry queue of ours, or null. What others wrote into the header is not believed. */
 export function waitingLetterOf(message: ConsumeMessage, queue: string): DeadLetter | null {
-  const headers = textHeaders(message)
+  // Asked of every message, and nearly none has been in a retry queue: those must not pay for the reading of a note.
   const deaths: unknown = message.properties.headers?.['x-death']
-  const waitedHere =
-    Array.isArray(deaths) && (deaths as readonly XDeath[]).some((one) => isRetryQueueOf(queue, one.queue))
-  const note = readDeadLetterNote({ [deadLetterHeader]: headers[notes.letter] ?? '' })
-  return waitedHere && note !== null ? { id: String(message.properties.messageId), note, form: 'whole' } : null
+  if (!Array.isArray(deaths)) return null
+  const waitedHere = (deaths as readonly XDeath[]).some((one) => isRetryQueueOf(queue, one.queue))
+  const letter = textHeaders(message)[notes.letter]
+  if (!waitedHere || letter === undefined) return null
+  const note = readDeadLetterNote({ [deadLetterHeader]: letter })
+  return note === null ? null : { id: String(message.properties.messageId), note, form: 'whole' }
 }
 
 function shrunk(raw: ConsumeMessage, form: DeadLetter['form']): ConsumeMessage {

@@ -1,6 +1,6 @@
 import { encodeDeadLetterNote } from '@malote/outbox-core/adapter'
 import type { ConsumeMessage } from 'amqplib'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { letterDelayMs, waitingLetterOf } from '../src/dead-letter.ts'
 
 const note = {
@@ -23,6 +23,18 @@ it('a letter is believed only when the broker says that it comes from a retry qu
   expect(waitingLetterOf(from('other.retry.1000'), 'q')).toBeNull()
   expect(waitingLetterOf(aMessage(written), 'q')).toBeNull()
   expect(waitingLetterOf(aMessage({ 'x-death': [{ queue: 'q.retry.1000' }] }), 'q')).toBeNull()
+})
+
+// Each message is asked: an error made and caught for each of them was the dearest function of a consumer.
+it('a message without a letter is not read as one', () => {
+  const parse = vi.spyOn(JSON, 'parse')
+  try {
+    expect(waitingLetterOf(aMessage({}), 'q')).toBeNull()
+    expect(waitingLetterOf(aMessage({ 'x-death': [{ queue: 'q.retry.1000', reason: 'expired' }] }), 'q')).toBeNull()
+    expect(parse).not.toHaveBeenCalled()
+  } finally {
+    parse.mockRestore()
+  }
 })
 
 it('a letter is tried each second at first, and less often the longer its place is away', () => {
