@@ -22,8 +22,8 @@ const work = mkdtempSync(join(tmpdir(), 'malote-pack-'))
 const pnpm = process.env.MALOTE_PNPM
 const supported = { 22: '22.23.3', 24: '24.21.0', 26: '26.10.0' }
 const oldestTypeScript = '5.9.3'
-/** Largest tarball of a package, in KiB: what a change adds by mistake shows. */
-const largestKiB = 700
+/** Largest tarball of a package, in KiB: what a change adds by mistake shows. The largest, outbox-core, has 690 with its guides. */
+const largestKiB = 800
 const run = (command, args, options = {}) =>
   execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...options })
 const manifests = readdirSync('packages').map((folder) => ({

@@ -11,7 +11,7 @@ const channelCodes: Readonly<Record<number, string>> = {
 }
 
 /** Where a message was sent, for operators. */
-export function destinationOf({ exchange, routingKey }: Route): string {
+function destinationOf({ exchange, routingKey }: Route): string {
   return `exchange "${exchange}" with routing key "${routingKey}"`
 }
 

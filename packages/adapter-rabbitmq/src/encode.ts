@@ -7,7 +7,7 @@ import type { Route } from './topology.ts'
 /** What the CloudEvents AMQP binding puts before attribute names in the headers. */
 export const attributePrefix = 'cloudEvents:'
 /** The message's topic, where it is not the routing key. */
-export const topicHeader = 'malote-topic'
+const topicHeader = 'malote-topic'
 /** Written beside it: some SDKs read AMQP 0-9-1 only so. */
 const otherPrefix = 'ce-'
 const prefixes: readonly string[] = [attributePrefix, otherPrefix]

@@ -101,7 +101,7 @@ export const snsMaxBytes: number = 262_144
 /** What an SNS topic can be raised to. */
 export const snsRaisedMaxBytes: number = 1_048_576
 /** What a dead letter's reason may add to a message. */
-export const deadLetterReserveBytes: number = 1_024
+const deadLetterReserveBytes: number = 1_024
 
 export interface ResolvedBatchOptions {
   readonly source: string

@@ -44,7 +44,7 @@ export interface ResolvedMaintenance {
 }
 
 /** The names of our own tasks. */
-export const ownTasks = ['archive', 'dead letters'] as const
+const ownTasks = ['archive', 'dead letters'] as const
 
 /** @throws OutboxError `INVALID_OPTION` */
 export function resolveMaintenance(options: MaintenanceOptions = {}): ResolvedMaintenance {
