@@ -16,7 +16,20 @@ import {
   type Workbench,
 } from './workbench.ts'
 
-const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+/** Resolves when a backend of this database waits for another's lock. */
+const somebodyWaits = (): Promise<void> =>
+  expect
+    .poll(
+      async () =>
+        (
+          await bench.pool.query(
+            'select from pg_stat_activity where datname = current_database() and wait_event_type = $1',
+            ['Lock'],
+          )
+        ).rows,
+      { timeout: scaled(10_000) },
+    )
+    .not.toHaveLength(0)
 
 let bench: Workbench
 beforeAll(async () => {
@@ -60,16 +73,15 @@ describe('two transactions of one account', () => {
     const [earlier, later] = [await bench.place(accountId), await bench.place(accountId)]
     let second = Promise.resolve()
 
-    const raced = await held(
+    await held(
       (tx) => announce(tx, [{ type: 'order.filled', order: earlier }]),
-      () => {
+      async () => {
         second = bench.pursue(later, fillingExchange)
-        return Promise.race([second, new Promise((resolve) => setTimeout(resolve, 200, 'still waiting'))])
+        await somebodyWaits()
       },
     )
     await second
 
-    expect(raced).toBe('still waiting')
     expect(await bench.stateOf(later)).toBe('FILLED')
   })
 })
@@ -89,9 +101,7 @@ describe('a batch with a timeout in it', () => {
     const batch = await bench.db.transaction().execute(async (tx) => {
       await lockOrders(tx, [first.orderId])
       const handled = Promise.all([handle(timeout), handle(check)])
-      await expect
-        .poll(async () => (await bench.pool.query(waiting)).rows, { timeout: scaled(10_000) })
-        .not.toHaveLength(0)
+      await somebodyWaits()
       // Who holds the second and waits for the first would wait for ever for somebody who takes them in sequence.
       await sql`select from orders where order_id = ${second.orderId}::uuid for no key update nowait`.execute(tx)
       return { handled }

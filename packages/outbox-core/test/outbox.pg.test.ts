@@ -4,6 +4,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { z } from 'zod'
 import { createOutbox, defineCatalog, migrate, type NewMessage } from '../src/index.ts'
+import { eventually } from '../src/testing/index.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -22,6 +23,7 @@ const aMessage = (change: Partial<NewMessage> = {}): NewMessage => ({
   payload: { amount: 1000 },
   ...change,
 })
+const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
 const stored = async () => (await pool.query('select * from malote.messages order by seq')).rows
 
 async function inTransaction<Result>(
@@ -130,13 +132,15 @@ describe('adding', () => {
     await second.query('begin')
     await outbox.add(first, aMessage({ orderingKey: 'k', id: '00000000-0000-7000-8000-000000000001' }))
 
-    const waiting = outbox.add(second, aMessage({ orderingKey: 'k', id: '00000000-0000-7000-8000-000000000002' }))
-    const raced = await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 200, 'still waiting'))])
+    const adding = outbox.add(second, aMessage({ orderingKey: 'k', id: '00000000-0000-7000-8000-000000000002' }))
+    await eventually(async () => {
+      const { rows } = await pool.query(waiting)
+      expect(rows).toHaveLength(1)
+    })
     await first.query('commit')
-    await waiting
+    await adding
     await second.query('commit')
 
-    expect(raced).toBe('still waiting')
     expect((await stored()).map((row) => row.id.slice(-1))).toEqual(['1', '2'])
   })
 })
