@@ -59,7 +59,7 @@ export function replayLane({ messages, relays, seen }: LaneTrace, maxStates = 20
   const model = createProtocol({
     writers: [Array.from({ length: messages }, () => true)],
     relays: relays.length,
-    floor: 'suspects',
+    floor: 'open-writers',
     faults: 1,
   })
   return replay(withFaultsToSpare(model), seen, { isHidden, maxStates })

@@ -8,7 +8,7 @@ const unkeyed = false
 const overlapping = [[keyed], [unkeyed, keyed]]
 const followers = [[keyed], [keyed]]
 const threeWriters = [[unkeyed], [keyed], [unkeyed, keyed]]
-const floors = ['barrier', 'suspects'] as const
+const floors = ['barrier', 'open-writers'] as const
 
 // Seconds of pure computing on an idle machine; the limit is for a busy one.
 const timeout = 60_000
@@ -66,8 +66,14 @@ const broken: readonly Broken[] = [
     steps: 8,
   },
   { mistake: 'send-behind-an-unaccepted-message', system: two, floors, property: outOfOrder, steps: 15 },
-  { mistake: 'late-read-skipped', system: two, floors: ['suspects'], property: outOfOrder, steps: 19 },
-  { mistake: 'look-for-holders-before-reading', system: two, floors: ['suspects'], property: outOfOrder, steps: 19 },
+  { mistake: 'late-read-skipped', system: two, floors: ['open-writers'], property: outOfOrder, steps: 19 },
+  {
+    mistake: 'look-for-holders-before-reading',
+    system: two,
+    floors: ['open-writers'],
+    property: outOfOrder,
+    steps: 19,
+  },
   { mistake: 'new-owner-ignores-waiting-keys', system: twoFaults, floors, property: outOfOrder, steps: 18 },
   { mistake: 'hand-over-with-unsettled-messages', system: two, floors, property: twice, steps: 14 },
   { mistake: 'publish-after-the-lease', system: two, floors, property: twice, steps: 14 },
@@ -101,7 +107,9 @@ describe('a broken protocol has a counterexample', { timeout }, () => {
 
 it('docs/model.md shows the history that the explorer finds', { timeout }, () => {
   const page = readFileSync(new URL('../../docs/model.md', import.meta.url), 'utf8')
-  const { violation } = explore(createProtocol({ ...two, floor: 'suspects', mistake: 'add-outside-the-transaction' }))
+  const { violation } = explore(
+    createProtocol({ ...two, floor: 'open-writers', mistake: 'add-outside-the-transaction' }),
+  )
 
   expect(page).toContain(`\`\`\`\n${violation?.trace.join('\n') ?? ''}\n\`\`\``)
 })

@@ -28,7 +28,7 @@ export interface ProtocolOptions {
   /** For each writer, for each of its transactions: whether its one message has the ordering key. */
   readonly writers: readonly (readonly boolean[])[]
   readonly relays: number
-  readonly floor: 'barrier' | 'suspects'
+  readonly floor: 'barrier' | 'open-writers'
   /** Faults and free choices in one history: crash, expired lease, failed publish, lost answer, rollback, hand-over. */
   readonly faults: number
   /** Most rows in each part of a read. Default: no limit. */

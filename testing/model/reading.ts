@@ -27,7 +27,7 @@ export function readingSteps(state: State, index: number, options: ProtocolOptio
   })
   return options.floor === 'barrier'
     ? barrierSteps(state, relay, options, step)
-    : suspectsSteps(state, relay, options, step)
+    : openWritersSteps(state, relay, options, step)
 }
 
 /** Lock barrier: the floor moves up after a complete read that began when every holder had ended. */
@@ -61,10 +61,10 @@ function barrierSteps(state: State, relay: RelayMemory, options: ProtocolOptions
 }
 
 /**
- * Suspects: after each read, look who holds the table. Whoever held it before and has ended may have committed below the
+ * Open writers: after each read, look who holds the table. Whoever held it before and has ended may have committed below the
  * position: read that part again before anything is enqueued.
  */
-function suspectsSteps(state: State, relay: RelayMemory, options: ProtocolOptions, step: MakeStep): Step<State>[] {
+function openWritersSteps(state: State, relay: RelayMemory, options: ProtocolOptions, step: MakeStep): Step<State>[] {
   const looksFirst = options.mistake === 'look-for-holders-before-reading'
   if (relay.reading === -1) {
     const low = looksFirst ? Math.min(relay.previousPosition, relay.lateFrom) : relay.previousPosition
@@ -85,7 +85,7 @@ function suspectsSteps(state: State, relay: RelayMemory, options: ProtocolOption
   if (looksFirst) return [step('takes in what it read', { ...enqueued(state, relay, relay.reading), lateFrom: noSeq })]
   if (relay.lateFrom === noSeq) {
     const { memory } = look(state, relay, relay.previousPosition, options)
-    if (memory.lateFrom !== noSeq) return [step('looks who holds the table: a suspect has ended', memory)]
+    if (memory.lateFrom !== noSeq) return [step('looks who holds the table: an open writer has ended', memory)]
     return [
       step('looks who holds the table, takes in what it read', { ...memory, ...enqueued(state, relay, relay.reading) }),
     ]
@@ -116,26 +116,26 @@ function snapshot(state: State, relay: RelayMemory, low: number, options: Protoc
   return { rows: [...late, ...(takesFresh ? fresh : [])].reduce((rows, seq) => rows | bit(seq), 0), isComplete }
 }
 
-/** Who holds the table now: the ended suspects say from where to read again, new holders become suspects above `lo`. */
+/** Who holds the table now: the open writers that ended say from where to read again; each new holder is one above `lo`. */
 function look(
   state: State,
   relay: RelayMemory,
   lo: number,
   options: ProtocolOptions,
-): { readonly changes: boolean; readonly memory: Pick<RelayMemory, 'suspects' | 'lateFrom'> } {
+): { readonly changes: boolean; readonly memory: Pick<RelayMemory, 'openWriters' | 'lateFrom'> } {
   const holders = lockHolders(state)
-  const alive = relay.suspects.filter((suspect) => has(holders, suspect.transaction))
-  const ended = relay.suspects.filter((suspect) => !has(holders, suspect.transaction))
-  const isNew = (transaction: number): boolean => !alive.some((suspect) => suspect.transaction === transaction)
+  const alive = relay.openWriters.filter((writer) => has(holders, writer.transaction))
+  const ended = relay.openWriters.filter((writer) => !has(holders, writer.transaction))
+  const isNew = (transaction: number): boolean => !alive.some((writer) => writer.transaction === transaction)
   const added = members(holders)
     .filter(isNew)
     .map((transaction) => ({ transaction, lo }))
-  const skipsLateRead = (suspect: { lo: number }): boolean =>
-    options.mistake === 'late-read-skipped' && suspect.lo >= relay.candidate
-  const late = ended.filter((suspect) => !skipsLateRead(suspect)).map((suspect) => suspect.lo)
+  const skipsLateRead = (writer: { lo: number }): boolean =>
+    options.mistake === 'late-read-skipped' && writer.lo >= relay.candidate
+  const late = ended.filter((writer) => !skipsLateRead(writer)).map((writer) => writer.lo)
   return {
     changes: ended.length + added.length > 0,
-    memory: { suspects: [...alive, ...added], lateFrom: Math.min(noSeq, relay.lateFrom, ...late) },
+    memory: { openWriters: [...alive, ...added], lateFrom: Math.min(noSeq, relay.lateFrom, ...late) },
   }
 }
 

@@ -29,7 +29,7 @@ export interface Writer {
 }
 
 /** A transaction that held the table's lock when a relay looked, and the lowest position its seq can be above. */
-export interface Suspect {
+export interface OpenWriter {
   readonly transaction: number
   readonly lo: number
 }
@@ -47,8 +47,8 @@ export interface RelayMemory {
   /** Lock barrier: the holders still to end before `candidate` becomes the floor; -1: no barrier under way. */
   readonly holders: Bits
   readonly candidate: number
-  readonly suspects: readonly Suspect[]
-  /** A suspect has ended: read again from here before anything of the read under way is enqueued. `noSeq`: none has. */
+  readonly openWriters: readonly OpenWriter[]
+  /** An open writer has ended: read again from here before anything of the read under way is enqueued. `noSeq`: none has. */
   readonly lateFrom: number
   /** Rows of the read under way, as its snapshot saw them; -1: no read is under way. */
   readonly reading: Bits
@@ -102,7 +102,7 @@ export const emptyMemory: RelayMemory = {
   floor: 0,
   holders: -1,
   candidate: 0,
-  suspects: [],
+  openWriters: [],
   lateFrom: noSeq,
   reading: -1,
   raisesFloor: false,
@@ -147,7 +147,7 @@ const phaseCodes = { idle: 0, begun: 1, drawn: 2 } as const
 
 function memoryKey(relay: RelayMemory, isOwner: boolean): string {
   const { fence, position, previousPosition, floor, holders, candidate, lateFrom, reading, known, checked } = relay
-  const { settledDuringRead, sent, failed, waiting, skipped, rereadFrom, buffer, suspects } = relay
+  const { settledDuringRead, sent, failed, waiting, skipped, rereadFrom, buffer, openWriters } = relay
   const flags = (relay.owns ? 1 : 0) + (relay.isExpired ? 2 : 0) + (relay.raisesFloor ? 4 : 0) + (isOwner ? 8 : 0)
   let key = String.fromCharCode(
     flags,
@@ -168,9 +168,9 @@ function memoryKey(relay: RelayMemory, isOwner: boolean): string {
     skipped,
     rereadFrom,
     buffer.length,
-    suspects.length,
+    openWriters.length,
   )
   for (const seq of buffer) key += String.fromCharCode(seq)
-  for (const { transaction, lo } of suspects) key += String.fromCharCode(transaction, lo)
+  for (const { transaction, lo } of openWriters) key += String.fromCharCode(transaction, lo)
   return key
 }
