@@ -1,6 +1,7 @@
 import type { Connection } from './connections.ts'
-import { notBlocked, notSuspended, relayDied, stream } from './fragments.ts'
+import { notBlocked, notSuspended, stream } from './fragments.ts'
 import { quoteIdentifier } from './identifiers.ts'
+import { bytesBefore, measured, priced, withinBudget } from './message-columns.ts'
 
 /** A message as a relay reads it. A bigint comes as text. */
 export interface MessageRow {
@@ -166,33 +167,6 @@ export async function prepareReads(connection: Pick<Connection, 'query'>): Promi
   )
 }
 
-const columns = `m.seq, m.lane, m.id, m.topic, m.type, m.ordering_key, m.payload, m.payload_binary, m.content_type,
-  m.headers::text as headers, date_part('epoch', m.created_at) as created_s, m.attempts,
-  case when m.failures -> -1 ->> 'code' = '${relayDied}' and jsonb_typeof(m.failures -> -1 -> 'among') = 'number'
-    then greatest(1, least(1000, (m.failures -> -1 ->> 'among')::numeric))::integer end as died_among`
-
-/** Of the body, as it will lie in the relay's memory. PostgreSQL knows it without unpacking what is compressed. */
-const bodySize = 'coalesce(octet_length(m.payload), octet_length(m.payload_binary))::float8'
-
-/** What the row takes in the relay's memory, and the larger of its two parts that have no bound of their own. */
-const headersSize = (alias: string): string => `coalesce(octet_length(${alias}.headers), 0)`
-const size = (alias: string): string => `${alias}.body_size + ${headersSize(alias)}`
-const largest = (alias: string): string => `greatest(${alias}.body_size, ${headersSize(alias)})`
-
-/** `$n` attempts. What ended so many relays, each time alone, is not looked at again. */
-const notSpent = (n: number): string => `(o.died_among = 1 and o.attempts >= $${String(n)}::integer) is not true`
-
-/** The columns of `o`, with body and headers only where the budget allows. A row without a body says how much it would take. */
-const withinBudget = (isRead: string): string => `o.seq, o.lane, o.id, o.topic, o.type, o.ordering_key, o.content_type,
-  o.created_s, o.attempts, o.died_among, ${size('o')} as size, ${largest('o')} as largest,
-  case when ${isRead} then o.headers end as headers, case when ${isRead} then o.payload end as payload,
-  case when ${isRead} then o.payload_binary end as payload_binary`
-
-/** Bytes of the rows before this one that are read; those of which a part is above `$n` never are. */
-const bytesBefore = (n: number, order: string): string =>
-  `coalesce(sum(case when ${largest('sized')} <= $${String(n)}::float8 then ${size('sized')} end)
-    over (order by ${order} rows between unbounded preceding and 1 preceding), 0)`
-
 /** What messages_waiting_in_order is made of: finds what waits of the stream of `of`, in its sequence. */
 const waitsInStreamOf = (alias: string, of: string): string =>
   `${alias}.available_at is not null and ${alias}.ordering_key is not null
@@ -210,18 +184,23 @@ export function messageReadTexts(schema: string): Readonly<Record<keyof MessageR
     // its order and only as far as the limit: the "case" hides from the planner what it would misjudge. On a table that was
     // analyzed while empty it takes "is null" for rare, and then rather sorts the whole lane for each read.
     ready: `
-      select ${withinBudget(`${largest('o')} <= $7::float8 and o.before + ${size('o')} <= o.bytes and ${notSpent(9)}`)}
+      select ${withinBudget('o.before + o.cost <= o.bytes')}
       from unnest($1::smallint[], $2::bigint[], $3::integer[], $4::bigint[]) as l (lane, floor, lim, bytes)
       cross join lateral (
-        select sized.*, l.bytes, ${bytesBefore(7, 'sized.seq')} as before
-        from (
-          select ${columns}, ${bodySize} as body_size
+        select priced.*, l.bytes, ${bytesBefore('seq')} as before
+        from ${priced(
+          `
+          select ${measured}
           from ${s}.messages as m
           where m.lane = l.lane and m.seq > l.floor
             and case when m.available_at is null and m.seq <> all($5::bigint[]) and ${notBlocked('m', 6)} and ${notSuspended('m', 8)}
               then true end
           order by m.seq
-          limit l.lim) as sized) as o
+          limit l.lim`,
+          'seq',
+          7,
+          9,
+        )} as priced) as o
       where o.before <= l.bytes`,
 
     // $1 lanes, $2 closed streams, $3 known seqs, $4 limit, $5 byte limit, $6 the most bytes of a body, or of headers, that are ever read, $7 whether the
@@ -256,15 +235,20 @@ export function messageReadTexts(schema: string): Readonly<Record<keyof MessageR
         case when coalesce(o.before, 0) = 0 then array(
           select ${stream('runs')} from runs group by runs.topic, runs.ordering_key having not bool_or(runs.is_due)) end as resting
       from (select) as always left join (
-        select ${withinBudget(`${largest('o')} <= $6::float8 and (o.before + ${size('o')} <= $5::float8 or o.before = 0 and $7::boolean) and ${notSpent(9)}`)},
+        select ${withinBudget('(o.before + o.cost <= $5::float8 or o.cost is not null and o.before = 0 and $7::boolean)')},
           o.before, o.since
         from (
-          select sized.*, ${bytesBefore(6, 'sized.since, sized.seq')} as before
-          from (
+          select priced.*, ${bytesBefore('since, seq')} as before
+          from ${priced(
+            `
             select one.*, found.since
             from found cross join lateral (
-              select ${columns}, ${bodySize} as body_size from ${s}.messages as m
-              where m.lane = found.lane and m.seq = found.seq limit 1) as one) as sized) as o
+              select ${measured} from ${s}.messages as m
+              where m.lane = found.lane and m.seq = found.seq limit 1) as one`,
+            'since, seq',
+            6,
+            9,
+          )} as priced) as o
         where o.before <= $5::float8) as o on true
       order by o.since, o.seq`,
 
@@ -273,10 +257,11 @@ export function messageReadTexts(schema: string): Readonly<Record<keyof MessageR
     // of its own. Whatever stands first in its lane stands first in its stream. Reads from the bottom of the lane, without a
     // floor: a message below it may have been committed late.
     samples: `
-      select ${withinBudget(`${largest('o')} <= $7::float8 and ${notSpent(8)}`)}, o.waited from (
+      select ${withinBudget('o.cost is not null')}, o.waited from ${priced(
+        `
         select first.* from unnest($1::smallint[]) as l (lane)
         cross join lateral (
-          select ${columns}, ${bodySize} as body_size, false as waited
+          select ${measured}, false as waited
           from ${s}.messages as m
           where m.lane = l.lane
             and case when m.available_at is null and m.topic = any($2::text[]) and m.seq <> all($3::bigint[])
@@ -284,14 +269,18 @@ export function messageReadTexts(schema: string): Readonly<Record<keyof MessageR
           order by m.seq
           limit 1) as first
         union all
-        (select ${columns}, ${bodySize} as body_size, true as waited
+        (select ${measured}, true as waited
         from ${s}.messages as m
         where m.available_at <= now() and m.lane = any($1::smallint[]) and m.topic = any($2::text[])
           and ${notBlocked('m', 5)} and m.seq <> all($3::bigint[])
           and (m.ordering_key is null or m.seq = (
             select first.seq from ${s}.messages as first where ${waitsInStreamOf('first', 'm')}
             order by first.seq limit 1))
-        limit $6)) as o
+        limit $6)`,
+        'seq',
+        7,
+        8,
+      )} as o
       order by random() limit $6`,
   }
 }

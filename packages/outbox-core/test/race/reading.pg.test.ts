@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 import { eventually } from '../../src/testing/index.ts'
 import { createRelayBench, type RelayBench } from '../relay-bench.ts'
 import { createSteppedRelay, insert, type SteppedRelay } from './stepped-relay.ts'
@@ -72,6 +73,10 @@ describe('a body that ends each relay which reads it', () => {
   it('is found: innocent messages pass it, it is named before it is read, and in the end not read', async () => {
     await insert(bench.pool, 'x'.repeat(6 * 1024 * 1024), 'large')
     for (let n = 1; n <= 50; n++) await insert(bench.pool, String(n))
+    // A key's lane is the same in each topic.
+    await bench.pool.query(
+      `insert into malote.messages (topic, type, ordering_key, payload) values ('other', 'x', 'large', 'behind it')`,
+    )
     const { rows } = await bench.pool.query(
       `select first.id, (select count(*)::integer from malote.messages as m where m.lane <> first.lane) as others
        from malote.messages as first order by seq limit 1`,
@@ -98,11 +103,26 @@ describe('a body that ends each relay which reads it', () => {
       await expire(relay)
     }
     const relay = await aRelay()
-    await relay.reader.read()
+    // After two barriers a read may raise the floor: what it leaves out without saying so is left for good.
+    await relay.reader.barrier()
+    await relay.reader.barrier()
+    const batches: (readonly BufferedMessage[])[] = []
+    for (let round = 0; round < 2; round++) {
+      await relay.reader.read()
+      for (let batch = relay.backlog.take(10); batch.length > 0; batch = relay.backlog.take(10)) {
+        batches.push(batch)
+        relay.backlog.end(batch, { failed: [], returned: [] })
+        if (batch[0]?.message.id !== id) relay.settler.published(batch)
+      }
+      await relay.settler.idle()
+    }
 
-    expect(relay.backlog.take(10)).toMatchObject([
-      { bytes: 0, maxTogether: 1, diedAlone: true, message: { attempt: 4 } },
-    ])
+    const [withId, withoutId] = [true, false].map((isWith) =>
+      batches.filter((batch) => batch.some(({ message }) => message.id === id) === isWith),
+    )
+    expect(withId).toMatchObject([[{ bytes: 0, maxTogether: 1, diedAlone: true, message: { attempt: 4 } }]])
+    expect(withoutId?.flat()).toHaveLength(51 - others)
+    expect((await bench.pool.query('select id from malote.messages')).rows).toEqual([{ id }])
   })
 })
 
