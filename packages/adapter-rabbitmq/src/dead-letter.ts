@@ -7,10 +7,9 @@ import {
   encodeDeadLetterNote,
   systemClock,
 } from '@malote/outbox-core/adapter'
-import { notes, textHeaders } from './decode.ts'
+import { cameFromRetryQueue, deathsOf, notes, textHeaders, type XDeath } from './decode.ts'
 import type { Mover } from './mover.ts'
 import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
-import { isRetryQueueOf } from './topology.ts'
 
 /**
  * Moves the message to the dead-letter queue.
@@ -49,13 +48,12 @@ export function letterDelayMs({ at }: Pick<DeadLetterNote, 'at'>, delaysMs: read
 /** The letter that a message brings back from a retry queue of ours, or null. What others wrote into the header is not believed. */
 export function waitingLetterOf(message: ConsumeMessage, queue: string): DeadLetter | null {
   // Asked of every message, and nearly none has been in a retry queue: those must not pay for the reading of a note.
-  const deaths: unknown = message.properties.headers?.['x-death']
-  if (!Array.isArray(deaths)) return null
-  const waitedHere = (deaths as readonly XDeath[]).some((one) => isRetryQueueOf(queue, one.queue))
-  const letter = textHeaders(message)[notes.letter]
-  if (!waitedHere || letter === undefined) return null
-  const note = readDeadLetterNote({ [deadLetterHeader]: letter })
+  const note = cameFromRetryQueue(message, queue) ? waitingNoteOf(textHeaders(message)) : null
   return note === null ? null : { id: String(message.properties.messageId), note, form: 'whole' }
+}
+
+function waitingNoteOf({ [notes.letter]: letter }: Readonly<Record<string, string>>): DeadLetterNote | null {
+  return letter === undefined ? null : readDeadLetterNote({ [deadLetterHeader]: letter })
 }
 
 function shrunk(raw: ConsumeMessage, form: DeadLetter['form']): ConsumeMessage {
@@ -70,13 +68,12 @@ function shrunk(raw: ConsumeMessage, form: DeadLetter['form']): ConsumeMessage {
  */
 export function deadLetterNoteOf(message: Pick<Message, 'properties'>): DeadLetterNote | null {
   const headers = textHeaders(message)
-  return readDeadLetterNote(headers) ?? brokersNote(message.properties.headers?.['x-death'], headers[notes.topic])
+  // RabbitMQ may put away a message whose letter still waits: that letter says more.
+  return readDeadLetterNote(headers) ?? waitingNoteOf(headers) ?? brokersNote(deathsOf(message), headers[notes.topic])
 }
 
-/** @param deaths - RabbitMQ's list of how the message left queues, the last first */
-function brokersNote(deaths: unknown, topic: string | undefined): DeadLetterNote | null {
-  if (!Array.isArray(deaths)) return null
-  const death = (deaths as readonly XDeath[]).find(({ reason }) => reason === 'delivery_limit')
+function brokersNote(deaths: readonly XDeath[], topic: string | undefined): DeadLetterNote | null {
+  const death = deaths.find(({ reason }) => reason === 'delivery_limit')
   if (death === undefined) return null
   const diedAtMs = typeof death.time?.value === 'number' ? death.time.value * 1_000 : 0
   return {
@@ -87,11 +84,4 @@ function brokersNote(deaths: unknown, topic: string | undefined): DeadLetterNote
     topic: topic ?? death['routing-keys']?.[0] ?? '',
     at: new Date(diedAtMs).toISOString(),
   }
-}
-
-interface XDeath {
-  readonly reason?: string
-  readonly queue?: string
-  readonly time?: { readonly value?: unknown }
-  readonly 'routing-keys'?: readonly string[]
 }

@@ -1,7 +1,8 @@
 import type { ReceivedMessage } from '@malote/outbox-core'
-import { deadLetterHeader, decodeEnvelope } from '@malote/outbox-core/adapter'
+import { decodeEnvelope } from '@malote/outbox-core/adapter'
 import type { Message } from 'amqplib'
 import { attributePrefix } from './encode.ts'
+import { isRetryQueueOf } from './topology.ts'
 
 /** Headers this adapter adds when it moves a message to a retry or dead-letter queue. */
 export const notes = {
@@ -47,14 +48,38 @@ export function sentAtOf(message: Message): Date | undefined {
  * Adds what we noted when it went through a retry queue to what the broker counted. A quorum queue counts every
  * redelivery, also of messages a lost consumer had only prefetched; RabbitMQ 4.3 counts rejections and crashes only. A classic queue
  * only says "before".
+ *
+ * A message that did not come straight from a retry queue of ours starts with a full count: whoever brought it back from a dead-letter queue, a shovel
+ * or the console, left our notes on it.
  */
-export function attemptOf(message: Message): number {
+export function attemptOf(message: Message, queue: string): number {
   const headers = message.properties.headers ?? {}
-  // Brought back from the dead-letter queue, by whatever tool, a message starts with a full count.
-  const noted = deadLetterHeader in headers ? 0 : Number(headers[notes.attempts] ?? 0)
+  const noted = cameFromRetryQueue(message, queue) ? Number(headers[notes.attempts] ?? 0) : 0
   const counted: unknown = headers['x-delivery-count']
   const redelivered = !message.fields.redelivered ? 0 : typeof counted === 'number' ? counted : 1
   return 1 + (Number.isSafeInteger(noted) && noted > 0 ? noted : 0) + redelivered
+}
+
+/** How RabbitMQ says that a message left a queue. */
+export interface XDeath {
+  readonly reason?: string
+  readonly queue?: string
+  readonly time?: { readonly value?: unknown }
+  readonly 'routing-keys'?: readonly string[]
+}
+
+/** RabbitMQ's own list of how the message left queues, the last first. */
+export function deathsOf(message: Pick<Message, 'properties'>): readonly XDeath[] {
+  const deaths: unknown = message.properties.headers?.['x-death']
+  return Array.isArray(deaths) ? (deaths as readonly XDeath[]) : []
+}
+
+/**
+ * Whether a retry queue of `queue` is where the message was last. An earlier place in RabbitMQ's list proves nothing: the message may have gone to
+ * the dead-letter queue since (rejected, expired, dropped) and been brought back with every header it had.
+ */
+export function cameFromRetryQueue(message: Pick<Message, 'properties'>, queue: string): boolean {
+  return isRetryQueueOf(queue, deathsOf(message)[0]?.queue)
 }
 
 /** Producers in other languages send numbers and booleans too; tables and arrays have no text form and are left out. */

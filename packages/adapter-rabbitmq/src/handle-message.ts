@@ -34,6 +34,7 @@ export async function handleMessage(raw: ConsumeMessage, session: Session, handl
   const received = receivedOf(() => decodeForeign(options.decode, raw, known) ?? decodeMessage(raw))
   const key = received.message?.orderingKey ?? null
   const topic = received.message?.topic ?? raw.fields.routingKey
+  const attempt = attemptOf(raw, options.queue)
   const acknowledge = (): boolean => session.acknowledge(raw)
 
   /** Without the retry queue the message waits in place, which is slower for others and never wrong. */
@@ -66,8 +67,8 @@ export async function handleMessage(raw: ConsumeMessage, session: Session, handl
     processor.process({
       received,
       ...(letter === null ? {} : { letter }),
-      attempt: attemptOf(raw),
-      isRedelivered: raw.fields.redelivered || attemptOf(raw) > 1,
+      attempt,
+      isRedelivered: raw.fields.redelivered || attempt > 1,
       source: options.queue,
       topic,
       lost: session.over,

@@ -77,16 +77,25 @@ describe('decoding', () => {
     expect(decodeMessage(received(encoded({ topic: 'moved' }), { 'malote-topic': 'orders' })).topic).toBe('orders')
   })
 
+  const fromRetryQueue = { 'x-death': [{ queue: 'q.retry.1000', reason: 'expired' }] }
+
   it('counts attempts from our notes and from the broker', () => {
-    expect(attemptOf(received(encoded({})))).toBe(1)
-    const noted = received(encoded({}), { 'malote-attempts': 2, 'x-delivery-count': 1 })
-    expect(attemptOf({ ...noted, fields: { ...noted.fields, redelivered: true } })).toBe(4)
+    expect(attemptOf(received(encoded({})), 'q')).toBe(1)
+    const noted = received(encoded({}), { ...fromRetryQueue, 'malote-attempts': 2, 'x-delivery-count': 1 })
+    expect(attemptOf({ ...noted, fields: { ...noted.fields, redelivered: true } }, 'q')).toBe(4)
     // A count that came with a fresh delivery is some producer's header.
-    expect(attemptOf(noted)).toBe(3)
-    expect(attemptOf(received(encoded({}), { 'malote-attempts': 'many' }))).toBe(1)
+    expect(attemptOf(noted, 'q')).toBe(3)
+    expect(attemptOf(received(encoded({}), { ...fromRetryQueue, 'malote-attempts': 'many' }), 'q')).toBe(1)
   })
 
-  it('starts with a full count for a message that was brought back from the dead-letter queue', () => {
-    expect(attemptOf(received(encoded({}), { 'malote-attempts': 5, 'malote-dead-letter': '{}' }))).toBe(1)
+  it('starts with a full count for a message that came from anywhere but a retry queue of ours', () => {
+    const count = (headers: object): number =>
+      attemptOf(received(encoded({}), { 'malote-attempts': 5, ...headers }), 'q')
+
+    expect(count({})).toBe(1)
+    expect(count({ 'malote-dead-letter': '{}' })).toBe(1)
+    expect(count({ 'x-death': [{ queue: 'other.retry.1000', reason: 'expired' }] })).toBe(1)
+    expect(count({ 'x-death': [{ queue: 'q', reason: 'rejected' }, ...fromRetryQueue['x-death']] })).toBe(1)
+    expect(count(fromRetryQueue)).toBe(6)
   })
 })

@@ -23,6 +23,12 @@ it('a letter is believed only when the broker says that it comes from a retry qu
   expect(waitingLetterOf(from('other.retry.1000'), 'q')).toBeNull()
   expect(waitingLetterOf(aMessage(written), 'q')).toBeNull()
   expect(waitingLetterOf(aMessage({ 'x-death': [{ queue: 'q.retry.1000' }] }), 'q')).toBeNull()
+  // RabbitMQ itself put it away afterwards, and somebody brought it back with every header it had.
+  const deaths = [
+    { queue: 'q', reason: 'rejected' },
+    { queue: 'q.retry.1000', reason: 'expired' },
+  ]
+  expect(waitingLetterOf(aMessage({ ...written, 'x-death': deaths }), 'q')).toBeNull()
 })
 
 // Each message is asked: an error made and caught for each of them was the dearest function of a consumer.

@@ -234,6 +234,18 @@ describe('a consumer with a store', () => {
     expect(attempts).toEqual([1, 1, 1, 1, 2, 3])
   })
 
+  it('a letter that waits carries its count itself: brought back without the letter, the message has a full count', async () => {
+    const { store, create } = processing({ handler: () => Promise.reject(new Error('no stock')) })
+    const message = aReceivedMessage()
+    await store.count(message.id, 4)
+    const away = () => Promise.reject(new Error('the queue for dead letters is away'))
+    const inHand = { received: { message }, isRedelivered: true, deadLetter: away, defer: () => Promise.resolve(1_000) }
+
+    expect(await create().process(aMessageInHand(inHand))).toBe('retried')
+
+    expect(await store.look(message)).toMatchObject({ calls: 0 })
+  })
+
   it('only what kills alone is poison: a message that was called beside it is called again', async () => {
     const { store, create, events } = processing({ maxAttempts: 3 })
     const [killer, beside] = [aReceivedMessage(), aReceivedMessage()]

@@ -182,7 +182,8 @@ class Processor implements MessageProcessor {
   ): Promise<MessageEnd> {
     const attempts = Math.max(1, calls.spent)
     const end = await this.#putAway(inHand, { message, attempts, reason, error }, stop)
-    if (end === 'settled') await this.#noted(() => calls.forget())
+    // A letter that waits carries its count itself. Brought back without the letter, the message starts anew.
+    if (end !== 'left') await this.#noted(() => calls.forget())
     return end
   }
 
