@@ -657,6 +657,20 @@ export const mutants: readonly Mutant[] = [
       "orderingKey === 'no key' ? {} : {",
     ],
   ]),
+  ...of(idempotency, 'http/atomic/atomic.ts', 'atomic.pg.test.ts', [
+    [
+      'a refused request runs again for its answer to be stored',
+      'once',
+      'undone ?? (await runHandler(open, savepoint, context))',
+      'await runHandler(open, savepoint, context)',
+    ],
+    [
+      'a refused request keeps its effects on a client without a savepoint',
+      'once',
+      "if (result.fate === 'store-and-undo' && !hasPoint) throw new UndoneOutside(result)",
+      "if (result.fate === 'store-and-undo' && !hasPoint) return result",
+    ],
+  ]),
   ...of(idempotency, 'inbox/streams-in-hand.ts', 'batch-handler.pg.test.ts', [
     ['two batches at a time have a stream in common', 'ordered', 'await Promise.all(earlier)', ''],
     [

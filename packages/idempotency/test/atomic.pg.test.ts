@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import { type DatabaseClient, pgDatabase } from '@malote/outbox-core/pg'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { Kysely, PostgresDialect } from 'kysely'
 import type pg from 'pg'
@@ -193,6 +195,44 @@ describe('what is not stored', () => {
 
     expect(answer).toMatchObject({ status, text: '{"no":true}' })
     expect([await countOrders(pool), await storedKeys()]).toEqual([0, []])
+  })
+
+  it('a 4xx that is undone by a rollback is stored behind it, unless another request has taken the key meanwhile', async () => {
+    const { pool: _, ...client } = pgDatabase(pool)
+    let begins = 0
+    let between = (): Promise<unknown> => Promise.resolve()
+    const db: DatabaseClient<pg.PoolClient> = {
+      ...client,
+      begin: async (isolation, work) => {
+        begins++
+        if (begins === 2) await between()
+        return client.begin(isolation, work)
+      },
+    }
+    const onClient = createIdempotency<typeof db, Caller>({
+      db,
+      tenant: ({ tenant }) => tenant,
+      subject: ({ subject }) => subject,
+      pepper: 'a pepper of at least 16 bytes',
+    })
+    let calls = 0
+    const refusing = onClient.atomic({ operation: 'createOrder' }, async (call) => {
+      calls++
+      await placeOrder(call)
+      return { status: 422, body: 'no' }
+    })
+
+    const refused = await send(refusing)
+    expect([refused.status, begins, calls, await countOrders(pool)]).toEqual([422, 2, 1, 0])
+    const again = await send(refusing)
+    expect([again.status, again.text, calls]).toEqual([422, refused.text, 1])
+
+    begins = 0
+    const another = { key: randomUUID() }
+    between = () => send(idempotencyOn(pool).atomic({ operation: 'createOrder' }, placeOrder), another)
+    const overtaken = await send(refusing, another)
+    expect([overtaken.status, 'idempotency-replayed' in overtaken.headers, calls]).toEqual([201, true, 2])
+    expect(await countOrders(pool)).toBe(1)
   })
 
   it.each([402, 404, 409, 422])('a %s undoes the effect and is replayed', async (status) => {

@@ -101,6 +101,7 @@ export function runTransaction<Db extends Database, Result>(
   work: (open: OpenTransaction<Db>) => Promise<Result>,
   opening: Opening = {},
 ): Promise<Result> {
+  if (isClient(db) && db.pool !== undefined) return runOnPool(db.pool as PgPool, isolation, work as never, opening)
   if (isClient(db)) return runOnClient(db, isolation, work as never, opening)
   if ('transaction' in db) return runOnKysely(db, isolation, work as never, opening)
   return runOnPool(db, isolation, work as never, opening)
@@ -162,7 +163,7 @@ function isTimeout(error: unknown): boolean {
 
 /** Whether `runTransaction` notices a COMMIT that PostgreSQL turned into a ROLLBACK: Kysely does not say. */
 export function commitTells(db: Database): boolean {
-  return !('transaction' in db) && !isClient(db)
+  return !('transaction' in db) && (!isClient(db) || db.pool !== undefined)
 }
 
 /** Nothing but texts without parameters may share a round trip. */

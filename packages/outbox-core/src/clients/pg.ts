@@ -48,6 +48,7 @@ export function pgDatabase<Pool extends PgDatabase>(pool: Pool): DatabaseClient<
     client: 'pg',
     begin: (isolation, work) => inTransaction(pool, isolation, work as never),
     queryable: (client) => pgTransaction(client),
+    pool,
   }
 }
 

@@ -28,6 +28,9 @@ export interface DatabaseClient<Tx = unknown> {
    * @throws OutboxError `NOT_A_TRANSACTION` when `tx` is not a transaction of this client
    */
   queryable(tx: Tx): Queryable
+
+  /** The `pg` pool behind the client, if its transactions are clients of that pool: several statements can then share a round trip. */
+  readonly pool?: object
 }
 
 /** The refusal that every client's entry point words alike. */

@@ -1,7 +1,8 @@
 import { answering, type NotRun, untilSettled } from '../answer.ts'
 import { createAtomicStore } from './atomic-store.ts'
-import { blame, endingOf, startDeadline, toResult, Undo } from './run-handler.ts'
+import { blame, endingOf, type HandlerResult, startDeadline, toResult, Undo, UndoneOutside } from './run-handler.ts'
 import { invalidOption, wholeNumberOption } from '../../errors.ts'
+import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse, IdempotentOperation } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
@@ -74,31 +75,58 @@ export function createAtomicOperation<Db extends Database, Context>(
   const store = createAtomicStore(settings, options.operation, checked)
   const retried: typeof retryTransient = options.retryConflicts === false ? (work) => work() : retryTransient
 
-  /** Runs the handler in the transaction and decides what the transaction keeps. @throws Undo */
-  async function execute(open: OpenTransaction<Db>, request: PreparedRequest | null, context: Context) {
+  /**
+   * Runs the handler in the transaction and decides what the transaction keeps.
+   *
+   * @param undone - what the handler has come to in a transaction that was rolled back for it: it is not run again
+   * @throws Undo, UndoneOutside
+   */
+  async function execute(
+    open: OpenTransaction<Db>,
+    request: PreparedRequest | null,
+    context: Context,
+    undone: HandlerResult | null,
+  ): Promise<Ending | NotRun> {
     const requests = request === null ? [] : [request]
     const { claims, savepoint } = await store.claim(open, requests)
     const [claim = { kind: 'claimed' }] = claims
     if (!('kind' in claim) || claim.kind !== 'claimed') return claim
-    await savepoint.take()
+    const result = undone ?? (await runHandler(open, savepoint, context))
+    if (request !== null) store.complete(open, requests, [{ request, ...result }])
+    return { outcome: 'executed', response: result.response }
+  }
+
+  async function runHandler(
+    open: OpenTransaction<Db>,
+    savepoint: HandlerSavepoint,
+    context: Context,
+  ): Promise<HandlerResult> {
+    // A round trip of its own for each request would be dear: only a response that undoes its effects needs the point.
+    const hasPoint = open.hasSavepoint
+    if (hasPoint) await savepoint.take()
     const deadline = startDeadline(timeoutMs)
     const returned = await deadline
       .within(Promise.resolve(handler({ tx: open.tx, request: context, signal: deadline.signal })))
       .catch((error: unknown) => blame(settings, open.sql, error))
       .finally(() => deadline.end())
-    const { response, fate, resourceRef } = toResult(returned)
-    if (fate === 'undo') throw new Undo({ outcome: 'rolled-back', response })
-    if (fate === 'store-and-undo') await savepoint.undo()
-    if (request !== null) store.complete(open, requests, [{ request, response, resourceRef }])
-    return { outcome: 'executed', response } as const
+    const result = toResult(returned)
+    if (result.fate === 'undo') throw new Undo({ outcome: 'rolled-back', response: result.response })
+    if (result.fate === 'store-and-undo' && !hasPoint) throw new UndoneOutside(result)
+    if (result.fate === 'store-and-undo') await savepoint.undo()
+    return result
   }
 
   async function attempt(request: PreparedRequest | null, context: Context): Promise<Ending | NotRun> {
     const opening = store.opening(request === null ? [] : [request])
-    const once = (): Promise<Ending | NotRun> =>
-      runTransaction(settings.db, isolation, (open) => execute(open, request, context), opening)
+    const once = (undone: HandlerResult | null): Promise<Ending | NotRun> =>
+      runTransaction(settings.db, isolation, (open) => execute(open, request, context, undone), opening)
+    // Between the two transactions the key is free. Whoever takes it meanwhile finds no effect of ours, and is asked in our turn.
+    const afterUndo = (error: unknown): Promise<Ending | NotRun> => {
+      if (!(error instanceof UndoneOutside)) throw error
+      return retried(() => once(error.result))
+    }
     try {
-      return await retried(once)
+      return await retried(() => once(null)).catch(afterUndo)
     } catch (error) {
       return endingOf(settings, store.explain(error))
     }

@@ -57,6 +57,15 @@ export class Undo extends Error {
   }
 }
 
+/** Ends a transaction without a savepoint with a rollback: the response is stored in one of its own. */
+export class UndoneOutside extends Error {
+  readonly result: HandlerResult
+  constructor(result: HandlerResult) {
+    super('the transaction is rolled back, its response is stored in another one')
+    this.result = result
+  }
+}
+
 /** A failure of the handler that looks like one of the store's, a foreign system that refuses connections for example. */
 export class HandlerFailed extends Error {
   constructor(cause: unknown) {
