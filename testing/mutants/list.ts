@@ -661,14 +661,42 @@ export const mutants: readonly Mutant[] = [
     [
       'a refused request runs again for its answer to be stored',
       'once',
-      'undone ?? (await runHandler(open, savepoint, context))',
-      'await runHandler(open, savepoint, context)',
+      'undone ?? (await runHandler(open, savepoint, request, context))',
+      'await runHandler(open, savepoint, request, context)',
     ],
     [
       'a refused request keeps its effects on a client without a savepoint',
       'once',
-      "if (result.fate === 'store-and-undo' && !hasPoint) throw new UndoneOutside(result)",
-      "if (result.fate === 'store-and-undo' && !hasPoint) return result",
+      'throw new UndoneOutside(result)',
+      'void new UndoneOutside(result)',
+    ],
+  ]),
+  ...of(idempotency, 'http/atomic/atomic.ts', 'undone-outside.pg.test.ts', [
+    ['a serializable refusal rests on what was rolled back', 'once', " || isolation === 'serializable'", ''],
+    [
+      'a refusal without a key has a second transaction',
+      'once',
+      "if (request === null) throw new Undo({ outcome: 'executed', response: result.response }) // There is nothing to store.\n    await store.assertHeld(open, [request])",
+      'if (request !== null) await store.assertHeld(open, [request])',
+    ],
+    ['effects that the handler committed are said to be undone', 'once', 'await store.assertHeld(open, [request])', ''],
+    [
+      'storing a refusal is not tried again where the handler runs once',
+      'once',
+      '(undone === null ? retried : retryTransient)(once)',
+      'retried(once)',
+    ],
+    [
+      'a refusal that may not have been stored is an unknown outcome',
+      'replayed',
+      'endingOf(settings, store.explain(error), undone !== null)',
+      'endingOf(settings, store.explain(error))',
+    ],
+    [
+      'a handler runs again after another request held its key',
+      'once',
+      'return attempt()',
+      'return attempt().finally(() => (undone = null))',
     ],
   ]),
   ...of(idempotency, 'inbox/streams-in-hand.ts', 'batch-handler.pg.test.ts', [

@@ -4,6 +4,7 @@ import type { Statement, Parameter } from '../database/statement.ts'
 export interface KeyStatements {
   readonly claim: (...values: Parameter[]) => Statement
   readonly finish: (...values: Parameter[]) => Statement
+  readonly readMark: string
   readonly removeRows: string
   readonly read: string
   readonly removeExpired: string
@@ -30,6 +31,9 @@ export function keyStatements(s: string): KeyStatements {
         $8::text, $9::bytea, $10::boolean, $11::text, $12::text, $13::bigint, $14::bigint, $15::integer, $16::text)`,
       values,
     }),
+
+    // The mark of the transaction that claimed: it leaves with that transaction.
+    readMark: `select current_setting('malote.claim', true) as mark`,
 
     // For rows of this transaction only. Until it ends the primary key keeps others from these hashes all the same.
     removeRows: `delete from ${keys} where tenant_id = $1 and key_hash = any($2::bytea[])`,

@@ -44,12 +44,13 @@ export function pgTransaction(client: PgTransaction): Queryable {
 /** A pg pool as a `DatabaseClient`, for code that takes any client. */
 export function pgDatabase<Pool extends PgDatabase>(pool: Pool): DatabaseClient<ClientOf<Pool>> {
   guardPool(pool)
-  return {
+  const client: DatabaseClient<ClientOf<Pool>> = {
     client: 'pg',
     begin: (isolation, work) => inTransaction(pool, isolation, work as never),
     queryable: (client) => pgTransaction(client),
-    pool,
   }
+  // Not for copies: `{ ...pgDatabase(pool), begin }` has a `begin` that must not be passed over.
+  return Object.defineProperty(client, 'pool', { value: pool })
 }
 
 async function inTransaction<Result>(

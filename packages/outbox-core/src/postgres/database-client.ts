@@ -29,7 +29,10 @@ export interface DatabaseClient<Tx = unknown> {
    */
   queryable(tx: Tx): Queryable
 
-  /** The `pg` pool behind the client, if its transactions are clients of that pool: several statements can then share a round trip. */
+  /**
+   * The `pg` pool behind the client, if its transactions are clients of that pool and `begin` does nothing but begin, commit and roll
+   * back: several statements then share a round trip, and `begin` is not called. Leave it out of a client whose `begin` does more.
+   */
   readonly pool?: object
 }
 

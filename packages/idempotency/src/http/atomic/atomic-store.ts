@@ -42,6 +42,8 @@ export interface AtomicStore {
   claim(open: TransactionSteps, requests: readonly PreparedRequest[]): Promise<Claims>
   /** Stores the responses. The last statement before COMMIT: it fails when the handler left the transaction failed. */
   complete(open: TransactionSteps, requests: readonly PreparedRequest[], done: readonly Completion[]): void
+  /** For effects that a rollback is to undo: they are in this transaction still. @throws IdempotencyError `NOT_A_TRANSACTION` */
+  assertHeld(open: TransactionSteps, requests: readonly PreparedRequest[]): Promise<void>
   /** The ending, or the plainer error, behind an error that `complete` brought about. */
   explain(error: unknown): unknown
 }
@@ -122,6 +124,16 @@ export function createAtomicStore<Db extends Database, Context>(
       if (done.length === 0) return
       const ordered = [...done].sort((a, b) => inKeyOrder(a.request, b.request))
       open.endWith(ordered.map((one) => finishOf(one, markOf(requests))))
+    },
+    assertHeld: async ({ sql }, requests) => {
+      const mark = await sql.query(statements.readMark, []).then(
+        ({ rows }) => rows[0]?.['mark'],
+        (error: unknown) => {
+          if (sqlStateOf(error) === '25P02') return markOf(requests) // It has failed, and is open until it is rolled back.
+          throw error
+        },
+      )
+      if (mark !== markOf(requests)) throw endedByHandler()
     },
     explain: (error) => {
       const state = sqlStateOf(error)

@@ -91,7 +91,7 @@ export function createAtomicOperation<Db extends Database, Context>(
     const { claims, savepoint } = await store.claim(open, requests)
     const [claim = { kind: 'claimed' }] = claims
     if (!('kind' in claim) || claim.kind !== 'claimed') return claim
-    const result = undone ?? (await runHandler(open, savepoint, context))
+    const result = undone ?? (await runHandler(open, savepoint, request, context))
     if (request !== null) store.complete(open, requests, [{ request, ...result }])
     return { outcome: 'executed', response: result.response }
   }
@@ -99,10 +99,12 @@ export function createAtomicOperation<Db extends Database, Context>(
   async function runHandler(
     open: OpenTransaction<Db>,
     savepoint: HandlerSavepoint,
+    request: PreparedRequest | null,
     context: Context,
   ): Promise<HandlerResult> {
-    // A round trip of its own for each request would be dear: only a response that undoes its effects needs the point.
-    const hasPoint = open.hasSavepoint
+    // A round trip of its own for each request would be dear: only a response that undoes its effects needs the point. What a
+    // serializable transaction has read holds only if it commits, so there the refusal commits with what it was decided by.
+    const hasPoint = open.hasSavepoint || isolation === 'serializable'
     if (hasPoint) await savepoint.take()
     const deadline = startDeadline(timeoutMs)
     const returned = await deadline
@@ -111,32 +113,42 @@ export function createAtomicOperation<Db extends Database, Context>(
       .finally(() => deadline.end())
     const result = toResult(returned)
     if (result.fate === 'undo') throw new Undo({ outcome: 'rolled-back', response: result.response })
-    if (result.fate === 'store-and-undo' && !hasPoint) throw new UndoneOutside(result)
-    if (result.fate === 'store-and-undo') await savepoint.undo()
+    if (result.fate === 'store') return result
+    if (hasPoint) await savepoint.undo()
+    else await undoOutside(open, request, result)
     return result
   }
 
-  async function attempt(request: PreparedRequest | null, context: Context): Promise<Ending | NotRun> {
+  /** @throws Undo, UndoneOutside */
+  async function undoOutside(open: OpenTransaction<Db>, request: PreparedRequest | null, result: HandlerResult) {
+    if (request === null) throw new Undo({ outcome: 'executed', response: result.response }) // There is nothing to store.
+    await store.assertHeld(open, [request])
+    throw new UndoneOutside(result)
+  }
+
+  /** Tries one request as often as it is called. A handler whose effects were undone outside of its transaction is not run again. */
+  function attemptsAt(request: PreparedRequest | null, context: Context): () => Promise<Ending | NotRun> {
     const opening = store.opening(request === null ? [] : [request])
-    const once = (undone: HandlerResult | null): Promise<Ending | NotRun> =>
+    let undone: HandlerResult | null = null
+    const once = (): Promise<Ending | NotRun> =>
       runTransaction(settings.db, isolation, (open) => execute(open, request, context, undone), opening)
-    // Between the two transactions the key is free. Whoever takes it meanwhile finds no effect of ours, and is asked in our turn.
-    const afterUndo = (error: unknown): Promise<Ending | NotRun> => {
-      if (!(error instanceof UndoneOutside)) throw error
-      return retried(() => once(error.result))
-    }
-    try {
-      return await retried(() => once(null)).catch(afterUndo)
-    } catch (error) {
-      return endingOf(settings, store.explain(error))
+    return async function attempt(): Promise<Ending | NotRun> {
+      try {
+        return await (undone === null ? retried : retryTransient)(once)
+      } catch (error) {
+        if (!(error instanceof UndoneOutside)) return endingOf(settings, store.explain(error), undone !== null)
+        // Between the two transactions the key is free. Whoever takes it meanwhile finds no effect of ours, and comes first.
+        undone = error.result
+        return attempt()
+      }
     }
   }
 
   return answering(settings, options.operation, async (request, context) => {
     const prepared = await prepare(settings, options, request, context)
     if (prepared.kind === 'refused') return { outcome: 'refused', response: prepared.response }
-    if (prepared.kind === 'unprotected') return (await attempt(null, context)) as Ending
-    return untilSettled(settings, options, waitMs, prepared.request, context, () => attempt(prepared.request, context))
+    if (prepared.kind === 'unprotected') return (await attemptsAt(null, context)()) as Ending
+    return untilSettled(settings, options, waitMs, prepared.request, context, attemptsAt(prepared.request, context))
   })
 }
 

@@ -87,11 +87,21 @@ export async function blame<Db extends Database, Context>(
   throw isAlive ? new HandlerFailed(error) : error
 }
 
-/** What a failed transaction has to say, if it is not the application's own error. @throws the application's error */
-export function endingOf<Db extends Database, Context>(settings: Settings<Db, Context>, error: unknown): Ending {
+/**
+ * What a failed transaction has to say, if it is not the application's own error.
+ *
+ * @param hasNoEffect - whether nothing but a response was to be stored: then its COMMIT may have failed or not
+ * @throws the application's error
+ */
+export function endingOf<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  error: unknown,
+  hasNoEffect = false,
+): Ending {
   if (error instanceof Undo) return error.ending
   if (error instanceof HandlerFailed) throw error.cause
-  if (isTransient(error)) return { outcome: 'rolled-back', response: noEffect(settings), error }
+  if (isTransient(error) || (hasNoEffect && isCommitUnknown(error)))
+    return { outcome: 'rolled-back', response: noEffect(settings), error }
   const response = failureResponse(settings, error)
   if (response === undefined) throw error
   return { outcome: isTimeout(error) ? 'rolled-back' : 'unavailable', response, error }
@@ -99,4 +109,8 @@ export function endingOf<Db extends Database, Context>(settings: Settings<Db, Co
 
 export function isTimeout(error: unknown): boolean {
   return error instanceof IdempotencyError && error.code === 'TIMED_OUT'
+}
+
+function isCommitUnknown(error: unknown): boolean {
+  return error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN'
 }
