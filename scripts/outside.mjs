@@ -3,11 +3,12 @@
 // a publisher and its test, which runs the exported kit.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { createTestDatabase } from '../testing/database.ts'
 import { startPostgres } from '../testing/services/postgres.ts'
+import { serverUser } from '../testing/services/server-user.ts'
 
 const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
 
@@ -20,7 +21,7 @@ export async function useFromOutside(work, tarballOf) {
   try {
     const libraries = ['@malote/outbox-core', '@malote/idempotency'].map(tarballOf)
     await quickstart(folderIn(work, 'quickstart'), await onDatabaseOf(postgres), libraries)
-    template(work, await onDatabaseOf(postgres), tarballOf)
+    template(work, tarballOf)
     adapterGuide(folderIn(work, 'adapter'), tarballOf('@malote/outbox-core'))
   } finally {
     await postgres.stop()
@@ -57,19 +58,57 @@ async function quickstart(cwd, { env, run }, tarballs) {
   )
 }
 
-function template(work, { run }, tarballOf) {
+/**
+ * A service of `npm create malote`, made and tested on the PostgreSQL that it brings itself, by the strictest of the package managers: pnpm, which
+ * shows a service only what it asks for and runs no install script. Its tests must not use the broker of the service, so there is none at AMQP_URL.
+ */
+function template(work, tarballOf) {
   const startedMs = performance.now()
-  run('npm', ['exec', '--yes', `--package=${tarballOf('create-malote')}`, '--', 'create-malote', 'my-service'], work)
+  const cwd = makeService(work, tarballOf)
+  appendFileSync(
+    join(cwd, 'pnpm-workspace.yaml'),
+    ['overrides:', ...ours(cwd, tarballOf).map(([name, file]) => `  '${name}': ${file}`), ''].join('\n'),
+  )
+  execFileSync(
+    process.execPath,
+    [process.env.MALOTE_PNPM, 'install', '--prefer-offline', '--package-import-method=copy'],
+    { cwd, stdio: ['ignore', 'ignore', 'inherit'] },
+  )
+  testAsNobody(work, cwd, { AMQP_URL: 'amqp://127.0.0.1:1' })
+  console.log(`a service of \`npm create malote\` passes its tests under pnpm, in ${seconds(startedMs)} s`)
+}
+
+/** The folder of a new service that installs the packages from their tarballs. */
+export function makeService(work, tarballOf) {
+  const create = ['exec', '--yes', `--package=${tarballOf('create-malote')}`, '--', 'create-malote', 'my-service']
+  execFileSync('npm', create, { cwd: work, stdio: ['ignore', 'ignore', 'inherit'] })
   const cwd = join(work, 'my-service')
-  // Not its own PostgreSQL here: there is one already.
   const manifest = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'))
-  delete manifest.devDependencies
-  for (const name of Object.keys(manifest.dependencies))
-    if (name.startsWith('@malote/')) manifest.dependencies[name] = `file:${tarballOf(name)}`
+  Object.assign(manifest.dependencies, Object.fromEntries(ours(cwd, tarballOf)))
   writeFileSync(join(cwd, 'package.json'), JSON.stringify(manifest))
-  run('npm', ['install', ...quiet], cwd)
-  run('npm', ['test'], cwd)
-  console.log(`\`npm create malote\` makes a service whose tests pass, in ${seconds(startedMs)} s`)
+  return cwd
+}
+
+/** What a new service asks of us, by the tarball that holds it. */
+function ours(cwd, tarballOf) {
+  const { dependencies } = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'))
+  const names = Object.keys(dependencies).filter((name) => name.startsWith('@malote/'))
+  return names.map((name) => [name, `file:${tarballOf(name)}`])
+}
+
+/** Runs the service's own test script. PostgreSQL refuses to run as root, so as root somebody else does it, who may not be able to enter our home. */
+export function testAsNobody(work, cwd, variables) {
+  const { scripts } = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'))
+  const env = { ...process.env, ...variables }
+  delete env.NODE_OPTIONS
+  const user = serverUser()
+  if (user.uid !== undefined) {
+    chmodSync(work, 0o755)
+    cpSync(process.execPath, join(work, 'bin', 'node'))
+    env.PATH = `${join(work, 'bin')}:${env.PATH}`
+    execFileSync('chown', ['-R', `${user.uid}:${user.gid}`, cwd])
+  }
+  execFileSync('sh', ['-c', scripts.test], { ...user, cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
 /** The files that the guide prints, as it prints them: they compile, and the publisher passes the kit. */

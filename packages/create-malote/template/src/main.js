@@ -1,6 +1,12 @@
+import { openBroker } from './broker.js'
+import { findDatabase, openDatabase } from './database.js'
 import { startService } from './service.js'
 
-const service = await startService({ port: Number(process.env.PORT ?? 3000) })
+const service = await startService({
+  port: Number(process.env.PORT ?? 3000),
+  database: await openDatabase(await findDatabase()),
+  broker: await openBroker(),
+})
 console.log(`the service listens. Order something:
 
   curl -i ${service.url}/orders -H 'content-type: application/json' -H 'idempotency-key: "my-first-order-0001"' -d '{"cents":1999}'

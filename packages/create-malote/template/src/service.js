@@ -1,15 +1,17 @@
 // Everything in one process. In production the route, the relay and the consumer may each have their own: they share only the database.
 import { createRelay } from '@malote/outbox-core'
 import fastify from 'fastify'
-import { openBroker } from './broker.js'
-import { openDatabase } from './database.js'
 import { mountOrders } from './orders.js'
 import { createSalesHandler } from './sales.js'
 
-/** @param {{ port?: number, databaseUrl?: string, log?: (line: string) => void }} options */
-export async function startService({ port = 3000, databaseUrl, log = console.log } = {}) {
-  const database = await openDatabase(databaseUrl)
-  const broker = await openBroker()
+/**
+ * @param {object} parts
+ * @param {number} parts.port
+ * @param {Awaited<ReturnType<import('./database.js').openDatabase>>} parts.database - closed by `stop`
+ * @param {Awaited<ReturnType<import('./broker.js').openBroker>>} parts.broker
+ * @param {(line: string) => void} [parts.log]
+ */
+export async function startService({ port, database, broker, log = console.log }) {
   const { publisher } = broker
 
   const onRelayEvent = (event) => {
@@ -26,13 +28,11 @@ export async function startService({ port = 3000, databaseUrl, log = console.log
   const app = fastify()
   mountOrders(app, database.pool, log)
 
+  const url = await app.listen({ port, host: '127.0.0.1' })
   relay.start()
   await consumer.start()
-  const url = await app.listen({ port, host: '127.0.0.1' })
   return {
     url,
-    pool: database.pool,
-    publisher,
     /** In this order: no new requests, no new messages, then what is under way, then the database. */
     stop: async () => {
       await app.close()

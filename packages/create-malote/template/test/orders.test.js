@@ -1,13 +1,19 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { expectPublished } from '@malote/outbox-core/testing'
+import { openMemory } from '../src/broker.js'
 import { startService } from '../src/service.js'
+import { openTestDatabase } from './test-database.js'
 
+const broker = openMemory()
+const { publisher } = broker
+let database
 let service
 before(async () => {
-  service = await startService({ port: 0, log: () => {} })
+  database = await openTestDatabase()
+  service = await startService({ port: 0, database, broker, log: () => {} })
 })
-after(() => service.stop())
+after(() => service?.stop())
 
 const order = (key, cents) =>
   fetch(`${service.url}/orders`, {
@@ -17,7 +23,7 @@ const order = (key, cents) =>
   })
 
 async function salesOf(id) {
-  const { rows } = await service.pool.query('select cents from sales where order_id = $1', [id])
+  const { rows } = await database.pool.query('select cents from sales where order_id = $1', [id])
   return rows
 }
 
@@ -29,17 +35,17 @@ test('an order is published and booked once, however often it is sent and delive
   assert.equal(first.status, 202)
   assert.deepEqual(await again.json(), { id })
   assert.equal(again.headers.get('idempotency-replayed'), 'true')
-  await expectPublished(service.publisher, { type: 'order.accepted', orderingKey: id, payload: { cents: 1999 } })
-  await service.publisher.settled()
-  service.publisher.redeliver()
-  await service.publisher.settled()
+  await expectPublished(publisher, { type: 'order.accepted', orderingKey: id, payload: { cents: 1999 } })
+  await publisher.settled()
+  publisher.redeliver()
+  await publisher.settled()
   assert.deepEqual(await salesOf(id), [{ cents: 1999 }])
 })
 
 test('an order that is refused leaves nothing behind', async () => {
-  const { rows: before } = await service.pool.query('select count(*) from orders')
+  const { rows: before } = await database.pool.query('select count(*) from orders')
   const refused = await order(crypto.randomUUID(), -1)
 
   assert.equal(refused.status, 400)
-  assert.deepEqual((await service.pool.query('select count(*) from orders')).rows, before)
+  assert.deepEqual((await database.pool.query('select count(*) from orders')).rows, before)
 })
