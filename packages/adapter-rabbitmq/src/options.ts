@@ -55,10 +55,12 @@ export interface RabbitmqConsumerOptions extends ConsumerOptions {
    */
   readonly decode?: (message: ConsumeMessage) => ForeignMessage | null
   /**
-   * Most messages taken from the broker and not yet acknowledged. Messages that wait for a failed one of their key count too, so
-   * one busy failing key can use it up; every message taken is counted as delivered when the process crashes.
+   * Most messages taken from the broker and not yet acknowledged. Messages that wait for a failed one of their key count too: when it is
+   * used up by them, other keys wait as well. Every message taken is counted as delivered when the process crashes, and is in memory: give
+   * less for large bodies. Without `singleActiveConsumer` give twice the concurrency, so that consumers share what there is.
    *
-   * @defaultValue twice the concurrency: the next message is there when a handler ends
+   * @defaultValue 200, or twice the concurrency where that is more: with the default backoff and attempts so many of one failing key end within the half
+   * hour for which RabbitMQ leaves a message unacknowledged
    */
   readonly prefetch?: number
   /**
@@ -104,6 +106,9 @@ export function resolvePublisherOptions(options: RabbitmqPublisherOptions): Reso
   }
 }
 
+/** RabbitMQ's own advice is 100 to 300. */
+const defaultPrefetch = 200
+
 export interface ResolvedRabbitmqConsumerOptions extends ResolvedConsumerOptions {
   readonly connect: Connect
   readonly queue: string
@@ -123,7 +128,7 @@ export function resolveRabbitmqConsumerOptions(options: RabbitmqConsumerOptions)
     connect: options.connect,
     queue: options.queue,
     decode: options.decode ?? null,
-    prefetch: numberOption('prefetch', options.prefetch, 2 * shared.concurrency, {
+    prefetch: numberOption('prefetch', options.prefetch, Math.max(defaultPrefetch, 2 * shared.concurrency), {
       min: shared.concurrency,
       max: 65_535,
     }),

@@ -153,6 +153,7 @@ export async function createConsumerHarness(
     ordersByKey: true,
     ordersRetries: true,
     ordersAcrossConsumers: true,
+    maxTaken: 200,
     ...(consumerStore === undefined ? {} : { consumerStore }),
     patienceMs: 20_000,
     redeliveryMs: 5_000,

@@ -28,6 +28,7 @@ describe.skipIf(url === '')('dead letters whose queue is away', () => {
       connect: () => connect(url),
       queue,
       concurrency: 2,
+      prefetch: 4,
       handler: async ({ message }) => {
         calls.push(message.id)
         if (message.id !== good.id) throw new PermanentFailure('never')

@@ -27,7 +27,12 @@ export function createRabbitmqBroker(url: string): Promise<Broker> {
   const open = (): Promise<ChannelModel> => connect(url)
   return Promise.resolve({
     createPublisher: () => createRabbitmqPublisher({ connect: open, source: '/brokerage', exchange }),
-    createConsumer: ({ queue }, options) => createRabbitmqConsumer({ ...options, connect: open, queue }),
+    createConsumer: (subscription, options) => {
+      const { queue } = subscription
+      // Consumers that share a queue take little ahead, so that each has work.
+      const prefetch = keepsOrder(subscription) ? {} : { prefetch: 2 * (options.concurrency ?? 10) }
+      return createRabbitmqConsumer({ ...options, ...prefetch, connect: open, queue })
+    },
     close: () => Promise.resolve(), // Publishers and consumers close the connections they opened.
   })
 }

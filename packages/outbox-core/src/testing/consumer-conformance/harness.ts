@@ -52,6 +52,8 @@ export interface ConsumerHarness {
   }>
   /** Messages the broker handed to consumers and has no acknowledgement for. */
   unacknowledged?(topic: string): Promise<number>
+  /** Most messages a consumer may have taken, where that is more than ten beside two for each of its handlers. */
+  readonly maxTaken?: number
   /** Makes the topic's place for dead letters refuse, for example by removing it. */
   removeDeadLetterPlace?(topic: string): Promise<void>
   /** Makes it again, empty; resolves when it takes messages. */
