@@ -30,6 +30,7 @@ const task = {
   mutants: (args) => [['node', source, 'testing/mutants/main.ts', ...args]],
   judges: (args) => [
     ['node', source, 'testing/judges/python.ts', ...args],
+    ['node', source, 'testing/judges/sqs.ts', ...args],
     ['node', source, 'testing/judges/spin.ts', ...args],
   ],
   exec: (args) => [args],

@@ -28,6 +28,7 @@ export const consumerAbsences: Readonly<Record<Flavour, Absences<ConsumerHarness
   fifo: notOurs,
   standard: {
     ...notOurs,
+    ordersByKey: noOrder,
     ordersRetries: noOrder,
     ordersAcrossConsumers: noOrder,
   },
@@ -50,9 +51,8 @@ export async function openConsumerHarness(
     redeliveryMs: visibilityTimeoutMs * 2,
     patienceMs: 20_000,
     holdTimeoutMs: visibilityTimeoutMs,
-    ordersByKey: true,
     ...(consumerStore === undefined ? {} : { consumerStore }),
-    ...(flavour === 'fifo' ? { ordersRetries: true, ordersAcrossConsumers: true } : {}),
+    ...(flavour === 'fifo' ? { ordersByKey: true, ordersRetries: true, ordersAcrossConsumers: true } : {}),
     freshTopic: async () => {
       const topic = await queues.make()
       await queues.make({ VisibilityTimeout: '0' }, deadLettersOf(topic))

@@ -1,6 +1,6 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { Absences, PublisherHarness } from '@malote/outbox-core/testing'
-import { givenSqsEndpoint, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
+import { givenSqsEndpoint, isLackingSizes, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
 import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
 import { decodeMessage, textAttributes } from '../src/decode.ts'
 import { createSqsPublisher } from '../src/index.ts'
@@ -10,8 +10,12 @@ export interface SqsPublisherHarness extends PublisherHarness {
   close(): Promise<void>
 }
 
-const notOurs: Absences<PublisherHarness> =
-  givenSqsEndpoint() === null ? {} : { stopBroker: 'the server was given to us and is not ours to stop' }
+const notOurs: Absences<PublisherHarness> = {
+  ...(givenSqsEndpoint() === null ? {} : { stopBroker: 'the server was given to us and is not ours to stop' }),
+  ...(isLackingSizes() ? { brokerRefusal: 'the server takes no notice of MaximumMessageSize' } : {}),
+}
+/** What a server of another make takes, body and attributes. */
+const limits = isLackingSizes() ? { maxMessageBytes: 261_120, maxBatchBytes: 262_144 } : {}
 
 export const publisherAbsences: Readonly<Record<Flavour, Absences<PublisherHarness>>> = {
   fifo: notOurs,
@@ -32,9 +36,10 @@ export async function openPublisherHarness(flavour: Flavour): Promise<SqsPublish
   const queues = queuesOn(direct, server.endpoint, flavour)
 
   return {
-    maxMessageBytes: 1_048_576 - 1_024,
+    maxMessageBytes: limits.maxMessageBytes ?? 1_048_576 - 1_024,
     patienceMs: 20_000,
-    createPublisher: async () => createSqsPublisher({ client: proxied, queueUrl: queues.urlOf, characters: 'bmp' }),
+    createPublisher: async () =>
+      createSqsPublisher({ client: proxied, queueUrl: queues.urlOf, characters: 'bmp', ...limits }),
     freshTopic: () => queues.make(),
     missingTopic: async () => queues.unusedName(),
     receive: async (topic, count) =>
@@ -43,10 +48,14 @@ export async function openPublisherHarness(flavour: Flavour): Promise<SqsPublish
         wire: textAttributes(raw.MessageAttributes),
         ...(raw.Attributes?.MessageGroupId === undefined ? {} : { brokerKey: raw.Attributes.MessageGroupId }),
       })),
-    brokerRefusal: async () => ({
-      topic: await queues.make({ MaximumMessageSize: '1024' }),
-      change: { body: 'x'.repeat(2_000) },
-    }),
+    ...(isLackingSizes()
+      ? {}
+      : {
+          brokerRefusal: async () => ({
+            topic: await queues.make({ MaximumMessageSize: '1024' }),
+            change: { body: 'x'.repeat(2_000) },
+          }),
+        }),
     troubledTopic: async () => {
       const topic = queues.unusedName()
       return { topic, mend: async () => void (await queues.make({}, topic)) }

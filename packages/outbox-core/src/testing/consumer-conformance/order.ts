@@ -15,8 +15,7 @@ const overKeys =
 /** Order per key, concurrency and its bounds. */
 export const orderCases: readonly Case[] = [
   {
-    name: 'messages of one key are handled one after the other in order, while other keys go on beside them',
-    needs: ['ordersByKey'],
+    name: 'messages of one key are handled one after the other, in order where the broker keeps it, while other keys go on beside them',
     run: (harness) =>
       withConsumers(harness, async (consume) => {
         const topic = await harness.freshTopic()
@@ -28,7 +27,7 @@ export const orderCases: readonly Case[] = [
         await untilHandled(harness, recorded, messages)
 
         assert.deepEqual([...recorded.overlappingKeys], [])
-        assertFirstInOrder(recorded, messages)
+        if (harness.ordersByKey === true) assertFirstInOrder(recorded, messages)
         assert.ok(recorded.maxRunning > 1, 'different keys run at the same time')
       }),
   },

@@ -42,7 +42,7 @@ export interface PublisherHarness {
    * take messages again.
    */
   troubledTopic?(): Promise<{ readonly topic: string; mend(): Promise<void> }>
-  /** Set when the destination keeps the order in which it accepted messages of one key. */
+  /** Set when the destination keeps the order in which it accepted messages of one key. Without it, what arrives may come in any order. */
   readonly keepsOrder?: true
   /** Set when records carry `brokerKey`. */
   readonly ordersByBrokerKey?: true

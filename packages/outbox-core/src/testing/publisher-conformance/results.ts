@@ -6,7 +6,7 @@ import {
   assertAllAccepted,
   byId,
   failureOf,
-  firstIdsOf,
+  assertArrived,
   idsOf,
   isAccepted,
   messagesTo,
@@ -49,13 +49,13 @@ export const resultCases: readonly Case[] = [
         assertAllAccepted(await publish(harness, publisher, interleave(batches)))
 
         for (const [index, topic] of topics.entries()) {
-          const expected = batches[index]?.map((message) => message.id)
-          assert.deepEqual(firstIdsOf(await harness.receive(topic, 3)), expected)
+          const expected = batches[index]?.map((message) => message.id) ?? []
+          assertArrived(harness, await harness.receive(topic, 3), expected)
         }
       }),
   },
   {
-    name: 'a batch of 10,000 messages over 100 keys is accepted, complete and in order per key',
+    name: 'a batch of 10,000 messages over 100 keys is accepted, complete, and in order per key where the broker keeps it',
     run: (harness) =>
       withPublisher(harness, async (publisher) => {
         const topic = await harness.freshTopic()
@@ -67,7 +67,8 @@ export const resultCases: readonly Case[] = [
         assert.equal(new Set(idsOf(held)).size, batch.length, 'all of them, once each')
         for (const key of ['key-0', 'key-7', 'key-99']) {
           const expected = batch.filter((message) => message.orderingKey === key).map((message) => message.id)
-          assert.deepEqual(firstIdsOf(held.filter((record) => record.message.orderingKey === key)), expected)
+          const heldOfKey = held.filter((record) => record.message.orderingKey === key)
+          assertArrived(harness, heldOfKey, expected)
         }
       }),
   },

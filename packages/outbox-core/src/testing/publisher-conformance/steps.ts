@@ -138,7 +138,18 @@ export async function assertOutage(
 export const idsOf = (records: readonly PublishedRecord[]): string[] => records.map((record) => record.message.id)
 
 /** Distinct ids in the order of their first appearance: a repeated publish is a duplicate, not a disorder. */
-export const firstIdsOf = (records: readonly PublishedRecord[]): string[] => [...new Set(idsOf(records))]
+const firstIdsOf = (records: readonly PublishedRecord[]): string[] => [...new Set(idsOf(records))]
+
+/** What arrived first and once: in the order it was given where the destination keeps it, in any order where it promises none. */
+export function assertArrived(
+  { keepsOrder }: PublisherHarness,
+  records: readonly PublishedRecord[],
+  given: readonly string[],
+  message?: string,
+): void {
+  const inOrder = (ids: readonly string[]): readonly string[] => (keepsOrder === true ? ids : ids.toSorted())
+  assert.deepEqual(inOrder(firstIdsOf(records)), inOrder(given), message)
+}
 
 export function bytesOf(body: Uint8Array | string): Uint8Array {
   return typeof body === 'string' ? new TextEncoder().encode(body) : new Uint8Array(body)
