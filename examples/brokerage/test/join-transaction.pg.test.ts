@@ -46,3 +46,27 @@ it('what runs in a joined transaction is committed and rolled back by whoever be
   expect(late).toBe('refused')
   expect([meanwhile, await marks()]).toEqual([[], ['committed']])
 })
+
+it('a joined transaction sends what runs in it and nothing else, whether that succeeds or fails', async () => {
+  const client = await pool.connect()
+  const sent: string[] = []
+  const watched = Object.create(client, {
+    query: {
+      value: (statement: string, ...rest: readonly unknown[]) => {
+        sent.push(statement)
+        return (client.query as (...args: readonly unknown[]) => unknown).call(client, statement, ...rest)
+      },
+    },
+  }) as pg.PoolClient
+  await client.query('begin')
+
+  await joinTransaction(watched, (tx) => mark(tx, 'one'))
+  await joinTransaction(watched, async (tx) => {
+    await mark(tx, 'two')
+    throw new Error('the work failed')
+  }).catch(() => {})
+
+  await client.query('rollback')
+  client.release()
+  expect(sent).toEqual(['insert into marks values ($1)', 'insert into marks values ($1)'])
+})

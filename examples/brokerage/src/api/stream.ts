@@ -40,6 +40,8 @@ export function streamOf(event: string, look: () => Promise<unknown>, everyMs: n
         'x-correlation-id': request.id,
         connection: 'keep-alive',
       })
+      // The watcher knows that it is connected, however long the first look takes.
+      raw.flushHeaders()
       watchers.add(raw)
       raw.on('close', () => watchers.delete(raw))
       raw.on('error', () => watchers.delete(raw))

@@ -2,11 +2,10 @@ import { Kysely, PostgresAdapter, PostgresDriver, PostgresQueryCompiler } from '
 import type pg from 'pg'
 import type { Tables, Tx } from './database.ts'
 
-/** Begins and ends nothing: somebody else does. */
+/** Begins and ends nothing: somebody else does. Nobody can roll back here: a `Tx` has no method for it. */
 class JoiningDriver extends PostgresDriver {
   override async beginTransaction(): Promise<void> {}
   override async commitTransaction(): Promise<void> {}
-  override async rollbackTransaction(): Promise<void> {}
 }
 
 /**
