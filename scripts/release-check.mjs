@@ -5,6 +5,8 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { makeService, testAsNobody } from './outside.mjs'
+import { wrongWithService, wrongWithTarball, wrongWithVersions } from './release-rules.ts'
 
 const root = process.cwd()
 const work = mkdtempSync(join(tmpdir(), 'malote-release-'))
@@ -12,59 +14,52 @@ const clone = join(work, 'malote')
 const run = (command, args, cwd = clone) =>
   execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
 const read = (...path) => JSON.parse(readFileSync(join(clone, ...path), 'utf8'))
-const check = (holds, otherwise) => {
-  if (!holds) throw new Error(`the release would go wrong: ${otherwise}`)
+const end = (wrong) => {
+  if (wrong.length > 0) throw new Error(`the release would go wrong: ${wrong.join('; ')}`)
 }
+const versionsOf = (folders) => folders.map((folder) => read('packages', folder, 'package.json').version)
+const changesets = () => readdirSync(join(clone, '.changeset')).filter((file) => file.endsWith('.md')).length
 
-/** The versions all packages have: one, because they are released together. */
-function versionOf(folders) {
-  const versions = new Set(folders.map((folder) => read('packages', folder, 'package.json').version))
-  check(versions.size === 1, `the packages have the versions ${[...versions].join(', ')}`)
-  return [...versions][0]
-}
-
-/** What would be published of one package. */
+/** What would be published of one package: its name and its tarball. */
 function publish(folder, version) {
   const cwd = join(clone, 'packages', folder)
   const { name, files } = read('packages', folder, 'package.json')
   run(process.execPath, [process.env.MALOTE_PNPM, 'publish', '--dry-run', '--no-git-checks', '--access', 'public'], cwd)
   run(process.execPath, [process.env.MALOTE_PNPM, 'pack', '--pack-destination', work], cwd)
   const tarball = join(work, `${name.replace('@', '').replace('/', '-')}-${version}.tgz`)
-  const paths = run('tar', ['-tzf', tarball], work).split('\n')
-  for (const file of files)
-    check(
-      paths.some((path) => path.startsWith(`package/${file}`)),
-      `${name} carries no ${file}`,
-    )
+  const paths = run('tar', ['-tzf', tarball], work).trim().split('\n')
   const manifest = run('tar', ['-xzOf', tarball, 'package/package.json'], work)
-  check(!manifest.includes('workspace:'), `${name} asks for a package of the workspace`)
-  const changelog = join(cwd, 'CHANGELOG.md')
-  check(
-    existsSync(changelog) && readFileSync(changelog, 'utf8').includes(`## ${version}`),
-    `${name} has no changelog of ${version}`,
-  )
-  console.log(`${name}@${version}: ${paths.length - 1} files`)
+  const log = join(cwd, 'CHANGELOG.md')
+  const changelog = existsSync(log) ? readFileSync(log, 'utf8') : ''
+  end(wrongWithTarball({ name, version, files, paths, manifest, changelog }))
+  console.log(`${name}@${version}: ${paths.length} files`)
+  return [name, tarball]
+}
+
+/** A service of the published `npm create malote`: it asks for these versions, and passes its tests on its own PostgreSQL, installed by npm. */
+function makeOne(tarballs, version) {
+  const tarballOf = (name) => tarballs.get(name)
+  run(process.execPath, [join(clone, 'packages/create-malote/create.mjs'), 'plain'], work)
+  end(wrongWithService(JSON.parse(readFileSync(join(work, 'plain/package.json'), 'utf8')).dependencies, version))
+  const cwd = makeService(work, tarballOf)
+  run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error'], cwd)
+  testAsNobody(work, cwd, {})
+  console.log('`npm create malote` asks for the packages of that version, and its service passes its tests under npm')
 }
 
 try {
   run('git', ['clone', '--quiet', root, clone], root)
   symlinkSync(join(root, '.tools'), join(clone, '.tools'))
   const folders = readdirSync(join(clone, 'packages'))
-  const before = versionOf(folders)
-  const hasChangesets = readdirSync(join(clone, '.changeset')).some((file) => file.endsWith('.md'))
+  const [before] = versionsOf(folders)
+  const hadChangesets = changesets() > 0
   run('npm', ['run', '--silent', 'version-packages'])
-  const version = versionOf(folders)
-  check(!hasChangesets || version !== before, `the changesets left the version at ${before}`)
-  check(!readdirSync(join(clone, '.changeset')).some((file) => file.endsWith('.md')), 'changesets are left over')
+  const versions = versionsOf(folders)
+  const [version] = versions
+  end(wrongWithVersions({ before, versions, hadChangesets, changesetsLeft: changesets() }))
   console.log(`changesets take ${before} to ${version}`)
   run('npm', ['run', '--silent', 'build'])
-  for (const folder of folders) publish(folder, version)
-
-  run(process.execPath, [join(clone, 'packages/create-malote/create.mjs'), 'my-service'], work)
-  const { dependencies } = JSON.parse(readFileSync(join(work, 'my-service/package.json'), 'utf8'))
-  for (const [name, range] of Object.entries(dependencies).filter(([one]) => one.startsWith('@malote/')))
-    check(range === `^${version}`, `\`npm create malote\` makes a service with ${name} ${range}`)
-  console.log('`npm create malote` asks for the packages of that version')
+  makeOne(new Map(folders.map((folder) => publish(folder, version))), version)
 } finally {
   rmSync(work, { recursive: true, force: true })
 }
