@@ -661,14 +661,47 @@ export const mutants: readonly Mutant[] = [
     [
       'a refused request runs again for its answer to be stored',
       'once',
-      'undone ?? (await runHandler(open, savepoint, request, context))',
-      'await runHandler(open, savepoint, request, context)',
+      'undone ?? (await runHandler(open, work, context))',
+      'await runHandler(open, work, context)',
     ],
     [
       'a refused request keeps its effects on a client without a savepoint',
       'once',
-      'throw new UndoneOutside(result)',
-      'void new UndoneOutside(result)',
+      'return failed(work.requests.length === 0 ?',
+      'return work.requests.length > 0 ? result : failed(work.requests.length === 0 ?',
+    ],
+  ]),
+  ...of(idempotency, 'http/atomic/own-commit.ts', 'own-commit.pg.test.ts', [
+    [
+      'effects that the handler committed are said to be undone',
+      'once',
+      "?.['transaction'] !== transaction)",
+      '=== null)',
+    ],
+    ['a rollback of the handler’s own is taken for a commit', 'once', "(isEnded && fate !== 'aborted')", 'isEnded'],
+    ['a commit behind which a statement failed is not seen', 'once', "fate === 'committed' || ", ''],
+    ['nobody asks about a handler that overran', 'once', 'isTimeout(error) || isUnavailable', 'isUnavailable'],
+    ['nobody asks about a connection that was lost', 'once', 'isUnavailable(error) || ', ''],
+    ['nobody asks about a success whose transaction has failed', 'once', " || sqlStateOf(error) === '25P02'", ''],
+    [
+      'a retry repeats what the handler committed',
+      'once',
+      'if (isKept) for (',
+      'if (isKept) for (const _ of []) for (',
+    ],
+    [
+      'what the handler committed is said to be rolled back',
+      'once',
+      "? 'indeterminate' : 'rolled-back'",
+      "? 'rolled-back' : 'rolled-back'",
+    ],
+  ]),
+  ...of(idempotency, 'http/atomic/batch.ts', 'own-commit.pg.test.ts', [
+    [
+      'a retry repeats what the handler of a batch committed',
+      'once',
+      'throw await ownCommit.afterRollback(begun, error)',
+      'throw error',
     ],
   ]),
   ...of(idempotency, 'http/atomic/atomic.ts', 'undone-outside.pg.test.ts', [
@@ -676,10 +709,9 @@ export const mutants: readonly Mutant[] = [
     [
       'a refusal without a key has a second transaction',
       'once',
-      "if (request === null) throw new Undo({ outcome: 'executed', response: result.response }) // There is nothing to store.\n    await store.assertHeld(open, [request])",
-      'if (request !== null) await store.assertHeld(open, [request])',
+      "work.requests.length === 0 ? new Undo({ outcome: 'executed', response }) : new UndoneOutside(result)",
+      'new UndoneOutside(result)',
     ],
-    ['effects that the handler committed are said to be undone', 'once', 'await store.assertHeld(open, [request])', ''],
     [
       'storing a refusal is not tried again where the handler runs once',
       'once',

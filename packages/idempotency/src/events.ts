@@ -17,7 +17,7 @@ export type RequestOutcome =
   | 'in-progress'
   /** The key was used with another request. */
   | 'mismatch'
-  /** A foreign effect may or may not have happened; an operator decides. */
+  /** An effect may have happened, a foreign one or one that the handler has committed by itself; an operator decides. */
   | 'indeterminate'
   /** The key is older than what is kept. */
   | 'expired'

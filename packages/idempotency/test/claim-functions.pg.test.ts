@@ -69,7 +69,7 @@ describe('the round trips of a request', () => {
       idem.atomic({ operation, required: false }, () => Promise.resolve({ status: 204 })),
       { key: null },
     )
-    expect(texts.map(verbs)).toEqual([['begin', 'savepoint'], ['commit']])
+    expect(texts.map(verbs)).toEqual([['begin', 'select', 'savepoint'], ['commit']])
   })
 
   it('write one row, once: there is no row while the request is in flight', async () => {

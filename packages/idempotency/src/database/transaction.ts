@@ -234,6 +234,11 @@ export function endedByHandler(cause?: unknown): IdempotencyError {
   )
 }
 
+/** Whether it is that. */
+export function isEndedByHandler(error: unknown): boolean {
+  return error instanceof IdempotencyError && error.code === 'NOT_A_TRANSACTION'
+}
+
 function isClient(db: Database): db is DatabaseClient {
   return 'queryable' in db
 }

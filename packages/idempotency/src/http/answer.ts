@@ -11,13 +11,13 @@ import type { Database } from '../database/transaction.ts'
  * Turns what one request comes to into the answer that is sent, and reports it once.
  *
  * @param run - one request from its bytes to its ending
- * @param whenThrown - the outcome of a request whose error is the application's to handle
+ * @param outcomeOfThrown - how a request ended whose error is the application's to handle
  */
 export function answering<Db extends Database, Context>(
   settings: Settings<Db, Context>,
   operation: string,
   run: (request: HttpRequest, context: Context) => Promise<Ending>,
-  whenThrown: RequestOutcome = 'rolled-back',
+  outcomeOfThrown: (error: unknown) => RequestOutcome,
 ): IdempotentOperation<Context> {
   return withLimit(settings, async (request, context): Promise<HttpResponse> => {
     const startedMs = monotonicMs()
@@ -34,7 +34,7 @@ export function answering<Db extends Database, Context>(
       report(ending.outcome, ending.error)
       return ending.response
     } catch (error) {
-      report(whenThrown, error)
+      report(outcomeOfThrown(error), error)
       throw error
     }
   })

@@ -4,7 +4,10 @@ import type { Statement, Parameter } from '../database/statement.ts'
 export interface KeyStatements {
   readonly claim: (...values: Parameter[]) => Statement
   readonly finish: (...values: Parameter[]) => Statement
-  readonly readMark: string
+  readonly begun: Statement
+  readonly current: string
+  readonly fate: (transaction: string) => Statement
+  readonly leaveToOperator: string
   readonly removeRows: string
   readonly read: string
   readonly removeExpired: string
@@ -16,11 +19,14 @@ export interface KeyStatements {
 export function keyStatements(s: string): KeyStatements {
   const keys = `${s}.idempotency_keys`
   return {
-    // Migration 0005 says what the functions do.
+    // Migration 0005 says what the functions do. Who claims gets the number of the transaction, which tells later what became of it. A
+    // number is given to transactions that write, and a replay is none.
     // Advisory locks, tenant, key hashes (the current first), key retention ms, the key's own time or null, transaction timeout,
     // keys a tenant may have or null, the mark of the transaction, the place of the request in it.
     claim: (...values) => ({
-      text: `select $9::integer as place, ${s}.claim_v1($1::bigint[], $2::text, $3::bytea[], $4::bigint, $5::timestamptz, $6::text, $7::integer, $8::text) as claimed`,
+      text: `select place, claimed, case claimed when 'claimed' then pg_current_xact_id()::text end as transaction from (
+        select $9::integer as place, ${s}.claim_v1($1::bigint[], $2::text, $3::bytea[], $4::bigint, $5::timestamptz, $6::text, $7::integer, $8::text) as claimed
+      ) as asked`,
       values,
     }),
 
@@ -32,8 +38,21 @@ export function keyStatements(s: string): KeyStatements {
       values,
     }),
 
-    // The mark of the transaction that claimed: it leaves with that transaction.
-    readMark: `select current_setting('malote.claim', true) as mark`,
+    // For requests without a key.
+    begun: { text: 'select pg_current_xact_id()::text as transaction', values: [] },
+
+    // Another number, or none, than at the beginning: the handler has ended the transaction that began there.
+    current: 'select pg_current_xact_id_if_assigned()::text as transaction',
+
+    // In a later transaction, on whatever connection.
+    fate: (transaction) => ({ text: 'select pg_xact_status($1::xid8) as fate', values: [transaction] }),
+
+    // Tenant, key hash, subject hash, fingerprint version, fingerprint, operation. Whoever runs under the key meanwhile conflicts with it, and
+    // is rolled back.
+    leaveToOperator: `
+      insert into ${keys} (tenant_id, key_hash, subject_hash, fingerprint_version, fingerprint, operation, state, expires_at)
+      values ($1, $2, $3, $4, $5, $6, 'indeterminate', 'infinity')
+      on conflict do nothing`,
 
     // For rows of this transaction only. Until it ends the primary key keeps others from these hashes all the same.
     removeRows: `delete from ${keys} where tenant_id = $1 and key_hash = any($2::bytea[])`,

@@ -11,7 +11,7 @@ import { lockNumberOf } from '../scope.ts'
 import { createResponseSealer } from '../stored-response.ts'
 import { Undo } from './run-handler.ts'
 import type { Statement } from '../../database/statement.ts'
-import { type Database, endedByHandler, type Opening, type TransactionSteps } from '../../database/transaction.ts'
+import type { Database, Opening, TransactionSteps } from '../../database/transaction.ts'
 
 /** What came of trying to claim a key: the right to run its request, or what to do without. */
 export type Claim = { readonly kind: 'claimed' } | NotRun | Ending
@@ -22,6 +22,8 @@ export interface Claims {
   readonly claims: readonly Claim[]
   /** Before the handler, after whatever was removed here: that must not come back with what the handler undoes. */
   readonly savepoint: HandlerSavepoint
+  /** The number of the transaction, for which PostgreSQL knows later what became of it. Undefined when nothing was claimed. */
+  readonly transaction: string | undefined
 }
 
 /** A request whose response is to be stored. */
@@ -42,8 +44,6 @@ export interface AtomicStore {
   claim(open: TransactionSteps, requests: readonly PreparedRequest[]): Promise<Claims>
   /** Stores the responses. The last statement before COMMIT: it fails when the handler left the transaction failed. */
   complete(open: TransactionSteps, requests: readonly PreparedRequest[], done: readonly Completion[]): void
-  /** For effects that a rollback is to undo: they are in this transaction still. @throws IdempotencyError `NOT_A_TRANSACTION` */
-  assertHeld(open: TransactionSteps, requests: readonly PreparedRequest[]): Promise<void>
   /** The ending, or the plainer error, behind an error that `complete` brought about. */
   explain(error: unknown): unknown
 }
@@ -95,6 +95,7 @@ export function createAtomicStore<Db extends Database, Context>(
     opening: (requests) => {
       const places = new Map(requests.map((request, place) => [request, place]))
       const claims = [...requests].sort(inKeyOrder)
+      if (claims.length === 0) return { savepoint: handlerSavepoint, statements: [statements.begun] }
       return {
         savepoint: handlerSavepoint,
         statements: claims.map((one) => claimOf(one, markOf(requests), places.get(one) as number)),
@@ -103,46 +104,28 @@ export function createAtomicStore<Db extends Database, Context>(
     claim: async (open, requests) => {
       let isHere = open.hasSavepoint
       const claims: Claim[] = []
-      const found = new Map(open.rows.map((row) => [Number(row['place']), String(row['claimed'])]))
+      const found = new Map(open.rows.map((row) => [Number(row['place']), row]))
+      let transaction = requests.length === 0 ? transactionOf(open.rows[0]) : undefined
       for (const [place, request] of requests.entries()) {
         const again = (): Statement => claimOf(request, markOf(requests), place)
-        const judged = await judge(
-          settings,
-          statements,
-          again,
-          open.sql,
-          found.get(place) as string,
-          request,
-          takesOver,
-        )
+        const judged = await judge(settings, statements, again, open.sql, found.get(place) ?? {}, request, takesOver)
         claims.push(judged.claim)
         isHere &&= !judged.hasWritten
+        transaction ??= judged.transaction
       }
-      return { claims, savepoint: createHandlerSavepoint(open.sql, isHere) }
+      return { claims, savepoint: createHandlerSavepoint(open.sql, isHere), transaction }
     },
     complete: (open, requests, done) => {
       if (done.length === 0) return
       const ordered = [...done].sort((a, b) => inKeyOrder(a.request, b.request))
       open.endWith(ordered.map((one) => finishOf(one, markOf(requests))))
     },
-    assertHeld: async ({ sql }, requests) => {
-      const mark = await sql.query(statements.readMark, []).then(
-        ({ rows }) => rows[0]?.['mark'],
-        (error: unknown) => {
-          if (sqlStateOf(error) === '25P02') return markOf(requests) // It has failed, and is open until it is rolled back.
-          throw error
-        },
-      )
-      if (mark !== markOf(requests)) throw endedByHandler()
-    },
-    explain: (error) => {
-      const state = sqlStateOf(error)
-      if (state === 'ML004') return new Undo(tooManyKeys(settings))
-      if (state !== 'ML003') return error
-      return endedByHandler(error)
-    },
+    explain: (error) => (sqlStateOf(error) === 'ML004' ? new Undo(tooManyKeys(settings)) : error),
   }
 }
+
+const transactionOf = (row: Record<string, unknown> | undefined): string | undefined =>
+  (row?.['transaction'] as string | null | undefined) ?? undefined
 
 const hashesOf = (request: PreparedRequest): readonly Buffer[] => [request.keyHash, ...request.otherHashes]
 
@@ -161,21 +144,20 @@ async function judge<Db extends Database, Context>(
   statements: KeyStatements,
   again: () => Statement,
   sql: Queryable,
-  found: string,
+  found: Record<string, unknown>,
   request: PreparedRequest,
   takesOver: boolean,
-): Promise<{ readonly claim: Claim; readonly hasWritten: boolean }> {
-  let claimed = found
+): Promise<{ readonly claim: Claim; readonly hasWritten: boolean; readonly transaction: string | undefined }> {
+  let row: Record<string, unknown> | undefined = found
   for (let round = 0; round < 3; round++) {
-    const claim = judgeOnce(settings, claimed, request, takesOver)
-    if (typeof claim !== 'string') return { claim, hasWritten: round > 0 }
+    const claim = judgeOnce(settings, String(row?.['claimed']), request, takesOver)
+    if (typeof claim !== 'string') return { claim, hasWritten: round > 0, transaction: transactionOf(row) }
     const remove = { expired: 'removeExpired', retryable: 'removeRetryable', abandoned: 'removeAbandoned' } as const
     await sql.query(statements[remove[claim]], [request.tenant, hashesOf(request)])
     const { text, values } = again()
-    const { rows } = await sql.query(text, [...values])
-    claimed = String(rows[0]?.['claimed'])
+    row = (await sql.query(text, [...values])).rows[0]
   }
-  return { claim: { kind: 'busy' }, hasWritten: true }
+  return { claim: { kind: 'busy' }, hasWritten: true, transaction: undefined }
 }
 
 /** @param claimed - what `claim_v1` answered: a word, or the records that are known */

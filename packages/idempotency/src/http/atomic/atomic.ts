@@ -1,9 +1,9 @@
 import { answering, type NotRun, untilSettled } from '../answer.ts'
 import { createAtomicStore } from './atomic-store.ts'
+import { createOwnCommit, type HandlersWork, outcomeOfThrown } from './own-commit.ts'
 import { blame, endingOf, type HandlerResult, startDeadline, toResult, Undo, UndoneOutside } from './run-handler.ts'
 import { invalidOption, wholeNumberOption } from '../../errors.ts'
-import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
-import type { HandlerResponse, IdempotentOperation } from '../http.ts'
+import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
 import type { Ending } from '../replay.ts'
@@ -73,65 +73,77 @@ export function createAtomicOperation<Db extends Database, Context>(
   const checked = atomicOptions(options)
   const { timeoutMs, waitMs, isolation } = checked
   const store = createAtomicStore(settings, options.operation, checked)
+  const ownCommit = createOwnCommit(settings, options.operation)
   const retried: typeof retryTransient = options.retryConflicts === false ? (work) => work() : retryTransient
 
   /**
    * Runs the handler in the transaction and decides what the transaction keeps.
    *
    * @param undone - what the handler has come to in a transaction that was rolled back for it: it is not run again
-   * @throws Undo, UndoneOutside
+   * @param begins - told before the handler runs
    */
   async function execute(
     open: OpenTransaction<Db>,
     request: PreparedRequest | null,
     context: Context,
     undone: HandlerResult | null,
+    begins: (work: HandlersWork) => void,
   ): Promise<Ending | NotRun> {
     const requests = request === null ? [] : [request]
-    const { claims, savepoint } = await store.claim(open, requests)
+    const { claims, savepoint, transaction } = await store.claim(open, requests)
     const [claim = { kind: 'claimed' }] = claims
     if (!('kind' in claim) || claim.kind !== 'claimed') return claim
-    const result = undone ?? (await runHandler(open, savepoint, request, context))
+    // A round trip of its own for each request would be dear: only a response that undoes its effects needs the point. What a
+    // serializable transaction has read holds only if it commits, so there the refusal commits with what it was decided by.
+    const hasPoint = open.hasSavepoint || isolation === 'serializable'
+    const work = { sql: open.sql, savepoint: hasPoint ? savepoint : null, transaction, requests }
+    if (undone === null) begins(work)
+    const result = undone ?? (await runHandler(open, work, context))
     if (request !== null) store.complete(open, requests, [{ request, ...result }])
     return { outcome: 'executed', response: result.response }
   }
 
-  async function runHandler(
-    open: OpenTransaction<Db>,
-    savepoint: HandlerSavepoint,
-    request: PreparedRequest | null,
-    context: Context,
-  ): Promise<HandlerResult> {
-    // A round trip of its own for each request would be dear: only a response that undoes its effects needs the point. What a
-    // serializable transaction has read holds only if it commits, so there the refusal commits with what it was decided by.
-    const hasPoint = open.hasSavepoint || isolation === 'serializable'
-    if (hasPoint) await savepoint.take()
+  /** @throws Undo, UndoneOutside, and whatever the handler throws: each only behind a look whether a rollback undoes what it did */
+  async function runHandler(open: OpenTransaction<Db>, work: HandlersWork, context: Context): Promise<HandlerResult> {
+    await work.savepoint?.take()
     const deadline = startDeadline(timeoutMs)
-    const returned = await deadline
-      .within(Promise.resolve(handler({ tx: open.tx, request: context, signal: deadline.signal })))
+    const failed = async (why: unknown): Promise<never> => {
+      throw await ownCommit.beforeRollback(work, why)
+    }
+    const handled = async (): Promise<HandlerResponse> =>
+      handler({ tx: open.tx, request: context, signal: deadline.signal })
+    const result = await deadline
+      .within(handled())
+      .then(toResult)
       .catch((error: unknown) => blame(settings, open.sql, error))
+      .catch(failed)
       .finally(() => deadline.end())
-    const result = toResult(returned)
-    if (result.fate === 'undo') throw new Undo({ outcome: 'rolled-back', response: result.response })
-    if (result.fate === 'store') return result
-    if (hasPoint) await savepoint.undo()
-    else await undoOutside(open, request, result)
-    return result
-  }
-
-  /** @throws Undo, UndoneOutside */
-  async function undoOutside(open: OpenTransaction<Db>, request: PreparedRequest | null, result: HandlerResult) {
-    if (request === null) throw new Undo({ outcome: 'executed', response: result.response }) // There is nothing to store.
-    await store.assertHeld(open, [request])
-    throw new UndoneOutside(result)
+    const { response, fate } = result
+    if (fate === 'undo') return failed(new Undo({ outcome: 'rolled-back', response }))
+    if (fate === 'store') return result
+    if (work.savepoint !== null) {
+      await ownCommit.undo(work)
+      return result
+    }
+    // Without a key there is nothing to store.
+    return failed(work.requests.length === 0 ? new Undo({ outcome: 'executed', response }) : new UndoneOutside(result))
   }
 
   /** Tries one request as often as it is called. A handler whose effects were undone outside of its transaction is not run again. */
   function attemptsAt(request: PreparedRequest | null, context: Context): () => Promise<Ending | NotRun> {
     const opening = store.opening(request === null ? [] : [request])
     let undone: HandlerResult | null = null
-    const once = (): Promise<Ending | NotRun> =>
-      runTransaction(settings.db, isolation, (open) => execute(open, request, context, undone), opening)
+    async function once(): Promise<Ending | NotRun> {
+      let begun: HandlersWork | null = null
+      const begins = (work: HandlersWork): void => void (begun = work)
+      try {
+        const inside = (open: OpenTransaction<Db>): Promise<Ending | NotRun> =>
+          execute(open, request, context, undone, begins)
+        return await runTransaction(settings.db, isolation, inside, opening)
+      } catch (error) {
+        throw await ownCommit.afterRollback(begun, error)
+      }
+    }
     return async function attempt(): Promise<Ending | NotRun> {
       try {
         return await (undone === null ? retried : retryTransient)(once)
@@ -144,12 +156,13 @@ export function createAtomicOperation<Db extends Database, Context>(
     }
   }
 
-  return answering(settings, options.operation, async (request, context) => {
+  const run = async (request: HttpRequest, context: Context): Promise<Ending> => {
     const prepared = await prepare(settings, options, request, context)
     if (prepared.kind === 'refused') return { outcome: 'refused', response: prepared.response }
     if (prepared.kind === 'unprotected') return (await attemptsAt(null, context)()) as Ending
     return untilSettled(settings, options, waitMs, prepared.request, context, attemptsAt(prepared.request, context))
-  })
+  }
+  return answering(settings, options.operation, run, outcomeOfThrown)
 }
 
 /** @throws IdempotencyError `INVALID_OPTION` */

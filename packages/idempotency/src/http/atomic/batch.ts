@@ -2,11 +2,12 @@ import { inBatches } from '@malote/outbox-core'
 import { answering, type NotRun, untilSettled } from '../answer.ts'
 import { type AtomicOptions, atomicOptions } from './atomic.ts'
 import { type Claim, type Completion, createAtomicStore } from './atomic-store.ts'
+import { createOwnCommit, type HandlersWork, outcomeOfThrown } from './own-commit.ts'
 import { halves, type Part, runInParts } from './run-batch.ts'
 import { endingOf, HandlerFailed, isTimeout, startDeadline } from './run-handler.ts'
 import { IdempotencyError, wholeNumberOption } from '../../errors.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
-import type { HandlerResponse, IdempotentOperation } from '../http.ts'
+import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { prepare, type PreparedRequest } from '../prepare.ts'
 import type { Ending } from '../replay.ts'
@@ -87,13 +88,14 @@ export function createBatchOperation<Db extends Database, Context>(
     }
   }
 
-  return answering(settings, options.operation, async (request, context) => {
+  const run = async (request: HttpRequest, context: Context): Promise<Ending> => {
     const prepared = await prepare(settings, options, request, context)
     if (prepared.kind === 'refused') return { outcome: 'refused', response: prepared.response }
     if (prepared.kind === 'unprotected') return (await attempt({ request: null, context })) as Ending
     const item = { request: prepared.request, context }
     return untilSettled(settings, options, waitMs, prepared.request, context, () => attempt(item))
-  })
+  }
+  return answering(settings, options.operation, run, outcomeOfThrown)
 }
 
 function firstOfEachKey<Context>(items: readonly Item<Context>[]): ReadonlySet<Item<Context>> {
@@ -153,13 +155,15 @@ function createBatchTransaction<Db extends Database, Context>(
   const checked = atomicOptions(options)
   const { timeoutMs, isolation } = checked
   const store = createAtomicStore(settings, options.operation, checked)
+  const ownCommit = createOwnCommit(settings, options.operation)
 
   async function execute(
     open: OpenTransaction<Db>,
     items: readonly Item<Context>[],
     requests: readonly PreparedRequest[],
+    begins: (work: HandlersWork) => void,
   ): Promise<readonly Verdict[]> {
-    const { claims, savepoint } = await store.claim(open, requests)
+    const { claims, savepoint, transaction } = await store.claim(open, requests)
     const claimOf = new Map<PreparedRequest | null, Claim>(requests.map((one, at) => [one, claims[at] as Claim]))
     const verdicts = new Map<Item<Context>, Verdict>()
     const running: Item<Context>[] = []
@@ -168,7 +172,11 @@ function createBatchTransaction<Db extends Database, Context>(
       if (claim === undefined || ('kind' in claim && claim.kind === 'claimed')) running.push(item)
       else verdicts.set(item, claim)
     }
-    const parts = await runHandler(open, running, savepoint)
+    const work = { sql: open.sql, savepoint, transaction, requests: running.flatMap(({ request }) => request ?? []) }
+    begins(work)
+    const parts = await runHandler(open, running, savepoint).catch(async (error: unknown) => {
+      throw await ownCommit.beforeRollback(work, error)
+    })
     const done: Completion[] = []
     for (const [at, item] of running.entries()) {
       const part = parts[at] as Part
@@ -200,8 +208,16 @@ function createBatchTransaction<Db extends Database, Context>(
 
   return async (items) => {
     const requests = items.flatMap(({ request }) => request ?? [])
-    const once = (): Promise<readonly Verdict[]> =>
-      runTransaction(settings.db, isolation, (open) => execute(open, items, requests), store.opening(requests))
+    const opening = store.opening(requests)
+    async function once(): Promise<readonly Verdict[]> {
+      let begun: HandlersWork | null = null
+      const begins = (work: HandlersWork): void => void (begun = work)
+      try {
+        return await runTransaction(settings.db, isolation, (open) => execute(open, items, requests, begins), opening)
+      } catch (error) {
+        throw await ownCommit.afterRollback(begun, error)
+      }
+    }
     try {
       return await retryTransient(once)
     } catch (error) {

@@ -82,7 +82,9 @@ export function createLeaseOperation<Db extends Database, Context>(
     }
   }
 
-  return answering(settings, options.operation, run, lease.onLeaseExpired === 'hold' ? 'indeterminate' : 'rolled-back')
+  return answering(settings, options.operation, run, () =>
+    lease.onLeaseExpired === 'hold' ? 'indeterminate' : 'rolled-back',
+  )
 }
 
 /** A lease operation with its options checked. */

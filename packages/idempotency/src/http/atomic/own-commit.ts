@@ -1,0 +1,164 @@
+import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
+import { IdempotencyError } from '../../errors.ts'
+import type { RequestOutcome } from '../../events.ts'
+import { isUnavailable } from '../../database/unavailable.ts'
+import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
+import { type Database, endedByHandler, isEndedByHandler, runTransaction } from '../../database/transaction.ts'
+import { keyStatements } from '../key-statements.ts'
+import type { Settings } from '../options.ts'
+import type { PreparedRequest } from '../prepare.ts'
+import { HandlerFailed, isTimeout, Undo, UndoneOutside } from './run-handler.ts'
+import { after, pause } from '../../clock.ts'
+
+/**
+ * What a failed request rests on is that the rollback undoes what its handler did. A handler that runs COMMIT itself breaks it: its effects
+ * stay, nothing is stored, and a retry would repeat them. So a rollback is believed only of a transaction that was still the one that claimed
+ * the key. Of any other PostgreSQL is asked later what became of it. Where it committed, the key is left to an operator.
+ */
+export interface OwnCommit {
+  /** Undoes what a handler did, in its transaction. @throws what the transaction is to fail with when it cannot */
+  undo(work: HandlersWork): Promise<void>
+  /** @returns what the transaction is to fail with: `why`, in an `Unproven` when its rollback may not undo everything */
+  beforeRollback(work: HandlersWork, why: unknown): Promise<unknown>
+  /** What the requests failed with, once their transaction has ended. Where it committed, their keys are marked. */
+  afterRollback(work: HandlersWork | null, error: unknown): Promise<unknown>
+}
+
+/** A transaction in which a handler runs. */
+export interface HandlersWork {
+  readonly sql: Queryable
+  /** Null: it was not taken. */
+  readonly savepoint: HandlerSavepoint | null
+  /** The number of the transaction that claimed. */
+  readonly transaction: string | undefined
+  /** Those whose handler runs, with their keys. */
+  readonly requests: readonly PreparedRequest[]
+}
+
+/** A failure whose transaction may have been ended before. */
+class Unproven extends Error {
+  /** It certainly was. */
+  readonly isEnded: boolean
+  constructor(why: unknown, isEnded: boolean) {
+    super('the rollback may not have undone what the handler did', { cause: why })
+    this.isEnded = isEnded
+  }
+}
+
+/** Thrown when the effects of a handler stay although its request has failed. */
+class EffectsKept extends IdempotencyError {
+  constructor(consequence: string, cause: unknown) {
+    super(
+      'NOT_A_TRANSACTION',
+      `the handler ended the transaction it was given, and what it has committed stays: ${consequence}; leave COMMIT and ROLLBACK to the caller of the handler`,
+      cause === undefined ? undefined : { cause },
+    )
+  }
+}
+
+/** How a request ended whose error is the application's to handle. */
+export function outcomeOfThrown(error: unknown): RequestOutcome {
+  return error instanceof EffectsKept ? 'indeterminate' : 'rolled-back'
+}
+
+/** Time for asking about a mere doubt: a handler that hangs may hold the last connection, and its client gets an answer all the same. */
+const doubtMs = 5_000
+
+export function createOwnCommit<Db extends Database, Context>(
+  settings: Settings<Db, Context>,
+  operation: string,
+): OwnCommit {
+  const statements = keyStatements(settings.quotedSchema)
+
+  /** @returns whether something of it stays */
+  function mark({ transaction, requests }: HandlersWork, isEnded: boolean): Promise<boolean> {
+    const opening = { statements: transaction === undefined ? [] : [statements.fate(transaction)] }
+    const work = async ({ sql, rows }: { sql: Queryable; rows: readonly Record<string, unknown>[] }) => {
+      const fate = rows[0]?.['fate']
+      const isKept = fate === 'committed' || (isEnded && fate !== 'aborted')
+      if (isKept) for (const one of requests) await sql.query(statements.leaveToOperator, rowOf(one, operation))
+      return isKept
+    }
+    const asked = thrice(() => runTransaction(settings.db, 'read committed', work, opening))
+    return isEnded ? asked : inTime(asked)
+  }
+
+  return {
+    undo: async (work) => {
+      const refusal = await refusalOf(work)
+      if (refusal !== null) throw new Unproven(refusal, isEndedByHandler(refusal))
+    },
+    beforeRollback: async (work, why) => {
+      // What a handler that overran still does may hold its connection.
+      const refusal = isTimeout(why) ? null : await refusalOf(work)
+      return refusal === null ? why : new Unproven(why, isEndedByHandler(refusal))
+    },
+    afterRollback: async (work, error) => {
+      const why =
+        error instanceof Unproven ? error.cause : sqlStateOf(error) === 'ML003' ? endedByHandler(error) : error
+      const isEnded = error instanceof Unproven ? error.isEnded : isEndedByHandler(why)
+      if (work === null || !(isEnded || isDoubtful(error))) return why
+      try {
+        if (!(await mark(work, isEnded))) return why
+        const consequence = work.requests.length === 0 ? 'there is no key' : 'its key is an operator’s to reconcile'
+        return new EffectsKept(consequence, reasonOf(why))
+      } catch (failure) {
+        if (!isEnded) return why
+        return new EffectsKept(
+          'its key could not be marked (see the cause), so a retry runs the handler again',
+          failure,
+        )
+      }
+    },
+  }
+
+  /** Undoes what the handler did, if there is a savepoint. @returns null when the transaction is the one that claimed */
+  async function refusalOf({ sql, savepoint, transaction }: HandlersWork): Promise<unknown> {
+    try {
+      if (savepoint !== null) await savepoint.undo()
+      else if ((await sql.query(statements.current, [])).rows[0]?.['transaction'] !== transaction)
+        return endedByHandler()
+      return null
+    } catch (error) {
+      // No transaction, or one without our savepoint. Anything else may be a statement of the handler that failed before.
+      return ['25P01', '3B001'].includes(sqlStateOf(error) ?? '') ? endedByHandler(error) : error
+    }
+  }
+}
+
+/** Whether the transaction of the error may be another than the one that claimed, or may have been ended before it was lost. */
+function isDoubtful(error: unknown): boolean {
+  if (error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN') return false // By the commit with its record.
+  return error instanceof Unproven || isTimeout(error) || isUnavailable(error) || sqlStateOf(error) === '25P02'
+}
+
+/** A response that was to be sent is no reason. */
+function reasonOf(why: unknown): unknown {
+  if (why instanceof HandlerFailed) return why.cause
+  return why instanceof Undo || why instanceof UndoneOutside ? undefined : why
+}
+
+function rowOf(request: PreparedRequest, operation: string): unknown[] {
+  const { tenant, keyHash, subjectHash, fingerprint } = request
+  return [tenant, keyHash, subjectHash, fingerprint.version, fingerprint.digest, operation]
+}
+
+/** A pool may give out a connection once more that has just been lost. */
+async function thrice<Result>(work: () => Promise<Result>): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (attempt === 3) throw error
+      await pause(20 * attempt)
+    }
+  }
+}
+
+/** @throws an error when the work has not settled in time: it goes on, and does what it can */
+async function inTime<Result>(work: Promise<Result>): Promise<Result> {
+  const tooLate = Promise.withResolvers<never>()
+  const end = after(doubtMs, () => tooLate.reject(new Error('the database was asked, and has not answered in time')))
+  work.catch(() => {})
+  return Promise.race([work, tooLate.promise]).finally(end)
+}
