@@ -818,8 +818,14 @@ export const mutants: readonly Mutant[] = [
     [
       'a crowd of blocked orders is brought by every read',
       'bounded',
-      'const isCrowded = this.#seen.size >= crowd && this.#blocks.size <= maxNamedInCrowd',
-      'const isCrowded = false',
+      'const isCrowded = Math.max(this.#atBottom, this.#seen.size) >= crowd && this.#blocks.size',
+      'const isCrowded = this.#blocks.size < 0 && this.#blocks.size',
+    ],
+    [
+      'whoever takes lanes over brings a crowd of blocked orders once',
+      'bounded',
+      'if (from <= 1) this.#atBottom++',
+      'if (from <= 0) this.#atBottom++',
     ],
     [
       'blocked orders that a read brought are named for ever',

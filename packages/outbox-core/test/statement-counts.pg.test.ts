@@ -123,6 +123,17 @@ describe('statements for a thousand messages', () => {
     expect(statements.length / 10).toBeLessThanOrEqual(10)
   })
 
+  it('are read once from the bottom of their lanes: who writes is looked at twice before', async () => {
+    await fill(1_000)
+    const { pool: counted, statements } = countingPool()
+
+    await createRelay({ pool: counted, publisher: createMemoryBroker() }).runOnce()
+
+    const first = statements.findIndex((text) => text.includes('limit l.lim'))
+    expect(first).toBeGreaterThan(0)
+    expect(statements.slice(0, first).filter((text) => text.includes(' as drawn,'))).toHaveLength(2)
+  })
+
   it('that fail are at most four, however many keys they stop', async () => {
     await fill(1_000)
     const { pool: counted, statements } = countingPool()

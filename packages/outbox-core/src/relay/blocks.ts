@@ -17,7 +17,7 @@ interface Block {
 /** So many are named in each read, whether it would bring anything of them or not. */
 const maxNamed = 500
 
-/** A lane that is taken over is read from its bottom: with so many in the way, one read that names all brings less than it costs. */
+/** With so many in the way, it costs more to bring what is blocked, and leave it, than to name all. */
 const crowd = 2_000
 
 /** Naming more costs one read more than all that it would bring. */
@@ -31,6 +31,8 @@ export class Blocks {
   readonly #blocks = new Map<string, Block>()
   /** Of many blocked streams those that a read brought a message of, the last of them with the highest seq. */
   readonly #seen = new Map<string, { readonly lane: number; readonly seq: number }>()
+  /** Blocked streams of lanes that are read from their bottom, as one is that was taken over. */
+  #atBottom = 0
   #reloads = 0
   #heldCount = 0
 
@@ -57,11 +59,11 @@ export class Blocks {
 
   /**
    * Blocked streams that a read leaves out: all, or of many those of which a read brought something that no floor has passed yet. The
-   * messages of all others are brought by one read, and not taken from it. All again, until the floors are past them, when reads
-   * bring hardly anything else.
+   * messages of all others are brought by one read, and not taken from it. All again, until the floors are past them, where reads
+   * would bring hardly anything else: that is known of lanes that are read from their bottom, or by what reads brought.
    */
   skipped(): string[] {
-    const isCrowded = this.#seen.size >= crowd && this.#blocks.size <= maxNamedInCrowd
+    const isCrowded = Math.max(this.#atBottom, this.#seen.size) >= crowd && this.#blocks.size <= maxNamedInCrowd
     if (this.#blocks.size <= maxNamed || isCrowded) return this.streams()
     return [...this.#seen.keys()].filter((stream) => this.#blocks.has(stream))
   }
@@ -119,9 +121,12 @@ export class Blocks {
    * @param froms - lane → the lowest seq that the read takes in
    */
   passBy(froms: ReadonlyMap<number, number>): void {
+    this.#atBottom = 0
     for (const block of this.#blocks.values()) {
       const from = froms.get(block.lane)
-      if (from !== undefined && from < block.fromSeq) block.fromSeq = from
+      if (from === undefined) continue
+      if (from < block.fromSeq) block.fromSeq = from
+      if (from <= 1) this.#atBottom++
     }
     for (const [stream, { lane, seq }] of this.#seen) if (seq < (froms.get(lane) ?? 0)) this.#seen.delete(stream)
   }

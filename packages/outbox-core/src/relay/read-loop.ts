@@ -61,6 +61,7 @@ export class ReadLoop {
   /** A read begun after the last of them had ended found nothing: only a ring or the next poll can bring more. */
   #isDeep = false
   #hasRead = false
+  #hasLooked = false
 
   constructor(parts: ReadLoopParts) {
     this.#parts = parts
@@ -136,6 +137,7 @@ export class ReadLoop {
       const endMs = clock.monotonicMs()
       this.#blocksAtMs = endMs + (endMs - startMs) * betweenBlocks
     } else if (unread.length > 0) await reader.loadBlocks(unread)
+    if (unread.length > 0 && !this.#hasLooked) await this.#lookWhoWrites()
     let isBusy = await this.#lookAtClock()
     this.#hasRead = reader.space >= this.#parts.minSpace && lanes.size > 0
     if (this.#hasRead) {
@@ -150,6 +152,13 @@ export class ReadLoop {
     for (const { destination, topics } of dispatcher.startProbes())
       dispatcher.probe(destination, await reader.readSamples(topics))
     return isBusy && reader.space >= this.#parts.minSpace
+  }
+
+  /** No read lifts a floor before two such looks, and the first, from the bottom of all lanes, is the dearest to repeat. */
+  async #lookWhoWrites(): Promise<void> {
+    await this.#parts.reader.barrier()
+    await this.#parts.reader.barrier()
+    this.#hasLooked = true
   }
 
   async #lookAtClock(): Promise<boolean> {

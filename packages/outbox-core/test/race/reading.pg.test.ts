@@ -126,6 +126,29 @@ describe('a body that ends each relay which reads it', () => {
   })
 })
 
+it('leaves a crowd of held keys out of the first read of a lane, and names none when the floor is past them', async () => {
+  const { pool } = bench
+  const keys = `select 'held ' || n from generate_series(1, 2500) as n`
+  await pool.query(`insert into malote.held_keys (topic, ordering_key) select 't', key from (${keys}) as held (key)`)
+  await pool.query(
+    `insert into malote.messages (topic, type, ordering_key, payload) select 't', 'x', key, '{}' from (${keys}) as held (key)`,
+  )
+  await insert(pool, 'free')
+  const relay = await aRelay()
+  const named: number[] = []
+  relay.onRead((moment, text, values = []) => {
+    if (moment === 'before' && text.includes('limit l.lim')) named.push((values[5] as string[]).length)
+    return Promise.resolve()
+  })
+  await relay.reader.barrier()
+  await relay.reader.barrier()
+
+  expect(await relay.reader.read()).toMatchObject({ messages: 1 })
+  expect(await relay.reader.read()).toMatchObject({ messages: 0 })
+
+  expect(named).toEqual([2_500, 0])
+})
+
 it('looks in few lanes first for something to try a destination with, and finds it wherever it lies', async () => {
   await bench.pool.query(
     `insert into malote.messages (topic, type, ordering_key, payload)

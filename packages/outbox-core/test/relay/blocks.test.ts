@@ -78,28 +78,38 @@ describe('more blocked streams than a read names', () => {
     const blocks = blocked()
     expect(blocks.skipped()).toEqual([])
 
-    read(blocks, 1, all.slice(0, 3))
-    expect(blocks.skipped()).toEqual(['o0', 'o1', 'o2'])
+    read(blocks, 2, all.slice(1, 4))
+    expect(blocks.skipped()).toEqual(['o1', 'o2', 'o3'])
 
-    read(blocks, 3, [])
-    expect(blocks.skipped()).toEqual(['o2'])
+    read(blocks, 4, [])
+    expect(blocks.skipped()).toEqual(['o3'])
   })
 
   it('are all named while a crowd of them stands above the floor', () => {
     const blocks = blocked()
 
-    read(blocks, 1, all.slice(0, 2_500))
+    read(blocks, 2, all.slice(1, 2_500))
     expect(blocks.skipped()).toHaveLength(3_000)
-    read(blocks, 1, [])
+    read(blocks, 2, [])
     expect(blocks.skipped()).toHaveLength(3_000)
 
     read(blocks, 3_001, [])
     expect(blocks.skipped()).toEqual([])
   })
 
+  it('are all named before anything was brought where a lane is read from its bottom, as after a take-over', () => {
+    const blocks = blocked()
+
+    read(blocks, 1, [])
+    expect(blocks.skipped()).toHaveLength(3_000)
+
+    read(blocks, 2, [])
+    expect(blocks.skipped()).toEqual([])
+  })
+
   it('are forgotten with their lane', () => {
     const blocks = blocked()
-    read(blocks, 1, all.slice(0, 2_500))
+    read(blocks, 2, all.slice(1, 2_500))
 
     blocks.removeLane(0)
     blocks.reload(blocks.beginReload(), lanes, all)
