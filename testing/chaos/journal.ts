@@ -16,6 +16,7 @@ export type Entry =
   | { readonly what: 'publishing'; readonly ids: readonly string[]; readonly atMs: number; readonly batch: number }
   | { readonly what: 'accepted'; readonly ids: readonly string[]; readonly atMs: number; readonly batch: number }
   | { readonly what: 'settled'; readonly ids: readonly string[]; readonly atMs: number }
+  | { readonly what: 'attempt-paid'; readonly id: string; readonly atMs: number }
   | { readonly what: 'session-lost'; readonly reason: string; readonly atMs: number }
   | { readonly what: 'rescan-found-missed'; readonly messages: number; readonly atMs: number }
   | { readonly what: 'overfull'; readonly bytes: number; readonly atMs: number }

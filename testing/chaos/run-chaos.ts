@@ -37,6 +37,8 @@ export interface ChaosReport extends Verdict {
   readonly faults: Readonly<Record<string, number>>
   /** Kind of outage of what consumers need → how long after each mend they went on. */
   readonly resumedMs?: Readonly<Record<string, readonly number[]>>
+  /** What messages paid that were not made to fail, and keys that were held behind one at the end. */
+  readonly paid?: { readonly attempts: number; readonly deadLetters: number; readonly heldKeys: number }
   /** Lines an operator drew meanwhile, and how many of them were said to be complete. */
   readonly cutOffs?: { readonly drawn: number; readonly complete: number }
 }
@@ -123,12 +125,28 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
         ...(options.outageMs === null ? {} : { outageMs: options.outageMs }),
         faults,
         resumedMs: resumptionOf(history.faults, readJournals(cluster.journals)),
+        paid: await paidBy(history, cluster),
         cutOffs: { drawn: cutOffs.length, complete: cutOffs.filter(({ isComplete }) => isComplete).length },
         ...checkHistory(history),
       },
     }
   } finally {
     await cluster.close()
+  }
+}
+
+/** An outage costs nobody anything: of messages that no run made to fail these are all 0 then, kills of relays apart. */
+async function paidBy(
+  { committed, deadLetters }: History,
+  { journals, pool }: Cluster,
+): Promise<NonNullable<ChaosReport['paid']>> {
+  const isInnocent = new Set(committed.filter(({ isDoomed }) => !isDoomed).map(({ id }) => id))
+  const entries = [...readJournals(journals).values()].flat()
+  const { rows } = await pool.query<{ keys: number }>('select count(*)::integer as keys from malote.held_keys')
+  return {
+    attempts: entries.filter((entry) => entry.what === 'attempt-paid' && isInnocent.has(entry.id)).length,
+    deadLetters: deadLetters.filter(({ id }) => isInnocent.has(id)).length,
+    heldKeys: rows[0]?.keys ?? 0,
   }
 }
 

@@ -35,7 +35,7 @@ const relay = createRelay({
   publishTimeoutMs: 2_000,
   databaseTimeoutMs: variant === 'waits-for-ever' ? 2 ** 31 - 1 : 6_000,
   maxBufferedBytes: variant === 'buffers-everything' ? 2 ** 30 : maxBufferedBytes,
-  destinationBackoff: () => 100 + Math.random() * 200,
+  destinationBackoff: () => 100 + Math.random() * 200, // Outages of destinations follow each other closely.
   batchSize: 50,
   maxAttempts: 3,
   afterDeadLetter: 'skip',
@@ -55,6 +55,7 @@ role.serve({
 
 function note(event: RelayEvent): void {
   if (event.type === 'lanes.lost') journal.write({ what: 'session-lost', reason: event.reason, atMs: nowMs() })
+  if (event.type === 'message.retry-scheduled') journal.write({ what: 'attempt-paid', id: event.id, atMs: nowMs() })
   if (event.type === 'rescan.found-missed')
     journal.write({ what: 'rescan-found-missed', messages: event.messages, atMs: nowMs() })
 }
