@@ -24,6 +24,12 @@ export function exponentialBackoff(options: ExponentialBackoffOptions = {}): Bac
   return (attempt) => Math.floor(random() * Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 40)))
 }
 
+/**
+ * Source of chance for whoever tries again and again until somebody has mended something: no pause is shorter than half its
+ * ceiling. As many tries as between 0 and one and a half times the ceiling, and none of them at once after the one before.
+ */
+export const inUpperHalf = (): number => (1 + Math.random()) / 2
+
 /** What a timer can count, in milliseconds: a longer one would fire at once. */
 const longestMs = 2 ** 31 - 1
 

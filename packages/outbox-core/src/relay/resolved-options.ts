@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { reportTo } from '../adapter/report.ts'
 import { warnOfTrouble } from '../warn-of-trouble.ts'
-import { type Backoff, exponentialBackoff, soundBackoff } from '../backoff.ts'
+import { type Backoff, exponentialBackoff, inUpperHalf, soundBackoff } from '../backoff.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { OutboxError } from '../errors.ts'
 import type { RelayEvent } from '../events.ts'
@@ -74,7 +74,10 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     maxAttempts: numberOption('maxAttempts', options.maxAttempts, 10, { min: 1 }),
     backoff: soundBackoff(options.backoff),
     outageBackoff: soundBackoff(options.outageBackoff, exponentialBackoff({ baseMs: 200, maxMs: 30_000 })),
-    destinationBackoff: soundBackoff(options.destinationBackoff, exponentialBackoff({ baseMs: 200, maxMs: 3_000 })),
+    destinationBackoff: soundBackoff(
+      options.destinationBackoff,
+      exponentialBackoff({ baseMs: 200, maxMs: 2_000, random: inUpperHalf }),
+    ),
     afterDeadLetter: choiceOf('afterDeadLetter', options.afterDeadLetter, ['hold', 'skip']),
     isArchived: archivedTopics(options.afterPublish),
     maintenance: resolveMaintenance(options.maintenance),
