@@ -32,23 +32,34 @@ const accounts: readonly SeedAccount[] = Array.from({ length: 200 }, (_, n) => (
   orderLimitCentavos: 5_000_000,
 }))
 
-async function measure(): Promise<ReadonlyMap<number, string>> {
+interface Measured {
+  /** What each process is called here, by its id. */
+  readonly names: ReadonlyMap<number, string>
+  /** On the clock of the profiles: monotonic, one for all processes, in microseconds. */
+  readonly from: number
+  readonly to: number
+}
+
+const monotonicUs = (): number => Number(process.hrtime.bigint() / 1_000n)
+
+async function measure(): Promise<Measured> {
   const running = await startBrokerage({ broker: 'rabbitmq', witness: false, control: false, accounts })
   try {
     await loadStatistics(running)
     const measured = { tokens: accounts.map(({ token }) => token), measuredMs: 1_000 * seconds }
     await measureBrokerage(running, { ...measured, warmUpMs: 3_000, measuredMs: 1 })
     await running.pool.query('select pg_stat_statements_reset()')
-    const [first, before] = [await countOrders(running), cpuOf(running)]
+    const [first, before, from] = [await countOrders(running), cpuOf(running), monotonicUs()]
     const outcome = await measureBrokerage(running, { ...measured, warmUpMs: 0 })
-    const [after, orders] = [cpuOf(running), (await countOrders(running)) - first]
+    const [after, orders, to] = [cpuOf(running), (await countOrders(running)) - first, monotonicUs()]
     const { latenciesMs } = outcome.load
     console.log(
       `${String(orders)} orders, ${throughputOf(outcome).toFixed(0)} settled a second, answer p95 ${percentile(latenciesMs, 0.95).toFixed(0)} ms\n`,
     )
     printProcesses(before, after, orders)
     await printStatements(running, orders)
-    return new Map(running.supervisor.status().flatMap(({ name, pid }) => (pid === null ? [] : [[pid, name] as const])))
+    const roles = running.supervisor.status().flatMap(({ name, pid }) => (pid === null ? [] : [[pid, name] as const]))
+    return { names: new Map(roles), from, to }
   } finally {
     await running.stop()
   }
@@ -102,21 +113,24 @@ interface Profile {
     readonly id: number
     readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number }
   }[]
+  readonly startTime: number
   readonly samples: readonly number[]
   readonly timeDeltas: readonly number[]
 }
 
-function printFunctions(folder: string, named: ReadonlyMap<number, string>): void {
+/** Of the measured time only: what a process loads and compiles at its start is no part of an order. */
+function printFunctions(folder: string, { names, from, to }: Measured): void {
   for (const file of readdirSync(folder)) {
-    const role = named.get(Number(/\.(\d+)\.0\.\d+\.cpuprofile$/.exec(file)?.[1]))
+    const role = names.get(Number(/\.(\d+)\.0\.\d+\.cpuprofile$/.exec(file)?.[1]))
     if (role === undefined) continue
-    const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Profile
+    const { nodes, samples, timeDeltas, startTime } = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Profile
     const [byFunction, byModule] = [new Map<string, number>(), new Map<string, number>()]
     const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]))
-    let busy = 0
+    let [busy, atUs] = [0, startTime]
     samples.forEach((id, at) => {
       const frame = frames.get(id)
-      if (frame === undefined || frame.functionName === '(idle)') return
+      atUs += timeDeltas[at] ?? 0
+      if (atUs < from || atUs > to || frame === undefined || frame.functionName === '(idle)') return
       const ms = Math.max(0, timeDeltas[at] ?? 0) / 1_000
       busy += ms
       const module = moduleOf(frame.url)
@@ -144,8 +158,8 @@ function moduleOf(url: string): string {
 
 const profiles = functions > 0 ? mkdtempSync(join(tmpdir(), 'malote-profile-')) : null
 if (profiles !== null) process.env['NODE_OPTIONS'] = `--cpu-prof --cpu-prof-dir=${profiles}`
-const names = await measure()
+const measured = await measure()
 if (profiles !== null) {
-  printFunctions(profiles, names)
+  printFunctions(profiles, measured)
   rmSync(profiles, { recursive: true })
 }

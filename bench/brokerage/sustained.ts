@@ -64,7 +64,7 @@ async function run(length: number, on: BrokerName): Promise<number> {
     ])
     const findings = [...judge(samples), ...(await broken(running))]
     console.log(
-      `${String(sent.accepted)} orders accepted, ${String(sent.refused)} other answers, ${String(kills)} roles killed; ` +
+      `${String(sent.accepted)} orders accepted, other answers: ${othersOf(sent)}, ${String(kills)} roles killed; ` +
         (findings.length === 0 ? 'memory, lag and tables flat, every invariant holds' : findings.join('; ')),
     )
     return findings.length === 0 ? 0 : 1
@@ -86,7 +86,7 @@ async function maximum({ apiUrl, pool }: Brokerage): Promise<number> {
 async function send({ apiUrl }: Brokerage, rate: number, endMs: number) {
   const agent = new Agent({ keepAlive: true, maxSockets: clients })
   const startMs = performance.now()
-  const counts = { accepted: 0, refused: 0 }
+  const counts = { accepted: 0, others: new Map<string, number>() }
   let next = 0
   await Promise.all(
     Array.from({ length: clients }, async () => {
@@ -96,15 +96,21 @@ async function send({ apiUrl }: Brokerage, rate: number, endMs: number) {
         if (dueMs > endMs) return
         if (dueMs > performance.now()) await pause(dueMs - performance.now())
         // The API may be the role that was killed: what was not answered is not counted, and its key never comes again.
-        const status = await postOrder(apiUrl, agent, tokens[n % tokens.length] as string).catch(() => 0)
-        if (status === 202) counts.accepted++
-        else counts.refused++
+        const answer = await postOrder(apiUrl, agent, tokens[n % tokens.length] as string).catch(
+          (error: NodeJS.ErrnoException) => error.code ?? error.message,
+        )
+        if (answer === 202) counts.accepted++
+        else counts.others.set(String(answer), (counts.others.get(String(answer)) ?? 0) + 1)
       }
     }),
   )
   agent.destroy()
   return counts
 }
+
+/** By status, or by error where there was no answer. */
+const othersOf = ({ others }: { readonly others: ReadonlyMap<string, number> }): string =>
+  [...others].map(([answer, count]) => `${answer} ${String(count)} times`).join(', ') || 'none'
 
 const roles: readonly RoleName[] = ['relay', 'orders', 'balances', 'listeners', 'b3', 'api']
 
