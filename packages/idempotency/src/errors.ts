@@ -39,6 +39,20 @@ export function timedOut(timeoutMs: number): IdempotencyError {
   )
 }
 
+/** What a handler is told that ended the transaction it was given. */
+export function endedByHandler(cause?: unknown): IdempotencyError {
+  return new IdempotencyError(
+    'NOT_A_TRANSACTION',
+    'the handler ended the transaction it was given: leave COMMIT and ROLLBACK to the caller of the handler',
+    { cause },
+  )
+}
+
+/** Whether it is that. */
+export function isEndedByHandler(error: unknown): boolean {
+  return error instanceof IdempotencyError && error.code === 'NOT_A_TRANSACTION'
+}
+
 /** Checks one option that is a whole number. @throws IdempotencyError `INVALID_OPTION` */
 export function wholeNumberOption(
   name: string,

@@ -6,7 +6,7 @@ import {
   sqlStateOf,
   transactionQueryable,
 } from '@malote/outbox-core/postgres'
-import { IdempotencyError, invalidOption } from '../errors.ts'
+import { endedByHandler, IdempotencyError, invalidOption } from '../errors.ts'
 import { inline, type Statement, unionAll } from './statement.ts'
 
 /** The part of a `pg` pool that is used. */
@@ -223,20 +223,6 @@ async function oneAtATime<Result>(
 /** A handler that ends the transaction itself would have the rest run, and stay, outside of it. */
 function assertStillOpen(client: PooledClient): void {
   if (client.getTransactionStatus?.() === 'I') throw endedByHandler()
-}
-
-/** What a handler is told that ended the transaction it was given. */
-export function endedByHandler(cause?: unknown): IdempotencyError {
-  return new IdempotencyError(
-    'NOT_A_TRANSACTION',
-    'the handler ended the transaction it was given: leave COMMIT and ROLLBACK to the caller of the handler',
-    { cause },
-  )
-}
-
-/** Whether it is that. */
-export function isEndedByHandler(error: unknown): boolean {
-  return error instanceof IdempotencyError && error.code === 'NOT_A_TRANSACTION'
 }
 
 function isClient(db: Database): db is DatabaseClient {

@@ -1,10 +1,9 @@
 import { sqlStateOf } from '@malote/outbox-core/postgres'
-import { IdempotencyError } from '../../errors.ts'
+import { endedByHandler, IdempotencyError } from '../../errors.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse } from '../http.ts'
 import { type HandlerResult, isTimeout, toResult } from './run-handler.ts'
 import { isTransient } from '../../database/retry-transient.ts'
-import { endedByHandler } from '../../database/transaction.ts'
 
 /** What one request of a batch came to: what its handler returned, or the error that it alone brings about. */
 export type Part = HandlerResult | { readonly error: unknown }
