@@ -7,8 +7,13 @@ export interface TestDatabase {
   readonly url: string
   /** A new pool on the database; ended with it. */
   pool(config?: pg.PoolConfig): pg.Pool
+  /**
+   * The address for pools that a test gives to the code under test. With MALOTE_TEST_ROLES=1 (`npm run test:roles`) it is that of a new role
+   * that has nothing but these grants, so that the test also shows that they suffice; otherwise it is `url`.
+   */
+  urlAs(grants: (role: string) => readonly string[]): Promise<string>
   /** A new connected client; ended with the database. */
-  client(): Promise<pg.Client>
+  client(config?: pg.ClientConfig): Promise<pg.Client>
   /**
    * Empties tables, for example `truncate('orders, accounts')`. A case that failed may have left a transaction open that holds them:
    * when they are not free within seconds, such sessions are ended. They must not hang the cases that follow.
@@ -25,6 +30,7 @@ export async function createTestDatabase(serverUrl: string): Promise<TestDatabas
   const url = Object.assign(new URL(serverUrl), { pathname: `/${name}` }).toString()
   const pools: pg.Pool[] = []
   const clients: pg.Client[] = []
+  const roles: string[] = []
   return {
     url,
     pool: (config) => {
@@ -33,8 +39,16 @@ export async function createTestDatabase(serverUrl: string): Promise<TestDatabas
       pools.push(pool)
       return pool
     },
-    client: async () => {
-      const client = new pg.Client({ connectionString: url })
+    urlAs: async (grants) => {
+      if (process.env['MALOTE_TEST_ROLES'] !== '1') return url
+      const role = `role_${randomBytes(6).toString('hex')}`
+      await administer(url, `create role ${role} login password 'p'`)
+      roles.push(role)
+      await administer(url, grants(role).join('\n'))
+      return Object.assign(new URL(url), { username: role, password: 'p' }).toString()
+    },
+    client: async (config) => {
+      const client = new pg.Client({ connectionString: url, ...config })
       client.on('error', () => {}) // As above.
       await client.connect()
       clients.push(client)
@@ -49,6 +63,7 @@ export async function createTestDatabase(serverUrl: string): Promise<TestDatabas
       // A pool waits for the clients it has given out. A test that failed may never give one back: its run must end all the same.
       await Promise.race([ended, setTimeout(5_000, undefined, { ref: false })])
       await administer(serverUrl, `drop database ${name} with (force)`)
+      for (const role of roles) await administer(serverUrl, `drop role ${role}`)
     },
   }
 }

@@ -51,7 +51,7 @@ export async function startPgbouncer(databaseUrl: string, mode: PoolMode = 'tran
 /** Few server connections, so that clients really share them. */
 function settings(target: URL, port: number, mode: PoolMode): string {
   return `[databases]
-* = host=${target.hostname} port=${target.port} user=${target.username}
+* = host=${target.hostname} port=${target.port} user=${target.username}${target.password === '' ? '' : ` password=${target.password}`}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${String(port)}

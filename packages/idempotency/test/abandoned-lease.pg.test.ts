@@ -1,18 +1,16 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { migrateIdempotency } from '../src/index.ts'
 import { batchOn, brief, createNotes, keyOf } from './batch-callers.ts'
 import { alice, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
 import { gate, withoutWaiting } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(`${createOrders}; ${createNotes}`)
 })
 beforeEach(() => database.truncate('orders, notes, malote.idempotency_keys'))

@@ -1,21 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { type DatabaseClient, pgDatabase } from '@malote/outbox-core/pg'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { Kysely, PostgresDialect } from 'kysely'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createIdempotency, type HandlerResponse, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency, type HandlerResponse } from '../src/index.ts'
 import { alice, type Caller, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
 import { lockNumberOf } from '../src/http/scope.ts'
 import { gate, isWaiting, withoutWaiting } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 beforeEach(() => database.truncate('orders, malote.idempotency_keys'))
@@ -158,7 +157,7 @@ describe('an atomic operation', () => {
     const orders = idempotencyOn(pool).atomic({ operation }, placeOrder)
     await send(orders)
     const { rows } = await pool.query('select key_hash from malote.idempotency_keys')
-    await pool.query('truncate malote.idempotency_keys')
+    await database.owner.query('truncate malote.idempotency_keys')
     const stranger = await database.client()
     await stranger.query('begin')
     await stranger.query('select pg_advisory_xact_lock($1::bigint)', [lockNumberOf(rows[0].key_hash)])

@@ -1,18 +1,16 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { migrateIdempotency } from '../src/index.ts'
 import { batchOn, brief, createNotes, type Deed, keyOf, noteAll, notesIn } from './batch-callers.ts'
 import { alice, type Answer, idempotencyOn, send } from './callers.ts'
 import { gate } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createNotes)
 })
 beforeEach(() => database.truncate('notes, malote.idempotency_keys'))
@@ -43,7 +41,7 @@ describe('one request that goes wrong', () => {
   it('is found with few calls: those that answered are run again without it, those of a throw are halved', async () => {
     const names = Array.from({ length: 16 }, (_, at) => String(at))
     const run = async (does: Deed) => {
-      await pool.query('truncate notes, malote.idempotency_keys')
+      await database.owner.query('truncate notes, malote.idempotency_keys')
       const { calls, post } = batchOn(pool)
       await Promise.allSettled(names.map((name) => post(name, name === '5' ? does : 'order')))
       return calls.map((call) => call.length)

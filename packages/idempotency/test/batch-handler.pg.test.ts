@@ -1,18 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import { type Delivery, PermanentFailure, type ReceivedMessage } from '@malote/outbox-core'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { type BatchHandlerOptions, createBatchHandler, createInbox, migrateIdempotency } from '../src/index.ts'
+import { type BatchHandlerOptions, createBatchHandler, createInbox } from '../src/index.ts'
 import { gate } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query('create table effects (id uuid not null, transaction xid8 not null default pg_current_xact_id())')
 })
 beforeEach(() => database.truncate('effects, malote.processed_messages'))

@@ -1,18 +1,16 @@
 import { propertyRuns } from '@malote/testing/property-scale'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import fc from 'fast-check'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, inject, it } from 'vitest'
-import { migrateIdempotency } from '../src/index.ts'
 import { type BatchUnderTest, batchOn, brief, createNotes, type Deed, noteAll, notesIn } from './batch-callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createNotes)
 })
 afterAll(() => database.drop())

@@ -1,19 +1,18 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createIdempotency, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency } from '../src/index.ts'
 import { batchOn, brief, createNotes, type Deed, keyOf, noteAll, notesIn, type Order } from './batch-callers.ts'
 import { alice, type Caller, idempotencyOn, send } from './callers.ts'
 import { gate } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createNotes)
 })
 beforeEach(() => database.truncate('notes, malote.idempotency_keys'))
@@ -202,7 +201,7 @@ describe('a key that comes twice', () => {
     const { post } = batchOn(pool)
     await Promise.all([post('a'), post('b')])
     await pool.query(`update malote.idempotency_keys set expires_at = now() - interval '1 second'`)
-    await pool.query('truncate notes')
+    await database.owner.query('truncate notes')
 
     const answers = await Promise.all([post('a', 'refuse'), post('b'), post('c')])
 

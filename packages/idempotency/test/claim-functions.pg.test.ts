@@ -1,21 +1,19 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { lockNumberOf } from '../src/http/scope.ts'
-import { migrateIdempotency } from '../src/index.ts'
 import { alice, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
 import { gate, isWaiting, withoutWaiting } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
-beforeEach(() => pool.query('truncate orders, malote.idempotency_keys'))
+beforeEach(() => database.owner.query('truncate orders, malote.idempotency_keys'))
 afterAll(() => database.drop())
 
 const operation = 'createOrder'
@@ -132,7 +130,7 @@ describe('a key that somebody else works on', () => {
   it('in a process of an earlier release, whose row is not committed: 409 at once, then its response', async () => {
     await send(idempotencyOn(pool).atomic({ operation }, placeOrder))
     const known = await storedRow()
-    await pool.query('truncate orders, malote.idempotency_keys')
+    await database.owner.query('truncate orders, malote.idempotency_keys')
     const earlier = await database.client()
     await earlier.query('begin')
     await earlier.query('select pg_try_advisory_xact_lock($1::bigint)', [lockNumberOf(known.key_hash)])
@@ -157,7 +155,7 @@ describe('a key that somebody else works on', () => {
   it('is busy for a process of an earlier release: the locks are the same', async () => {
     await send(idempotencyOn(pool).atomic({ operation }, placeOrder))
     const { key_hash } = await storedRow()
-    await pool.query('truncate orders, malote.idempotency_keys')
+    await database.owner.query('truncate orders, malote.idempotency_keys')
     let isFree: unknown
     await send(
       idempotencyOn(pool).atomic({ operation }, async (call) => {

@@ -1,21 +1,19 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { uuidv7 } from '../src/client.ts'
-import { migrateIdempotency } from '../src/index.ts'
 import { countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
 import { gate } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
-beforeEach(() => pool.query('truncate orders, malote.idempotency_keys'))
+beforeEach(() => database.owner.query('truncate orders, malote.idempotency_keys'))
 afterEach(() => vi.useRealTimers())
 afterAll(() => database.drop())
 

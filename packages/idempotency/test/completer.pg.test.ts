@@ -1,20 +1,19 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { type LeaseCall, migrateIdempotency, NoEffectError } from '../src/index.ts'
+import { type LeaseCall, NoEffectError } from '../src/index.ts'
 import { type Caller, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
 import { gate } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
-beforeEach(() => pool.query('truncate orders, malote.idempotency_keys restart identity'))
+beforeEach(() => database.owner.query('truncate orders, malote.idempotency_keys restart identity'))
 afterAll(() => database.drop())
 
 const operation = 'buy'
@@ -132,7 +131,7 @@ describe('a completer', () => {
     await completer(operation).runOnce()
     expect(await stateOf()).toEqual([{ state: 'in_progress', attempt: 1 }])
     await silent.end()
-    await pool.query('truncate malote.idempotency_keys')
+    await database.owner.query('truncate malote.idempotency_keys')
 
     const abandoned = await abandon(idempotency)
     await completer('sell').runOnce()

@@ -1,19 +1,18 @@
 import { randomUUID } from 'node:crypto'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createIdempotency, type Idempotency, type IdempotencyEvent, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency, type Idempotency, type IdempotencyEvent } from '../src/index.ts'
 import { countOrders, createOrders } from './callers.ts'
 import { dropInPoints, type Outcome } from './drop-in-points.ts'
 import type { Mounted } from './entry-points.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 afterAll(() => database.drop())
@@ -45,7 +44,7 @@ describe.each(Object.entries(dropInPoints))('a handler behind %s', (_, mount) =>
     server = await mount(idempotency, service)
   })
   beforeEach(async () => {
-    await pool.query('truncate orders, malote.idempotency_keys')
+    await database.owner.query('truncate orders, malote.idempotency_keys')
     calls = 0
     behave = async () => {
       await insert()

@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { serve } from '@hono/node-server'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import express, { type Request as ExpressRequest } from 'express'
 import { type Context, Hono } from 'hono'
 import { compress } from 'hono/compress'
@@ -9,17 +8,17 @@ import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { idempotentHandler as expressHandler, keepRawBody } from '../src/frameworks/express.ts'
 import { idempotentHandler as honoHandler } from '../src/frameworks/hono.ts'
-import { createIdempotency, idempotentFetch, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency, idempotentFetch } from '../src/index.ts'
 import { countOrders, createOrders, key } from './callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 let close: (() => Promise<unknown>) | undefined
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 beforeEach(() => database.truncate('orders, malote.idempotency_keys'))

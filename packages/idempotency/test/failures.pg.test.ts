@@ -1,21 +1,20 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import fastify, { type FastifyRequest } from 'fastify'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { idempotentRoute } from '../src/frameworks/fastify.ts'
-import { createIdempotency, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency } from '../src/index.ts'
 import { countOrders, createOrders, idempotencyOn, key, placeOrder, send } from './callers.ts'
 import { gate } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 beforeEach(() => database.truncate('orders, malote.idempotency_keys'))
@@ -107,13 +106,13 @@ describe('a failure inside the transaction', () => {
   })
 
   it('26. a response that cannot be stored takes the effects with it', async () => {
-    await pool.query(`
+    await database.owner.query(`
       create function refuse() returns trigger language plpgsql as $$ begin raise exception 'disk full' using errcode = '53100'; end $$;
       create trigger refuse before insert on malote.idempotency_keys for each row execute function refuse()`)
     const orders = idempotencyOn(pool).atomic({ operation }, placeOrder)
 
     const failed = await send(orders)
-    await pool.query('drop trigger refuse on malote.idempotency_keys; drop function refuse')
+    await database.owner.query('drop trigger refuse on malote.idempotency_keys; drop function refuse')
 
     expect([failed.status, await countOrders(pool)]).toEqual([503, 0])
     expect((await send(orders)).status).toBe(201)

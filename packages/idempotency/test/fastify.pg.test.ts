@@ -1,19 +1,18 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { idempotentRoute } from '../src/frameworks/fastify.ts'
-import { createIdempotency, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency } from '../src/index.ts'
 import { countOrders, createOrders, key } from './callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 let app: FastifyInstance
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 beforeEach(async () => {

@@ -1,21 +1,20 @@
 import { createHash } from 'node:crypto'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createAtomicOperation } from '../src/http/atomic/atomic.ts'
 import { type FingerprintRule, type FingerprintRules, releasedFingerprints } from '../src/http/fingerprint.ts'
 import { resolveOptions, type Settings } from '../src/http/options.ts'
-import { migrateIdempotency, NoEffectError } from '../src/index.ts'
+import { NoEffectError } from '../src/index.ts'
 import { createLeaseOperation } from '../src/http/lease/lease.ts'
 import { type Caller, countOrders, createOrders, placeOrder, send } from './callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 beforeEach(() => database.truncate('orders, malote.idempotency_keys'))

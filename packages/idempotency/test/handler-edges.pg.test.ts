@@ -1,4 +1,3 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest'
@@ -8,21 +7,20 @@ import {
   createInbox,
   type HandlerResponse,
   type IdempotencyEvent,
-  migrateIdempotency,
 } from '../src/index.ts'
 import { countOrders, createOrders, key } from './callers.ts'
 import { entryPoints } from './entry-points.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
-beforeEach(() => pool.query('truncate orders, malote.idempotency_keys, malote.processed_messages'))
+beforeEach(() => database.owner.query('truncate orders, malote.idempotency_keys, malote.processed_messages'))
 afterAll(() => database.drop())
 
 const identity = { tenant: () => 'acme', subject: () => 'alice', pepper: 'a pepper of at least 16 bytes' }

@@ -1,20 +1,19 @@
 import { runConformanceCase } from '@malote/outbox-core/testing'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { createIdempotency, type Idempotency, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency, type Idempotency } from '../src/index.ts'
 import { hostileClientConformance } from '../src/testing/index.ts'
 import { countOrders, createOrders } from './callers.ts'
 import { dropInPoints } from './drop-in-points.ts'
 import { entryPoints, type Mounted } from './entry-points.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 afterAll(() => database.drop())

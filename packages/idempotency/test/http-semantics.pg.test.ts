@@ -1,16 +1,15 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { type HandlerResponse, migrateIdempotency } from '../src/index.ts'
+import { type HandlerResponse } from '../src/index.ts'
 import { countOrders, createOrders, idempotencyOn, key, placeOrder, send, type SendOptions } from './callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 beforeEach(() => database.truncate('orders, malote.idempotency_keys'))

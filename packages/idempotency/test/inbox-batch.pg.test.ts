@@ -1,23 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import {
-  createInbox,
-  createKafkaPositions,
-  createVersionGuard,
-  type InboxEvent,
-  migrateIdempotency,
-} from '../src/index.ts'
+import { createInbox, createKafkaPositions, createVersionGuard, type InboxEvent } from '../src/index.ts'
 import { gate, isWaiting } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query('create table effects (name text not null)')
 })
 beforeEach(() =>

@@ -1,17 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { createInbox, migrateIdempotency } from '../src/index.ts'
+import { createInbox } from '../src/index.ts'
 import { gate, withoutWaiting } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
 })
 afterAll(() => database.drop())
 
@@ -22,7 +21,7 @@ const message = (consumer: string) => ({ consumer, messageId: '0198b1a0-0000-700
 
 /** As many rolled-back first deliveries as it takes to use up every number of a `smallint` sequence. */
 async function failFirstDeliveries(schema: string): Promise<void> {
-  await pool.query(`do $$ begin
+  await database.owner.query(`do $$ begin
     for delivery in 1..33500 loop
       begin
         insert into ${schema}.inbox_consumers (name) values ('broken');
@@ -35,11 +34,12 @@ async function failFirstDeliveries(schema: string): Promise<void> {
 
 /** The tables as the releases before left them, in a schema of their own. */
 async function tablesOfReleaseBefore(schema: string): Promise<void> {
-  const client = await database.client()
+  const client = await database.owner.connect()
   const folder = new URL('../migrations/', import.meta.url)
   await client.query(`create schema ${schema}; set search_path to ${schema}`)
   for (const name of readdirSync(folder).filter((file) => file < '0004'))
     await client.query(readFileSync(new URL(name, folder), 'utf8'))
+  client.release(true)
 }
 
 describe('a consumer that fails its first delivery', () => {
@@ -70,20 +70,22 @@ describe('a consumer that fails its first delivery', () => {
 describe('the upgrade', () => {
   it('mends an inbox whose numbers are used up, and keeps what its consumers have applied', async () => {
     await tablesOfReleaseBefore('burnt')
-    await pool.query(`insert into burnt.inbox_consumers (name) values ('old')`)
-    await pool.query(
+    await database.owner.query(`insert into burnt.inbox_consumers (name) values ('old')`)
+    await database.owner.query(
       `insert into burnt.processed_messages (consumer_id, message_id) select id, $1 from burnt.inbox_consumers`,
       [message('old').messageId],
     )
     await expect(failFirstDeliveries('burnt')).rejects.toMatchObject({ code: '2200H' })
 
-    const client = await database.client()
+    const client = await database.owner.connect()
     await client.query('set search_path to burnt')
     for (const name of ['0004_free_consumer_ids.sql', '0006_claim_messages_functions.sql'])
       await client.query(readFileSync(new URL(`../migrations/${name}`, import.meta.url), 'utf8'))
 
+    client.release(true)
+
     const mended = createInbox({ schema: 'burnt' })
-    expect(await mended.transact(pool, message('new'), nothing)).toBe('processed')
-    expect(await mended.transact(pool, message('old'), fail)).toBe('duplicate')
+    expect(await mended.transact(database.owner, message('new'), nothing)).toBe('processed')
+    expect(await mended.transact(database.owner, message('old'), fail)).toBe('duplicate')
   })
 })

@@ -1,18 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { Kysely, PostgresDialect } from 'kysely'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createInbox, migrateIdempotency } from '../src/index.ts'
+import { createInbox } from '../src/index.ts'
 import { gate, isWaiting } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query('create table effects (name text not null)')
 })
 beforeEach(() => database.truncate('effects, malote.processed_messages'))

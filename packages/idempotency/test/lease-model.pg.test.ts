@@ -1,22 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import { eventually } from '@malote/outbox-core/testing'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import fc from 'fast-check'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { migrateIdempotency } from '../src/index.ts'
 import { idempotencyOn, send } from './callers.ts'
 import type { LeasedKey, LeaseExpiryPolicy } from '../src/http/lease/stores/lease-store.ts'
 import { createPostgresLeaseStore } from '../src/http/lease/stores/postgres-lease-store.ts'
 import { aClaim, LeaseModel, policies, storedResponse } from './lease-model.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
 })
 afterAll(() => database.drop())
 
@@ -65,7 +63,7 @@ const steps = fc.array(
 
 describe('the store and a model of it', () => {
   it('9. of 8 requests at once that find an expired lease one takes it over, with the next fence', async () => {
-    await pool.query('truncate malote.idempotency_keys')
+    await database.owner.query('truncate malote.idempotency_keys')
     let runs = 0
     const buy = idempotencyOn(pool).lease({ operation: 'buy', onLeaseExpired: 'retry' }, async ({ attempt }) => {
       if (attempt === 1) return new Promise(() => {}) // Its process hangs for ever.

@@ -1,19 +1,18 @@
 import { eventually } from '@malote/outbox-core/testing'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { scaled } from '@malote/testing/slowness'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { migrateIdempotency, NoEffectError } from '../src/index.ts'
+import { NoEffectError } from '../src/index.ts'
 import { countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
 import { gate, withoutWaiting } from './gates.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 beforeEach(() => database.truncate('orders, malote.idempotency_keys'))
@@ -83,7 +82,7 @@ describe('a lease operation', () => {
       )
 
     expect([(await send(answering(402))).status, (await send(answering(200))).status]).toEqual([402, 402])
-    await pool.query('truncate malote.idempotency_keys')
+    await database.owner.query('truncate malote.idempotency_keys')
     expect([(await send(answering(503))).status, (await keyRow()).state]).toEqual([503, 'retryable'])
     expect((await send(answering(201))).status).toBe(201)
     expect(await countOrders(pool)).toBe(1)

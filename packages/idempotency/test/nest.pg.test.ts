@@ -1,6 +1,5 @@
 import 'reflect-metadata'
 import { randomUUID } from 'node:crypto'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import {
   type CallHandler,
   Controller,
@@ -22,16 +21,16 @@ import type pg from 'pg'
 import { finalize, map, type Observable, of, throwError } from 'rxjs'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { Idempotent, IdempotencyModule } from '../src/frameworks/nest.ts'
-import { createIdempotency, type Idempotency, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency, type Idempotency } from '../src/index.ts'
 import { countOrders, createOrders } from './callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 afterAll(() => database.drop())

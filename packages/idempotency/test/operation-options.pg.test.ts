@@ -1,20 +1,19 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createIdempotentClient } from '../src/client.ts'
-import { type HttpRequest, type IdempotentOperation, migrateIdempotency, openApiFragments } from '../src/index.ts'
+import { type HttpRequest, type IdempotentOperation, openApiFragments } from '../src/index.ts'
 import { alice, type Caller, countOrders, createOrders, idempotencyOn, key, placeOrder, send } from './callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
-beforeEach(() => pool.query('truncate orders, malote.idempotency_keys restart identity'))
+beforeEach(() => database.owner.query('truncate orders, malote.idempotency_keys restart identity'))
 afterAll(() => database.drop())
 
 const codeOf = ({ text }: { text: string }): unknown => (JSON.parse(text) as { code: unknown }).code

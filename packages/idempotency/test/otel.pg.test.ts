@@ -1,20 +1,19 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { createTelemetry, type Telemetry } from '@malote/testing/telemetry'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createInbox, type Inbox, maintainInbox, migrateIdempotency } from '../src/index.ts'
+import { createInbox, type Inbox, maintainInbox } from '../src/index.ts'
 import { idempotencyMetrics, inboxMetrics } from '../src/otel.ts'
 import { createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
 const dayMs = 86_400_000
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 let telemetry: Telemetry
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 beforeEach(async () => {

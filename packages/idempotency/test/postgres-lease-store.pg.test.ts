@@ -1,19 +1,17 @@
 import { runConformanceCase } from '@malote/outbox-core/testing'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { migrateIdempotency } from '../src/index.ts'
 import { leaseStatements } from '../src/http/lease/stores/lease-statements.ts'
 import { createPostgresLeaseStore } from '../src/http/lease/stores/postgres-lease-store.ts'
 import { leaseStoreConformance, type LeaseStoreHarness } from '../src/testing/index.ts'
 import { isWaiting } from './gates.ts'
 import { aClaim } from './lease-model.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let harness: LeaseStoreHarness
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
-  await migrateIdempotency(database.pool())
+  database = await createConsumerDatabase(inject('postgresUrl'))
   harness = {
     createStore: () => Promise.resolve(createPostgresLeaseStore(database.pool({ max: 2 }))),
     elapse: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),

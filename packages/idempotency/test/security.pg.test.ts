@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createIdempotency, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency } from '../src/index.ts'
 import { createScopeHasher } from '../src/http/scope.ts'
 import {
   alice,
@@ -16,14 +15,14 @@ import {
   placeOrder,
   send,
 } from './callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
 beforeEach(() => database.truncate('orders, malote.idempotency_keys'))

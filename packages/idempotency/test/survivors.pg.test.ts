@@ -1,21 +1,20 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { startHeartbeat } from '../src/http/lease/heartbeat.ts'
-import { createIdempotency, createInbox, migrateIdempotency } from '../src/index.ts'
+import { createIdempotency, createInbox } from '../src/index.ts'
 import { type Caller, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
 })
-beforeEach(() => pool.query('truncate orders, malote.idempotency_keys, malote.processed_messages'))
+beforeEach(() => database.owner.query('truncate orders, malote.idempotency_keys, malote.processed_messages'))
 afterEach(() => void vi.useRealTimers())
 afterAll(() => database.drop())
 

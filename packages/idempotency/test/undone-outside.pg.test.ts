@@ -1,21 +1,15 @@
 import { type DatabaseClient, pgDatabase } from '@malote/outbox-core/pg'
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, expect, inject, it } from 'vitest'
-import {
-  type AtomicHandler,
-  createIdempotency,
-  type IdempotencyEvent,
-  type IdempotencyOptions,
-  migrateIdempotency,
-} from '../src/index.ts'
+import { type AtomicHandler, createIdempotency, type IdempotencyEvent, type IdempotencyOptions } from '../src/index.ts'
 import { type Caller, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
+import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'
 import { gate } from './gates.ts'
 
 /** What happens when the transaction of this number is to begin: 1 is the handler's, 2 stores the response. */
 type Begin = DatabaseClient<pg.PoolClient>['begin']
 
-let database: TestDatabase
+let database: ConsumerDatabase
 let pool: pg.Pool
 let begins = 0
 let calls = 0
@@ -23,9 +17,8 @@ let events: IdempotencyEvent[] = []
 let spoil: Record<number, (begin: Begin) => Begin> = {}
 
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
+  database = await createConsumerDatabase(inject('postgresUrl'))
   pool = database.pool()
-  await migrateIdempotency(pool)
   await pool.query(createOrders)
   await pool.query('create table accounts (name text primary key, balance bigint not null)')
 })

@@ -22,7 +22,7 @@ afterEach(async () => {
 afterAll(() => bench.database.drop())
 
 async function begin(): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: bench.database.url, application_name: 'a-writer' })
+  const client = new pg.Client({ connectionString: bench.urlAs.writer, application_name: 'a-writer' })
   await client.connect()
   clients.push(client)
   await client.query('begin')
@@ -39,7 +39,7 @@ function watched(options: Parameters<typeof cutOff>[1] = {}): {
   const watching = {
     said,
     isOver: false,
-    result: cutOff(bench.pool, { ...options, onProgress: (progress) => said.push(progress) }).finally(() => {
+    result: cutOff(bench.as.reader, { ...options, onProgress: (progress) => said.push(progress) }).finally(() => {
       watching.isOver = true
     }),
   }
@@ -113,7 +113,7 @@ describe('a cut-off waits', () => {
   it('no longer than it is told, and says what is left', async () => {
     await bench.add(aMessage(), aMessage({ topic: 'bills' }))
 
-    const result = await cutOff(bench.pool, { timeoutMs: 0, topic: 'bills' })
+    const result = await cutOff(bench.as.reader, { timeoutMs: 0, topic: 'bills' })
 
     expect(result).toMatchObject({
       isComplete: false,
@@ -125,14 +125,14 @@ describe('a cut-off waits', () => {
 it('a cut-off names what is dead, held, paused and scheduled, and waits for none of it', async () => {
   const { relay, broker, observer } = bench.relay()
   broker.failWith(({ type }) => (type === 'bad' ? { kind: 'permanent', code: 'NO', message: 'never' } : null))
-  await createTopics({ db: bench.pool }).pause('paused', { by: 'ana', reason: 'a test' })
+  await createTopics({ db: bench.as.operator }).pause('paused', { by: 'ana', reason: 'a test' })
   const key = { orderingKey: 'k' }
   await bench.add(aMessage({ type: 'bad', ...key }), aMessage(key), aMessage(), aMessage({ topic: 'paused' }))
   await bench.add(aMessage({ delayMs: 600_000 }))
   relay.start()
   await observer.waitFor('key.held')
 
-  const { isComplete, left } = await cutOff(bench.pool)
+  const { isComplete, left } = await cutOff(bench.as.reader)
 
   expect(isComplete).toBe(true)
   expect(left.map(({ state, topic, messages }) => [state, topic, messages])).toEqual([
@@ -154,7 +154,7 @@ it('no cut-off claims what is not true, while writers write and relays, sessions
   const over = new AbortController()
   /** Transactions whose BEGIN was answered. */
   const begun: { readonly ids: readonly string[]; readonly ended: Promise<void> }[] = []
-  const pool = () => bench.database.pool({ application_name: 'a-relay' })
+  const pool = () => bench.relayPool({ application_name: 'a-relay' })
   const relays = [bench.relay({ pool: pool() }), bench.relay({ pool: pool() })]
   for (const { relay, broker } of relays) {
     broker.failWith((message) => {
@@ -205,7 +205,7 @@ it('no cut-off claims what is not true, while writers write and relays, sessions
   try {
     while (claims.length < 8) {
       const before = [...begun]
-      const { at: _, ...claim } = await cutOff(bench.pool, { timeoutMs: scaled(20_000) })
+      const { at: _, ...claim } = await cutOff(bench.as.reader, { timeoutMs: scaled(20_000) })
       const settled = new Set([...accepted, ...isDead])
       await Promise.all(before.map(({ ended }) => ended))
       claims.push({ ...claim, missing: before.flatMap(({ ids }) => ids.filter((id) => !settled.has(id))) })

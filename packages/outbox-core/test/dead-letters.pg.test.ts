@@ -28,7 +28,7 @@ async function aDeadLetter(options: Partial<RelayOptions> = {}): Promise<Started
 describe('a dead letter', () => {
   it('is listed without and shown with its body and failures', async () => {
     const { ids } = await aDeadLetter()
-    const letters = createDeadLetters({ db: bench.pool })
+    const letters = createDeadLetters({ db: bench.as.operator })
 
     const [letter] = await letters.list({ topic: 'orders' })
     const detail = await letters.get(letter?.deadLetterId ?? '')
@@ -41,7 +41,7 @@ describe('a dead letter', () => {
 
   it('goes back to its old place when replayed, with those behind it following', async () => {
     const { broker, ids } = await aDeadLetter()
-    const letters = createDeadLetters({ db: bench.pool })
+    const letters = createDeadLetters({ db: bench.as.operator })
     const [letter] = await letters.list()
 
     expect(await letters.replay([letter?.deadLetterId ?? ''])).toBe(1)
@@ -53,7 +53,7 @@ describe('a dead letter', () => {
 
   it('is left behind when its key is released', async () => {
     const { broker, ids } = await aDeadLetter()
-    const keys = createHeldKeys({ db: bench.pool })
+    const keys = createHeldKeys({ db: bench.as.operator })
 
     expect(await keys.list()).toMatchObject([{ topic: 'orders', orderingKey: 'a', waiting: 3 }])
     expect(await keys.release('orders', 'a')).toBe(true)
@@ -66,7 +66,7 @@ describe('a dead letter', () => {
 
   it('is gone for ever when discarded, and its key goes on', async () => {
     const { broker, ids } = await aDeadLetter()
-    const letters = createDeadLetters({ db: bench.pool })
+    const letters = createDeadLetters({ db: bench.as.operator })
     const [letter] = await letters.list()
 
     expect(await letters.discard([letter?.deadLetterId ?? '', '999'])).toBe(1)
@@ -86,7 +86,7 @@ describe('a dead letter', () => {
     await second.broker.received(1)
 
     expect(second.broker.accepted.map((message) => message.orderingKey)).toEqual(['b'])
-    await createHeldKeys({ db: bench.pool }).release('orders', 'a')
+    await createHeldKeys({ db: bench.as.operator }).release('orders', 'a')
     await second.broker.received(4)
   })
 })

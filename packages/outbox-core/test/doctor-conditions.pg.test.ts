@@ -71,7 +71,7 @@ const gone = (code: string, limits: Partial<DoctorLimits> = {}): Promise<void> =
 describe('a relay', () => {
   it('that hangs is told from one that was killed', async () => {
     const program = fileURLToPath(new URL('race/relay-process.ts', import.meta.url))
-    const options = { url: bench.database.url, leaseMs: 600, presence: true }
+    const options = { url: bench.urlAs.relay, leaseMs: 600, presence: true }
     const child = spawn(process.execPath, ['--conditions=@malote/source', program, JSON.stringify(options)])
     await eventually(async () => expect((await outboxStatus(reader)).relays).toMatchObject([{ isAlive: true }]))
     const goOn = await pauseProcess(child.pid ?? 0)
@@ -88,7 +88,7 @@ describe('a relay', () => {
 
   it('that was killed leaves lanes without one, as long as the others cannot take them over', async () => {
     const program = fileURLToPath(new URL('race/relay-process.ts', import.meta.url))
-    const options = JSON.stringify({ url: bench.database.url, leaseMs: 60_000, presence: true })
+    const options = JSON.stringify({ url: bench.urlAs.relay, leaseMs: 60_000, presence: true })
     const start = (): ReturnType<typeof spawn> =>
       spawn(process.execPath, ['--conditions=@malote/source', program, options])
     const [killed, paused] = [start(), start()]
@@ -177,7 +177,7 @@ describe('a relay', () => {
 
 describe('somebody', () => {
   it('who paused a topic is named, with the reason', async () => {
-    const topics = createTopics({ db: bench.pool })
+    const topics = createTopics({ db: bench.as.operator })
     await topics.pause('orders', { by: 'ana', reason: 'the ledger moves house' })
     const [id] = await bench.add(aMessage())
 

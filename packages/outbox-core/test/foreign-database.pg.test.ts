@@ -100,7 +100,7 @@ describe('a row that cannot be settled', () => {
 
 describe('a relay refuses', () => {
   it.each([1, 2])('a pool of %i, with the number that it needs', (max) => {
-    expect(() => bench.relay({ pool: bench.database.pool({ max }) })).toThrow(/max 3 or more/)
+    expect(() => bench.relay({ pool: bench.relayPool({ max }) })).toThrow(/max 3 or more/)
   })
 
   it('a sequence that JavaScript cannot count with', async () => {
@@ -216,7 +216,7 @@ describe('an application that has told pg how to read', () => {
     ['both', { binary: true, types: { getTypeParser: () => foreign } }],
   ])('(%s, for the relay’s pool) changes nothing for the relay', async (_name, options) => {
     await bench.add(...messages)
-    const started = bench.relay({ pool: bench.database.pool(options as never), pollIntervalMs: 20 })
+    const started = bench.relay({ pool: bench.relayPool(options as never), pollIntervalMs: 20 })
 
     await works(started)
 
@@ -234,10 +234,10 @@ describe('a role with defaults of its own', () => {
       extra_float_digits: -10,
     }
     const options = Object.entries(defaults).map(([name, value]) => `-c ${name}=${String(value)}`)
-    const { relay, broker, observer } = bench.relay({ pool: bench.database.pool({ options: options.join(' ') }) })
+    const { relay, broker, observer } = bench.relay({ pool: bench.relayPool({ options: options.join(' ') }) })
     await bench.pool.query('alter sequence malote.messages_seq_seq restart 123456789012345')
     await bench.add(aMessage({ payload: new Uint8Array([0, 255]) }))
-    await bench.pool.query(`create table isolations (isolation text);
+    await bench.pool.query(`create table isolations (isolation text); grant all on isolations to public;
       create function note_isolation() returns trigger language plpgsql as $$ begin
         insert into isolations select current_setting('transaction_isolation');
         return null;

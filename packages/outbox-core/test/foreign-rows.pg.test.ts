@@ -78,7 +78,7 @@ describe('a row by plain SQL', () => {
 
     if (at === '-infinity') await started.broker.received(innocent + 1)
     await eventually(async () =>
-      expect(await outboxStatus(bench.pool)).toMatchObject({ scheduled: at === 'infinity' ? 1 : 0 }),
+      expect(await outboxStatus(bench.as.reader)).toMatchObject({ scheduled: at === 'infinity' ? 1 : 0 }),
     )
   })
 
@@ -90,7 +90,7 @@ describe('a row by plain SQL', () => {
 
     if (at === '-infinity') await started.broker.received(innocent + 1)
     await eventually(async () =>
-      expect(await outboxStatus(bench.pool)).toMatchObject({ waiting: at === 'infinity' ? 1 : 0 }),
+      expect(await outboxStatus(bench.as.reader)).toMatchObject({ waiting: at === 'infinity' ? 1 : 0 }),
     )
   })
 })
@@ -161,7 +161,7 @@ describe('a scheduled row from before the table had its rules', () => {
        from malote.dead_letters`,
     )
     expect(rows).toMatchObject([{ reason: 'PERMANENT', code: 'UNSTORABLE', lane: rows[0].expected }])
-    const deadLetters = createDeadLetters({ db: bench.pool })
+    const deadLetters = createDeadLetters({ db: bench.as.operator })
     const [letter] = await deadLetters.list()
     const refused = { code: 'INVALID_MESSAGE', message: expect.stringMatching(/_is_short/) }
     await expect(deadLetters.replay([String(letter?.deadLetterId)])).rejects.toMatchObject(refused)

@@ -46,7 +46,7 @@ const acceptAll = (see: (message: OutboxMessage) => void): Publisher => ({
 
 /** A pool whose every answer is seen. */
 function watchedPool(see: (answer: object) => void): pg.Pool {
-  const pool = bench.database.pool()
+  const pool = bench.relayPool()
   pool.on('connect', (client) => {
     const query = client.query.bind(client) as (...statement: unknown[]) => Promise<object>
     const watched = async (...statement: unknown[]): Promise<object> => {

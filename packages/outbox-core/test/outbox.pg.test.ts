@@ -3,16 +3,18 @@ import { Kysely, PostgresDialect } from 'kysely'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { z } from 'zod'
-import { createOutbox, defineCatalog, migrate, type NewMessage } from '../src/index.ts'
+import { createOutbox, defineCatalog, grantStatements, migrate, type NewMessage } from '../src/index.ts'
 import { eventually } from '../src/testing/index.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
+let writers: pg.Pool
 
 beforeAll(async () => {
   database = await createTestDatabase(inject('postgresUrl'))
   pool = database.pool()
   await migrate(pool)
+  writers = database.pool({ connectionString: await database.urlAs((role) => grantStatements(role, 'writer')) })
 })
 beforeEach(() => database.truncate('malote.messages, malote.scheduled_messages'))
 afterAll(() => database.drop())
@@ -30,7 +32,7 @@ async function inTransaction<Result>(
   work: (client: pg.PoolClient) => Promise<Result>,
   end: 'commit' | 'rollback' = 'commit',
 ): Promise<Result> {
-  const client = await pool.connect()
+  const client = await writers.connect()
   try {
     await client.query('begin')
     const result = await work(client)

@@ -1,17 +1,19 @@
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createOutbox, createRelay, migrate, type RelayOptions } from '../src/index.ts'
+import { createOutbox, createRelay, grantStatements, migrate, type RelayOptions } from '../src/index.ts'
 import { messageReadTexts, prepareReads } from '../src/postgres/message-reads.ts'
 import { createMemoryBroker } from '../src/testing/index.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
+let relayUrl: string
 
 beforeAll(async () => {
   database = await createTestDatabase(inject('postgresUrl'))
   pool = database.pool()
   await migrate(pool)
+  relayUrl = await database.urlAs((role) => grantStatements(role, 'relay'))
 })
 beforeEach(() => database.truncate('malote.messages'))
 afterAll(() => database.drop())
@@ -19,7 +21,7 @@ afterAll(() => database.drop())
 /** The names of the prepared statements that a relay sends while it publishes a few messages. */
 async function namesSent(options: Partial<RelayOptions>): Promise<Set<string>> {
   const names = new Set<string>()
-  const recording = database.pool()
+  const recording = database.pool({ connectionString: relayUrl })
   recording.on('connect', (client) => {
     const query = client.query.bind(client) as (...values: unknown[]) => unknown
     client.query = ((...values: unknown[]) => {

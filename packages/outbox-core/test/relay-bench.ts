@@ -3,11 +3,13 @@ import type pg from 'pg'
 import {
   createOutbox,
   createRelay,
+  grantStatements,
   migrate,
   type NewMessage,
   type Relay,
   type RelayEvent,
   type RelayOptions,
+  type RolePurpose,
 } from '../src/index.ts'
 import {
   createMemoryBroker,
@@ -29,10 +31,20 @@ export interface StartedRelay {
   readonly observer: RecordingObserver<RelayEvent>
 }
 
+type BenchRole = Exclude<RolePurpose, 'consumer'>
+const benchRoles: readonly BenchRole[] = ['writer', 'relay', 'operator', 'consumer-store', 'reader']
+
 /** A migrated database of its own, with relays that are stopped after each test. */
 export interface RelayBench {
   readonly database: TestDatabase
+  /** The owner's: what a test prepares and looks at. */
   readonly pool: pg.Pool
+  /** What the code under test is given, so that `npm run test:roles` shows that the documented grants suffice. */
+  readonly as: Readonly<Record<BenchRole, pg.Pool>>
+  /** The database's address for a process under test. */
+  readonly urlAs: Readonly<Record<BenchRole, string>>
+  /** A pool of its own for a relay under test. */
+  relayPool(config?: pg.PoolConfig): pg.Pool
   /** Commits messages in one transaction. */
   add(...messages: NewMessage[]): Promise<readonly string[]>
   /** A relay on a memory broker, not started. */
@@ -46,12 +58,27 @@ export async function createRelayBench(serverUrl: string): Promise<RelayBench> {
   const database = await createTestDatabase(serverUrl)
   const pool = database.pool({ max: 30 })
   await migrate(pool)
+  const urlAs = {} as Record<BenchRole, string>
+  const as = {} as Record<BenchRole, pg.Pool>
+  for (const role of benchRoles) {
+    // As docs/operations.md advises for who looks for a cause: without it the doctor says that it does not see other sessions.
+    const seesSessions = role === 'operator' || role === 'reader'
+    urlAs[role] = await database.urlAs((name) => [
+      ...grantStatements(name, role),
+      ...(seesSessions ? [`grant pg_read_all_stats to ${name};`] : []),
+    ])
+    as[role] = database.pool({ max: 30, connectionString: urlAs[role] })
+  }
+  const relayPool: RelayBench['relayPool'] = (config) => database.pool({ connectionString: urlAs.relay, ...config })
   const relays: Relay[] = []
   return {
     database,
     pool,
+    as,
+    urlAs,
+    relayPool,
     add: async (...messages) => {
-      const client = await pool.connect()
+      const client = await as.writer.connect()
       await client.query('begin')
       const ids = await createOutbox().addAll(client, messages)
       await client.query('commit')
@@ -62,7 +89,7 @@ export async function createRelayBench(serverUrl: string): Promise<RelayBench> {
       const broker = createMemoryBroker()
       const observer = createRecordingObserver<RelayEvent>()
       const relay = createRelay({
-        pool: database.pool(),
+        pool: relayPool(),
         publisher: broker,
         onEvent: observer.onEvent,
         backoff: () => 20,

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, inject, it } from 'vitest'
-import { createOutbox, migrate, outboxStatus } from '../src/index.ts'
+import { createOutbox, grantStatements, migrate, outboxStatus } from '../src/index.ts'
 import { eventually } from '../src/testing/index.ts'
 import { aMessage } from './relay-bench.ts'
 
@@ -43,6 +43,7 @@ export default (environment) => {
   ]
 }`
 let databases: TestDatabase[]
+let relayUrls: readonly string[]
 let pools: pg.Pool[]
 let child: ChildProcess | undefined
 let lines: Line[]
@@ -51,6 +52,11 @@ beforeAll(async () => {
   databases = await Promise.all([0, 1].map(() => createTestDatabase(inject('postgresUrl'))))
   pools = databases.map((database) => database.pool())
   for (const { shard, schema } of Object.values(places)) await migrate(pools[shard] as pg.Pool, { schema })
+  const grants = (shard: number) => (role: string) =>
+    Object.values(places)
+      .filter((place) => place.shard === shard)
+      .flatMap(({ schema }) => grantStatements(role, 'relay', { schema }))
+  relayUrls = await Promise.all(databases.map((database, shard) => database.urlAs(grants(shard))))
   writeFileSync(join(folder, 'malote.config.mjs'), config)
 })
 afterEach(async () => {
@@ -64,7 +70,7 @@ afterAll(async () => {
 /** Resolves when it serves its health. */
 async function start(): Promise<(path: string) => Promise<string>> {
   const args = ['relay', '--config', join(folder, 'malote.config.mjs'), '--port', '0']
-  const env = { DATABASE_URL: databases[0]?.url, FAR: databases[1]?.url, FOLDER: join(folder, '/'), NODE_OPTIONS: '' }
+  const env = { DATABASE_URL: relayUrls[0], FAR: relayUrls[1], FOLDER: join(folder, '/'), NODE_OPTIONS: '' }
   const started = spawn(process.execPath, ['--conditions=@malote/source', program, ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -55,7 +55,7 @@ function start(
   const child = spawn(
     process.execPath,
     ['--conditions=@malote/source', program, 'relay', '--config', join(folder, config), '--port', '0', ...more],
-    { env: { ...process.env, DATABASE_URL: bench.database.url, NODE_OPTIONS: '', TAKEN: taken } },
+    { env: { ...process.env, DATABASE_URL: bench.urlAs.relay, NODE_OPTIONS: '', TAKEN: taken } },
   )
   children.push(child)
   const [lines, errors]: [Line[], string[]] = [[], []]

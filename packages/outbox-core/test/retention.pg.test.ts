@@ -33,7 +33,7 @@ afterAll(async () => {
 /** A relay with the documented rights and no others. */
 const relay = (options: Partial<RelayOptions> = {}): StartedRelay => {
   const url = Object.assign(new URL(bench.database.url), { username: role, password: 'p' }).toString()
-  return bench.relay({ pool: bench.database.pool({ connectionString: url }), ...options })
+  return bench.relay({ pool: bench.relayPool({ connectionString: url }), ...options })
 }
 
 async function partitions(): Promise<string[]> {
@@ -96,9 +96,9 @@ describe('the archive', () => {
     started.start()
     await emptied()
     const find = (filter: object): Promise<readonly string[]> =>
-      findMessages(bench.pool, filter).then((found) => found.map((message) => message.id))
+      findMessages(bench.as.reader, filter).then((found) => found.map((message) => message.id))
 
-    expect(await findMessages(bench.pool, { id: String(id) })).toMatchObject([
+    expect(await findMessages(bench.as.reader, { id: String(id) })).toMatchObject([
       { state: 'archived', waitsFor: 'nothing: it is published', since: expect.any(Date) },
     ])
     expect(await find({ state: 'archived', orderingKey: key })).toEqual([id])
@@ -260,7 +260,7 @@ describe('old dead letters', () => {
     expect(await observer.waitFor('maintenance.done')).toMatchObject({ task: 'dead letters', rows: 250 })
 
     expect([await bench.count('dead_letters'), await bench.count('held_keys')]).toEqual([1, 1])
-    const actions = await listOperatorActions({ db: bench.pool })
+    const actions = await listOperatorActions({ db: bench.as.operator })
     expect(actions.map(({ affected }) => affected)).toEqual([50, 100, 100])
     expect(actions[0]).toMatchObject({ operator: 'relay relay-7', action: 'purge', reason: 'older than 30 days' })
   })
@@ -279,9 +279,11 @@ describe('old dead letters', () => {
   it('are purged by hand in batches too', async () => {
     await died(40, 1_100)
 
-    expect(await createDeadLetters({ db: bench.pool }).purge(30, { operator: 'ana' })).toBe(1_100)
+    expect(await createDeadLetters({ db: bench.as.operator }).purge(30, { operator: 'ana' })).toBe(1_100)
 
-    expect((await listOperatorActions({ db: bench.pool })).map(({ affected }) => affected)).toEqual([100, 500, 500])
+    expect((await listOperatorActions({ db: bench.as.operator })).map(({ affected }) => affected)).toEqual([
+      100, 500, 500,
+    ])
   })
 })
 

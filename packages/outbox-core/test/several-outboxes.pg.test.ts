@@ -1,7 +1,7 @@
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, inject, it } from 'vitest'
-import { createOutbox, createRelay, cutOff, migrate, outboxStatus, type Relay } from '../src/index.ts'
+import { createOutbox, createRelay, cutOff, grantStatements, migrate, outboxStatus, type Relay } from '../src/index.ts'
 import { createMemoryBroker } from '../src/testing/index.ts'
 import { aMessage } from './relay-bench.ts'
 
@@ -15,11 +15,21 @@ const places = [
 ] as const
 let databases: TestDatabase[]
 let pools: pg.Pool[]
+let relayPools: pg.Pool[]
 
 beforeAll(async () => {
   databases = await Promise.all([0, 1, 2].map(() => createTestDatabase(inject('postgresUrl'))))
   pools = databases.map((database) => database.pool({ max: 20 }))
   for (const { shard, schema } of places) await migrate(pools[shard] as pg.Pool, { schema })
+  relayPools = await Promise.all(
+    databases.map(async (database, shard) => {
+      const schemas = places.filter((place) => place.shard === shard).map(({ schema }) => schema)
+      const url = await database.urlAs((role) =>
+        schemas.flatMap((schema) => grantStatements(role, 'relay', { schema })),
+      )
+      return database.pool({ max: 20, connectionString: url })
+    }),
+  )
 })
 afterAll(() => Promise.all(databases.map((database) => database.drop())))
 
@@ -36,7 +46,7 @@ async function add(shard: number, schema: string, count: number): Promise<readon
 it('three outboxes in one database and three databases behind one process neither mix, nor miss, nor wait for each other', async () => {
   const broker = createMemoryBroker()
   const start = ({ shard, schema }: (typeof places)[number]): Relay => {
-    const relay = createRelay({ pool: pools[shard] as pg.Pool, schema, publisher: broker, onEvent: () => {} })
+    const relay = createRelay({ pool: relayPools[shard] as pg.Pool, schema, publisher: broker, onEvent: () => {} })
     relay.start()
     return relay
   }

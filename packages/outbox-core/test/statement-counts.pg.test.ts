@@ -1,16 +1,18 @@
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createOutbox, createRelay, migrate, type NewMessage, type Relay } from '../src/index.ts'
+import { createOutbox, createRelay, grantStatements, migrate, type NewMessage, type Relay } from '../src/index.ts'
 import { createManualClock, createMemoryBroker } from '../src/testing/index.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
+let relayUrl: string
 
 beforeAll(async () => {
   database = await createTestDatabase(inject('postgresUrl'))
   pool = database.pool()
   await migrate(pool)
+  relayUrl = await database.urlAs((role) => grantStatements(role, 'relay'))
 })
 beforeEach(() => database.truncate('malote.messages, malote.scheduled_messages, malote.dead_letters'))
 afterAll(() => database.drop())
@@ -19,7 +21,7 @@ afterAll(() => database.drop())
 function countingPool(): { pool: pg.Pool; statements: string[]; quiet: () => Promise<void> } {
   const statements: string[] = []
   let underWay = 0
-  const counted = database.pool()
+  const counted = database.pool({ connectionString: relayUrl })
   counted.on('connect', (client) => {
     const query = client.query.bind(client) as (...values: unknown[]) => Promise<unknown>
     client.query = (async (...values: unknown[]) => {

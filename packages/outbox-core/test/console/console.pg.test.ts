@@ -21,7 +21,7 @@ beforeEach(async () => {
 afterAll(() => bench.database.drop())
 
 function open(options: Partial<ConsoleOptions> = {}) {
-  const handle = createConsole({ pool, access: 'loopback', allowActions: true, ...options })
+  const handle = createConsole({ pool: bench.as.operator, access: 'loopback', allowActions: true, ...options })
   const ask = async (path: string, init: RequestInit = {}) => {
     const response = await handle(new Request(`${origin}${path}`, init))
     const text = await response.text()

@@ -45,7 +45,7 @@ describe('the gauges of the outbox', () => {
       `update malote.messages set created_at = now() - interval '90 seconds' where available_at is null`,
     )
 
-    observeOutbox(bench.pool, { meter: telemetry.meter })
+    observeOutbox(bench.as.reader, { meter: telemetry.meter })
 
     expect(await only(telemetry, 'ready')).toEqual([1])
     expect(await only(telemetry, 'held')).toEqual([1])
@@ -63,10 +63,10 @@ describe('the gauges of the outbox', () => {
 
   it('count relays whose lease holds, and show an empty outbox as no age at all', async () => {
     const telemetry = createTelemetry()
-    observeOutbox(bench.pool, { meter: telemetry.meter, attributes: { outbox: 'main' } })
+    observeOutbox(bench.as.reader, { meter: telemetry.meter, attributes: { outbox: 'main' } })
     const observer = createRecordingObserver<RelayEvent>()
     const relay = createRelay({
-      pool: bench.database.pool(),
+      pool: bench.relayPool(),
       publisher: createMemoryBroker(),
       onEvent: observer.onEvent,
     })
@@ -134,7 +134,7 @@ describe('observing', () => {
   })
 
   it('refuses at once what could only fail at every collection', () => {
-    expect(() => observeOutbox(bench.pool, { schema: '' })).toThrow('option "schema"')
-    expect(() => observeOutbox(bench.pool, { timeoutMs: 0 })).toThrow('option "timeoutMs"')
+    expect(() => observeOutbox(bench.as.reader, { schema: '' })).toThrow('option "schema"')
+    expect(() => observeOutbox(bench.as.reader, { timeoutMs: 0 })).toThrow('option "timeoutMs"')
   })
 })

@@ -31,7 +31,7 @@ const outbox = createOutbox({ traceContext: currentTraceContext })
 
 /** Adds a message of the topic in a transaction of its own. */
 async function add(topic: string): Promise<void> {
-  const client = await bench.pool.connect()
+  const client = await bench.as.writer.connect()
   await client.query('begin')
   await outbox.add(client, aMessage({ topic, orderingKey: 'secret-key', payload: 'secret-payload' }))
   await client.query('commit')

@@ -43,7 +43,7 @@ describe('a backlog is worked off without walking over what is done (race 15), w
       `begin; insert into malote.messages (topic, type, payload) values ('t', 'x', 'open')`,
     ],
   ])('%s', async (_name, statement) => {
-    const relay = await createSteppedRelay(bench.pool, { oldAfter: 500 })
+    const relay = await createSteppedRelay(bench.as.relay, { oldAfter: 500 })
     stepped.push(relay)
     for (let round = 0; round < 3; round++) await relay.step()
     await begun(statement)
@@ -118,7 +118,7 @@ describe('a blocked key with a long queue (race 18)', () => {
 
 describe('a role that defaults to repeatable read (race 19)', () => {
   it('publishes, retries, buries and hands over as any other', async () => {
-    const pool = bench.database.pool({ options: '-c default_transaction_isolation=repeatable\\ read' })
+    const pool = bench.relayPool({ options: '-c default_transaction_isolation=repeatable\\ read' })
     const first = bench.relay({ pool, maxAttempts: 2, afterDeadLetter: 'skip' })
     const ids = await bench.add(...[1, 2, 3].map(() => aMessage({ orderingKey: 'a' })))
     first.broker.failWith((message) =>
@@ -138,7 +138,7 @@ describe('a role that defaults to repeatable read (race 19)', () => {
   })
 
   it('is fenced as any other: a takeover that commits while a retry waits counts', async () => {
-    const pool = bench.database.pool({ options: '-c default_transaction_isolation=repeatable\\ read' })
+    const pool = bench.relayPool({ options: '-c default_transaction_isolation=repeatable\\ read' })
     const zombie = await createSteppedRelay(pool)
     stepped.push(zombie)
     await insert(bench.pool, 'm')

@@ -20,9 +20,9 @@ afterAll(async () => {
 })
 
 function relayBehindProxy(): StartedRelay {
-  const connectionString = Object.assign(new URL(bench.database.url), { port: String(proxy.port) }).toString()
+  const connectionString = Object.assign(new URL(bench.urlAs.relay), { port: String(proxy.port) }).toString()
   return bench.relay({
-    pool: bench.database.pool({ connectionString, max: 3 }),
+    pool: bench.relayPool({ connectionString, max: 3 }),
     databaseTimeoutMs: 250,
     pollIntervalMs: 20,
     presence: false,
@@ -79,8 +79,8 @@ describe('a network that accepts and does not answer', () => {
 describe('stop', () => {
   it('ends within the grace and two seconds though the database went silent in the middle of the work', async () => {
     const { relay, broker } = bench.relay({
-      pool: bench.database.pool({
-        connectionString: Object.assign(new URL(bench.database.url), { port: String(proxy.port) }).toString(),
+      pool: bench.relayPool({
+        connectionString: Object.assign(new URL(bench.urlAs.relay), { port: String(proxy.port) }).toString(),
       }),
     })
     relay.start()

@@ -29,7 +29,7 @@ describe('a relay whose connection is cut', () => {
     async (which) => {
       const name = `cut-${which}`
       const { relay, broker, observer } = bench.relay({
-        pool: bench.database.pool({ application_name: name }),
+        pool: bench.relayPool({ application_name: name }),
         pollIntervalMs: 50,
       })
       relay.start()
@@ -54,7 +54,7 @@ describe('a relay whose connection is cut', () => {
 
   it('ten times in a row opens no more connections than it closes', async () => {
     const name = 'cut-often'
-    const { relay, broker, observer } = bench.relay({ pool: bench.database.pool({ application_name: name }) })
+    const { relay, broker, observer } = bench.relay({ pool: bench.relayPool({ application_name: name }) })
     relay.start()
     for (let round = 1; round <= 10; round++) {
       await bench.add(aMessage())

@@ -48,7 +48,7 @@ describe('a destination that is away', () => {
     await broker.received(2_000)
     const later = await bench.add(...keyed('dead', 10))
     await eventually(async () =>
-      expect((await outboxStatus(bench.pool)).outages).toMatchObject([
+      expect((await outboxStatus(bench.as.reader)).outages).toMatchObject([
         { destination: 'queue of dead', topics: ['dead'], code: 'QueueDoesNotExist', backlog: 2_010 },
       ]),
     )
@@ -64,7 +64,7 @@ describe('a destination that is away', () => {
     assertInOrder(broker.accepted, [...ids, ...later])
     expect(observer.of('outage.ended')).toMatchObject([{ destination: 'queue of dead' }])
     expect(await bench.count('dead_letters')).toBe(0)
-    await eventually(async () => expect((await outboxStatus(bench.pool)).outages).toEqual([]))
+    await eventually(async () => expect((await outboxStatus(bench.as.reader)).outages).toEqual([]))
   })
 
   it('goes with its lanes to another relay, which finds out for itself', async () => {
@@ -128,7 +128,7 @@ describe('a message replayed during an outage', () => {
       if (isReplayed || !never.some(has)) throw new Error('out of reach')
     })
     relay.start()
-    const deadLetters = createDeadLetters({ db: bench.pool })
+    const deadLetters = createDeadLetters({ db: bench.as.operator })
     const letters = await eventually(async () => {
       const found = await deadLetters.list()
       expect(found).toHaveLength(2)
@@ -150,7 +150,7 @@ describe('a message replayed during an outage', () => {
 
 describe('an operator', () => {
   it('pauses a topic, which costs the others nothing and survives a restart, and lets it go on in order', async () => {
-    const topics = createTopics({ db: bench.pool })
+    const topics = createTopics({ db: bench.as.operator })
     expect(await topics.pause('slow', steering)).toBe(true)
     expect(await topics.pause('slow', steering)).toBe(false)
     const ids = await bench.add(...keyed('slow', 50), ...keyed('fast', 50))
@@ -164,7 +164,7 @@ describe('an operator', () => {
     await next.broker.received(1)
     expect([...broker.accepted, ...next.broker.accepted].every(({ topic }) => topic === 'fast')).toBe(true)
     expect(await topics.listPaused()).toMatchObject([{ topic: 'slow', pausedBy: 'ana', reason: 'a test' }])
-    expect((await outboxStatus(bench.pool)).pausedTopics).toEqual(['slow'])
+    expect((await outboxStatus(bench.as.reader)).pausedTopics).toEqual(['slow'])
 
     expect(await topics.resume('slow')).toBe(true)
     await next.broker.received(51)
@@ -173,7 +173,7 @@ describe('an operator', () => {
   })
 
   it('holds and releases a key by hand, with who and why', async () => {
-    const keys = createHeldKeys({ db: bench.pool })
+    const keys = createHeldKeys({ db: bench.as.operator })
     expect(await keys.hold('orders', 'k0', steering)).toBe(true)
     const { relay, broker } = bench.relay()
     relay.start()
@@ -191,7 +191,7 @@ describe('an operator', () => {
   })
 
   it('must say who and why', async () => {
-    await expect(createTopics({ db: bench.pool }).pause('t', { by: '', reason: 'x' })).rejects.toThrow(
+    await expect(createTopics({ db: bench.as.operator }).pause('t', { by: '', reason: 'x' })).rejects.toThrow(
       '"by" must say who',
     )
   })

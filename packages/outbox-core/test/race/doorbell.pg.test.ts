@@ -47,7 +47,7 @@ describe('a sleeping relay', () => {
   })
 
   it('publishes what was inserted before it slept and committed after (race 13)', async () => {
-    const writer = await bench.database.client()
+    const writer = await bench.database.client({ connectionString: bench.urlAs.writer })
     await writer.query('begin')
     const started = bench.relay({ pollIntervalMs: neverPolls })
     await createOutbox().add(writer, aMessage()) // Nobody sleeps yet, so this transaction will not ring.
@@ -60,10 +60,10 @@ describe('a sleeping relay', () => {
   })
 
   it('publishes what committed after it lay down and before it looked who might (race 13)', async () => {
-    const writer = await bench.database.client()
+    const writer = await bench.database.client({ connectionString: bench.urlAs.writer })
     await writer.query('begin')
     await createOutbox().add(writer, aMessage()) // Nobody sleeps yet, so this transaction will not ring.
-    const pool = bench.database.pool()
+    const pool = bench.relayPool()
     pool.on('connect', (client) => {
       const query = client.query.bind(client) as (text: unknown, values: unknown[]) => Promise<unknown>
       client.query = (async (text: unknown, values: unknown[]) => {
@@ -80,7 +80,7 @@ describe('a sleeping relay', () => {
   })
 
   it('finds by polling what a repeatable-read writer with an older snapshot committed (race 13)', async () => {
-    const writer = await bench.database.client()
+    const writer = await bench.database.client({ connectionString: bench.urlAs.writer })
     await writer.query('begin isolation level repeatable read')
     await writer.query('select 1 from malote.relays')
     const started = await asleep({ pollIntervalMs: 300 })
@@ -106,7 +106,7 @@ describe('a sleeping relay', () => {
 
   it('asks little of the database', async () => {
     const statements: string[] = []
-    const pool = bench.database.pool()
+    const pool = bench.relayPool()
     pool.on('connect', (client) => {
       const query = client.query.bind(client) as (...values: unknown[]) => unknown
       client.query = ((...values: unknown[]) => {
@@ -123,7 +123,7 @@ describe('a sleeping relay', () => {
   })
 
   it('says so when nothing is heard, and polls', async () => {
-    const pool = bench.database.pool()
+    const pool = bench.relayPool()
     pool.on('connect', (client) => {
       const query = client.query.bind(client) as (...values: unknown[]) => unknown
       // As through a transaction-mode pooler: LISTEN is accepted and never heard of again.

@@ -18,7 +18,7 @@ afterEach(async () => {
 afterAll(() => bench.database.drop())
 
 async function setup(options: SteppedRelayOptions = {}): Promise<SteppedRelay> {
-  const relay = await createSteppedRelay(bench.pool, options)
+  const relay = await createSteppedRelay(bench.as.relay, options)
   stepped.push(relay)
   // Transactions found at the first barriers may have drawn anything: begin with some that found none.
   for (let round = 0; round < 3; round++) await relay.step()

@@ -42,7 +42,7 @@ async function fail(batch: readonly BufferedMessage[], end: 'retry' | 'bury'): P
 
 describe('what commits late, below the message that blocks its key, is neither lost nor overtaken when', () => {
   it.each(['retry', 'bury'] as const)('that message meets its end by %s', async (end) => {
-    relay = await createSteppedRelay(bench.pool)
+    relay = await createSteppedRelay(bench.as.relay)
     const writer = await begun()
     await insert(writer, 'one', 'a')
     await insert(bench.pool, 'two', 'a')

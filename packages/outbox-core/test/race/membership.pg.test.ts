@@ -16,7 +16,7 @@ afterEach(async () => {
 afterAll(() => bench.database.drop())
 
 async function setup(options: SteppedRelayOptions = {}): Promise<SteppedRelay> {
-  const relay = await createSteppedRelay(bench.pool, options)
+  const relay = await createSteppedRelay(bench.as.relay, options)
   stepped.push(relay)
   return relay
 }

@@ -32,7 +32,7 @@ async function end(child: ChildProcess): Promise<void> {
 /** Keeps a relay process running: whenever it dies, another is started. */
 function supervise(poisonedBy: Death): void {
   const script = fileURLToPath(new URL('relay-process.ts', import.meta.url))
-  const options = { url: bench.database.url, leaseMs: 10_000, presence: true, maxAttempts: 3, poisonedBy }
+  const options = { url: bench.urlAs.relay, leaseMs: 10_000, presence: true, maxAttempts: 3, poisonedBy }
   const child = spawn(
     process.execPath,
     ['--conditions=@malote/source', '--max-old-space-size=64', script, JSON.stringify(options)],

@@ -18,7 +18,7 @@ afterAll(() => bench.database.drop())
 
 /** A relay that has read all messages, and its trial. */
 async function setup(): Promise<{ relay: SteppedRelay; trial: Trial; losses: string[] }> {
-  const relay = await createSteppedRelay(bench.pool)
+  const relay = await createSteppedRelay(bench.as.relay)
   stepped.push(relay)
   await relay.reader.read()
   const losses: string[] = []
@@ -37,7 +37,7 @@ const expire = (relay: SteppedRelay): Promise<unknown> =>
 /** The relay dies, and another takes its lanes. */
 async function succeed(relay: SteppedRelay): Promise<Awaited<ReturnType<typeof setup>>> {
   await expire(relay)
-  const reaper = await createSteppedRelay(bench.pool, { acquire: 0 })
+  const reaper = await createSteppedRelay(bench.as.relay, { acquire: 0 })
   stepped.push(reaper)
   expect(await reaper.membership.reap()).toBe(1)
   await reaper.membership.leave()

@@ -41,7 +41,7 @@ afterAll(() => bench.database.drop())
 /** Starts a relay process and waits until it owns lanes. */
 async function relay(options: { leaseMs: number; presence: boolean; blockAfter?: number }): Promise<ChildProcess> {
   const script = fileURLToPath(new URL('relay-process.ts', import.meta.url))
-  const argument = JSON.stringify({ url: bench.database.url, ...options })
+  const argument = JSON.stringify({ url: bench.urlAs.relay, ...options })
   const child = spawn(process.execPath, ['--conditions=@malote/source', script, argument], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

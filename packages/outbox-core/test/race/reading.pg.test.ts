@@ -17,7 +17,7 @@ afterEach(async () => {
 afterAll(() => bench.database.drop())
 
 async function aRelay(acquire = 64): Promise<SteppedRelay> {
-  const relay = await createSteppedRelay(bench.pool, { acquire })
+  const relay = await createSteppedRelay(bench.as.relay, { acquire })
   stepped.push(relay)
   return relay
 }

@@ -48,7 +48,7 @@ describe('of two routes of one outbox', () => {
     await two.received(2_000)
 
     await eventually(async () =>
-      expect((await outboxStatus(bench.pool)).outages).toMatchObject([
+      expect((await outboxStatus(bench.as.reader)).outages).toMatchObject([
         { destination: 'route "one"', topics: ['one'], code: 'REJECTED', backlog: 2_000 },
       ]),
     )

@@ -25,7 +25,7 @@ export interface Findings {
 
 export async function createStormWorld(bench: RelayBench, seed: number): Promise<StormWorld> {
   await bench.pool.query('create table if not exists accounts (key text primary key, version integer not null)')
-  await bench.pool.query('truncate accounts')
+  await bench.pool.query('truncate accounts; grant all on accounts to public')
   const random = mulberry32(seed)
   const committed = new Map<string, string>()
   const seen = new Map<string, number>()
@@ -98,7 +98,7 @@ function startWriters(
   const stopping = new AbortController()
   const enough = Promise.withResolvers<void>()
   const write = async (): Promise<void> => {
-    const client = await bench.pool.connect()
+    const client = await bench.as.writer.connect()
     while (!stopping.signal.aborted) {
       const keys = [...new Set([1, 2, 3].map(() => `key ${String(Math.floor(world.random() * world.keys))}`))].sort()
       await client.query('begin')

@@ -40,7 +40,7 @@ describe(`in a storm (MALOTE_SEED=${String(seed)})`, () => {
     const writers = world.startWriters(4, 10)
     const name = 'storm'
     for (let n = 0; n < 3; n++) {
-      const pool = bench.database.pool({ application_name: name })
+      const pool = bench.relayPool({ application_name: name })
       const publisher = world.publisher({ failEach: 0.02, rejectEach: 0.02 })
       bench.relay({ ...stormOptions, pool, publisher }).relay.start()
     }
