@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { decide as decideOn } from '@malote/testing/console-page'
 import { canInstallDebianPackages, installDebianPackage } from '@malote/testing/services/debian-package'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
@@ -37,7 +38,7 @@ beforeAll(async () => {
     process.execPath,
     ['--conditions=@malote/source', program, 'console', '--allow-actions', '--port', '0'],
     {
-      env: { ...process.env, DATABASE_URL: bench.database.url, NODE_OPTIONS: '' },
+      env: { ...process.env, DATABASE_URL: bench.urlAs.operator, NODE_OPTIONS: '' },
       stdio: ['ignore', 'pipe', 'inherit'],
     },
   )
@@ -67,18 +68,8 @@ async function picture(name: string, fullPage = true): Promise<void> {
   await page.screenshot({ path: `${pictures}/${name}.png`, fullPage })
 }
 
-/** As somebody does it: press the button, say who and why, and send it, without the mouse. */
-async function decide(button: string, reason: string, asked: Readonly<Record<string, string>> = {}): Promise<void> {
-  await page.focus(button)
-  await page.keyboard.press('Enter')
-  await page.waitForSelector('dialog[open]')
-  for (const [name, value] of Object.entries(asked)) await page.fill(`dialog [name=${name}]`, value)
-  await page.fill('dialog [name=operator]', 'ana')
-  await page.fill('dialog [name=reason]', reason)
-  await page.focus('dialog .go')
-  await page.keyboard.press('Enter')
-  await seeNo('dialog[open]')
-}
+const decide = (button: string, reason: string, asked?: Readonly<Record<string, string>>) =>
+  decideOn(page, button, reason, asked)
 
 /** The first message of a key is refused for ever; the others wait behind it. */
 async function kill(topic: string, orderingKey: string): Promise<readonly string[]> {
@@ -95,6 +86,7 @@ async function kill(topic: string, orderingKey: string): Promise<readonly string
 const expectAccepted = (of: readonly string[], ids: readonly string[]) =>
   expect.poll(() => relay.broker.accepted.map(({ id }) => id).filter((id) => of.includes(id))).toEqual(ids)
 
+/** An outage and a dead destination are made with a real broker: examples/brokerage/test/console-on-rabbitmq.broker.test.ts. */
 describe('the console in a browser, at night', () => {
   it('is quiet while all is well', async () => {
     await see('h1', 'All is well')
@@ -103,44 +95,6 @@ describe('the console in a browser, at night', () => {
     for (const section of ['findings', 'breakers', 'dead-letters', 'held-keys', 'retries', 'paused'])
       expect(await page.locator(`#${section}`).count()).toBe(0)
     await picture('well')
-  })
-
-  it('shows an outage of the broker with its words, and its end', async () => {
-    relay.broker.goDown()
-    await bench.add(aMessage({ topic: 'payments' }))
-
-    await see('h1', 'The broker is away')
-    await see('.finding.problem', 'BROKER_UNAVAILABLE')
-    await see('.finding.problem .mend', 'bring the broker back')
-    await see('#breakers', 'The broker as a whole')
-    await picture('broker-away')
-    relay.broker.goUp()
-
-    await see('h1', 'All is well')
-    await seeNo('#breakers')
-  })
-
-  it('shows a dead destination, what waits for it, and that the rest goes on', async () => {
-    relay.broker.failWith(({ topic }) =>
-      topic === 'payments'
-        ? {
-            kind: 'unavailable',
-            destination: 'queue payments-eu',
-            code: 'NO_QUEUE',
-            message: 'the queue does not exist',
-          }
-        : null,
-    )
-    await bench.add(aMessage({ topic: 'payments' }), aMessage())
-
-    await see('.finding.problem', 'DESTINATION_UNAVAILABLE')
-    await see('#breakers', 'queue payments-eu')
-    await see('#breakers', 'the queue does not exist')
-    await picture('destination-away')
-    relay.broker.failWith(() => null)
-
-    await see('h1', 'All is well')
-    await seeNo('#breakers')
   })
 
   it('replays a dead letter, whose key goes on in order, and keeps who and why', async () => {
@@ -158,7 +112,7 @@ describe('the console in a browser, at night', () => {
     await see('#audit', 'the account is open again')
     await see('h1', 'All is well')
     await expectAccepted(ids, ids)
-    expect(await listOperatorActions({ db: bench.pool })).toMatchObject([
+    expect(await listOperatorActions({ db: bench.as.operator })).toMatchObject([
       { action: 'replay', operator: 'ana', reason: 'the account is open again' },
     ])
   })
@@ -172,7 +126,7 @@ describe('the console in a browser, at night', () => {
     await decide('#dead-letters [data-action=discard]', 'booked by hand')
 
     await see('h1', 'All is well')
-    expect((await listOperatorActions({ db: bench.pool, limit: 2 })).map(({ action }) => action)).toEqual([
+    expect((await listOperatorActions({ db: bench.as.operator, limit: 2 })).map(({ action }) => action)).toEqual([
       'discard',
       'release',
     ])
@@ -193,7 +147,7 @@ describe('the console in a browser, at night', () => {
     await seeNo('#held-keys')
     await see('h1', 'All is well')
     await expectAccepted([String(waits), String(leaves)], [String(leaves), String(waits)])
-    expect(await listOperatorActions({ db: bench.pool, limit: 2 })).toMatchObject([
+    expect(await listOperatorActions({ db: bench.as.operator, limit: 2 })).toMatchObject([
       { action: 'release', operator: 'ana', reason: 'reviewed' },
       { action: 'hold', operator: 'ana', reason: 'under review' },
     ])
@@ -265,7 +219,7 @@ describe('the console in a browser, at night', () => {
 
 it('asks for its token where it needs one, and takes one out of the address', async () => {
   const token = 'a-token-of-some-length'
-  const handle = createConsole({ pool: bench.pool, access: { token } })
+  const handle = createConsole({ pool: bench.as.operator, access: { token } })
   const server = await serveConsole(handle, { host: '127.0.0.1', port: 0 })
   const visitor = await browser.newPage()
 
