@@ -1,8 +1,10 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { createConsumerStore, grantStatements } from '../src/index.ts'
-import { aReceivedMessage } from '../src/testing/index.ts'
+import { aReceivedMessage, eventually } from '../src/testing/index.ts'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 
 const program = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
@@ -71,6 +73,24 @@ describe('malote', () => {
     expect((await malote('status')).stdout).toMatch(/ready\s+0/)
     expect((await malote('status')).stdout).toContain('last never')
     expect(await json('status')).toMatchObject({ ready: 0, deadLetters: 0, lanesWithoutRelay: 64, relays: [] })
+  })
+
+  it('watches the status: what is added meanwhile is seen at the next look', async () => {
+    const child = spawn(process.execPath, ['--conditions=@malote/source', program, 'status', '--watch'], {
+      env: { ...process.env, DATABASE_URL: operatorUrl, NODE_OPTIONS: '' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const looks = createInterface({ input: child.stdout })
+    const seen: string[] = []
+    looks.on('line', (line) => seen.push(line))
+
+    await eventually(() => expect(seen).toContainEqual(expect.stringMatching(/^ready +0/)))
+    await database.pool().query(`insert into malote.messages (topic, type, payload) values ('orders', 't', '{}')`)
+    await eventually(() => expect(seen).toContainEqual(expect.stringMatching(/^ready +1/)))
+
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+    await database.pool().query('truncate malote.messages')
   })
 
   it('finds what is wrong and exits with 1', async () => {

@@ -77,6 +77,7 @@ export function createProgram(version: string, run: Run, relay: RunRelay, serve:
   addRelayVerb(program, relay)
   addConsoleVerb(program, serve)
   addLookingVerbs(program, verb)
+  addHoldingVerbs(program, verb)
   addDecidingVerbs(program, verb)
   addConsumerVerbs(program, verb)
   return program
@@ -139,11 +140,9 @@ function addLookingVerbs(program: Command, verb: AddVerb): void {
     .option('--topic <topic>', 'default: all')
     .option('--timeout <seconds>', 'default: 300', number)
     .addHelpText('after', examples('drain --until now', 'drain --topic orders --timeout 60'))
-  verb(program, 'audit', 'who decided what, newest first', looking.audit).option(
-    '--limit <count>',
-    'default: 100',
-    number,
-  )
+  verb(program, 'audit', 'who decided what, newest first', looking.audit)
+    .option('--limit <count>', 'default: 100', number)
+    .addHelpText('after', examples('audit', 'audit --limit 10 --json'))
   const messages = program.command('messages').description('messages that are not published')
   verb(messages, 'list', 'oldest first, without bodies', looking.listMessages)
     .option('--topic <topic>')
@@ -163,20 +162,30 @@ function addLookingVerbs(program: Command, verb: AddVerb): void {
         'messages list --state archived --key account-17 --since 2026-11-28T00:00:00Z',
       ),
     )
-  verb(messages, 'show', 'one: what it waits for, and its failures', looking.showMessage).argument('<message-id>')
+  verb(messages, 'show', 'one: what it waits for, and its failures', looking.showMessage)
+    .argument('<message-id>')
+    .addHelpText('after', examples('messages show 0198b1a0-0000-7000-8000-000000000001'))
+}
+
+function addHoldingVerbs(program: Command, verb: AddVerb): void {
   const keys = program.command('held-keys').description('ordering keys that wait for an operator')
-  verb(keys, 'list', 'oldest first', looking.listHeldKeys)
+  verb(keys, 'list', 'oldest first', looking.listHeldKeys).addHelpText('after', examples('held-keys list'))
   verb(keys, 'hold', 'publish nothing of a key until it is released', deciding.holdKey)
     .argument('<topic>')
     .argument('<key>')
     .addHelpText('after', examples('held-keys hold orders account-17 --reason "under review"'))
   const topics = program.command('topics').description('topics that stand still because an operator said so')
-  verb(topics, 'list', 'oldest first', deciding.listPausedTopics)
+  verb(topics, 'list', 'oldest first', deciding.listPausedTopics).addHelpText('after', examples('topics list'))
   verb(topics, 'pause', 'publish nothing of a topic; messages go on being added', deciding.pauseTopic)
     .argument('<topic>')
     .addHelpText('after', examples('topics pause orders --reason "the ledger moves house"'))
-  verb(topics, 'resume', 'go on from where it stopped', deciding.resumeTopic).argument('<topic>')
-  verb(keys, 'release', 'go on without the dead letter', deciding.releaseHeldKey).argument('<topic>').argument('<key>')
+  verb(topics, 'resume', 'go on from where it stopped', deciding.resumeTopic)
+    .argument('<topic>')
+    .addHelpText('after', examples('topics resume orders --reason "moved"'))
+  verb(keys, 'release', 'go on without the dead letter', deciding.releaseHeldKey)
+    .argument('<topic>')
+    .argument('<key>')
+    .addHelpText('after', examples('held-keys release orders account-17 --reason "reviewed"'))
 }
 
 function addDecidingVerbs(program: Command, verb: AddVerb): void {
@@ -193,7 +202,9 @@ function addDecidingVerbs(program: Command, verb: AddVerb): void {
     'after',
     examples('dead-letters list', 'dead-letters list --topic orders --since 2026-11-28T03:00:00Z'),
   )
-  verb(letters, 'show', 'one, with its failures; its body with --json', deciding.showDeadLetter).argument('<id>')
+  verb(letters, 'show', 'one, with its failures; its body with --json', deciding.showDeadLetter)
+    .argument('<id>')
+    .addHelpText('after', examples('dead-letters show 17', 'dead-letters show 17 --json'))
   const ids = (): Argument => new Argument('[id...]', 'as `malote dead-letters list` shows them')
   filtered(verb(letters, 'replay', 'back to its old place in the order; frees its key', deciding.replay))
     .addArgument(ids())
@@ -229,13 +240,14 @@ function addConsumerVerbs(program: Command, verb: AddVerb): void {
   verb(streams, 'list', 'oldest first', listHeldStreams)
     .option('--consumer <name>')
     .option('--limit <count>', 'default: 100', number)
+    .addHelpText('after', examples('held-streams list', 'held-streams list --consumer ledger'))
   verb(streams, 'release', 'let the stream go on, in order', releaseHeldStream)
     .argument('<consumer>')
     .argument('<topic>')
     .argument('<key>')
     .option('--retry', 'with the dead letter first')
     .option('--discard', 'without the dead letter, which is deleted')
-    .addHelpText('after', examples('held-streams list', 'held-streams release ledger orders order-17 --retry'))
+    .addHelpText('after', examples('held-streams release ledger orders order-17 --retry'))
   program
     .command('redrive')
     .description("bring consumers' dead letters back, in order per stream; needs no database")
