@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { migrateIdempotency } from '@malote/idempotency'
 import { idempotentRoute } from '@malote/idempotency/fastify'
-import { migrate, type ReceivedMessage, uuidv7 } from '@malote/outbox-core'
+import { createOutbox, migrate, type ReceivedMessage, uuidv7 } from '@malote/outbox-core'
 import { eventually } from '@malote/outbox-core/testing'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import fastify from 'fastify'
@@ -51,6 +51,7 @@ const receivedMessage = (payload: unknown): ReceivedMessage => ({
   json: () => payload,
 })
 const pepper = 'a pepper of at least 16 bytes'
+const outbox = createOutbox()
 const count = async (what: string) => Number((await pool.query(`select count(*) from ${what}`)).rows[0].count)
 
 describe('the snippets of the idempotency guide', () => {
@@ -82,7 +83,7 @@ describe('the snippets of the idempotency guide', () => {
   it('accept an order once over two retries of the client', async () => {
     const app = fastify()
     const idempotency = createOrderIdempotency(pool, pepper)
-    mountOrders(app, idempotency)
+    mountOrders(app, idempotency, outbox)
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     const job = startPurging(pool, idempotency)
 
@@ -97,7 +98,7 @@ describe('the snippets of the idempotency guide', () => {
 
   it('accept many orders in one commit, each once', async () => {
     const app = fastify()
-    mountOrdersInBatches(app, createOrderIdempotency(pool, pepper))
+    mountOrdersInBatches(app, createOrderIdempotency(pool, pepper), outbox)
     const post = (at: number) =>
       app.inject({
         method: 'POST',
@@ -131,7 +132,7 @@ describe('the snippets of the idempotency guide', () => {
     const bodies: string[] = []
     for (const one of [pepper, pepperOf('first', pepper, young), pepperOf('second', pepper, young)]) {
       const app = fastify()
-      mountOrders(app, createOrderIdempotency(pool, one))
+      mountOrders(app, createOrderIdempotency(pool, one), outbox)
       bodies.push((await app.inject(request)).body)
       await app.close()
     }

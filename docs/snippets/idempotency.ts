@@ -15,7 +15,7 @@ import {
 } from '@malote/idempotency'
 import { createIdempotentClient } from '@malote/idempotency/client'
 import { idempotentRoute } from '@malote/idempotency/fastify'
-import { createOutbox, type DeliveryHandler, uuidv7 } from '@malote/outbox-core'
+import { createOutbox, type DeliveryHandler, type Outbox, uuidv7 } from '@malote/outbox-core'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Pool, PoolClient } from 'pg'
 
@@ -41,7 +41,7 @@ export async function applyDeposit(
 
 // #region batch-handler
 export function createReportHandler(pool: Pool): DeliveryHandler {
-  return createBatchHandler({ inbox, db: pool, consumer: 'reports' }, async (tx, messages) => {
+  return createBatchHandler({ inbox: createInbox(), db: pool, consumer: 'reports' }, async (tx, messages) => {
     const assets = messages.map((message) => (message.json() as { asset: string }).asset)
     await tx.query('insert into fills (asset) select unnest($1::text[])', [assets])
   })
@@ -61,7 +61,11 @@ export function createOrderIdempotency(pool: Pool, pepper: string | PepperRotati
 // #endregion
 
 // #region atomic
-export function mountOrders(app: FastifyInstance, idempotency: Idempotency<Pool, FastifyRequest>): void {
+export function mountOrders(
+  app: FastifyInstance,
+  idempotency: Idempotency<Pool, FastifyRequest>,
+  outbox: Outbox,
+): void {
   const createOrder = idempotency.atomic({ operation: 'createOrder' }, async ({ tx, request }) => {
     const order = request.body as { asset: string }
     const { rows } = await tx.query('insert into orders (asset) values ($1) returning id', [order.asset])
@@ -74,7 +78,11 @@ export function mountOrders(app: FastifyInstance, idempotency: Idempotency<Pool,
 // #endregion
 
 // #region batch
-export function mountOrdersInBatches(app: FastifyInstance, idempotency: Idempotency<Pool, FastifyRequest>): void {
+export function mountOrdersInBatches(
+  app: FastifyInstance,
+  idempotency: Idempotency<Pool, FastifyRequest>,
+  outbox: Outbox,
+): void {
   const createOrder = idempotency.batch({ operation: 'createOrder', maxSize: 32 }, async ({ tx, requests }) => {
     const orders = requests.map(({ body }) => ({ id: uuidv7(), asset: (body as { asset: string }).asset }))
     await tx.query(
