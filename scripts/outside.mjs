@@ -1,18 +1,31 @@
 // Part of pack-check: uses the packed packages as a stranger does, in empty folders outside of the repository. The quickstart is pasted from
 // the README as it is printed; the template of `npm create malote` runs its own tests; both on a real PostgreSQL. What the guide to adapters prints becomes
 // a publisher and its test, which runs the exported kit.
-import { execFileSync, spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { appendFileSync, chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
 import { createTestDatabase } from '../testing/database.ts'
+import { stablePort } from '../testing/services/free-port.ts'
 import { startPostgres } from '../testing/services/postgres.ts'
 import { serverUser } from '../testing/services/server-user.ts'
 
 const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
 
+/** @throws Error with what the command printed */
+async function run(command, args, options) {
+  try {
+    await promisify(execFile)(command, args, { ...options, maxBuffer: 2 ** 26 })
+  } catch (error) {
+    throw new Error(`${error.message}\n${error.stdout ?? ''}`, { cause: error })
+  }
+}
+
 /**
+ * All at the same time: most of it is waiting for a registry.
+ *
  * @param {string} work - a folder that exists and will be removed
  * @param {(name: string) => string} tarballOf - the tarball of a package
  */
@@ -20,27 +33,26 @@ export async function useFromOutside(work, tarballOf) {
   const postgres = await startPostgres()
   try {
     const libraries = ['@malote/outbox-core', '@malote/idempotency'].map(tarballOf)
-    await quickstart(folderIn(work, 'quickstart'), await onDatabaseOf(postgres), libraries)
-    template(work, tarballOf)
-    adapterGuide(folderIn(work, 'adapter'), tarballOf('@malote/outbox-core'))
+    await Promise.all([
+      quickstart(folderIn(work, 'quickstart'), await databaseOf(postgres), libraries),
+      template(work, tarballOf),
+      adapterGuide(folderIn(work, 'adapter'), tarballOf('@malote/outbox-core')),
+    ])
   } finally {
     await postgres.stop()
   }
 }
 
-/** Environment and command runner of a folder whose service has a database of its own. */
-async function onDatabaseOf(postgres) {
+/** Environment of a folder whose service has a database of its own. */
+async function databaseOf(postgres) {
   const { url } = await createTestDatabase(postgres.url)
-  const env = { ...process.env, DATABASE_URL: url }
-  const run = (command, args, cwd) =>
-    execFileSync(command, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
-  return { env, run }
+  return { ...process.env, DATABASE_URL: url }
 }
 
-async function quickstart(cwd, { env, run }, tarballs) {
+async function quickstart(cwd, env, tarballs) {
   const startedMs = performance.now()
-  run('npm', ['init', '-y'], cwd)
-  run('npm', ['install', ...quiet, ...tarballs, 'pg'], cwd)
+  await run('npm', ['init', '-y'], { cwd })
+  await run('npm', ['install', ...quiet, ...tarballs, 'pg'], { cwd })
   const [, code] = /```js\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8'))
   writeFileSync(join(cwd, 'start.mjs'), code)
   const program = spawn(process.execPath, ['start.mjs'], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
@@ -62,26 +74,23 @@ async function quickstart(cwd, { env, run }, tarballs) {
  * A service of `npm create malote`, made and tested on the PostgreSQL that it brings itself, by the strictest of the package managers: pnpm, which
  * shows a service only what it asks for and runs no install script. Its tests must not use the broker of the service, so there is none at AMQP_URL.
  */
-function template(work, tarballOf) {
+async function template(work, tarballOf) {
   const startedMs = performance.now()
-  const cwd = makeService(work, tarballOf)
+  const cwd = await makeService(work, tarballOf)
   appendFileSync(
     join(cwd, 'pnpm-workspace.yaml'),
     ['overrides:', ...ours(cwd, tarballOf).map(([name, file]) => `  '${name}': ${file}`), ''].join('\n'),
   )
-  execFileSync(
-    process.execPath,
-    [process.env.MALOTE_PNPM, 'install', '--prefer-offline', '--package-import-method=copy'],
-    { cwd, stdio: ['ignore', 'ignore', 'inherit'] },
-  )
-  testAsNobody(work, cwd, { AMQP_URL: 'amqp://127.0.0.1:1' })
+  const install = ['install', '--prefer-offline', '--package-import-method=copy']
+  await run(process.execPath, [process.env.MALOTE_PNPM, ...install], { cwd })
+  await testAsNobody(work, cwd, { AMQP_URL: 'amqp://127.0.0.1:1' })
   console.log(`a service of \`npm create malote\` passes its tests under pnpm, in ${seconds(startedMs)} s`)
 }
 
 /** The folder of a new service that installs the packages from their tarballs. */
-export function makeService(work, tarballOf) {
+export async function makeService(work, tarballOf) {
   const create = ['exec', '--yes', `--package=${tarballOf('create-malote')}`, '--', 'create-malote', 'my-service']
-  execFileSync('npm', create, { cwd: work, stdio: ['ignore', 'ignore', 'inherit'] })
+  await run('npm', create, { cwd: work })
   const cwd = join(work, 'my-service')
   const manifest = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'))
   Object.assign(manifest.dependencies, Object.fromEntries(ours(cwd, tarballOf)))
@@ -97,31 +106,31 @@ function ours(cwd, tarballOf) {
 }
 
 /** Runs the service's own test script. PostgreSQL refuses to run as root, so as root somebody else does it, who may not be able to enter our home. */
-export function testAsNobody(work, cwd, variables) {
+export async function testAsNobody(work, cwd, variables) {
   const { scripts } = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'))
-  const env = { ...process.env, ...variables }
+  const env = { ...process.env, POSTGRES_PORT: String(await stablePort()), ...variables }
   delete env.NODE_OPTIONS
   const user = serverUser()
   if (user.uid !== undefined) {
     chmodSync(work, 0o755)
     cpSync(process.execPath, join(work, 'bin', 'node'))
     env.PATH = `${join(work, 'bin')}:${env.PATH}`
-    execFileSync('chown', ['-R', `${user.uid}:${user.gid}`, cwd])
+    await run('chown', ['-R', `${user.uid}:${user.gid}`, cwd])
   }
-  execFileSync('sh', ['-c', scripts.test], { ...user, cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  await run('sh', ['-c', scripts.test], { ...user, cwd, env })
 }
 
 /** The files that the guide prints, as it prints them: they compile, and the publisher passes the kit. */
-export function adapterGuide(cwd, tarball) {
+async function adapterGuide(cwd, tarball) {
   const startedMs = performance.now()
-  const run = (command, args) => execFileSync(command, args, { cwd, encoding: 'utf8' })
   const guide = readFileSync('docs/writing-an-adapter.md', 'utf8')
   const files = [...guide.matchAll(/<!-- snippet: (\S+) -->\n```ts\n([\s\S]*?)^```$/gm)]
   for (const [, file, code] of files) writeFileSync(join(cwd, basename(file)), code)
   writeFileSync(join(cwd, 'package.json'), '{ "private": true, "type": "module" }')
-  run('npm', ['install', ...quiet, '-D', tarball, ...['vitest', 'typescript', '@types/node'].map(ofOurs)])
-  run('npm', ['exec', '--', 'tsc', ...typeFlags, ...files.map(([, file]) => basename(file))])
-  run('npm', ['exec', '--', 'vitest', 'run', '--reporter=json', '--outputFile=report.json'])
+  const tools = ['vitest', 'typescript', '@types/node'].map(ofOurs)
+  await run('npm', ['install', ...quiet, '-D', tarball, ...tools], { cwd })
+  await run('npm', ['exec', '--', 'tsc', ...typeFlags, ...files.map(([, file]) => basename(file))], { cwd })
+  await run('npm', ['exec', '--', 'vitest', 'run', '--reporter=json', '--outputFile=report.json'], { cwd })
   const { numPassedTests, numTotalTests } = JSON.parse(readFileSync(join(cwd, 'report.json'), 'utf8'))
   if (numPassedTests < 20 || numPassedTests !== numTotalTests)
     throw new Error(`the guide's publisher passed ${numPassedTests} of ${numTotalTests} tests`)

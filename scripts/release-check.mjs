@@ -37,13 +37,13 @@ function publish(folder, version) {
 }
 
 /** A service of the published `npm create malote`: it asks for these versions, and passes its tests on its own PostgreSQL, installed by npm. */
-function makeOne(tarballs, version) {
+async function makeOne(tarballs, version) {
   const tarballOf = (name) => tarballs.get(name)
   run(process.execPath, [join(clone, 'packages/create-malote/create.mjs'), 'plain'], work)
   end(wrongWithService(JSON.parse(readFileSync(join(work, 'plain/package.json'), 'utf8')).dependencies, version))
-  const cwd = makeService(work, tarballOf)
+  const cwd = await makeService(work, tarballOf)
   run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error'], cwd)
-  testAsNobody(work, cwd, {})
+  await testAsNobody(work, cwd, {})
   console.log('`npm create malote` asks for the packages of that version, and its service passes its tests under npm')
 }
 
@@ -59,7 +59,7 @@ try {
   end(wrongWithVersions({ before, versions, hadChangesets, changesetsLeft: changesets() }))
   console.log(`changesets take ${before} to ${version}`)
   run('npm', ['run', '--silent', 'build'])
-  makeOne(new Map(folders.map((folder) => publish(folder, version))), version)
+  await makeOne(new Map(folders.map((folder) => publish(folder, version))), version)
 } finally {
   rmSync(work, { recursive: true, force: true })
 }
