@@ -1,6 +1,7 @@
 import type { ConsumeMessage } from 'amqplib'
 import { type Consumer, OutboxError } from '@malote/outbox-core'
 import { createKeyedQueue, createMessageProcessor, startsOnce, systemClock } from '@malote/outbox-core/adapter'
+import { createLetterDelays } from './dead-letter.ts'
 import { handleMessage, type Handling } from './handle-message.ts'
 import { isInvalidOption } from './connection.ts'
 import { createMover } from './mover.ts'
@@ -51,6 +52,7 @@ class RabbitmqConsumer {
       mover: createMover(options.connect, options.reconnectBackoff),
       keys: createKeyedQueue(Number.POSITIVE_INFINITY),
       processor: createMessageProcessor(options),
+      letterDelays: createLetterDelays(options.retryDelaysMs),
       draining: this.#draining.signal,
       graceOver: this.#graceOver.signal,
     }

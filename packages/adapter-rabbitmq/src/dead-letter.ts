@@ -1,6 +1,7 @@
 import type { ConsumeMessage, Message } from 'amqplib'
 import { type DeadLetterNote, readDeadLetterNote } from '@malote/outbox-core'
 import {
+  type Clock,
   type DeadLetter,
   deadLetterHeader,
   DeadLetterTooLargeError,
@@ -36,13 +37,30 @@ export async function sendDeadLetter(
 /** Of how long the place has been away, the part that a letter may wait on after the mend: what is old is tried less often. */
 const patience = 20
 
+/** Letters that are tried again soon, each second, whatever their age: so the first go on soon after the mend, also when it took long. */
+const soonEachSecond = 50
+
+/** Delays of the retry queue in which a letter waits that found no place: null without retry queues. */
+export type LetterDelays = (note: Pick<DeadLetterNote, 'at'>) => number | null
+
 /**
- * The delay of the retry queue in which a letter waits that found no place, or null without retry queues. A second to begin with, so that the first
- * letters go on soon after the mend; longer for a letter that has waited for minutes, so that thousands do not go round each second.
+ * A second to begin with, so that letters go on soon after the mend. Of more letters than can be tried each second the old ones wait longer, so that
+ * thousands do not go round.
+ *
+ * @param delaysMs - of the retry queues, the shortest first
  */
-export function letterDelayMs({ at }: Pick<DeadLetterNote, 'at'>, delaysMs: readonly number[]): number | null {
-  const ageMs = systemClock.wallMs() - Date.parse(at)
-  return delaysMs.findLast((delayMs) => delayMs * patience <= ageMs) ?? delaysMs[0] ?? null
+export function createLetterDelays(delaysMs: readonly number[], clock: Clock = systemClock): LetterDelays {
+  let second = 0
+  let soon = 0
+  return ({ at }) => {
+    const now = Math.floor(clock.monotonicMs() / 1_000)
+    if (now !== second) soon = 0
+    second = now
+    const shortestMs = delaysMs[0] ?? null
+    if (soon++ < soonEachSecond) return shortestMs
+    const ageMs = clock.wallMs() - Date.parse(at)
+    return delaysMs.findLast((delayMs) => delayMs * patience <= ageMs) ?? shortestMs
+  }
 }
 
 /** The letter that a message brings back from a retry queue of ours, or null. What others wrote into the header is not believed. */

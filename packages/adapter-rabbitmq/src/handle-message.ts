@@ -7,7 +7,7 @@ import {
   type MessageProcessor,
   receivedOf,
 } from '@malote/outbox-core/adapter'
-import { letterDelayMs, sendDeadLetter, waitingLetterOf } from './dead-letter.ts'
+import { type LetterDelays, sendDeadLetter, waitingLetterOf } from './dead-letter.ts'
 import { attemptOf, decodeMessage, notes, sentAtOf } from './decode.ts'
 import type { Mover } from './mover.ts'
 import type { ResolvedRabbitmqConsumerOptions } from './options.ts'
@@ -21,6 +21,7 @@ export interface Handling {
   /** Messages of one key one after the other, across sessions: a handler of a lost session may still run. */
   readonly keys: KeyedQueue
   readonly processor: MessageProcessor
+  readonly letterDelays: LetterDelays
   /** Aborts when no handler may begin any more. */
   readonly draining: AbortSignal
   /** Aborts when running handlers must give up. */
@@ -29,7 +30,7 @@ export interface Handling {
 
 /** Sees a message through until it is acknowledged or moved; returns early, having done neither, when it goes back to the queue. */
 export async function handleMessage(raw: ConsumeMessage, session: Session, handling: Handling): Promise<void> {
-  const { options, mover, keys, processor, draining, graceOver } = handling
+  const { options, mover, keys, processor, letterDelays, draining, graceOver } = handling
   const known = { topic: raw.fields.routingKey, body: raw.content, sentAt: sentAtOf(raw) }
   const received = receivedOf(() => decodeForeign(options.decode, raw, known) ?? decodeMessage(raw))
   const key = received.message?.orderingKey ?? null
@@ -51,7 +52,7 @@ export async function handleMessage(raw: ConsumeMessage, session: Session, handl
 
   /** In the retry queue no letter keeps others out of the prefetch. The retry queue missing, the letter waits in place. */
   async function defer({ note }: DeadLetter): Promise<number | null> {
-    const delayMs = letterDelayMs(note, options.retryDelaysMs)
+    const delayMs = letterDelays(note)
     if (delayMs === null) return null
     const waiting = { [notes.topic]: topic, [notes.letter]: encodeDeadLetterNote(note) }
     const moving = mover.move(raw, retryQueueOf(options.queue, delayMs), waiting)

@@ -1,7 +1,8 @@
 import { encodeDeadLetterNote } from '@malote/outbox-core/adapter'
 import type { ConsumeMessage } from 'amqplib'
-import { expect, it, vi } from 'vitest'
-import { letterDelayMs, waitingLetterOf } from '../src/dead-letter.ts'
+import { createManualClock, type ManualClock } from '@malote/outbox-core/testing'
+import { describe, expect, it, vi } from 'vitest'
+import { createLetterDelays, waitingLetterOf } from '../src/dead-letter.ts'
 
 const note = {
   reason: 'PERMANENT',
@@ -43,11 +44,30 @@ it('a message without a letter is not read as one', () => {
   }
 })
 
-it('a letter is tried each second at first, and less often the longer its place is away', () => {
-  const delays = [1_000, 5_000, 30_000]
-  const aged = (seconds: number): number | null =>
-    letterDelayMs({ at: new Date(Date.now() - seconds * 1_000).toISOString() }, delays)
+describe('a letter whose place is away', () => {
+  const delaysMs = [1_000, 5_000, 30_000]
+  const minutes = (clock: ManualClock, count: number) => ({
+    at: new Date(clock.wallMs() - count * 60_000).toISOString(),
+  })
 
-  expect([aged(0), aged(60), aged(130), aged(900)]).toEqual([1_000, 1_000, 5_000, 30_000])
-  expect(letterDelayMs(note, [])).toBeNull()
+  it('is tried again after a second however long it has waited, while letters are few', () => {
+    const clock = createManualClock()
+    const delays = createLetterDelays(delaysMs, clock)
+
+    expect([0, 2, 15, 600].map((age) => delays(minutes(clock, age)))).toEqual([1_000, 1_000, 1_000, 1_000])
+    expect(createLetterDelays([], clock)(minutes(clock, 0))).toBeNull()
+  })
+
+  it('is tried less often the longer its place is away, when more than fifty are tried each second', async () => {
+    const clock = createManualClock()
+    const delays = createLetterDelays(delaysMs, clock)
+    const old = minutes(clock, 15)
+
+    const first = Array.from({ length: 50 }, () => delays(old))
+    expect(new Set(first)).toEqual(new Set([1_000]))
+    expect([0, 1, 2.5, 15].map((age) => delays(minutes(clock, age)))).toEqual([1_000, 1_000, 5_000, 30_000])
+
+    await clock.advance(1_000)
+    expect(delays(old)).toBe(1_000)
+  })
 })
