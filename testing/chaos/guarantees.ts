@@ -61,11 +61,11 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
     'what was acknowledged and not settled, or settled in the last moment (`durableSettles` waits for the disk)',
   ],
   'destination-away': [
-    'the queue is not bound (RabbitMQ), does not exist (SQS), or has too few replicas (Kafka)',
+    'the queue is not bound (RabbitMQ), does not exist (SQS), or may not be written to (Kafka)',
     'nothing; no message pays an attempt',
   ],
   'destination-throttled': [
-    'the queue is full (RabbitMQ), the service throttles (SQS), or replicas come and go (Kafka)',
+    'the queue is full (RabbitMQ), the service throttles (SQS), or the right to write comes and goes (Kafka)',
     'nothing; no message pays an attempt',
   ],
   'handler-database-away': [
@@ -73,7 +73,7 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
     'redelivered by the broker where a consumer is killed, applied once; no message pays an attempt',
   ],
   'dead-letters-away': [
-    'the place for dead letters is full (RabbitMQ), does not exist (SQS), or has too few replicas (Kafka)',
+    'the place for dead letters is full (RabbitMQ), does not exist (SQS), or may not be written to (Kafka)',
     'redelivered by the broker where a consumer is killed, applied once',
   ],
   'restart-broker': ['SIGKILL of the broker, which starts again on its data', 'what was in flight'],
@@ -217,7 +217,9 @@ function outageTable(reports: readonly BrokerReport[]): string {
       const resumed = report.resumedMs?.[kind] ?? []
       const wentOn = resumed.length === 0 ? '–' : resumed.map(seconds).join(', ')
       const lasted = report.outageMs === undefined ? '' : `, ${String(report.outageMs / 60_000)} min`
-      const cells = [`${String(report.faults[kind] ?? 0)} ×${lasted}`, wentOn, report.published, report.effectsApplied]
+      const times = report.faults[kind]
+      if (times === undefined) return `| ${broker} | ${away} | not run | – | – | – | – | – |`
+      const cells = [`${String(times)} ×${lasted}`, wentOn, report.published, report.effectsApplied]
       return `| ${[broker, away, ...cells, report.lost, report.violations.length].join(' | ')} |`
     }),
   )

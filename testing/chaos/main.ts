@@ -13,6 +13,7 @@ if (process.argv.includes('--help')) {
   for (const { rule, evidence } of report.violations) console.error(`VIOLATION ${rule}: ${evidence}`)
   if (health.missingLanes > 0)
     console.error(`LANES ${String(health.missingLanes)} are missing: nothing in them is ever published`)
+  for (const hollow of health.hollow) console.error(`HOLLOW ${hollow}: it refused nobody`)
   for (const [kind, resumed] of Object.entries(report.resumedMs ?? {}))
     if (resumed.length > 0)
       console.error(`RESUMED ${kind}: ${resumed.map((ms) => `${String(ms)} ms`).join(', ')} after the mend`)
@@ -41,6 +42,7 @@ if (process.argv.includes('--help')) {
     health.overfull.length === 0 &&
     health.starved.length === 0 &&
     health.missingLanes === 0 &&
+    health.hollow.length === 0 &&
     health.drain.left === 0
   // A broker's client may keep a timer of a connection that was cut: the run is over all the same.
   process.stdout.write('', () => process.exit(isSound ? 0 : 1))

@@ -45,6 +45,28 @@ export function resumptionOf(
   )
 }
 
+/** In a shorter outage a busy machine alone explains that nobody was refused. */
+const judgedFromMs = 10_000
+
+/**
+ * Outages of what consumers need, of ten seconds or more, in whose second half something went through and nobody was refused: the fault did nothing, and what it
+ * would have shown is not shown.
+ */
+export function hollowOutages(
+  faults: readonly Fault[],
+  journals: ReadonlyMap<string, readonly Entry[]>,
+): readonly string[] {
+  const entries = [...journals.values()].flat()
+  return faults.flatMap((fault) => {
+    const signs = signsOf[fault.kind]
+    const halfMs = (fault.startedAtMs + fault.endedAtMs) / 2
+    const within = entries.filter(({ atMs }) => atMs > halfMs && atMs < fault.endedAtMs)
+    const isLong = fault.endedAtMs - fault.startedAtMs >= judgedFromMs
+    const isHollow = isLong && signs !== undefined && within.some(signs.goesOn) && !within.some(signs.waits)
+    return isHollow ? [`${fault.kind} from ${String(Math.round(fault.startedAtMs))}`] : []
+  })
+}
+
 function isWaitedFor(endedAtMs: number, waits: readonly Entry[]): boolean {
   return waits.some(({ atMs }) => atMs <= endedAtMs && atMs > endedAtMs - waitingMs)
 }

@@ -13,7 +13,7 @@ import { createInjector, type Injector } from './inject.ts'
 import { nowMs, readJournals } from './journal.ts'
 import { type FaultKind, planFaults } from './plan.ts'
 import type { RoleName } from './processes.ts'
-import { resumptionOf } from './resumption.ts'
+import { hollowOutages, resumptionOf } from './resumption.ts'
 import { hungKeys } from './roles/hanging-publisher.ts'
 
 export interface ChaosOptions extends ClusterOptions {
@@ -62,6 +62,8 @@ export interface Health {
   readonly starved: readonly string[]
   /** Lanes that are gone from their table: what lies in them is never published. */
   readonly missingLanes: number
+  /** Outages of what consumers need that refused nobody. */
+  readonly hollow: readonly string[]
   /** The messages that waited longest from commit to first publish, for a look at what held them up. */
   readonly slowest: readonly string[]
 }
@@ -96,6 +98,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     stuck.push(...(await cluster.stopRole('relay')), ...(await cluster.stopRole('consumer')))
 
     const history = await gatherHistory(cluster, injector.injected, cutOffs)
+    const journals = readJournals(cluster.journals)
     if (options.keep) writeFileSync(join(cluster.journals, '../history.json'), JSON.stringify(history))
     const memory = before.memory.flatMap(({ name, bytes }) => {
       const later = after.memory.find((one) => one.name === name)
@@ -117,6 +120,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
         overfull: overfull(cluster),
         starved: starved(history),
         missingLanes: missing,
+        hollow: hollowOutages(history.faults, journals),
         slowest: slowest(history),
       },
       report: {
@@ -124,7 +128,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
         seconds: options.seconds,
         ...(options.outageMs === null ? {} : { outageMs: options.outageMs }),
         faults,
-        resumedMs: resumptionOf(history.faults, readJournals(cluster.journals)),
+        resumedMs: resumptionOf(history.faults, journals),
         paid: await paidBy(history, cluster),
         cutOffs: { drawn: cutOffs.length, complete: cutOffs.filter(({ isComplete }) => isComplete).length },
         ...checkHistory(history),

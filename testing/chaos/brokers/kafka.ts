@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Admin, type ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
+import {
+  type AclOperationTypes,
+  type AclPermissionTypes,
+  type AclResourceTypes,
+  type Admin,
+  Kafka,
+  logLevel,
+  type ResourcePatternTypes,
+} from 'kafkajs'
 import {
   consumerDefaults,
   createKafkaConsumer,
@@ -23,20 +31,23 @@ const client = ({ address }: BrokerSettings): Kafka =>
     retry: { initialRetryTime: 100, retries: 3 },
   })
 
-// oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- the enum is a value that ES modules cannot import by name
-const topicResource = 2 as ConfigResourceTypes // TOPIC
-
-const askForReplicas = (admin: Admin, count: number, name: string = topic): Promise<unknown> =>
-  admin.alterConfigs({
-    validateOnly: false,
-    resources: [
-      {
-        type: topicResource,
-        name,
-        configEntries: [{ name: 'min.insync.replicas', value: String(count) }],
-      },
-    ],
-  })
+/**
+ * Whoever writes into the topic is refused (code 29) until the returned function is called; reading goes on. Fewer replicas than
+ * `min.insync.replicas` would not do: Kafka asks for no more than the topic has.
+ */
+async function forbidWriting(admin: Admin, name: string): Promise<() => Promise<void>> {
+  // oxlint-disable typescript/no-unsafe-enum-assignment -- the enums are values that ES modules cannot import by name
+  const topicResource = 2 as AclResourceTypes
+  const literal = 3 as ResourcePatternTypes
+  const resource = { resourceType: topicResource, resourceName: name, resourcePatternType: literal }
+  const everybody = { ...resource, principal: 'User:ANONYMOUS', host: '*' }
+  // A topic that is named in any rule is closed but for what rules allow.
+  const allowAll = { ...everybody, operation: 2 as AclOperationTypes, permissionType: 3 as AclPermissionTypes }
+  const denyWrite = { ...everybody, operation: 4 as AclOperationTypes, permissionType: 2 as AclPermissionTypes }
+  // oxlint-enable typescript/no-unsafe-enum-assignment
+  await admin.createAcls({ acl: [allowAll, denyWrite] })
+  return async () => void (await admin.deleteAcls({ filters: [denyWrite, allowAll] }))
+}
 
 /** Six partitions, shared out among the consumer processes. No proxy: Kafka tells its clients the broker's own address. */
 export const kafka: BrokerKind = {
@@ -59,21 +70,20 @@ export const kafka: BrokerKind = {
         await sleep(downMs)
         await server.start()
       },
-      // One replica is all there is: whoever asks for two is told there are too few (code 19).
       trouble: async (how, forMs) => {
         const flickers = how === 'throttled' ? Math.max(1, Math.round(forMs / 400)) : 1
         for (let flicker = 0; flicker < flickers; flicker++) {
-          await askForReplicas(admin, 2)
+          const allow = await forbidWriting(admin, topic)
           await sleep(forMs / flickers / 2)
           if (how === 'away') await sleep(forMs / 2)
-          await askForReplicas(admin, 1)
+          await allow()
           if (how === 'throttled') await sleep(forMs / flickers / 2)
         }
       },
       refuseDeadLetters: async (forMs) => {
-        await askForReplicas(admin, 2, deadLetterTopic)
+        const allow = await forbidWriting(admin, deadLetterTopic)
         await sleep(forMs)
-        await askForReplicas(admin, 1, deadLetterTopic)
+        await allow()
       },
       deadLetters: async () => {
         const ends = await admin.fetchTopicOffsets(deadLetterTopic)

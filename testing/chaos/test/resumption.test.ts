@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { Fault } from '../../history/history.ts'
 import type { Entry } from '../journal.ts'
-import { resumptionOf } from '../resumption.ts'
+import { hollowOutages, resumptionOf } from '../resumption.ts'
 
 const outage = (kind: string, startedAtMs: number, endedAtMs: number): Fault => ({
   kind,
@@ -36,4 +36,16 @@ it('says nothing of a mend for which nobody waited, or beside which something el
 
   expect(resumption(faults, event('message.dead-letter-failed', 15_000), gone)).toEqual([])
   expect(resumption([...faults, outage('kill-consumer', 31_000, 31_001)], waiting, gone)).toEqual([])
+})
+
+// A broker was once told to ask for more replicas than there are, and took everything all the same.
+it('an outage that refused nobody is named, and one that did is not', () => {
+  const faults = [outage('dead-letters-away', 10_000, 30_000)]
+  const hollow = (...entries: readonly Entry[]) => hollowOutages(faults, new Map([['consumer-1.1', entries]]))
+  const [gone, refused] = [event('message.dead-lettered', 25_000), event('message.dead-letter-failed', 26_000)]
+
+  expect(hollow(gone)).toEqual(['dead-letters-away from 10000'])
+  expect(hollow(gone, refused)).toEqual([])
+  expect(hollow(event('message.dead-lettered', 10_200), event('message.dead-lettered', 30_001))).toEqual([])
+  expect(hollow()).toEqual([])
 })
