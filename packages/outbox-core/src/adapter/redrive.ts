@@ -27,7 +27,7 @@ export interface RedriveCount {
   report(): RedriveReport
 }
 
-/** Begins a count for one redrive. @param options.where - default: letters that have a note @param options.limit - default: none */
+/** Begins a count for one redrive. Without `where` it takes letters that have a note, without `limit` all of them. */
 export function createRedriveCount({
   where = (note) => note !== null,
   limit = Number.POSITIVE_INFINITY,
