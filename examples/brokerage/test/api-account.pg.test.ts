@@ -226,7 +226,26 @@ describe('the description', () => {
       'type',
     ])
     expect(placing.parameters[0]).toMatchObject({ name: 'Idempotency-Key', in: 'header', required: true })
+    expect(Object.keys(placing.responses)).toEqual(expect.arrayContaining(['202', '409', '422', 'default']))
     expect((await api.inject('/swagger')).statusCode).toBeLessThan(400)
+  })
+
+  it.each([
+    '/api/audit?actor=a%00b',
+    '/api/orders/search?q=a%00b',
+    '/api/orders?asset=a%00b',
+    '/api/orders/customer/a%00b',
+  ])('a NUL in %s is refused as the client’s mistake', async (url) => {
+    const response = await api.inject({ url, headers: { authorization: 'Bearer fake-admin-token' } })
+
+    expect([response.statusCode, response.json().detail]).toEqual([400, expect.stringContaining('NUL')])
+  })
+
+  it('its description asks nobody to sign in for what is open to all, and everybody for the rest', async () => {
+    const { paths } = (await api.inject('/openapi.json')).json()
+
+    expect(paths['/api/market/quotes'].get.security).toEqual([])
+    expect(paths['/api/orders'].post.security).toBeUndefined()
   })
 
   it('metrics tell of requests, orders and what waits', async () => {

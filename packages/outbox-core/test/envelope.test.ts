@@ -96,6 +96,16 @@ describe('the envelope', () => {
     },
   )
 
+  it('lets no header take the place of an attribute, whatever prefix an adapter writes them with', () => {
+    const names = ['specversion', 'id', 'source', 'type', 'time', 'partitionkey']
+    const forged = Object.fromEntries(names.map((name) => [`x_${name}`, 'forged']))
+
+    const wire = encodeEnvelope({ ...stored, headers: forged, orderingKey: 'k' }, { ...options, prefix: 'x_' })
+
+    expect(wire).toMatchObject({ x_id: stored.id, x_type: stored.type, x_partitionkey: 'k' })
+    expect(Object.values(wire)).not.toContain('forged')
+  })
+
   it('refuses a body that is not JSON only when it is asked for JSON', () => {
     // No JSON, and a JSON string whose bytes are not UTF-8.
     for (const bytes of [[0x7b], [0x22, 0xff, 0x22]]) {

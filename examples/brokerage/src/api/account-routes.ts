@@ -6,11 +6,14 @@ import { isPassword } from '../accounts/password.ts'
 import type { Database } from '../database/database.ts'
 import { brlFromCentavos, oneShare, sharesFromQuantity } from '../money.ts'
 import type { ApiOptions } from './app.ts'
-import { operation } from './openapi.ts'
+import { operation, storable } from './openapi.ts'
 import { sendProblem } from './problem.ts'
 import type { Role } from './tokens.ts'
 
-const credentials = z.strictObject({ account: z.string().max(60), password: z.string().max(200) })
+const credentials = z.strictObject({
+  account: z.string().max(60).regex(storable, 'must not contain NUL'),
+  password: z.string().max(200),
+})
 const renewal = z.strictObject({ refreshToken: z.string().max(4_000) })
 
 /** Signing in, and what an account has. */

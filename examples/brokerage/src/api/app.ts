@@ -17,7 +17,7 @@ import { operatorRoutes } from './operator-routes.ts'
 import { outboxConsoleRoutes } from './outbox-console.ts'
 import { orderRoutes } from './order-routes.ts'
 import { parseJsonExactly } from './order-request.ts'
-import { problem, problemOfError, sendProblem } from './problem.ts'
+import { isUnstorableText, problem, problemOfError, sendProblem } from './problem.ts'
 import { queryRoutes } from './query-routes.ts'
 import { traceRequests } from './request-context.ts'
 import type { Tokens } from './tokens.ts'
@@ -102,7 +102,12 @@ function answerErrors(app: FastifyInstance): void {
     const code = problemOfError(error)
     // The client hears nothing of our insides; the operator hears all but the request.
     if (code === 'INTERNAL_ERROR') request.log.error({ err: error }, 'request failed')
-    return sendProblem(reply, code, code === 'INVALID_REQUEST' ? 'the body is not the JSON it should be' : undefined)
+    if (code !== 'INVALID_REQUEST') return sendProblem(reply, code)
+    return sendProblem(
+      reply,
+      code,
+      isUnstorableText(error) ? 'a text contains NUL' : 'the body is not the JSON it should be',
+    )
   })
 }
 

@@ -17,9 +17,13 @@ export function healthRoutes(app: FastifyInstance, db: Database): void {
       return sendProblem(reply, 'UNAVAILABLE')
     }
   })
-  app.get('/metrics', { config, ...operation('operations', 'Metrics for Prometheus') }, async (_request, reply) => {
-    // A scrape must tell of a database that is away, not fail with it.
-    await collectBusinessMetrics(db).catch(() => {})
-    return reply.type(registry.contentType).send(await registry.metrics())
-  })
+  app.get(
+    '/metrics',
+    { config, ...operation('operations', 'Metrics for Prometheus', { mediaType: 'text/plain' }) },
+    async (_request, reply) => {
+      // A scrape must tell of a database that is away, not fail with it.
+      await collectBusinessMetrics(db).catch(() => {})
+      return reply.type(registry.contentType).send(await registry.metrics())
+    },
+  )
 }

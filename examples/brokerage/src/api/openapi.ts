@@ -14,9 +14,18 @@ export interface OperationParts {
   readonly description?: string
   /** Whether it takes an `Idempotency-Key`. */
   readonly idempotent?: boolean
+  /** @defaultValue 200 */
+  readonly success?: number
+  /** Of what it answers. @defaultValue "application/json" */
+  readonly mediaType?: string
 }
 
 const fragments = openApiFragments()
+
+/** The library's refusals, in statuses that are our own refusals' too. */
+const refusals = Object.fromEntries(
+  Object.entries(fragments.responses).map(([status, response]) => [status, { ...response, content: problemContent() }]),
+)
 
 /** Route options that put an operation into the API's description. */
 export function operation(
@@ -24,7 +33,7 @@ export function operation(
   summary: string,
   parts: OperationParts = {},
 ): { schema: Record<string, unknown> } {
-  const { body, query, params, example, description, idempotent } = parts
+  const { body, query, params, example, description, idempotent, success = 200, mediaType } = parts
   return {
     schema: {
       tags: [tag],
@@ -50,14 +59,42 @@ export function operation(
             },
           }
         : {}),
+      response: {
+        [success]: { description: 'Done, or found', content: { [mediaType ?? 'application/json']: { schema: {} } } },
+        ...(idempotent === true ? refusals : {}),
+        default: {
+          description: 'Refused; `code` says why',
+          content: problemContent(),
+        },
+      },
     },
   }
+}
+
+/** What `sendProblem` and the library send: the library's has a `detail` always. */
+function problemContent(): Record<string, unknown> {
+  const schema = {
+    type: 'object',
+    required: ['type', 'title', 'status', 'code'],
+    properties: {
+      type: { type: 'string', format: 'uri-reference' },
+      title: { type: 'string' },
+      status: { type: 'integer' },
+      code: { type: 'string', description: 'Stable name of the reason: switch on this.' },
+      detail: { type: 'string' },
+    },
+  }
+  return { 'application/problem+json': { schema } }
 }
 
 function jsonSchema(schema: z.ZodType): Record<string, unknown> {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
   return rest
 }
+
+/** Text for PostgreSQL, which knows no NUL. */
+// oxlint-disable-next-line no-control-regex -- it is the one that is meant
+export const storable: RegExp = /^[^\u0000]*$/
 
 export const idParams: z.ZodType<{ id: string }> = z.object({ id: z.uuid() })
 
@@ -83,6 +120,9 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
   })
   app.addHook('onRoute', (route) => {
     if (route.url.startsWith('/swagger')) route.config = { ...route.config, permission: null }
+    // What is open to all is described so: clients need not sign in for it.
+    if (route.config?.permission === null && route.schema !== undefined)
+      route.schema = { ...route.schema, security: [] }
   })
   await app.register(swaggerUi, {
     routePrefix: '/swagger',

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { centavosFromBrl, type Centavos, type Quantity, quantityFromShares } from '../money.ts'
+import { maxAmountCentavos, centavosFromBrl, type Centavos, type Quantity, quantityFromShares } from '../money.ts'
 import type { Side } from '../orders/order.ts'
 
 /** Exactly these fields, nothing coerced: `"1000"` is no amount. An order is for an amount of money or for a number of shares. */
@@ -12,13 +12,29 @@ export const orderBody: z.ZodType<{
   .strictObject({
     amount: z
       .number()
-      .refine((amount) => centavosFromBrl(amount) !== null, 'must be positive, in BRL, with at most two decimals')
-      .meta({ description: 'BRL to spend, or to sell for. Instead of `quantity`.' })
+      .refine(
+        (amount) => centavosFromBrl(amount) !== null,
+        'must be in BRL, positive, at most 10,000,000, with at most two decimals',
+      )
+      .meta({
+        description: 'BRL to spend, or to sell for. Instead of `quantity`.',
+        minimum: 0.01,
+        maximum: maxAmountCentavos / 100,
+        multipleOf: 0.01,
+      })
       .optional(),
     quantity: z
       .number()
-      .refine((shares) => quantityFromShares(shares) !== null, 'must be positive, with at most six decimals')
-      .meta({ description: 'Shares to buy or sell. Instead of `amount`.' })
+      .refine(
+        (shares) => quantityFromShares(shares) !== null,
+        'must be positive, less than 10,000,000, with at most six decimals',
+      )
+      .meta({
+        description: 'Shares to buy or sell. Instead of `amount`.',
+        minimum: 0.000001,
+        exclusiveMaximum: 10_000_000,
+        multipleOf: 0.000001,
+      })
       .optional(),
     asset: z.string().regex(/^[A-Z][A-Z0-9]{3}\d{1,2}$/, 'must be a B3 ticker, for example PETR4'),
     type: z.enum(['BUY', 'SELL']),
@@ -26,6 +42,7 @@ export const orderBody: z.ZodType<{
   .refine(({ amount, quantity }) => (amount === undefined) !== (quantity === undefined), {
     error: 'needs either amount or quantity',
   })
+  .meta({ oneOf: [{ required: ['amount'] }, { required: ['quantity'] }] })
 
 /** What a customer asks for. */
 export interface WantedOrder {

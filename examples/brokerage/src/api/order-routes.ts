@@ -14,7 +14,7 @@ import { findOrder, type StoredOrder } from '../orders/order-store.ts'
 import { type Placement, placeOrders } from '../orders/place-orders.ts'
 import type { ApiOptions } from './app.ts'
 import { noteOrder } from './metrics.ts'
-import { idParams, operation } from './openapi.ts'
+import { idParams, operation, storable } from './openapi.ts'
 import { detailOf, orderBody, parseOrderRequest, type WantedOrder } from './order-request.ts'
 import { problem, sendProblem } from './problem.ts'
 import { traceOf } from './request-context.ts'
@@ -54,6 +54,7 @@ export function orderRoutes(app: FastifyInstance, { db, pool, pepper, orderTimeo
       body: orderBody,
       example: { amount: 1000, asset: 'PETR4', type: 'BUY' },
       idempotent: true,
+      success: 202,
     }),
     preHandler: validateOrder,
     onResponse: (_request, reply, done) => {
@@ -105,9 +106,24 @@ export function orderRoutes(app: FastifyInstance, { db, pool, pepper, orderTimeo
 
 const decisionBody = z.strictObject({
   status: z.enum(['SETTLED', 'COMPENSATED']).meta({ description: 'Settle what the exchange filled, or give back.' }),
-  quantity: z.number().positive().optional().meta({ description: 'Shares that were filled. Default: all.' }),
-  price: z.number().positive().optional().meta({ description: 'BRL a share. Default: the limit price.' }),
-  note: z.string().min(3).max(200).meta({ description: 'Why; kept in the history.' }),
+  quantity: z
+    .number()
+    .positive()
+    .max(10_000_000)
+    .optional()
+    .meta({ description: 'Shares that were filled. Default: all.', multipleOf: 0.000001 }),
+  price: z
+    .number()
+    .positive()
+    .max(10_000_000)
+    .optional()
+    .meta({ description: 'BRL a share. Default: the limit price.', multipleOf: 0.01 }),
+  note: z
+    .string()
+    .min(3)
+    .max(200)
+    .regex(storable, 'must not contain NUL')
+    .meta({ description: 'Why; kept in the history.' }),
 })
 
 /** `PUT /api/orders/:id/status`: a person decides what the exchange does not. */

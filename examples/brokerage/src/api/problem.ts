@@ -55,7 +55,13 @@ const ofStatus: Readonly<Record<number, ProblemCode>> = {
 /** Fastify's own refusals (no JSON, wrong media type, too large) as problems; a database out of reach is 503; anything else is our fault. */
 export function problemOfError(error: FastifyError): ProblemCode {
   if (isDatabaseAway(error)) return 'UNAVAILABLE'
+  if (isUnstorableText(error)) return 'INVALID_REQUEST'
   return ofStatus[error.statusCode ?? 500] ?? 'INTERNAL_ERROR'
+}
+
+/** A NUL in a text, which PostgreSQL takes nowhere: 22021, or 22P05 within JSON. */
+export function isUnstorableText({ code }: { readonly code?: unknown }): boolean {
+  return code === '22021' || code === '22P05'
 }
 
 /** No connection, or a server that is starting, stopping or full. */

@@ -7,14 +7,14 @@ import { brlFromCentavos, sharesFromQuantity } from '../money.ts'
 import { historyByActor, historyOf } from '../orders/order-history.ts'
 import type { StoredOrder } from '../orders/order-store.ts'
 import { orderStates } from '../orders/order.ts'
-import { idParams, operation } from './openapi.ts'
+import { idParams, operation, storable } from './openapi.ts'
 import { detailOf } from './order-request.ts'
 import { orderResource } from './order-routes.ts'
 import { sendProblem } from './problem.ts'
 
 const filters = z.strictObject({
   status: z.enum(orderStates as [string, ...string[]]).optional(),
-  asset: z.string().max(10).optional(),
+  asset: z.string().max(10).regex(storable, 'must not contain NUL').optional(),
   type: z.enum(['BUY', 'SELL']).optional(),
   from: z.iso.date().optional().meta({ description: 'First day, UTC.' }),
   to: z.iso.date().optional().meta({ description: 'Last day, UTC.' }),
@@ -22,11 +22,11 @@ const filters = z.strictObject({
   before: z.uuid().optional().meta({ description: 'The id the last page ended with.' }),
 })
 const search = z.strictObject({
-  q: z.string().min(2).max(60),
+  q: z.string().min(2).max(60).regex(storable, 'must not contain NUL'),
   limit: z.coerce.number().int().min(1).max(200).default(50),
 })
 const actors = z.strictObject({
-  actor: z.string().min(1).max(60),
+  actor: z.string().min(1).max(60).regex(storable, 'must not contain NUL'),
   limit: z.coerce.number().int().min(1).max(500).default(100),
 })
 

@@ -41,8 +41,7 @@ export function openApiFragments(options: OpenApiOptions = {}): OpenApiFragments
       in: 'header',
       required,
       description,
-      // Quotes around the key are not part of it, so they come on top of its 255 characters.
-      schema: { type: 'string', minLength: minKeyLength, maxLength: 257 },
+      schema: { type: 'string', pattern: headerPattern(minKeyLength) },
       example: '"0198b1a0-4e5f-7d3a-9c41-5b8e2f60c7aa"',
     },
     responses: {
@@ -63,6 +62,12 @@ export function openApiFragments(options: OpenApiOptions = {}): OpenApiFragments
   }
 }
 
+/** What `parseKey` takes: visible ASCII, bare where nothing in it needs quotes, or quoted. Neither quotes nor escapes count. */
+function headerPattern(minLength: number): string {
+  const length = `{${String(minLength)},255}`
+  return String.raw`^(?:[!#-+\--:<-\[\]-~]${length}|"(?:[!#-\[\]-~]|\\["\\])${length}")$`
+}
+
 const retryAfter = {
   'Retry-After': { description: 'Seconds to wait before a retry.', schema: { type: 'integer', minimum: 1 } },
 }
@@ -71,7 +76,7 @@ const problemSchema = {
   type: 'object',
   required: ['type', 'title', 'status', 'detail', 'code'],
   properties: {
-    type: { type: 'string', format: 'uri' },
+    type: { type: 'string', format: 'uri-reference' },
     title: { type: 'string' },
     status: { type: 'integer' },
     detail: { type: 'string' },
