@@ -71,6 +71,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
     page("The relay's protocol", 'relay-protocol'),
     page('How the protocol is checked', 'model'),
     page('Performance', 'performance'),
+    page('Records', 'records'),
     page('Conformance', 'conformance'),
     group('Decisions', pagesOf('decisions'), true),
   ]),

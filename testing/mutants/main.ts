@@ -38,16 +38,21 @@ async function runAll(): Promise<boolean> {
   let postgres: PostgresService | undefined
   try {
     const lines: string[] = []
+    let judged = 0
     for (const mutant of chosen) {
       if (interrupted.signal.aborted) break
       if (isWithServers(mutant))
         postgres ??= await startPostgres({ durable: false, settings: { max_prepared_transactions: 10 } })
       const verdict = await judge(copy, mutant, postgres?.url)
+      if (interrupted.signal.aborted) break // It was killed with us: that says nothing.
+      judged++
       const line = lineOf(mutant.name, verdict)
       console.log(line)
       if (verdict.kind !== 'killed') lines.push(`${line} (${mutant.file}, looked for by ${mutant.test})`)
     }
-    console.log(`${String(chosen.length - lines.length)} of ${String(chosen.length)} mutants killed by a test`)
+    console.log(`${String(judged - lines.length)} of ${String(judged)} mutants killed by a test`)
+    if (judged < chosen.length)
+      lines.push(`NOT RUN: ${String(chosen.length - judged)} mutants, because this was interrupted`)
     for (const line of lines) console.log(line)
     return lines.every((line) => line.startsWith('KILLED'))
   } finally {
