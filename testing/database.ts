@@ -9,9 +9,9 @@ export interface TestDatabase {
   pool(config?: pg.PoolConfig): pg.Pool
   /**
    * The address for pools that a test gives to the code under test. With MALOTE_TEST_ROLES=1 (`npm run test:roles`) it is that of a new role
-   * that has nothing but these grants, so that the test also shows that they suffice; otherwise it is `url`.
+   * that has nothing but these grants, so that the test also shows that they suffice; otherwise it is `url`, unless `always`.
    */
-  urlAs(grants: (role: string) => readonly string[]): Promise<string>
+  urlAs(grants: (role: string) => readonly string[], options?: { readonly always: boolean }): Promise<string>
   /** A new connected client; ended with the database. */
   client(config?: pg.ClientConfig): Promise<pg.Client>
   /**
@@ -39,8 +39,8 @@ export async function createTestDatabase(serverUrl: string): Promise<TestDatabas
       pools.push(pool)
       return pool
     },
-    urlAs: async (grants) => {
-      if (process.env['MALOTE_TEST_ROLES'] !== '1') return url
+    urlAs: async (grants, options) => {
+      if (process.env['MALOTE_TEST_ROLES'] !== '1' && options?.always !== true) return url
       const role = `role_${randomBytes(6).toString('hex')}`
       await administer(url, `create role ${role} login password 'p'`)
       roles.push(role)

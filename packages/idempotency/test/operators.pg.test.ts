@@ -133,8 +133,11 @@ describe('a replay', () => {
     const old = await bury(crypto.randomUUID(), '3 days')
     await owner.query(`insert into malote.inbox_watermarks values ('simple', now() - interval '2 days')`)
 
-    const explained = await malote('dead-letters', 'replay', known, old, '--explain', '--json')
-    const refused = await malote('dead-letters', 'replay', known, old)
+    const operator = await database.urlAs((name) => grantStatements(name, 'operator'), { always: true })
+
+    const explained = await run(operator, ['dead-letters', 'replay', known, old, '--explain', '--json'])
+    const refused = await run(operator, ['dead-letters', 'replay', known, old])
+    const looked = await run(operator, ['doctor', '--as', 'operator'])
     const forced = await malote('dead-letters', 'replay', known, old, '--force', '--reason', 'the ledger is rebuilt')
 
     const answers = JSON.parse(explained.stdout) as { deadLetterId: string; consumer: string; outcome: string }[]
@@ -146,6 +149,7 @@ describe('a replay', () => {
       [old, 'mails', 'forgotten'],
     ])
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('refused as stale') })
+    expect(looked.stdout).not.toContain('may not look')
     expect(forced).toMatchObject({ code: 0, stdout: 'replayed 2\n' })
     await owner.query('truncate malote.messages, malote.operator_actions')
   })

@@ -109,6 +109,18 @@ const needed: Readonly<Record<RolePurpose, readonly NeededPrivilege[]>> = {
 /** Purposes of people who look for the cause. */
 const looks: readonly RolePurpose[] = ['operator', 'reader']
 
+/**
+ * What these look at of idempotency's tables, where they are in the same schema: whether a replay would be refused, how long proofs are
+ * kept, which requests stand still. Never a stored response.
+ */
+const seenWhereThere: readonly { readonly name: string; readonly privilege: string }[] = [
+  ...['inbox_consumers', 'processed_messages', 'processed_messages_by_day', 'inbox_watermarks'].map((name) => ({
+    name,
+    privilege: 'select',
+  })),
+  { name: 'idempotency_keys', privilege: 'select (state, created_at, expires_at)' },
+]
+
 /** What a role of the purpose needs, besides `usage` on the schema. */
 export function neededPrivileges(purpose: RolePurpose): readonly NeededPrivilege[] {
   return needed[purpose]
@@ -137,7 +149,16 @@ export function grantStatements(
       ({ kind, name, privileges }) => `grant ${privileges.join(', ')} on ${kind} ${schema}.${name} to ${to};`,
     ),
     ...(looks.includes(purpose)
-      ? [`-- so that the doctor sees other sessions, as a superuser: grant pg_read_all_stats to ${to};`]
+      ? [
+          ...seenWhereThere.map(({ name, privilege }) => {
+            const table = `${schema}.${name}`
+            const grant = `grant ${privilege} on table ${table} to ${to};`
+            return `do ${literal(`begin if to_regclass(${literal(table)}) is not null then ${grant} end if; end`)};`
+          }),
+          `-- so that the doctor sees other sessions, as a superuser: grant pg_read_all_stats to ${to};`,
+        ]
       : []),
   ]
 }
+
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
