@@ -1,23 +1,35 @@
 import { expect, it } from 'vitest'
 import { chaosArguments } from '../arguments.ts'
-import { runUntilDecided } from '../run-until-decided.ts'
+import { runChaos } from '../run-chaos.ts'
+import { runUntilDecided, whereabouts } from '../run-until-decided.ts'
 
-const outages = ['--faults', 'handler-database-away,dead-letters-away', '--outage', '2', '--every', '3000']
-const few = ['--broker', 'sqs', '--relays', '1', '--writers', '1', '--consumers', '1', '--minutes', '0.1']
+const few = ['--broker', 'sqs', '--relays', '1', '--writers', '1', '--consumers', '1', '--seed', '3']
 
-const argumentsOf = (...more: readonly string[]) =>
-  chaosArguments([...few, ...outages, '--seed', '3', ...more], () => {})
+/** Two outages of that many seconds, one of each kind. */
+const outagesOf = (seconds: number, ...more: readonly string[]) => {
+  const time = ['--outage', String(seconds), '--every', String(1_500 * seconds), '--minutes', String(seconds / 20)]
+  return chaosArguments([...few, '--faults', 'handler-database-away,dead-letters-away', ...time, ...more], () => {})
+}
 
 it.concurrent('an outage of what consumers need costs no message an attempt and leaves no gap', async () => {
-  const { report, health } = await runUntilDecided(argumentsOf())
+  const { report, health } = await runUntilDecided(outagesOf(2))
 
   expect(report.violations).toEqual([])
   expect(health).toMatchObject({ drain: { left: 0 }, crashed: [], stuck: [] })
   expect(Object.keys(report.faults).toSorted()).toEqual(['dead-letters-away', 'handler-database-away'])
 })
 
+/** A message has to be tried three times in one outage, and a busy machine tries it less often: a run in which none was is named, and run again. */
 it.concurrent('consumers that charge messages with an outage are seen by good messages among the dead letters', async () => {
-  const { report } = await runUntilDecided(argumentsOf('--variant', 'outages-cost-attempts'))
+  const rules = new Set<string>()
+  for (const seconds of [2, 4, 8, 16]) {
+    const run = await runChaos(outagesOf(seconds, '--variant', 'outages-cost-attempts'))
+    for (const { rule } of run.report.violations) rules.add(rule)
+    if (rules.size > 0) break
+    console.warn(
+      `inconclusive: an outage of ${String(seconds)} s cost no message all its attempts; ${whereabouts(run)}`,
+    )
+  }
 
-  expect(new Set(report.violations.map(({ rule }) => rule))).toContain('unexpected-dead-letter')
+  expect(rules).toContain('unexpected-dead-letter')
 })
