@@ -28,7 +28,7 @@ export async function gatherHistory(
     refusals: [...byProcess.values()].flatMap((entries) => entries.flatMap(refusalOf)),
     deadLetters: await rows('select id, reason from malote.dead_letters'),
     ownerships: await rows<OwnershipChange>(`
-      select lane, was as "from", now as "to", fence::float8 as fence, extract(epoch from at)::float8 * 1000 as "atMs"
+      select lane, was as "from", now as "to", by, fence::float8 as fence, extract(epoch from at)::float8 * 1000 as "atMs"
       from chaos.ownership order by n`),
     cutOffs,
     publications: [...byProcess].flatMap(([relay, entries]) => publicationsOf(relay, entries)).sort(byStart),

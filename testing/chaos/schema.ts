@@ -16,7 +16,7 @@ const chaosTables = `
   create table chaos.effects (n bigint generated always as identity primary key, consumer text not null, id uuid not null);
   create table chaos.ownership (
     n bigint generated always as identity primary key, lane smallint not null, was text, now text, fence bigint not null,
-    at timestamptz not null default clock_timestamp());
+    by text not null default current_setting('application_name'), at timestamptz not null default clock_timestamp());
   create function chaos.note_owner() returns trigger language plpgsql as $$
     begin
       insert into chaos.ownership (lane, was, now, fence) values (new.lane,

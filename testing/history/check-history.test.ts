@@ -26,6 +26,7 @@ const owner = (to: string | null, atMs: number, fence: number, from: string | nu
   lane: 7,
   from,
   to,
+  by: to ?? from ?? '',
   fence,
   atMs,
 })

@@ -91,6 +91,8 @@ export interface OwnershipChange {
   /** Name of the relay process; null: nobody. */
   readonly from: string | null
   readonly to: string | null
+  /** The process whose statement did it: the owner itself, or one that found the owner dead. */
+  readonly by: string
   readonly fence: number
   readonly atMs: number
 }

@@ -166,11 +166,14 @@ function traceOf(stretch: Stretch, history: History): LaneTrace {
   ]
   const relays = [...new Set(named.filter((name) => typeof name === 'string'))]
   const number = (relay: string): string => `relay ${String(relays.indexOf(relay) + 1)}`
-  const owners: Seen[] = during.flatMap(({ from, to, atMs }) => {
+  const owners: Seen[] = during.flatMap((change) => {
+    const { to, by, atMs } = change
     const when = { from: atMs - clockToleranceMs, to: atMs + clockToleranceMs }
     if (to !== null) return [{ step: `${number(to)} acquires the lane`, ...when }]
-    return from !== null && relays.includes(from)
-      ? [{ step: `${number(from)} hands the lane over`, ...when, maybe: true as const }]
+    const owner = lane[lane.indexOf(change) - 1]?.to
+    // Whoever takes a lane from another found it dead. Only a fault makes it so.
+    return typeof owner === 'string' && owner === by
+      ? [{ step: `${number(owner)} hands the lane over`, ...when, maybe: true as const }]
       : []
   })
   const seen = [
@@ -184,7 +187,7 @@ function traceOf(stretch: Stretch, history: History): LaneTrace {
       ...(publications.length > 0 ? { to: Math.min(...publications.map(({ startedAtMs }) => startedAtMs)) } : {}),
     })),
     ...publishingSeen(stretch, history.faults, number),
-    ...relays.flatMap((relay) => faultsSeen(relay, number(relay), stretch, history.faults)),
+    ...relays.flatMap((relay) => faultsSeen(relay, number(relay), stretch, history)),
   ]
   const [key, startMs] = [first?.message.key ?? '', stretch.startMs]
   return { key, messages: stretch.messages.length, relays, seen: seen.map((one) => since(startMs, one)) }
@@ -256,36 +259,18 @@ function pausedSince(relay: string, startedAtMs: number, faults: readonly Fault[
   return pause === undefined ? Infinity : pause.startedAtMs - clockToleranceMs
 }
 
-/** A relay may crash, or lose its lease, only when something was done to it. */
-function faultsSeen(relay: string, who: string, { startMs, endMs }: Stretch, faults: readonly Fault[]): Seen[] {
-  const windows = faults
+/** A relay may crash, or lose its lease, only when something was done to it, and as often as that. */
+function faultsSeen(relay: string, who: string, { startMs, endMs }: Stretch, { faults, ownerships }: History): Seen[] {
+  return faults
     .filter((fault) => fault.relay === relay || (fault.relay === null && fault.lanes.length > 0))
     .map(({ kind, startedAtMs, endedAtMs }) => {
       const isEnd = kind.startsWith('kill-relay') || kind === 'relay-leaves'
-      const noticedMs = kind.startsWith('session-lost') ? aftermathMs : clockToleranceMs
-      return { from: startedAtMs - noticedMs, to: isEnd ? Infinity : endedAtMs + aftermathMs }
+      const isLoss = kind.startsWith('session-lost')
+      // Its lanes stay written down as its own until somebody can see to them, and that may be long after.
+      const again = ownerships.find(({ to, atMs }) => to === relay && atMs > endedAtMs)?.atMs ?? Infinity
+      const overMs = Math.max(endedAtMs + aftermathMs, isLoss ? again : 0)
+      return { from: startedAtMs - (isLoss ? aftermathMs : clockToleranceMs), to: isEnd ? Infinity : overMs }
     })
     .filter(({ from, to }) => from <= endMs && startMs <= to)
-  return merged(windows).flatMap((window) =>
-    ['crashes', 'is paused past its lease'].map((what) => ({
-      step: `${who} ${what}`,
-      ...window,
-      maybe: true as const,
-    })),
-  )
-}
-
-interface Window {
-  readonly from: number
-  readonly to: number
-}
-
-function merged(windows: readonly Window[]): Window[] {
-  const all: Window[] = []
-  for (const window of windows.toSorted((a, b) => a.from - b.from)) {
-    const last = all.at(-1)
-    if (last === undefined || last.to < window.from) all.push(window)
-    else all[all.length - 1] = { from: last.from, to: Math.max(last.to, window.to) }
-  }
-  return all
+    .map((when) => ({ step: `${who} crashes`, or: `${who} is paused past its lease`, ...when, maybe: true as const }))
 }

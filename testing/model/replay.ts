@@ -4,6 +4,8 @@ import type { Model } from './explore.ts'
 export interface Seen {
   /** As the model names it. */
   readonly step: string
+  /** What it may have been instead. */
+  readonly or?: string
   /** The earliest instant at which it can have happened. */
   readonly from?: number
   /** The latest. */
@@ -37,7 +39,8 @@ export interface ReplayOptions {
 export function replay<State>(model: Model<State>, seen: readonly Seen[], options: ReplayOptions): Replay {
   const places = seen.map(placed)
   const certain = places.filter(({ isCertain }) => isCertain)
-  const byStep = Map.groupBy(places, ({ step }) => step)
+  const byStep = new Map<string, Place[]>()
+  for (const place of places) for (const step of place.steps) byStep.set(step, [...(byStep.get(step) ?? []), place])
   const open: Node<State>[] = [
     { state: model.initial, done: 0n, latestFrom: -Infinity, count: 0, before: null, step: '' },
   ]
@@ -61,8 +64,9 @@ export function replay<State>(model: Model<State>, seen: readonly Seen[], option
       if (violation !== undefined) continue
       const to = { ...node, state: next, before: node, step: name }
       if (options.isHidden(name)) found.push({ node: to, rank: 1e15 })
-      for (const place of byStep.get(name) ?? []) {
-        if (!isPossible(node, place)) continue
+      const possible = (byStep.get(name) ?? []).filter((place) => isPossible(node, place))
+      for (const place of possible) {
+        if (possible.some((other) => isBetter(other, place))) continue
         const { bit, from, isCertain } = place
         const count = node.count + (isCertain ? 1 : 0)
         const done = node.done | bit
@@ -88,7 +92,7 @@ export function replay<State>(model: Model<State>, seen: readonly Seen[], option
 
 interface Place {
   readonly index: number
-  readonly step: string
+  readonly steps: readonly string[]
   readonly from: number
   readonly to: number
   readonly isCertain: boolean
@@ -107,9 +111,18 @@ interface Node<State> {
   readonly step: string
 }
 
-const placed = ({ step, from = -Infinity, to = Infinity, maybe }: Seen, index: number): Place => ({
+/** Of two guesses at the same the one that is over sooner: whoever takes it can still take the other. */
+const isBetter = (one: Place, other: Place): boolean =>
+  !one.isCertain &&
+  !other.isCertain &&
+  one.steps.join() === other.steps.join() &&
+  one.from <= other.from &&
+  one.to <= other.to &&
+  (one.from < other.from || one.to < other.to || one.bit < other.bit)
+
+const placed = ({ step, or, from = -Infinity, to = Infinity, maybe }: Seen, index: number): Place => ({
   index,
-  step,
+  steps: or === undefined ? [step] : [step, or],
   from,
   to,
   isCertain: maybe !== true,
