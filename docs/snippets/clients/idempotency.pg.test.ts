@@ -73,6 +73,29 @@ describe.each(Object.keys(clients))('on %s', (name) => {
     expect(await effects('inbox')).toBe(1)
   })
 
+  it('what loses a conflict is run again from the start, in the inbox and in a request', async () => {
+    const runs: string[] = []
+    const loseOnce = async (tx: never, what: string): Promise<void> => {
+      await take(tx, what)
+      runs.push(what)
+      if (runs.filter((run) => run === what).length > 1) return
+      const conflict = `do $do$ begin raise exception 'lost' using errcode = '40001'; end $do$`
+      await harness.database.queryable(tx).query(conflict, [])
+    }
+    const operation = idempotency().atomic({ operation: 'conflict' }, async ({ tx }): Promise<HandlerResponse> => {
+      await loseOnce(tx, 'request in conflict')
+      return { status: 201, body: {} }
+    })
+
+    const message = { consumer: name, messageId: `${name}-2` }
+    const result = await inbox.transact(harness.database, message, (tx) => loseOnce(tx, 'message in conflict'))
+    const { status } = await sender(operation, 'conflict')()
+
+    expect([result, status]).toEqual(['processed', 201])
+    expect(runs.sort().join()).toBe('message in conflict,message in conflict,request in conflict,request in conflict')
+    expect([await effects('message in conflict'), await effects('request in conflict')]).toEqual([1, 1])
+  })
+
   it('a request is executed once, answered again, and undone when its handler throws', async () => {
     let isBroken = true
     const operation = idempotency().atomic({ operation: 'deposit' }, async ({ tx }): Promise<HandlerResponse> => {

@@ -26,6 +26,14 @@ it('what is not a transaction is refused in words, by the compiler too', async (
   )
   // @ts-expect-error a plain PrismaClient
   await expect(outbox.add(createPrismaClient(url), message)).rejects.toMatchObject(refused)
+  // @ts-expect-error a pool
+  await expect(outbox.addAll(pool, [message])).rejects.toMatchObject(refused)
+  // @ts-expect-error a plain Kysely
+  await expect(outbox.addAll(new Kysely({ dialect: new PostgresDialect({ pool }) }), [message])).rejects.toMatchObject(
+    refused,
+  )
+  // @ts-expect-error a plain PrismaClient
+  await expect(outbox.addAll(createPrismaClient(url), [message])).rejects.toMatchObject(refused)
   // @ts-expect-error a plain Drizzle
   expect(() => drizzleTransaction(drizzle(pool))).toThrow(/use db\.transaction/)
   // @ts-expect-error a plain postgres.js
@@ -39,4 +47,6 @@ it('a Queryable that answers without { rows } is refused in words', async () => 
 
   // @ts-expect-error rows, not { rows }
   await expect(outbox.add(bare, message)).rejects.toThrow(/resolved with an array instead of \{ rows \}/)
+  // @ts-expect-error rows, not { rows }
+  await expect(outbox.addAll(bare, [message])).rejects.toThrow(/resolved with an array instead of \{ rows \}/)
 })
