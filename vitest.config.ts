@@ -30,7 +30,7 @@ const config: ViteUserConfig = defineConfig({
           exclude,
           globalSetup: ['testing/global-setup.ts'],
           ...bounded(60_000),
-          maxWorkers: 3,
+          maxWorkers: 4, // They wait for servers more than they compute.
         },
       },
       {
