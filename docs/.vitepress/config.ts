@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, posix, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type DefaultTheme, defineConfig, type UserConfig } from 'vitepress'
+import { anchorOf } from './anchor.ts'
 import { searchOptions } from './search.ts'
 
 const docs = fileURLToPath(new URL('..', import.meta.url))
@@ -107,8 +108,12 @@ const config: UserConfig<DefaultTheme.Config> = defineConfig({
   srcExclude: ['snippets/**', 'node_modules/**', 'api-report/**', ...(isGuidesOnly ? ['api/**'] : [])],
   // Links among the guides are checked either way.
   ignoreDeadLinks: isGuidesOnly ? [/^\/?api\//, /\/api\//] : false,
-  head: [['meta', { name: 'viewport', content: 'width=device-width, initial-scale=1' }]],
+  head: [
+    ['meta', { name: 'viewport', content: 'width=device-width, initial-scale=1' }],
+    ['link', { rel: 'icon', href: 'data:,' }], // Without one a browser asks for a file that is not there.
+  ],
   markdown: {
+    anchor: { slugify: anchorOf },
     config: (md) => {
       const render = md.renderer.rules.link_open
       md.renderer.rules.link_open = (tokens, index, options, env: { path?: string }, self) => {
