@@ -13,9 +13,10 @@ export const usage: string = `npm run chaos -- [options]
   --keys K        ordering keys (default 40)
   --broker B      ${brokerNames.join(', ')} (default sqs)
   --faults LIST   only these kinds, comma separated; there are: ${faultKinds.join(', ')}
-  --outage S      how long the handlers' database or the place for dead letters is away (default: 1 to 4, drawn)
+  --outage S      how long the handlers' database, the place for dead letters, or a destination is away (default: 1 to 4, drawn)
   --every MS      mean time between two faults (default 2500)
   --lease MS      the relays' lease (default 3000)
+  --defaults      relays keep the library's own attempts, pauses and limits, and no message is made to fail
   --no-presence   a dead relay is noticed by its lease alone
   --drain S       seconds without progress after which the run is over; more on a busy machine (default 45)
   --variant V     take one rule out of the protocol, to see the checker find it: ${variants.slice(1).join(', ')}
@@ -44,6 +45,7 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
       outage: { type: 'string' },
       every: { type: 'string', default: String(defaultEveryMs) },
       lease: { type: 'string', default: '3000' },
+      defaults: { type: 'boolean', default: false },
       'no-presence': { type: 'boolean', default: false },
       drain: { type: 'string', default: '45' },
       variant: { type: 'string', default: 'none' },
@@ -62,6 +64,7 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
     broker: oneOf('broker', values.broker, brokerNames),
     kinds,
     refuses: kinds.some((kind) => consumerOutages.includes(kind)),
+    defaults: values.defaults,
     outageMs: values.outage === undefined ? null : positive('outage', values.outage) * 1_000,
     everyMs: positive('every', values.every),
     leaseMs: positive('lease', values.lease),

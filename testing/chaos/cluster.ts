@@ -23,6 +23,8 @@ export interface ClusterOptions {
   readonly variant: Variant
   /** Whether writers write messages that no consumer can handle. */
   readonly refuses: boolean
+  /** Whether relays keep the library's own attempts, pauses and limits, and no message is made to fail. */
+  readonly defaults: boolean
   /** Leave the journals and the database's data where they are, for a look. */
   readonly keep: boolean
   readonly say: (line: string) => void
@@ -192,6 +194,7 @@ async function createSlot(
         presence: options.presence,
         variant: options.variant,
         refuses: options.refuses,
+        defaults: options.defaults,
       })
       process = started
       if (!slot.isWanted) started.signal('SIGKILL') // The run ended while it was starting.

@@ -202,7 +202,7 @@ function serverFaults(log: FaultLog): Record<ServerFault, Harm> {
       await postgres.start()
     })
   const trouble = (how: Trouble) => (fault: PlannedFault) =>
-    log.onServer('broker', fault, () => broker.trouble(how, fault.forMs * 2))
+    log.onServer('broker', fault, () => broker.trouble(how, fault.forMs))
   return {
     'disk-full': (fault) =>
       log.onServer('postgres', fault, async () => {

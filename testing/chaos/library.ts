@@ -16,6 +16,7 @@ export type {
   PublishResult,
   RelayClient,
   RelayEvent,
+  RelayOptions,
   RelayPool,
 } from '../../packages/outbox-core/src/index.ts'
 export { systemClock } from '../../packages/outbox-core/src/adapter/index.ts'

@@ -34,6 +34,14 @@ export const faultKinds = [
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 
+/** What relays or consumers need is away for as long as the run is told. */
+const outages: readonly FaultKind[] = [
+  'destination-away',
+  'destination-throttled',
+  'handler-database-away',
+  'dead-letters-away',
+]
+
 /** What consumers need goes away: in runs of their own, with the consumers' default attempts and pauses. */
 export const consumerOutages: readonly FaultKind[] = ['handler-database-away', 'dead-letters-away']
 
@@ -58,7 +66,7 @@ export interface PlanOptions {
   readonly kinds: readonly FaultKind[]
   /** Mean time between two faults. */
   readonly everyMs: number
-  /** How long what consumers need is away; null: drawn. */
+  /** How long what relays or consumers need is away; null: drawn. */
   readonly outageMs: number | null
 }
 
@@ -88,13 +96,15 @@ function plannedFault(kind: FaultKind, atMs: number, random: Random, options: Pl
     'kill-consumer-at-failpoint': consumerPoints,
   }
   const choices = points[kind]
-  const outage = kind === 'handler-database-away' || kind === 'dead-letters-away' ? options.outageMs : null
+  const lasts = outages.includes(kind)
+    ? () => options.outageMs ?? random.between(1_000, 4_000)
+    : () => random.between(500, 2_000)
   return {
     kind,
     atMs,
     target: random.between(0, 1_000),
     point: choices === undefined ? null : random.pick(choices),
-    forMs: kind === 'pause-relay' ? options.leaseMs * 2 : (outage ?? random.between(500, 2_000)),
+    forMs: kind === 'pause-relay' ? options.leaseMs * 2 : lasts(),
     jumpMs: random.pick([-3_600_000, 3_600_000]),
   }
 }

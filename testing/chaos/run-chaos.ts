@@ -22,7 +22,7 @@ export interface ChaosOptions extends ClusterOptions {
   readonly kinds: readonly FaultKind[]
   /** Mean time between two faults. */
   readonly everyMs: number
-  /** How long what consumers need is away; null: drawn by the plan. */
+  /** How long what relays or consumers need is away; null: drawn by the plan. */
   readonly outageMs: number | null
   /** How long a quiet machine may get on with nothing before the run is over, in milliseconds. */
   readonly drainMs: number
@@ -31,7 +31,7 @@ export interface ChaosOptions extends ClusterOptions {
 export interface ChaosReport extends Verdict {
   readonly seed: number
   readonly seconds: number
-  /** How long each outage of what consumers need lasted, where the run was told. */
+  /** How long each outage of a destination, or of what consumers need, lasted, where the run was told. */
   readonly outageMs?: number
   /** Kind → how many were injected. */
   readonly faults: Readonly<Record<string, number>>

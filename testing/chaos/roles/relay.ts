@@ -1,7 +1,7 @@
 import { brokerKind } from '../brokers/broker.ts'
 import { poolWithFailpoints, publisherWithFailpoints } from '../failpoints.ts'
 import { nowMs } from '../journal.ts'
-import { type Clock, createRelay, type RelayEvent, systemClock } from '../library.ts'
+import { type Clock, createRelay, type RelayEvent, type RelayOptions, systemClock } from '../library.ts'
 import { boundedPublisher, maxBufferedBytes } from './bounded-publisher.ts'
 import { doomingPublisher } from './doom.ts'
 import { hangingPublisher } from './hanging-publisher.ts'
@@ -19,7 +19,8 @@ const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + cloc
 
 const broker = publisherWithFailpoints(kind.publisher(settings.broker), failpoints)
 const hanging = hangingPublisher(doomingPublisher(broker), { blocksAll: variant === 'hang-blocks-all' })
-const publisher = boundedPublisher(journalingPublisher(publisherVariant(hanging, settings), journal), journal)
+const journaling = journalingPublisher(publisherVariant(hanging, settings), journal)
+const publisher = settings.defaults ? journaling : boundedPublisher(journaling, journal)
 // The library's own limit is on trial, not the pool's.
 const pool = poolWithFailpoints(poolVariant(role.pool({ max: 6, connectionTimeoutMillis: 0 }), variant), failpoints, {
   onSettled: (ids) => journal.write({ what: 'settled', ids, atMs: nowMs() }),
@@ -32,16 +33,7 @@ const relay = createRelay({
   name: settings.name,
   leaseMs: settings.leaseMs,
   presence: settings.presence,
-  publishTimeoutMs: 2_000,
-  databaseTimeoutMs: variant === 'waits-for-ever' ? 2 ** 31 - 1 : 6_000,
-  maxBufferedBytes: variant === 'buffers-everything' ? 2 ** 30 : maxBufferedBytes,
-  destinationBackoff: () => 100 + Math.random() * 200, // Outages of destinations follow each other closely.
-  batchSize: 50,
-  maxAttempts: 3,
-  afterDeadLetter: 'skip',
-  backoff: () => 50 + Math.random() * 100,
-  outageBackoff: () => 100 + Math.random() * 200,
-  pollIntervalMs: 200,
+  ...(settings.defaults ? {} : hasty()),
   onEvent: note,
 })
 relay.start()
@@ -52,6 +44,22 @@ role.serve({
     clockOffsetMs = offsetMs
   },
 })
+
+/** Faults follow each other within seconds: so do attempts, and what waits or is kept must be little for a limit to be met. */
+function hasty(): Partial<RelayOptions> {
+  return {
+    publishTimeoutMs: 2_000,
+    databaseTimeoutMs: variant === 'waits-for-ever' ? 2 ** 31 - 1 : 6_000,
+    maxBufferedBytes: variant === 'buffers-everything' ? 2 ** 30 : maxBufferedBytes,
+    destinationBackoff: () => 100 + Math.random() * 200, // Outages of destinations follow each other closely.
+    batchSize: 50,
+    maxAttempts: 3,
+    afterDeadLetter: 'skip',
+    backoff: () => 50 + Math.random() * 100,
+    outageBackoff: () => 100 + Math.random() * 200,
+    pollIntervalMs: 200,
+  }
+}
 
 function note(event: RelayEvent): void {
   if (event.type === 'lanes.lost') journal.write({ what: 'session-lost', reason: event.reason, atMs: nowMs() })

@@ -16,6 +16,8 @@ export interface RoleSettings {
   readonly variant: Variant
   /** Whether writers write messages that no consumer can handle. */
   readonly refuses: boolean
+  /** Whether relays keep the library's own attempts, pauses and limits, and no message is made to fail. */
+  readonly defaults: boolean
 }
 
 /** The protocol with one rule taken out, by a wrapper: shows that the history checker sees it. */

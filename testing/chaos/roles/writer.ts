@@ -24,7 +24,7 @@ async function write(): Promise<void> {
     await client.query('begin')
     const begunAtMs = nowMs()
     const id = randomUUID()
-    const isDoomed = random.next() < 0.005
+    const isDoomed = random.next() < 0.005 && !settings.defaults
     const isElsewhere = !isDoomed && random.next() < 0.05
     const keys = isElsewhere ? hungKeys : settings.keys
     const key = isDoomed || (!isElsewhere && random.next() < 0.2) ? null : random.pick(keys)
