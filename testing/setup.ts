@@ -20,8 +20,7 @@ if (propertySeed !== null) {
   fc.configureGlobal({ seed: propertySeed, numRuns: propertyRuns(100) })
 }
 
-const shakes = process.env['MALOTE_SHAKE']
-if (shakes !== undefined) shake(shakes)
+shake(process.env['MALOTE_SHAKE'])
 
 const never = { count: 0, condition: /(?!)/ }
 

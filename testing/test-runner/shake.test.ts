@@ -25,3 +25,11 @@ it.each([
 it('refuses a name it does not know, and says which there are', () => {
   expect(() => shake('low,earthquake')).toThrow('"earthquake": it must be of low, high, stall')
 })
+
+it.each([undefined, ''])('does nothing when the variable is %o', (names) => {
+  const before = Math.random
+
+  shake(names)
+
+  expect(Math.random).toBe(before)
+})

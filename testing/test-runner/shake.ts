@@ -7,10 +7,11 @@ const shakes: readonly Shake[] = ['low', 'high', 'stall']
  * Makes the process that runs the tests unlucky, so that a test which is right only most of the time fails now and not in one run of a hundred.
  * Every other draw, at random, is at the end: many draws still add up to what nature would give, which bounds on their sum rely on.
  *
- * @param names - `MALOTE_SHAKE`: names with commas between them
+ * @param names - `MALOTE_SHAKE`: names with commas between them; unset or empty, nothing happens
  * @throws Error for a name that is none
  */
-export function shake(names: string): void {
+export function shake(names: string | undefined): void {
+  if (names === undefined || names === '') return
   for (const name of names.split(',')) {
     const known = shakes.find((each) => each === name)
     if (known === undefined)
