@@ -834,6 +834,14 @@ export const mutants: readonly Mutant[] = [
       'if (seq < 0) this.#seen.delete(stream)',
     ],
   ]),
+  ...of(core, 'relay/read-loop.ts', 'statement-counts.pg.test.ts', [
+    [
+      'whoever wrote as the relay began has its first read repeated',
+      'bounded',
+      'if (isFirst) await this.#dateWriters()',
+      '',
+    ],
+  ]),
   ...of(core, 'relay/control-loop.ts', 'statement-counts.pg.test.ts', [
     [
       'who takes lanes over reads all held keys twice',

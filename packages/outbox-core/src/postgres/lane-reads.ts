@@ -14,6 +14,15 @@ export interface BlockRow {
   readonly held: boolean
 }
 
+/** The streams of a lane that wait, or those that are held, as JSON arrays of the same length: a row for each costs many times as much. */
+interface LaneBlocks {
+  readonly lane: number
+  readonly streams: string
+  readonly seqs: string
+  readonly unread: string | null
+  readonly held: boolean
+}
+
 export interface BarrierRow {
   /** Highest seq value drawn so far. */
   readonly drawn: number
@@ -61,7 +70,8 @@ export function createLaneReads(connection: Connection, options: LaneReadsOption
   const { schema, sequence, isSession, ownPids } = options
   const texts = laneReadTexts(schema, sequence)
   return {
-    blocks: async (lanes, waited) => (await connection.query<BlockRow>(texts.blocks, [lanes, waited])).rows,
+    blocks: async (lanes, waited) =>
+      (await connection.query<LaneBlocks>(texts.blocks, [lanes, waited])).rows.flatMap(blocksOf),
     barrier: async () => {
       const { rows } = isSession
         ? await connection.queryPrepared<BarrierRow>('malote barrier', texts.barrier, [ownPids])
@@ -76,6 +86,20 @@ export function createLaneReads(connection: Connection, options: LaneReadsOption
 }
 
 /** The statements' texts, for whoever looks at their plans. */
+function blocksOf({ lane, streams, seqs, unread, held }: LaneBlocks): readonly BlockRow[] {
+  const [seqOf, unreadOf] = [
+    JSON.parse(seqs) as number[],
+    unread === null ? [] : (JSON.parse(unread) as (number | null)[]),
+  ]
+  return (JSON.parse(streams) as string[]).map((stream, at) => ({
+    lane,
+    stream,
+    seq: seqOf[at] ?? 0,
+    unread: unreadOf[at] ?? null,
+    held,
+  }))
+}
+
 export function laneReadTexts(schema: string, sequence = ''): Readonly<Record<keyof LaneReads, string>> {
   const s = quoteIdentifier(schema)
   return {
@@ -83,16 +107,21 @@ export function laneReadTexts(schema: string, sequence = ''): Readonly<Record<ke
     // them again afterwards, and the first that waits unread. Served by messages_waiting: on a table that was analyzed while
     // empty the planner takes "is not null" for nearly all rows, and a range for few.
     blocks: `
-      select m.lane, ${stream('m')} as stream, min(m.seq)::float8 as seq,
-        min(m.seq) filter (where (m.seq = any($2::bigint[])) is not true)::float8 as unread, false as held
-      from ${s}.messages as m
-      where m.available_at between '-infinity' and 'infinity' and m.ordering_key is not null and m.lane = any($1::smallint[])
-      group by 1, 2
+      select waiting.lane, json_agg(waiting.stream) as streams, json_agg(waiting.seq) as seqs, json_agg(waiting.unread) as unread,
+        false as held
+      from (
+        select m.lane, ${stream('m')} as stream, min(m.seq) as seq,
+          min(m.seq) filter (where (m.seq = any($2::bigint[])) is not true) as unread
+        from ${s}.messages as m
+        where m.available_at between '-infinity' and 'infinity' and m.ordering_key is not null and m.lane = any($1::smallint[])
+        group by 1, 2) as waiting
+      group by waiting.lane
       union all
-      select held.lane, ${stream('held')}, coalesce(letter.seq, 0)::float8, null, true
+      select held.lane, json_agg(${stream('held')}), json_agg(coalesce(letter.seq, 0)), null, true
       from ${s}.held_keys as held
       left join ${s}.dead_letters as letter on letter.dead_letter_id = held.dead_letter_id
-      where held.lane = any($1::smallint[])`,
+      where held.lane = any($1::smallint[])
+      group by held.lane`,
 
     // $1 integer[]: the relay's own backends, whose deletes take the same lock. A prepared transaction has no pid and
     // counts. Nothing here needs a privilege.

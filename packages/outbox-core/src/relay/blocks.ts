@@ -12,6 +12,8 @@ interface Block {
   pending: number
   /** When it last changed here, in reloads begun. */
   changedIn: number
+  /** The last reload whose query showed it. */
+  seenIn: number
 }
 
 /** So many are named in each read, whether it would bring anything of them or not. */
@@ -92,18 +94,26 @@ export class Blocks {
   }
 
   #block(stream: string, lane: number, seq: number): Block {
-    const initial = {
+    return this.#change(this.#blocks.get(stream) ?? this.#open(stream, lane, seq), seq)
+  }
+
+  #open(stream: string, lane: number, seq: number): Block {
+    const block = {
       lane,
       fromSeq: seq,
       unreadFrom: Number.POSITIVE_INFINITY,
       isHeld: false,
       pending: 0,
       changedIn: 0,
+      seenIn: 0,
     }
-    const block = this.#blocks.get(stream) ?? initial
-    block.fromSeq = Math.min(block.fromSeq, seq)
-    block.changedIn = this.#reloads
     this.#blocks.set(stream, block)
+    return block
+  }
+
+  #change(block: Block, seq: number): Block {
+    if (seq < block.fromSeq) block.fromSeq = seq
+    block.changedIn = this.#reloads
     return block
   }
 
@@ -161,22 +171,20 @@ export class Blocks {
     rows: readonly BlockRow[],
   ): { readonly rewinds: { lane: number; seq: number }[]; readonly blocked: string[] } {
     const blocked: string[] = []
-    const seen = new Map<string, boolean>()
     for (const row of rows) {
       const known = this.#blocks.get(row.stream)
       if (known === undefined) blocked.push(row.stream)
-      const isOlder = known !== undefined && known.pending === 0 && known.changedIn < begun && !seen.has(row.stream)
-      if (isOlder) known.unreadFrom = Number.POSITIVE_INFINITY
-      const block = this.#block(row.stream, row.lane, row.seq)
+      else if (known.pending === 0 && known.changedIn < begun) known.unreadFrom = Number.POSITIVE_INFINITY
+      const block = this.#change(known ?? this.#open(row.stream, row.lane, row.seq), row.seq)
       block.unreadFrom = Math.min(block.unreadFrom, row.unread ?? Number.POSITIVE_INFINITY)
-      seen.set(row.stream, (seen.get(row.stream) ?? false) || row.held)
+      block.isHeld = row.held || (block.seenIn === begun && block.isHeld)
+      block.seenIn = begun
     }
     const rewinds: { lane: number; seq: number }[] = []
     for (const [stream, block] of this.#blocks) {
-      if (!lanes.has(block.lane)) continue
-      const isHeld = seen.get(stream)
-      block.isHeld = isHeld ?? false
-      if (isHeld !== undefined || block.pending > 0 || block.changedIn >= begun) continue
+      if (block.seenIn === begun || !lanes.has(block.lane)) continue
+      block.isHeld = false
+      if (block.pending > 0 || block.changedIn >= begun) continue
       this.#blocks.delete(stream)
       rewinds.push({ lane: block.lane, seq: block.fromSeq })
     }

@@ -36,6 +36,8 @@ export interface Floor {
   beginRead(): void
   /** Whether `finishRead` needs a barrier taken after the read. */
   readonly needsConfirmation: boolean
+  /** Whether a transaction is open of which no look has shown from where on it draws: until it ends no floor rises, or the next read is thrown away. */
+  readonly hasUndatedWriters: boolean
   /** Notes what a look at the locks showed. Not while a read whose rows are not confirmed by it is running. */
   noteBarrier(barrier: Barrier): void
   /**
@@ -101,6 +103,11 @@ class OpenWritersFloor implements Floor {
 
   get needsConfirmation(): boolean {
     for (const writer of this.#openWriters.values()) if (writer.isOld) return true
+    return false
+  }
+
+  get hasUndatedWriters(): boolean {
+    for (const { above } of this.#openWriters.values()) if (above === 0) return true
     return false
   }
 

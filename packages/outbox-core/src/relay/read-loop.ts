@@ -38,6 +38,9 @@ const bytesPauseMs = 20
 /** Between two looks at all blocked streams, in times that the first took. */
 const betweenBlocks = 4
 
+/** A millisecond each, and only while a transaction is open that was so before the relay's first two looks. */
+const mostFirstLooks = 20
+
 /** Lanes are looked at below their floor in this many turns. */
 const netTurns = 4
 
@@ -130,6 +133,8 @@ export class ReadLoop {
   async round(): Promise<boolean> {
     const { reader, lanes, dispatcher, clock } = this.#parts
     const unread = lanes.all().filter((lane) => !lane.isReady)
+    const isFirst = unread.length > 0 && !this.#hasLooked
+    if (isFirst) await this.#lookTwice()
     if (this.#needsBlocks && clock.monotonicMs() >= this.#blocksAtMs) {
       this.#needsBlocks = false
       const startMs = clock.monotonicMs()
@@ -137,7 +142,7 @@ export class ReadLoop {
       const endMs = clock.monotonicMs()
       this.#blocksAtMs = endMs + (endMs - startMs) * betweenBlocks
     } else if (unread.length > 0) await reader.loadBlocks(unread)
-    if (unread.length > 0 && !this.#hasLooked) await this.#lookWhoWrites()
+    if (isFirst) await this.#dateWriters()
     let isBusy = await this.#lookAtClock()
     this.#hasRead = reader.space >= this.#parts.minSpace && lanes.size > 0
     if (this.#hasRead) {
@@ -154,11 +159,20 @@ export class ReadLoop {
     return isBusy && reader.space >= this.#parts.minSpace
   }
 
-  /** No read lifts a floor before two such looks, and the first, from the bottom of all lanes, is the dearest to repeat. */
-  async #lookWhoWrites(): Promise<void> {
+  /**
+   * No read lifts a floor before two looks at who writes, and the first, from the bottom of all lanes, is the dearest to repeat. Of
+   * a transaction that is open at either look nobody knows how old it is: most of them end while the blocks are loaded.
+   */
+  async #lookTwice(): Promise<void> {
     await this.#parts.reader.barrier()
     await this.#parts.reader.barrier()
     this.#hasLooked = true
+  }
+
+  /** Looks until no transaction is open of which only its end would show from where on it draws. */
+  async #dateWriters(): Promise<void> {
+    const { reader, floor } = this.#parts
+    for (let look = 0; look < mostFirstLooks && floor.hasUndatedWriters; look++) await reader.barrier()
   }
 
   async #lookAtClock(): Promise<boolean> {
