@@ -27,11 +27,10 @@ export function isForeignHeader(name: string): boolean {
 
 /** @throws OutboxError `UNDECODABLE_MESSAGE` naming what is missing or malformed */
 export function decodeMessage(message: Message): ReceivedMessage {
-  const headers = textHeaders(message)
-  const topic = headers[notes.topic] ?? message.fields.routingKey
-  const own = Object.entries(headers).filter(([name]) => !isForeignHeader(name))
+  const envelope = textHeaders(message)
+  const topic = envelope[notes.topic] ?? message.fields.routingKey
+  for (const name of Object.keys(envelope)) if (isForeignHeader(name)) delete envelope[name]
   const { contentType } = message.properties
-  const envelope = Object.fromEntries(own)
   if (typeof contentType === 'string') envelope['content-type'] = contentType
   return decodeEnvelope(envelope, message.content, topic, attributePrefix, sentAtOf(message))
 }

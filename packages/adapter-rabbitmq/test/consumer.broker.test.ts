@@ -52,6 +52,19 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
     expect(deliveries[1]?.message).toMatchObject({ id: message?.id, topic: queue, type: message?.type, headers: {} })
   })
 
+  it('acknowledges many messages at once and never one that is still in hand', async () => {
+    const queue = await topology({})
+    await send(queue, ...Array.from({ length: 30 }, () => ({})))
+    const { consumer, events } = await consume(queue, { concurrency: 30 }, ({ signal }, count) =>
+      count === 10 ? new Promise((_, reject) => signal.addEventListener('abort', reject)) : undefined,
+    )
+    await eventually(() => expect(events.filter((type) => type === 'message.handled')).toHaveLength(29))
+
+    await consumer.stop({ graceMs: 0 })
+
+    await eventually(async () => expect(await depthOf(queue)).toBe(1))
+  })
+
   it('keeps a failed message with a key to itself, so that its key waits', async () => {
     const queue = await topology({ retryDelaysMs: [150] })
     const sent = await send(queue, { orderingKey: 'k' }, { orderingKey: 'k' })

@@ -10,6 +10,7 @@ import { createHandlerBreaker, type HandlerBreaker, type Pass } from './handler-
 import { createKeyedQueue, type KeyedQueue } from './keyed-queue.ts'
 import { linked } from './linked.ts'
 import type { MessageEnd, MessageInHand } from './message-in-hand.ts'
+import { onAbort } from './on-abort.ts'
 import { type Death, deathOf, mendBackoff, putAway } from './put-away.ts'
 import { handleReleased } from './released-streams.ts'
 import { createTogether, type Together } from './together.ts'
@@ -207,14 +208,14 @@ class Processor implements MessageProcessor {
     }
     const onGraceOver = (): void => running.abort(inHand.graceOver?.reason)
     // Of what happens after the handler ended its signal must not tell.
-    inHand.lost.addEventListener('abort', onLost)
-    inHand.graceOver?.addEventListener('abort', onGraceOver)
+    const forgetLost = onAbort(inHand.lost, onLost)
+    const forgetGrace = inHand.graceOver === undefined ? null : onAbort(inHand.graceOver, onGraceOver)
     try {
       const delivery = { ...inHand.extras, message, attempt: calls.attempt, signal: running.signal }
       return await this.#call(delivery, pass, calls)
     } finally {
-      inHand.lost.removeEventListener('abort', onLost)
-      inHand.graceOver?.removeEventListener('abort', onGraceOver)
+      forgetLost()
+      forgetGrace?.()
     }
   }
 
