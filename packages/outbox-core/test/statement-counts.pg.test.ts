@@ -1,7 +1,15 @@
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { createOutbox, createRelay, grantStatements, migrate, type NewMessage, type Relay } from '../src/index.ts'
+import {
+  createOutbox,
+  createRelay,
+  grantStatements,
+  migrate,
+  type NewMessage,
+  type Relay,
+  type RelayOptions,
+} from '../src/index.ts'
 import { createManualClock, createMemoryBroker } from '../src/testing/index.ts'
 
 let database: TestDatabase
@@ -52,7 +60,7 @@ function countingPool(onSend?: (text: string, values?: readonly unknown[]) => Pr
 }
 
 /** A relay that has its lanes, on a clock that goes on only when told, each time until all its statements are through. */
-async function startedRelay(): Promise<{
+async function startedRelay(options: Partial<RelayOptions> = {}): Promise<{
   relay: Relay
   statements: string[]
   pass: (seconds: number) => Promise<void>
@@ -64,6 +72,7 @@ async function startedRelay(): Promise<{
     pool: counted,
     publisher: createMemoryBroker(),
     clock,
+    ...options,
     onEvent: ({ type }) => type === 'lanes.acquired' && acquired.resolve(),
   })
   relay.start()
@@ -178,6 +187,24 @@ describe('statements for a thousand messages', () => {
 
     expect(statements.length).toBeLessThanOrEqual(50)
     await relay.stop()
+  })
+
+  it('that come while a relay lingers are published together; the first does not wait for them', async () => {
+    const broker = createMemoryBroker()
+    const { relay, pass } = await startedRelay({ publisher: broker, lingerMs: 10_000 })
+    const sizes = (): number[] => broker.batches.map(({ length }) => length)
+    await pass(3)
+
+    await fill(1)
+    await pass(3)
+    expect(sizes()).toEqual([1])
+
+    await fill(1)
+    await pass(3)
+    await fill(1)
+    await pass(12)
+    expect(sizes()).toEqual([1, 2])
+    await relay.stop() // Lingering again, and that does not keep it.
   })
 
   it('ask once which keys are held, however many lanes are taken over', async () => {

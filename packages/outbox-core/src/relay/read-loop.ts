@@ -5,6 +5,7 @@ import type { Doorbell } from './doorbell.ts'
 import type { Floor } from './floor.ts'
 import type { Lanes } from './lanes.ts'
 import type { Reader } from './reader.ts'
+import type { ResolvedRelayOptions } from './resolved-options.ts'
 import type { Scheduled } from './scheduled.ts'
 import { createWake, type Wake } from './wake.ts'
 
@@ -16,8 +17,7 @@ export interface ReadLoopParts {
   readonly dispatcher: Dispatcher
   readonly doorbell: Doorbell
   readonly clock: Clock
-  readonly pollIntervalMs: number
-  readonly rescanIntervalMs: number
+  readonly pacing: Pick<ResolvedRelayOptions, 'pollIntervalMs' | 'rescanIntervalMs' | 'lingerMs'>
   /** Do not read before at least this much fits: many small reads cost more than one. */
   readonly minSpace: number
   readonly report: (event: RelayEvent) => void
@@ -48,6 +48,8 @@ const netTurns = 4
 export class ReadLoop {
   readonly #parts: ReadLoopParts
   readonly #wake: Wake
+  /** While it lingers, only its end matters. */
+  readonly #ending: Wake
   #isStopped = false
   #needsBlocks = false
   /** Blocks are not loaded anew before: of very many each takes long, and others read on the same connection. */
@@ -64,13 +66,16 @@ export class ReadLoop {
   /** A read begun after the last of them had ended found nothing: only a ring or the next poll can bring more. */
   #isDeep = false
   #hasRead = false
+  /** The last round read all there was: what comes next had better come with company. */
+  #lingers = false
   #hasLooked = false
 
   constructor(parts: ReadLoopParts) {
     this.#parts = parts
     this.#wake = createWake(parts.clock)
+    this.#ending = createWake(parts.clock)
     this.#countedSinceMs = parts.clock.monotonicMs()
-    this.#netAtMs = parts.clock.monotonicMs() + parts.rescanIntervalMs / netTurns
+    this.#netAtMs = parts.clock.monotonicMs() + parts.pacing.rescanIntervalMs / netTurns
   }
 
   /** Something may be there to read, or there is room again. */
@@ -81,6 +86,7 @@ export class ReadLoop {
   stop(): void {
     this.#isStopped = true
     this.#wake.now()
+    this.#ending.now()
   }
 
   /** Streams were blocked or freed since the last round: there may be more to read. */
@@ -123,9 +129,13 @@ export class ReadLoop {
 
   async run(): Promise<void> {
     while (!this.#isStopped) {
+      const beganMs = this.#parts.clock.monotonicMs()
+      this.#lingers = false
       const isBusy = await this.round()
       await this.#sleepOrWake(isBusy)
       if (!isBusy) await this.#wake.wait(this.#untilNextLook())
+      if (this.#lingers)
+        await this.#ending.wait(beganMs + this.#parts.pacing.lingerMs - this.#parts.clock.monotonicMs())
     }
   }
 
@@ -151,6 +161,7 @@ export class ReadLoop {
       await reader.barrier()
       this.#counted += messages
       isBusy ||= isPartial || messages >= busyMessages
+      this.#lingers = messages > 0 && !isPartial
       if (messages > 0) this.#pauseMs = 0
     }
     // After all that is healthy. A query that fails ends the session, and with it whatever the backlog expects of it.
@@ -197,7 +208,7 @@ export class ReadLoop {
       }
     }
     if (nowMs >= this.#netAtMs) {
-      this.#netAtMs = nowMs + this.#parts.rescanIntervalMs / netTurns
+      this.#netAtMs = nowMs + this.#parts.pacing.rescanIntervalMs / netTurns
       const turn = this.#netRound++ % netTurns
       const missed = await reader.findMissed((lane) => lane % netTurns === turn)
       if (missed > 0) report({ type: 'rescan.found-missed', messages: missed })
@@ -239,7 +250,8 @@ export class ReadLoop {
   }
 
   #untilNextLook(): number {
-    const { doorbell, clock, pollIntervalMs } = this.#parts
+    const { doorbell, clock, pacing } = this.#parts
+    const { pollIntervalMs } = pacing
     const isDeep = doorbell.isAsleep && this.#isDeep
     const longestMs = doorbell.isHeard ? (doorbell.isAsleep ? 250 : 20) : pollIntervalMs
     this.#pauseMs = isDeep ? pollIntervalMs : Math.min(pollIntervalMs, longestMs, Math.max(2, this.#pauseMs * 2))

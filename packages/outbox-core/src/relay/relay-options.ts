@@ -66,6 +66,14 @@ export interface RelayOptions {
    */
   readonly pollIntervalMs?: number
   /**
+   * Shortest time from one look at the table that found messages, and took all of them, to the next, in milliseconds. Trades latency for fewer and larger reads
+   * and publishes: worth it where messages come steadily, and the database or the broker has other work. The first message after a pause, and a
+   * backlog, do not wait for it.
+   *
+   * @defaultValue 0: what is there is read at once
+   */
+  readonly lingerMs?: number
+  /**
    * How long a look below the floor of all lanes takes, a quarter of them at a time, in milliseconds. It finds what a writer of
    * seq values outside our rules left behind, and reports `rescan.found-missed`.
    *

@@ -33,6 +33,7 @@ export interface ResolvedRelayOptions {
   readonly databaseTimeoutMs: number
   readonly pollIntervalMs: number
   readonly rescanIntervalMs: number
+  readonly lingerMs: number
   readonly maxAttempts: number
   readonly backoff: Backoff
   readonly outageBackoff: Backoff
@@ -70,6 +71,7 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     leaseMs: numberOption('leaseMs', options.leaseMs, 30_000, { min: 100 }),
     databaseTimeoutMs: numberOption('databaseTimeoutMs', options.databaseTimeoutMs, defaultTimeoutMs, { min: 10 }),
     pollIntervalMs: numberOption('pollIntervalMs', options.pollIntervalMs, 1_000, { min: 1 }),
+    lingerMs: numberOption('lingerMs', options.lingerMs, 0, { min: 0, max: 10_000 }),
     rescanIntervalMs: numberOption('rescanIntervalMs', options.rescanIntervalMs, 60_000, { min: 4 }),
     maxAttempts: numberOption('maxAttempts', options.maxAttempts, 10, { min: 1 }),
     backoff: soundBackoff(options.backoff),

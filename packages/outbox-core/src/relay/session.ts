@@ -94,7 +94,7 @@ export class Session {
   }
 
   private constructor(options: ResolvedRelayOptions, connections: Connections, facts: DatabaseFacts) {
-    const { clock, report, name, leaseMs, pollIntervalMs, rescanIntervalMs, isArchived } = options
+    const { clock, report, name, leaseMs, isArchived } = options
     const { relayId } = this
     this.#options = options
     this.#connections = connections
@@ -152,8 +152,7 @@ export class Session {
       reader: this.#reader,
       scheduled: new Scheduled({ ...queries.scheduled, afterDeadLetter: options.afterDeadLetter, onUnstorable }),
       doorbell: this.#doorbell,
-      pollIntervalMs,
-      rescanIntervalMs,
+      pacing: options,
       minSpace: Math.max(1, options.maxBufferedMessages >> 2),
     })
     this.#control = new ControlLoop({
