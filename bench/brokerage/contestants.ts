@@ -85,9 +85,7 @@ const patienceMs = 60_000
 export async function whenAllClosed(pool: pg.Pool): Promise<boolean> {
   const giveUpMs = performance.now() + patienceMs
   for (;;) {
-    const { rows } = await pool.query(
-      `select not exists (select from brokerage.orders where state not in ('SETTLED', 'COMPENSATED', 'CANCELLED')) as done`,
-    )
+    const { rows } = await pool.query(`select not exists (select from brokerage.orders where is_open) as done`)
     if (rows[0].done === true) return true
     if (performance.now() > giveUpMs) return false
     await pause(50)

@@ -33,11 +33,20 @@ export function cpuByName(
   return sums
 }
 
-/** What each process of a brokerage has used, the broker and the database among them. */
-export function cpuOf({ supervisor, services }: Pick<Brokerage, 'supervisor' | 'services'>): CpuByName {
-  const names = new Map(supervisor.status().flatMap(({ name, pid }) => (pid === null ? [] : [[pid, name] as const])))
-  return cpuByName(new Map([...names, [services.pid, 'broker']]), (command, name) =>
-    command.startsWith('postgres') ? 'postgres' : name,
+/** What each process of a brokerage has used, the broker and the database among them: of that, the sessions of each role by themselves. */
+export async function cpuOf({
+  supervisor,
+  services,
+  pool,
+}: Pick<Brokerage, 'supervisor' | 'services' | 'pool'>): Promise<CpuByName> {
+  const { rows } = await pool.query<{ pid: number; name: string }>(
+    `select pid, 'postgres of ' || coalesce(nullif(application_name, ''), 'this client') as name
+     from pg_stat_activity where backend_type = 'client backend'`,
+  )
+  const sessions = rows.map(({ pid, name }) => [pid, name] as const)
+  const roles = supervisor.status().flatMap(({ name, pid }) => (pid === null ? [] : [[pid, name] as const]))
+  return cpuByName(new Map([...roles, ...sessions, [services.pid, 'broker']]), (command, name) =>
+    command.startsWith('postgres') && !name.startsWith('postgres') ? 'postgres itself' : name,
   )
 }
 

@@ -49,9 +49,9 @@ async function measure(): Promise<Measured> {
     const measured = { tokens: accounts.map(({ token }) => token), measuredMs: 1_000 * seconds }
     await measureBrokerage(running, { ...measured, warmUpMs: 3_000, measuredMs: 1 })
     await running.pool.query('select pg_stat_statements_reset()')
-    const [first, before, from] = [await countOrders(running), cpuOf(running), monotonicUs()]
+    const [first, before, from] = [await countOrders(running), await cpuOf(running), monotonicUs()]
     const outcome = await measureBrokerage(running, { ...measured, warmUpMs: 0 })
-    const [after, orders, to] = [cpuOf(running), (await countOrders(running)) - first, monotonicUs()]
+    const [after, orders, to] = [await cpuOf(running), (await countOrders(running)) - first, monotonicUs()]
     const { latenciesMs } = outcome.load
     console.log(
       `${String(orders)} orders, ${throughputOf(outcome).toFixed(0)} settled a second, answer p95 ${percentile(latenciesMs, 0.95).toFixed(0)} ms\n`,

@@ -158,10 +158,10 @@ async function measureOurs(running: Brokerage, measured: Measured): Promise<Run>
   const { pool } = running
   const first = await countOrders(pool)
   const startedAt = new Date()
-  const before = cpuOf(running)
+  const before = await cpuOf(running)
   const outcome = await measureBrokerage(running, measured)
   const orders = (await countOrders(pool)) - first
-  const cpu = new Map([...cpuOf(running)].map(([name, ms]) => [name, (ms - (before.get(name) ?? 0)) / orders]))
+  const cpu = new Map([...(await cpuOf(running))].map(([name, ms]) => [name, (ms - (before.get(name) ?? 0)) / orders]))
   const { rows } = await pool.query<{ ms: number }>(
     `select 1000 * date_part('epoch', case when state = 'SETTLED' then updated_at else clock_timestamp() end - created_at) as ms
      from orders where created_at >= $1 order by 1`,

@@ -51,7 +51,7 @@ async function recentOrders(db: Database): Promise<unknown[]> {
      from orders order by order_id desc limit 60)
     union
     (select order_id, account_id, asset, side, amount_centavos, state, reason, updated_at
-     from orders where state not in ('SETTLED', 'COMPENSATED', 'CANCELLED') order by created_at limit 60)
+     from orders where is_open order by created_at limit 60)
     order by at desc`.execute(db)
   return rows
 }

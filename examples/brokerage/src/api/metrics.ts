@@ -75,9 +75,7 @@ export function measureRequests(app: FastifyInstance): void {
 /** Reads what only the database knows; done when somebody scrapes. */
 export async function collectBusinessMetrics(db: Database): Promise<void> {
   const { rows } = await sql<{ state: string; count: number }>`
-    select state, count(*) as count from orders where state not in ('SETTLED', 'COMPENSATED', 'CANCELLED') group by state`.execute(
-    db,
-  )
+    select state, count(*) as count from orders where is_open group by state`.execute(db)
   states.reset()
   for (const { state, count } of rows) states.set({ state }, count)
   const counted = await sql<{ depth: number; tasks: number; breaker: number }>`

@@ -1,7 +1,9 @@
 import { circuitBreaker, CircuitState, CountBreaker, handleAll } from 'cockatiel'
-import { Pool } from 'undici'
+import type { Socket } from 'node:net'
+import { buildConnector, Pool } from 'undici'
 import { z } from 'zod'
 import type { Fill, Order } from '../orders/order.ts'
+import { gather } from './gather.ts'
 
 /** How the exchange has decided an order, for good. */
 export type Answer =
@@ -62,7 +64,17 @@ const states: Readonly<Record<CircuitState, BreakerState>> = {
  * pause survives a restart and holds up nobody.
  */
 export function createExchangeClient(baseUrl: string, options: ExchangeClientOptions = {}): ExchangeClient {
-  const pool = new Pool(baseUrl, { connections: 1, pipelining: 100 })
+  const open = buildConnector({})
+  let socket: Socket | null = null
+  const pool = new Pool(baseUrl, {
+    connections: 1,
+    pipelining: 100,
+    connect: (connecting, opened) =>
+      open(connecting, (...result) => {
+        socket = result[1]
+        opened(...result)
+      }),
+  })
   const breaker = circuitBreaker(handleAll, {
     halfOpenAfter: options.openMs ?? 5_000,
     breaker: new CountBreaker({ threshold: 0.5, size: 10, minimumNumberOfCalls: 5 }),
@@ -76,6 +88,7 @@ export function createExchangeClient(baseUrl: string, options: ExchangeClientOpt
 
   async function send(method: 'PUT' | 'GET' | 'DELETE', order: Order, signal: AbortSignal): Promise<Answer | null> {
     const { orderId, asset, side, quantity, limitPriceCentavos } = order
+    if (socket !== null) gather(socket)
     const response = await pool.request({
       path: `/orders/${orderId}`,
       method,

@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type pg from 'pg'
 import { z } from 'zod'
 import { decide, type ExchangeBehaviour, type ExchangeFaults, exchangeFaults } from './behaviour.ts'
+import { gather } from './gather.ts'
 
 export interface ExchangeServerOptions {
   /** Sessions that find `executions` in their search path. */
@@ -43,6 +44,9 @@ export function createExchangeServer({ pool, behaviour }: ExchangeServerOptions)
     if (request.url === '/faults') return
     if (faults.down === true || outage.isNow()) await reply.code(503).send({ error: 'EXCHANGE_UNAVAILABLE' })
   })
+
+  // The answers to a whole batch are ready at the same time.
+  app.addHook('onSend', async (request) => gather(request.raw.socket))
 
   app.put<ById>('/orders/:id', async (request, reply) => {
     const body = orderBody.parse(request.body)

@@ -34,7 +34,7 @@ export async function remindForsaken(db: Database, timeoutMs: number, silenceMs:
     const { rows } = await sql<{ orderId: string }>`
       with silent as materialized (
         select order_id from orders
-        where state not in ('SETTLED', 'COMPENSATED', 'CANCELLED')
+        where is_open
           and created_at < clock_timestamp() - ${timeoutMs + silenceMs}::float8 * interval '1 ms'
           and (looked_at is null or looked_at < clock_timestamp() - ${silenceMs}::float8 * interval '1 ms')
         order by order_id limit ${roundSize} for no key update skip locked

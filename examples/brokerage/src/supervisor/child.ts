@@ -36,17 +36,22 @@ export interface Child {
  * @throws Error when it ends before it is ready
  */
 export async function startChild({ entry, env, detached = false }: ChildOptions): Promise<Child> {
+  const role = entry.split('/')[0] ?? entry
   const child = fork(new URL(`../${entry}`, import.meta.url), [], {
     execArgv: [
       '--conditions=@malote/source',
       '--disable-warning=ExperimentalWarning',
       '--disable-warning=TimeoutNegativeWarning',
+      // What a batch of messages needs lives for as long as the batch: with room for several it dies young and is never copied.
+      '--max-semi-space-size=32',
     ],
     // Twelve processes load much the same code: compiled once, it is read by the others.
     env: {
       NODE_COMPILE_CACHE: join(tmpdir(), 'malote-demo-compile-cache'),
       ...inheritedEnvironment(),
-      ROLE: entry.split('/')[0] ?? entry,
+      ROLE: role,
+      // Whose a session is, for whoever looks at PostgreSQL.
+      PGAPPNAME: role,
       ...env,
     },
     // Nothing a child prints may reach stdout: with --json only the result is there.
