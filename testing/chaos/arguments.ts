@@ -20,6 +20,7 @@ export const usage: string = `npm run chaos -- [options]
   --no-presence   a dead relay is noticed by its lease alone
   --drain S       seconds without progress after which the run is over; more on a busy machine (default 45)
   --variant V     take one rule out of the protocol, to see the checker find it: ${variants.slice(1).join(', ')}
+  --hasty         do not wait to see that everybody works again after the last fault
   --keep          leave journals, data and the history where they are
   --json          the last line is the report as one JSON object`
 
@@ -49,6 +50,7 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
       'no-presence': { type: 'boolean', default: false },
       drain: { type: 'string', default: '45' },
       variant: { type: 'string', default: 'none' },
+      hasty: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
@@ -71,6 +73,7 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
     presence: !values['no-presence'],
     variant: oneOf('variant', values.variant, variants),
     drainMs: positive('drain', values.drain) * 1_000,
+    isHasty: values.hasty,
     keep: values.keep,
     json: values.json,
     say,

@@ -101,8 +101,8 @@ their own transactions, a log of what was handed to the broker, what consumers r
 
 ${promises}## Planted faults
 
-Faults that were planted on purpose, by the promise they break. A test keeps each of these names true, and "none yet" says where
-nothing of that kind has been planted. Every rule of the checker is broken by a made-up history in
+Faults that were planted on purpose, by the promise they break. [A test](../testing/chaos/test/planted-faults.test.ts) keeps each of
+these names true, and no cell empty. Every rule of the checker is broken by a made-up history in
 [its test](../testing/history/check-history.test.ts); \`npm run mutants\` runs the mutants.
 
 ${plantedFaultTable()}

@@ -34,7 +34,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     rules: ['not-committed'],
     mistakes: ['add-outside-the-transaction'],
     spin: ['ADD_OUTSIDE_THE_TRANSACTION'],
-    variants: [],
+    variants: ['add-outside-the-transaction'],
     mutants: ['a message is added beside the transaction, not in it'],
   },
   {
@@ -59,7 +59,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     rules: ['duplicate-without-fault'],
     mistakes: ['forget-settled-at-once', 'hand-over-with-unsettled-messages'],
     spin: ['FORGET_SETTLED_AT_ONCE', 'HAND_OVER_UNSETTLED'],
-    variants: [],
+    variants: ['published-rows-stay'],
     mutants: ['a read brings what is in flight once more', 'a row that changed while its delete waited stays'],
   },
   {
@@ -96,9 +96,9 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
   },
 ]
 
-/** The table of docs/guarantees.md that says which planted faults were noticed, and that names where none has been planted. */
+/** The table of docs/guarantees.md that says which planted faults were noticed. */
 export function plantedFaultTable(): string {
-  const cell = (names: readonly string[]): string => (names.length === 0 ? 'none yet' : names.join('; '))
+  const cell = (names: readonly string[]): string => names.join('; ')
   const code = (names: readonly string[]): string[] => names.map((name) => `\`${name}\``)
   const rows = guaranteesWithFaults.map(({ promise, rules, mistakes, spin, variants, mutants }) => {
     const cells = [code(rules), code(mistakes), code(spin), code(variants), mutants].map(cell)

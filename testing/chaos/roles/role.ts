@@ -23,6 +23,8 @@ export interface RoleSettings {
 /** The protocol with one rule taken out, by a wrapper: shows that the history checker sees it. */
 export const variants = [
   'none',
+  'add-outside-the-transaction',
+  'published-rows-stay',
   'acknowledge-before-broker',
   'acknowledge-before-commit',
   'apply-without-inbox',

@@ -141,6 +141,9 @@ const isOfRefusals = (values: readonly unknown[] = []): boolean =>
 const isFailure = (text: string): boolean => ['retry', 'bury'].includes(statementOf(text))
 
 const rewrites: Partial<Record<Variant, (text: string) => string>> = {
+  // Most: what stays for good would be published at every change of owner.
+  'published-rows-stay': (text) =>
+    statementOf(text) === 'settle' ? text.replace('where m.ctid = any', 'where random() < 0.9 and m.ctid = any') : text,
   'lanes-stay-away': (text) => (/insert into \S*lanes/.test(text) ? 'select 1' : text),
   'floor-without-locks': (text) => text.replace("mode = 'RowExclusiveLock'", "mode = 'RowExclusiveLock' and false"),
   'retry-without-fence': (text) =>
@@ -149,6 +152,23 @@ const rewrites: Partial<Record<Variant, (text: string) => string>> = {
           .replace('mine.lane = lanes.lane and mine.fence = lanes.fence', 'mine.lane = lanes.lane')
           .replace('join alive on alive.id = lanes.owner', '')
       : text,
+}
+
+/** Where a writer adds: to its own transaction, or beside it. */
+export async function addVariant(
+  variant: Variant,
+  { tx, pool }: { readonly tx: pg.PoolClient; readonly pool: pg.Pool },
+  add: (client: pg.PoolClient) => Promise<unknown>,
+): Promise<void> {
+  if (variant !== 'add-outside-the-transaction') return void (await add(tx))
+  const beside = await pool.connect()
+  try {
+    await beside.query('begin')
+    await add(beside)
+    await beside.query('commit')
+  } finally {
+    beside.release()
+  }
 }
 
 /** Applies in a transaction that keeps no proof: a message that comes again is applied again. */

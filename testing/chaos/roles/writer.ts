@@ -6,13 +6,14 @@ import { createRandom } from '../random.ts'
 import { doomedType, refusedType } from './doom.ts'
 import { hungKeys, hungTopic } from './hanging-publisher.ts'
 import { startRole } from './role.ts'
+import { addVariant } from './variants.ts'
 
 const role = startRole()
 const { settings, failpoints } = role
 const random = createRandom(settings.seed)
 const outbox = createOutbox()
 const loops = 3
-const pool = role.pool({ max: loops })
+const pool = role.pool({ max: 2 * loops }) // One each, and one more for the variant that adds beside its transaction.
 pool.on('connect', (client) => client.on('error', () => {})) // The statement under way fails with it; between two nobody hears it.
 const stopping = new AbortController()
 
@@ -37,13 +38,14 @@ async function write(): Promise<void> {
       'insert into chaos.ledger (id, key, place, doomed, refused, begun_at_ms) values ($1, $2, $3, $4, $5, $6)',
       [id, key, place, isDoomed, isRefused, begunAtMs],
     )
-    await outbox.add(client, {
+    const message = {
       id,
       topic: isElsewhere ? hungTopic : 'chaos',
       type: isDoomed ? doomedType : isRefused ? refusedType : 'chaos.happened',
       payload: { place },
       ...(key === null ? {} : { orderingKey: key }),
-    })
+    }
+    await addVariant(settings.variant, { tx: client, pool }, (tx) => outbox.add(tx, message))
     if (isLongAfter) await sleep(random.between(300, 1_500))
     else if (random.next() < 0.3) await sleep(random.between(1, 30))
     await failpoints.pass('before-commit')

@@ -23,7 +23,7 @@ it.each(guaranteesWithFaults)(
     expect(guarantee.spin.filter(isMissing(spin, 'mistake: '))).toEqual([])
     expect(guarantee.variants.filter(isMissing(running))).toEqual([])
     expect(guarantee.mutants.filter((name) => !names.has(name))).toEqual([])
-    for (const planted of [guarantee.rules, guarantee.mistakes, guarantee.spin, guarantee.mutants])
+    for (const planted of [guarantee.rules, guarantee.mistakes, guarantee.spin, guarantee.variants, guarantee.mutants])
       expect(planted).not.toEqual([])
   },
 )
