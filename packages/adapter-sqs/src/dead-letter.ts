@@ -1,4 +1,11 @@
-import { type Message, type MessageAttributeValue, SendMessageCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import {
+  type Message,
+  type MessageAttributeValue,
+  type MessageSystemAttributeName,
+  SendMessageCommand,
+  type SQSClient,
+} from '@aws-sdk/client-sqs'
+import { type DeadLetterNote, readDeadLetterNote } from '@malote/outbox-core'
 import {
   type DeadLetter,
   deadLetterHeader,
@@ -6,7 +13,8 @@ import {
   encodeDeadLetterNote,
 } from '@malote/outbox-core/adapter'
 import { describeError } from './classify.ts'
-import { sizeOf, textAttribute } from './encode.ts'
+import { textAttributes } from './decode.ts'
+import { sizeOf, textAttribute, topicAttribute } from './encode.ts'
 import { isFifo, sqsMaxBytes } from './options.ts'
 
 /** SQS allows this many attributes on a message. */
@@ -70,4 +78,35 @@ function groupParts(
 function isTooLarge(error: unknown): boolean {
   const { name, message } = describeError(error)
   return /TooLong|TooLarge/.test(name) || /shorter than|too long|too large/i.test(message)
+}
+
+/** What SQS must be asked for with a dead letter: its group, and whether SQS moved it there itself. */
+export const letterAttributes: MessageSystemAttributeName[] = [
+  'MessageGroupId',
+  'DeadLetterQueueSourceArn',
+  'ApproximateFirstReceiveTimestamp',
+]
+
+/**
+ * Why a message of a dead-letter queue is there: the note that a consumer wrote, or, where SQS put the message away itself by the queue's redrive
+ * policy, one made of what SQS says. Ask SQS for all attributes. Null for a message that came another way.
+ *
+ * A note that a tool has left on a message when it brought it back is of an earlier death.
+ */
+export function deadLetterNoteOf(letter: Message): DeadLetterNote | null {
+  const attributes = textAttributes(letter.MessageAttributes)
+  const note = readDeadLetterNote(attributes)
+  const { DeadLetterQueueSourceArn: arn, ApproximateFirstReceiveTimestamp: receivedMs = '' } = letter.Attributes ?? {}
+  if (arn === undefined) return note
+  const source = arn.slice(arn.lastIndexOf(':') + 1)
+  // From elsewhere than where the note was written: SQS moved the letter on from one dead-letter queue to the next.
+  if (note !== null && note.source !== source) return note
+  return {
+    reason: 'DELIVERY_LIMIT',
+    attempts: 0, // SQS counts deliveries, and a delivery need not have been an attempt.
+    error: "SQS: the redrive policy's maxReceiveCount was exceeded",
+    source,
+    topic: attributes[topicAttribute] ?? source,
+    at: new Date(Number(receivedMs)).toISOString(),
+  }
 }

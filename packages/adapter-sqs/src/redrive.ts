@@ -1,4 +1,3 @@
-import { readDeadLetterNote } from '@malote/outbox-core'
 import {
   ChangeMessageVisibilityCommand,
   DeleteMessageCommand,
@@ -13,7 +12,7 @@ import {
   type RedriveOptions,
   type RedriveReport,
 } from '@malote/outbox-core/adapter'
-import { textAttributes } from './decode.ts'
+import { deadLetterNoteOf, letterAttributes } from './dead-letter.ts'
 import { isFifo } from './options.ts'
 
 /** From which queue to which queue `redriveDeadLetters` brings dead letters, and which of them. */
@@ -44,7 +43,7 @@ export async function redriveDeadLetters(options: SqsRedriveOptions): Promise<Re
   try {
     for (let letters = await receive(options); letters.length > 0; letters = await receive(options)) {
       for (const letter of letters) {
-        const isTaken = count.takes(readDeadLetterNote(textAttributes(letter.MessageAttributes)))
+        const isTaken = count.takes(deadLetterNoteOf(letter))
         if (!isTaken || dryRun) kept.push(letter)
         else await bringBack(letter, options)
       }
@@ -67,7 +66,7 @@ async function receive({ client, deadLetterQueueUrl }: SqsRedriveOptions): Promi
       WaitTimeSeconds: 1,
       VisibilityTimeout: visibilitySeconds,
       MessageAttributeNames: ['All'],
-      MessageSystemAttributeNames: ['MessageGroupId'],
+      MessageSystemAttributeNames: letterAttributes,
     }),
   )
   return answer.Messages ?? []
