@@ -81,12 +81,27 @@ export function cameFromRetryQueue(message: Pick<Message, 'properties'>, queue: 
   return isRetryQueueOf(queue, deathsOf(message)[0]?.queue)
 }
 
-/** Producers in other languages send numbers and booleans too; tables and arrays have no text form and are left out. */
+/** Producers in other languages send numbers, booleans and instants too; tables and arrays have no text form and are left out. */
 export function textHeaders(message: Pick<Message, 'properties'>): Record<string, string> {
   const entries: [string, string][] = []
   for (const [name, value] of Object.entries(message.properties.headers ?? {})) {
-    if (typeof value === 'string') entries.push([name, value])
-    else if (typeof value === 'number' || typeof value === 'boolean') entries.push([name, String(value)])
+    const text = typeof value === 'string' ? value : textOf(name, value)
+    if (text !== null) entries.push([name, text])
   }
   return Object.fromEntries(entries)
+}
+
+const timeAttribute = /^(?:ce[-_]|cloudEvents[:_])time$/
+
+/** The CloudEvents binding for AMQP lets an event's `time` be milliseconds since 1970, or AMQP's own instant. */
+function textOf(name: string, value: unknown): string | null {
+  const { '!': kind, value: seconds } = Object(value) as { readonly '!'?: unknown; readonly value?: unknown }
+  if (kind === 'timestamp') return isoOf(Number(seconds) * 1_000)
+  if (typeof value === 'number' && timeAttribute.test(name)) return isoOf(value)
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null
+}
+
+function isoOf(ms: number): string | null {
+  const instant = new Date(ms)
+  return Number.isNaN(instant.getTime()) ? null : instant.toISOString()
 }

@@ -77,6 +77,25 @@ describe('decoding', () => {
     expect(decodeMessage(received(encoded({ topic: 'moved' }), { 'malote-topic': 'orders' })).topic).toBe('orders')
   })
 
+  it.each([
+    ['text', '2026-01-02T03:04:05.678Z', '2026-01-02T03:04:05.678Z'],
+    ['milliseconds, as the official SDK for Python writes them', 1_767_323_045_678, '2026-01-02T03:04:05.678Z'],
+    ["AMQP's own instant", { '!': 'timestamp', value: 1_767_323_045 }, '2026-01-02T03:04:05.000Z'],
+  ])('reads the time of an event that is %s', (_, time, instant) => {
+    const message = received(encoded({}))
+    const headers = { cloudEvents_id: '7', cloudEvents_type: 'order.accepted', cloudEvents_time: time }
+
+    const event = decodeMessage({ ...message, properties: { ...message.properties, headers } })
+
+    expect([event.createdAt.toISOString(), event.attributes?.['time']]).toEqual([instant, instant])
+  })
+
+  it('calls an event undecodable whose time is none', () => {
+    const message = received(encoded({}), { 'cloudEvents:time': 'yesterday' })
+
+    expect(() => decodeMessage(message)).toThrow(/RFC 3339/)
+  })
+
   const fromRetryQueue = { 'x-death': [{ queue: 'q.retry.1000', reason: 'expired' }] }
 
   it('counts attempts from our notes and from the broker', () => {
