@@ -59,8 +59,8 @@ describe('calls', () => {
     const odd = `\0${'x'.repeat(5_000)}\ud800`
     const message = aReceivedMessage({ id: odd, topic: odd, type: odd, orderingKey: odd })
 
-    await store.begin(message.id)
     await store.hold(message, note)
+    await store.begin(message.id)
 
     expect(await store.look(message)).toEqual({ calls: 1, unended: 1, isHeld: true })
     expect(await streams.release({ consumer, topic: odd, orderingKey: odd }, 'retry')).toBe(true)
@@ -328,6 +328,77 @@ describe('a consumer with a store', () => {
 
   it('a held stream is refused without a store', () => {
     expect(() => resolveConsumerOptions({ handler: () => Promise.resolve(), afterDeadLetter: 'hold' })).toThrow(/store/)
+  })
+
+  it.each([
+    ['while the hold is being written', 'writing'],
+    ['between the hold and its acknowledgement', 'written'],
+  ])('a process that dies %s leaves its stream held once, with nothing passed and nothing lost', async (_, point) => {
+    const { create, store, streams, consumer } = processing({ maxAttempts: 2, afterDeadLetter: 'hold' })
+    const messages = Array.from({ length: 3 }, () => aReceivedMessage({ orderingKey: 'k' }))
+    const stock = { isThere: false }
+    const handled: string[] = []
+    const calls: string[] = []
+    const handler: ConsumerOptions['handler'] = ({ message }) => {
+      calls.push(message.id)
+      if (!stock.isThere) return Promise.reject(new Error('no stock'))
+      return Promise.resolve(void handled.push(message.id))
+    }
+    const reached = Promise.withResolvers<void>()
+    const dying: ConsumerStore = {
+      ...store,
+      hold: async (message, why) => {
+        if (point === 'written') await store.hold(message, why)
+        reached.resolve()
+        await new Promise(() => {})
+      },
+    }
+
+    const inHand = { received: { message: messages[0]! }, retry: () => false }
+    void create({ handler, store: dying }).process(aMessageInHand(inHand))
+    await reached.promise
+    const next = create({ handler })
+    for (const message of messages)
+      expect(
+        await next.process(aMessageInHand({ received: { message }, isRedelivered: true, retry: () => false })),
+      ).toBe('settled')
+
+    expect(calls).toEqual([messages[0]!.id, messages[0]!.id])
+    expect(await streams.list({ consumer })).toMatchObject([
+      { deadMessageId: messages[0]!.id, isHeld: true, waiting: 2, note: { reason: 'MAX_ATTEMPTS', attempts: 2 } },
+    ])
+    stock.isThere = true
+    await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'retry')
+    const ending = new AbortController()
+    const released = next.handleReleased({ ending: ending.signal })
+    await eventually(async () => expect(await streams.list({ consumer })).toEqual([]))
+    ending.abort()
+    await released
+    expect(handled).toEqual(messages.map(({ id }) => id))
+  })
+
+  it('a stream whose hold is written as another hold of it ends is held', async () => {
+    const { store, streams, consumer } = setup()
+    const inStream = () => aReceivedMessage({ orderingKey: 'k' })
+    const dead = inStream()
+    await store.hold(inStream(), note)
+    await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'discard')
+    const client = await database.client()
+    const ending = await createConsumerStore({ db: client, consumer }).claimReleased(60_000)
+
+    await client.query('begin')
+    await ending!.end()
+    const holding = store.hold(dead, note)
+    await eventually(async () => {
+      const { rows } = await db.query(
+        `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%held as%'`,
+      )
+      expect(rows.length).toBeGreaterThan(0)
+    })
+    await client.query('commit')
+    await holding
+
+    expect(await streams.list({ consumer })).toMatchObject([{ deadMessageId: dead.id, isHeld: true, waiting: 0 }])
   })
 
   it('what an operator let go on is handled in order, beside what arrives', async () => {

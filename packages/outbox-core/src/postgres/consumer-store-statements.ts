@@ -36,9 +36,11 @@ export function consumerStoreStatements(schema: string) {
     sweep: `delete from ${s}.consumer_calls where consumer = $1 and updated_at < now() - make_interval(days => $2)`,
 
     // $2 stream, $3 topic, $4 ordering key, $5 message, $6 message id, $7 type, $8 content, $9 note. A message that was there keeps
-    // its place: it is dead once more.
+    // its place: it is dead once more. Its calls are forgotten here and not afterwards, when the process may be gone: an operator's
+    // retry has a full count.
     hold: `
-      with held as (
+      with forgotten as (delete from ${s}.consumer_calls where consumer = $1 and message = $5::bytea),
+      held as (
         insert into ${s}.held_streams (consumer, stream, topic, ordering_key) values ($1, $2::bytea, $3, $4)
         on conflict (consumer, stream) do update set is_held = true, claim = null, claimed_until = null)
       insert into ${s}.held_messages (consumer, stream, message, message_id, type, content, note)

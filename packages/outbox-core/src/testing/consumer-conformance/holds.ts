@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import type { ConformanceCase } from '../conformance.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
-import { ids, messagesTo, recording, untilHandled, watch, withConsumers } from './steps.ts'
+import { gate, ids, messagesTo, recording, untilHandled, watch, withConsumers } from './steps.ts'
 
 type Case = ConformanceCase<ConsumerHarness>
 
 /** Streams that wait behind a dead letter. */
 export const holdCases: readonly Case[] = [
   {
-    name: "with afterDeadLetter 'hold' a stream stops behind its dead letter while others go on, over processes, and an operator's retry handles all of it in order",
+    name: "with afterDeadLetter 'hold' a stream stops behind its dead letter while others go on, over a process that ends in the middle of it, and an operator's retry handles all of it in order",
     needs: ['consumerStore', 'ordersRetries'],
     run: (harness) =>
       withConsumers(harness, async (consume) => {
@@ -23,13 +23,25 @@ export const holdCases: readonly Case[] = [
         })
         const seen = watch()
         const options = { maxAttempts: 2, store, afterDeadLetter: 'hold', onEvent: seen.onEvent } as const
+        const [written, stopped] = [gate(), gate()]
+        const slow: typeof store = {
+          ...store,
+          hold: async (message, note) => {
+            await store.hold(message, note)
+            written.open()
+            await stopped.passed
+          },
+        }
 
-        const first = await consume(topic, { handler: recorded.handler, ...options })
+        // It ends between the hold and its acknowledgement: the dead message comes again.
+        const first = await consume(topic, { handler: recorded.handler, ...options, store: slow })
         await harness.send([...stuck.slice(0, 3), ...free])
         await untilHandled(harness, recorded, free)
-        await untilWaiting(harness, streams, consumer, 2)
-        await first.stop()
+        await written.passed
+        await first.stop({ graceMs: 100 })
+        stopped.open()
         await consume(topic, { handler: recorded.handler, ...options })
+        await untilWaiting(harness, streams, consumer, 2)
         await harness.send([stuck[3]!])
         await untilWaiting(harness, streams, consumer, 3)
         const [held] = await streams.list({ consumer })
