@@ -33,6 +33,7 @@ const task = {
   judges: (args) => [
     ['node', source, 'testing/judges/python.ts', ...args],
     ['node', source, 'testing/judges/sqs.ts', ...args],
+    ['node', source, 'testing/judges/rabbitmq.ts', ...args],
     ['node', source, 'testing/judges/schemathesis.ts', ...args],
     ['node', source, 'testing/judges/spin.ts', ...args],
   ],

@@ -97,25 +97,33 @@ function asPythonShouldSee(message: OutboxMessage, prefix: string): Plain {
 const brokerKey = (prefix: string, { orderingKey, id }: OutboxMessage): Plain =>
   prefix === 'cloudEvents:' ? {} : { key: orderingKey ?? id }
 
-const asWeShouldSee = ({ attributes, headers, contentType, body }: ForeignMessage): Plain => ({
-  attributes,
-  headers,
-  contentType,
-  body,
-  type: attributes['type'],
-  orderingKey: attributes['partitionkey'] ?? null,
-  ...(attributes['time'] === undefined ? {} : { createdAt: attributes['time'] }),
-})
+/** An instant may be written in more than one way: it is compared as the instant that it is. */
+const asWeShouldSee = ({ attributes, headers, contentType, body }: ForeignMessage): Plain => {
+  const { time, ...rest } = attributes
+  return {
+    attributes: rest,
+    headers,
+    contentType,
+    body: contentOf(body, contentType),
+    type: attributes['type'],
+    orderingKey: attributes['partitionkey'] ?? null,
+    ...(time === undefined ? {} : { createdAt: time }),
+  }
+}
 
 const asSeen = ({ attributes, headers, contentType, body, type, orderingKey, createdAt }: ReceivedMessage): Plain => ({
   attributes,
   headers,
   contentType,
-  body: Buffer.from(body).toString(),
+  body: contentOf(Buffer.from(body).toString(), contentType),
   type,
   orderingKey,
   createdAt: createdAt.toISOString(),
 })
+
+/** JSON may be written in more than one way, too. */
+const contentOf = (text: string, contentType: string): unknown =>
+  contentType === 'application/json' ? (JSON.parse(text) as unknown) : text
 
 /** What is expected must be there; what is there beside it is the reader's business. */
 function differ(expected: Plain, seen: object, path = ''): string[] {

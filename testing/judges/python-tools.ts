@@ -1,4 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
+import { delimiter } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { canInstallDebianPackages, installDebianPackage } from '../services/debian-package.ts'
@@ -17,9 +18,9 @@ export function folderOf({ from }: PythonPackage): string | null {
   return 'pip' in from ? fileURLToPath(new URL(`../../.tools/python/${from.pip}`, import.meta.url)) : null
 }
 
-const environmentFor = (wanted: PythonPackage): NodeJS.ProcessEnv => ({
+const environmentFor = (...wanted: readonly PythonPackage[]): NodeJS.ProcessEnv => ({
   ...process.env,
-  PYTHONPATH: folderOf(wanted) ?? '',
+  PYTHONPATH: wanted.flatMap((one) => folderOf(one) ?? []).join(delimiter),
 })
 
 /** Installs it unless it is there. @returns why it is not to be had, or null */
@@ -38,11 +39,14 @@ export function whatIsMissing(wanted: PythonPackage): string | null {
   return has() ? null : `${from.debian} is installed, and ${python} does not find it`
 }
 
-/** Has clients.py do one thing. */
-export async function ask<Answer>(wanted: PythonPackage, order: Readonly<Record<string, unknown>>): Promise<Answer> {
+/** Has clients.py do one thing, with these packages. */
+export async function ask<Answer>(
+  wanted: readonly PythonPackage[],
+  order: Readonly<Record<string, unknown>>,
+): Promise<Answer> {
   const script = fileURLToPath(new URL('clients.py', import.meta.url))
   const { stdout } = await promisify(execFile)(python, [script, JSON.stringify(order)], {
-    env: environmentFor(wanted),
+    env: environmentFor(...wanted),
   })
   return JSON.parse(stdout) as Answer
 }

@@ -1,4 +1,5 @@
-// `npm run judges`: clients in Python, which nobody here wrote, read what the adapters publish, and write what they consume.
+// `npm run judges`: clients in Python, which nobody here wrote, read what the adapters publish, and write what they consume: first with
+// attributes by name, then as the official CloudEvents SDK has them.
 import { randomUUID } from 'node:crypto'
 import { CreateQueueCommand } from '@aws-sdk/client-sqs'
 import { connect } from 'amqplib'
@@ -29,6 +30,8 @@ interface Subject {
   readonly client: PythonPackage
   /** Before the names of attributes, as the client finds them. */
   readonly prefix: string
+  /** Bindings and modes in which the SDK writes. */
+  readonly bindings: readonly string[]
   readonly open: (topic: string) => Promise<Opened>
 }
 
@@ -46,47 +49,67 @@ const pika: PythonPackage = { module: 'pika', from: { debian: 'python3-pika' } }
 const confluent: PythonPackage = { module: 'confluent_kafka', from: { debian: 'python3-confluent-kafka' } }
 const boto3: PythonPackage = { module: 'boto3', from: { pip: 'boto3==1.40.0' } }
 
+const sdk: PythonPackage = { module: 'cloudevents.core', from: { pip: 'cloudevents==2.2.0' } }
+
 const subjects: readonly Subject[] = [
-  { client: pika, prefix: 'cloudEvents:', open: openRabbitmq },
-  { client: confluent, prefix: 'ce_', open: openKafka },
-  { client: boto3, prefix: 'ce-', open: openSqs },
+  {
+    client: pika,
+    prefix: 'cloudEvents:',
+    bindings: ['rabbitmq binary', 'rabbitmq structured', 'amqp binary', 'amqp structured'],
+    open: openRabbitmq,
+  },
+  { client: confluent, prefix: 'ce_', bindings: ['kafka binary', 'kafka structured'], open: openKafka },
+  // The SDK has no binding for SQS: the one for HTTP names attributes as we do there.
+  { client: boto3, prefix: 'ce-', bindings: ['http binary', 'http structured'], open: openSqs },
 ]
 
 const outcomes: ('ok' | 'wrong' | 'not-run')[] = []
 for (const subject of subjects) {
-  const { module } = subject.client
-  const absence = whatIsMissing(subject.client)
-  if (absence === null) {
-    const wrong = await judge(subject).catch((error: unknown) => [String(error).slice(-1_000)])
-    outcomes.push(wrong.length === 0 ? 'ok' : 'wrong')
-    const words = wrong.length === 0 ? 'reads what we publish, and we read what it writes' : wrong.join('; ')
-    console.log(`${wrong.length === 0 ? 'ok    ' : 'WRONG '} ${module}: ${words}`)
-  } else {
-    outcomes.push('not-run')
-    console.error(`NOT RUN ${module}: ${absence}`)
-  }
+  await decide(subject.client.module, [subject.client], () => judge(subject, [subject.client], [null]))
+  const tools = [subject.client, sdk]
+  await decide(`CloudEvents SDK on ${subject.client.module}`, tools, () => judge(subject, tools, subject.bindings))
 }
 endJudge(outcomes)
 
-/** @returns what differs between what was written and what was read, either way */
-async function judge({ client, prefix, open }: Subject): Promise<string[]> {
+async function decide(name: string, tools: readonly PythonPackage[], work: () => Promise<string[]>): Promise<void> {
+  const absences = tools.flatMap((tool) => whatIsMissing(tool) ?? [])
+  if (absences.length > 0) {
+    outcomes.push('not-run')
+    console.error(`NOT RUN ${name}: ${absences.join('; ')}`)
+    return
+  }
+  const wrong = await work().catch((error: unknown) => [String(error).slice(-1_000)])
+  outcomes.push(wrong.length === 0 ? 'ok' : 'wrong')
+  const words = wrong.length === 0 ? 'reads what we publish, and we read what it writes' : wrong.join('; ')
+  console.log(`${wrong.length === 0 ? 'ok    ' : 'WRONG '} ${name}: ${words}`)
+}
+
+/**
+ * @param bindings - of the SDK, in each of which it writes; null: the client alone
+ * @returns what differs between what was written and what was read, either way
+ */
+async function judge(
+  { client, prefix, open }: Subject,
+  tools: readonly PythonPackage[],
+  bindings: readonly (string | null)[],
+): Promise<string[]> {
   const topic = `foreign-${randomUUID()}`
   const { where, publisher, consumer, close } = await open(topic)
+  const order = { client: client.module, topic, seconds, ...where }
   try {
     const sent = ours(topic)
     const results = await publisher.publish(sent, AbortSignal.timeout(seconds * 1_000))
     const refused = results.filter(({ status }) => status !== 'accepted')
     if (refused.length > 0) return [`our publisher: ${JSON.stringify(refused)}`]
-    const read = await ask<SeenByPython[]>(client, {
-      client: client.module,
-      do: 'read',
-      topic,
-      count: sent.length,
-      seconds,
-      ...where,
-    })
-    const theirs = foreignMessages()
-    await ask(client, { client: client.module, do: 'write', topic, messages: theirs, seconds, ...where })
+    const by = (binding: string | null | undefined): object => (typeof binding === 'string' ? { binding } : {})
+    const count = sent.length
+    const read = await ask<SeenByPython[]>(tools, { ...order, do: 'read', count, ...by(bindings[0]) })
+    const theirs: ForeignMessage[] = []
+    for (const binding of bindings) {
+      const messages = foreignMessages()
+      await ask(tools, { ...order, do: 'write', messages, ...by(binding) })
+      theirs.push(...messages)
+    }
     const received = await receive(consumer, theirs)
     return differences(prefix, sent, read, theirs, received)
   } finally {

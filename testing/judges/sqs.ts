@@ -1,10 +1,7 @@
 // `npm run judges`: servers of SQS that nobody here wrote, and that nobody wrote for us, take part in the adapter's own kits.
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { SqsService } from '../services/sqs.ts'
 import { startElasticMq, startMoto } from '../services/sqs-servers.ts'
+import { runKits } from './kits.ts'
 import { endJudge, folderOf, type PythonPackage, whatIsMissing } from './python-tools.ts'
 
 interface Subject {
@@ -16,7 +13,7 @@ interface Subject {
   readonly lacks: string
 }
 
-const kits = ['publisher-conformance', 'consumer-conformance', 'receiver']
+const kits = ['publisher-conformance', 'consumer-conformance', 'receiver', 'redrive']
 const moto: PythonPackage = { module: 'moto.server', from: { pip: 'moto[server]==5.2.5' } }
 
 const subjects: readonly Subject[] = [
@@ -33,7 +30,8 @@ for (const { name, start, files, lacks } of subjects) {
     outcomes.push('not-run')
     continue
   }
-  const { passed, failed } = runKits(files, { MALOTE_TEST_SQS_ENDPOINT: server.endpoint, MALOTE_TEST_SQS_LACKS: lacks })
+  const paths = files.map((file) => `packages/adapter-sqs/test/${file}`)
+  const { passed, failed } = runKits(paths, { MALOTE_TEST_SQS_ENDPOINT: server.endpoint, MALOTE_TEST_SQS_LACKS: lacks })
   await server.close()
   const isFine = passed > 0 && failed.length === 0
   outcomes.push(isFine ? 'ok' : 'wrong')
@@ -46,44 +44,4 @@ async function startOurMoto(): Promise<SqsService> {
   const absence = whatIsMissing(moto)
   if (absence !== null) throw new Error(absence)
   return startMoto(folderOf(moto) ?? '')
-}
-
-function runKits(
-  files: readonly string[],
-  env: Readonly<Record<string, string>>,
-): { passed: number; failed: string[] } {
-  const folder = mkdtempSync(join(tmpdir(), 'malote-judges-'))
-  try {
-    const report = join(folder, 'report.json')
-    const paths = files.map((file) => `packages/adapter-sqs/test/${file}`)
-    // One file at a time: what is judged is not how many cases one server stands at once.
-    const flags = ['--project', 'integration', '--no-file-parallelism', '--reporter=json', `--outputFile=${report}`]
-    spawnSync('vitest', ['run', ...flags, ...paths], { stdio: 'ignore', env: { ...process.env, ...env } })
-    const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report
-    const tests = testResults.flatMap(({ assertionResults }) => assertionResults)
-    const failed = tests.filter(({ status }) => status === 'failed')
-    return {
-      passed: tests.filter(({ status }) => status === 'passed').length,
-      failed: [
-        ...testResults
-          .filter(({ status, message }) => status === 'failed' && message !== '')
-          .map((file) => file.message),
-        ...failed.map(({ fullName, failureMessages }) => `${fullName}: ${failureMessages[0]?.slice(0, 300) ?? ''}`),
-      ],
-    }
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
-}
-
-interface Report {
-  readonly testResults: readonly {
-    readonly status: string
-    readonly message: string
-    readonly assertionResults: readonly {
-      readonly status: string
-      readonly fullName: string
-      readonly failureMessages: readonly string[]
-    }[]
-  }[]
 }

@@ -12,16 +12,26 @@ import { stablePort } from './free-port.ts'
 import type { RabbitmqService } from './rabbitmq.ts'
 import { type ServerUser, serverUser } from './server-user.ts'
 
-/** Debian's own scripts come first: the ones on its PATH change folder and user. Then PATH, then Homebrew. */
-const scriptFolders = ['/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(':'), '/opt/homebrew/sbin']
+/** Debian's own scripts: the ones on its PATH change folder and user. */
+export const debianScripts = '/usr/lib/rabbitmq/bin'
+
+/** Debian's come first, then PATH, then Homebrew. */
+const scriptFolders = [debianScripts, ...(process.env['PATH'] ?? '').split(':'), '/opt/homebrew/sbin']
 
 /** The folder of `rabbitmq-server` on this host, or null. */
 export function rabbitmqScripts(): string | null {
   return scriptFolders.find((folder) => folder !== '' && existsSync(join(folder, 'rabbitmq-server'))) ?? null
 }
 
-interface Node {
+/** Where a RabbitMQ is installed. */
+export interface RabbitmqInstallation {
+  /** The folder of `rabbitmq-server`. */
   readonly scripts: string
+  /** The folder of a whole system of its own, in which `scripts` is looked up and everything runs (`chroot`, so only root can); null: this host's. */
+  readonly root: string | null
+}
+
+interface Node extends RabbitmqInstallation {
   readonly folder: string
   readonly port: number
   readonly epmdPort: number
@@ -39,8 +49,8 @@ interface Processes {
  * Runs a broker from an installed RabbitMQ: private folder, cookie, node name and ports, everything on loopback. The port
  * mapper (epmd) is our own child too, because the one RabbitMQ would start on its own outlives it.
  */
-export async function startRabbitmqProcess(scripts: string): Promise<RabbitmqService> {
-  const node = await prepareNode(scripts)
+export async function startRabbitmqProcess(installation: RabbitmqInstallation): Promise<RabbitmqService> {
+  const node = await prepareNode(installation)
   let processes = await launch(node)
 
   return {
@@ -56,8 +66,8 @@ export async function startRabbitmqProcess(scripts: string): Promise<RabbitmqSer
       processes = await launch(node)
     },
     ctl: async (...args) => {
-      const options = { env: node.env, cwd: node.folder, ...node.user }
-      return (await promisify(execFile)(join(scripts, 'rabbitmqctl'), ['--quiet', ...args], options)).stdout
+      const { command, flags, options } = within(node, join(node.scripts, 'rabbitmqctl'), ['--quiet', ...args])
+      return (await promisify(execFile)(command, flags, options)).stdout
     },
     dispose: async () => {
       await endAll(processes, 'SIGKILL')
@@ -66,8 +76,22 @@ export async function startRabbitmqProcess(scripts: string): Promise<RabbitmqSer
   }
 }
 
-async function prepareNode(scripts: string): Promise<Node> {
-  const folder = mkdtempSync(join(tmpdir(), 'malote-rabbitmq-'))
+/** How a program of the installation is run. Below a root of its own it changes the user itself: only root may change the root. */
+function within(
+  { root, folder, env, user }: Node,
+  program: string,
+  args: readonly string[],
+): { command: string; flags: string[]; options: { env: NodeJS.ProcessEnv; cwd: string } & ServerUser } {
+  if (root === null) return { command: program, flags: [...args], options: { env, cwd: folder, ...user } }
+  // In a view of the file systems of its own, which ends with the program: RabbitMQ reads from /proc how much memory there is.
+  const script = 'mount -t proc proc "$1/proc" && root=$1 && as=$2 && shift 2 && exec chroot "$as" "$root" "$@"'
+  const as = `--userspec=${String(user.uid)}:${String(user.gid)}`
+  const flags = ['--mount', 'sh', '-c', script, 'sh', root, as, program, ...args]
+  return { command: 'unshare', flags, options: { env, cwd: folder } }
+}
+
+async function prepareNode({ scripts, root }: RabbitmqInstallation): Promise<Node> {
+  const folder = mkdtempSync(join(root ?? '', tmpdir(), 'malote-rabbitmq-'))
   const user = serverUser()
   const [port, epmdPort, distPort] = [await stablePort(), await stablePort(), await stablePort()]
   for (const name of ['mnesia', 'log', 'schema', 'config']) mkdirSync(join(folder, name))
@@ -75,7 +99,7 @@ async function prepareNode(scripts: string): Promise<Node> {
   writeFileSync(join(folder, 'enabled_plugins'), '[].\n')
   writeFileSync(join(folder, 'env.conf'), '')
   if (user.uid !== undefined) spawnSync('chown', ['-R', `${String(user.uid)}:${String(user.gid)}`, folder])
-  return { scripts, folder, port, epmdPort, user, env: environment(folder, epmdPort, distPort) }
+  return { scripts, root, folder, port, epmdPort, user, env: environment(folder, epmdPort, distPort) }
 }
 
 function settings(port: number): string {
@@ -115,7 +139,8 @@ function environment(folder: string, epmdPort: number, distPort: number): NodeJS
 
 async function launch(node: Node): Promise<Processes> {
   const epmdFlags = ['-port', String(node.epmdPort), '-address', '127.0.0.1']
-  const epmd = spawn('epmd', epmdFlags, { env: node.env, cwd: node.folder, stdio: 'ignore', ...node.user })
+  const { command, flags, options } = within(node, 'epmd', epmdFlags)
+  const epmd = spawn(command, flags, { ...options, stdio: 'ignore', detached: true })
   epmd.unref()
   try {
     await listening(epmd, node.epmdPort)
@@ -129,13 +154,8 @@ async function launch(node: Node): Promise<Processes> {
 
 async function launchBroker(node: Node): Promise<ChildProcess> {
   // Its own group: the script and the Erlang machine under it are signalled together, and Ctrl-C reaches neither.
-  const broker = spawn(join(node.scripts, 'rabbitmq-server'), [], {
-    env: node.env,
-    cwd: node.folder,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-    ...node.user,
-  })
+  const { command, flags, options } = within(node, join(node.scripts, 'rabbitmq-server'), [])
+  const broker = spawn(command, flags, { ...options, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const said: string[] = []
   await new Promise<void>((resolve, reject) => {
     const hear = (line: string): void => {
@@ -207,7 +227,7 @@ async function end(child: ChildProcess, name: NodeJS.Signals): Promise<void> {
 function signal(child: ChildProcess, name: NodeJS.Signals): void {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   try {
-    process.kill(child.spawnfile === 'epmd' ? child.pid : -child.pid, name)
+    process.kill(-child.pid, name)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // ESRCH: it ended by itself.
   }

@@ -1,6 +1,6 @@
 import { canInstallDebianPackages, installDebianPackage } from './debian-package.ts'
 import { dockerAnswers, startRabbitmqContainer } from './rabbitmq-container.ts'
-import { rabbitmqScripts, startRabbitmqProcess } from './rabbitmq-process.ts'
+import { debianScripts, rabbitmqScripts, startRabbitmqProcess } from './rabbitmq-process.ts'
 
 /** A real RabbitMQ for tests and demos. */
 export interface RabbitmqService {
@@ -25,20 +25,21 @@ export interface RabbitmqServiceOptions {
 }
 
 /**
- * Finds a RabbitMQ, in this order: `MALOTE_TEST_RABBITMQ_URL`, Docker, an installed one, Debian's package (as root).
+ * Finds a RabbitMQ, in this order: `MALOTE_TEST_RABBITMQ_URL`, the Debian in the folder `MALOTE_TEST_RABBITMQ_ROOT`, Docker, an installed one, Debian's package (as root).
  *
  * @throws Error that says what to install when there is none
  */
 export async function startRabbitmq(options: RabbitmqServiceOptions = {}): Promise<RabbitmqService> {
-  const url = process.env['MALOTE_TEST_RABBITMQ_URL']
-  if (url !== undefined && url !== '' && options.exclusive !== true) return foreignRabbitmq(url)
+  const { MALOTE_TEST_RABBITMQ_URL: url = '', MALOTE_TEST_RABBITMQ_ROOT: root = '' } = process.env
+  if (url !== '' && options.exclusive !== true) return foreignRabbitmq(url)
+  if (root !== '') return startRabbitmqProcess({ scripts: debianScripts, root })
   if (await dockerAnswers()) return startRabbitmqContainer()
   let scripts = rabbitmqScripts()
   if (scripts === null && canInstallDebianPackages()) {
     installDebianPackage('rabbitmq-server')
     scripts = rabbitmqScripts()
   }
-  if (scripts !== null) return startRabbitmqProcess(scripts)
+  if (scripts !== null) return startRabbitmqProcess({ scripts, root: null })
   throw new Error(
     'tests against RabbitMQ cannot run: start Docker, install rabbitmq-server, or set MALOTE_TEST_RABBITMQ_URL to a broker that may be filled with test queues',
   )
