@@ -505,7 +505,24 @@ export const mutants: readonly Mutant[] = [
       '!isTimeout(error) && !isUnavailable(error)',
       '!isUnavailable(error)',
     ],
-    ['a handler’s own COMMIT is tried again', 'once', "'NOT_A_TRANSACTION', ", ''],
+    [
+      'a handler’s own COMMIT is tried again',
+      'once',
+      'if (isEndedByHandler(error) && touched.size > 0)',
+      'if (isTimeout(error))',
+    ],
+    [
+      'a handler’s own COMMIT is told to those that it does not concern',
+      'innocent',
+      "touched.has(item) ? { kind: 'failed', error } : { kind: 'again' }",
+      "({ kind: 'failed', error })",
+    ],
+    [
+      'a half that was not tried may have committed',
+      'replayed',
+      "error.code !== 'COMMIT_UNKNOWN') return error",
+      "error.code !== 'TIMED_OUT') return error",
+    ],
     ['a request that is not stored gets a row', 'replayed', "if (fate !== 'undo' && item.request", 'if (item.request'],
     [
       'a failed commit fails everybody',
@@ -516,13 +533,9 @@ export const mutants: readonly Mutant[] = [
     ['a handler’s network error is taken for an outage', 'outage', 'new HandlerFailed(part.error)', 'part.error'],
   ]),
   ...of(idempotency, 'http/atomic/run-batch.ts', 'batch-failures.pg.test.ts', [
-    [
-      'nothing is undone before the parts run again',
-      'once',
-      'if (!isKeptWhole) await savepoint.undo()',
-      'if (part.length > 100) await savepoint.undo()',
-    ],
+    ['nothing is undone before the parts run again', 'once', 'if (!isKeptWhole) {', 'if (part.length > 100) {'],
     ['what runs alone is not behind a savepoint of its own', 'once', 'await savepoint.take()', ''],
+    ['what was undone is taken for committed', 'innocent', 'for (const item of part) touched.delete(item)', ''],
     [
       'the halves change places',
       'ordered',

@@ -197,6 +197,64 @@ describe('a batch that goes wrong', () => {
     expect([calls.length, await notesIn(pool), await keys()]).toEqual([1, [], 0])
   })
 
+  it('because its handler committed for one of them concerns those before it in the transaction, and the others run', async () => {
+    const { calls, post } = batchOn(pool, async (call) => {
+      const answers = await noteAll({ ...call, requests: call.requests.map((one) => ({ ...one, does: 'order' })) })
+      const bad = call.requests.some((request) => (request as { does?: Deed }).does === 'throw')
+      if (bad && call.requests.length === 1) await call.tx.query('commit')
+      if (bad) throw new Error('the bad one')
+      return answers
+    })
+    const all = () =>
+      Promise.allSettled(['a', 'bad', 'c', 'd'].map((name) => post(name, name === 'bad' ? 'throw' : 'order')))
+
+    expect(settled(await all())).toEqual(['NOT_A_TRANSACTION', 'NOT_A_TRANSACTION', '201 c', '201 d'])
+    expect([calls, await notesIn(pool), await keys()]).toEqual([
+      [['a', 'bad', 'c', 'd'], ['a', 'bad'], ['a'], ['bad'], ['c', 'd']],
+      ['a', 'bad', 'c', 'd'],
+      4,
+    ])
+    expect((await all()).map((one) => one.status === 'fulfilled' && one.value.status)).toEqual([409, 409, 201, 201])
+  })
+
+  it('in the transaction of one half leaves the other half its own', async () => {
+    const { post } = batchOn(pool, async (call) => {
+      const answers = await noteAll(call)
+      if (call.requests.length === 1 && (call.requests[0] as { name?: string }).name === 'a')
+        await call.tx.query('commit')
+      return answers
+    })
+
+    const answers = await Promise.allSettled([post('a'), post('bad', 'break the commit'), post('c')])
+
+    expect(settled(answers)).toEqual(['NOT_A_TRANSACTION', '23503', '201 c'])
+    expect(await notesIn(pool)).toEqual(['a', 'c'])
+  })
+
+  it('at the COMMIT of one half tells the other half, which was not tried, that nothing was done', async () => {
+    const single = database.pool({ max: 1 })
+    let commits = 0
+    single.on('connect', (client) => {
+      const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<pg.QueryResult>
+      Object.assign(client, {
+        query: async (text: string, values?: unknown[]) => {
+          if (!text.endsWith('; commit') || ++commits === 1) return query(text, values)
+          await query(text)
+          throw new Error('Connection terminated unexpectedly')
+        },
+      })
+    })
+    const { post } = batchOn(single)
+
+    const answers = await Promise.all([post('a'), post('b', 'break the commit')])
+
+    expect(answers.map(({ status, text }) => [status, (JSON.parse(text) as { code: string }).code])).toEqual([
+      [503, 'commit-unknown'],
+      [503, 'store-unavailable'],
+    ])
+    expect(await notesIn(pool)).toEqual(['a'])
+  })
+
   it('because of a deadlock with another batch is run again, whole', async () => {
     await pool.query('create table accounts (id int primary key); insert into accounts values (1), (2)')
     const both = [gate(), gate()]

@@ -108,6 +108,22 @@ describe.each(Object.entries(clients))('a handler that commits its transaction i
     expect([outcomes(), await countOrders(pool), await storedKeys()]).toEqual([['indeterminate'], 1, 0])
   })
 
+  it('without a key, and only reads, is given no number of a transaction', async () => {
+    const number = 'select pg_current_xact_id_if_assigned()::text as number'
+    let numbers: unknown
+    const operation = orders(
+      async (run) => {
+        numbers = ((await run(number)) as { rows: unknown }).rows
+        return { status: 200 }
+      },
+      { required: false },
+    )
+
+    await send(operation, { key: null })
+
+    expect(numbers).toEqual([{ number: null }])
+  })
+
   it('and then hangs is told so, and no retry repeats what it did', async () => {
     const operation = orders(
       async (run) => {

@@ -4,7 +4,7 @@ import type { Statement, Parameter } from '../database/statement.ts'
 export interface KeyStatements {
   readonly claim: (...values: Parameter[]) => Statement
   readonly finish: (...values: Parameter[]) => Statement
-  readonly begun: Statement
+  readonly mark: (mark: string) => Statement
   readonly current: string
   readonly fate: (transaction: string) => Statement
   readonly leaveToOperator: string
@@ -38,11 +38,11 @@ export function keyStatements(s: string): KeyStatements {
       values,
     }),
 
-    // For requests without a key.
-    begun: { text: 'select pg_current_xact_id()::text as transaction', values: [] },
+    // For requests without a key, which get no number: the handler of most of them may only read.
+    mark: (mark) => ({ text: `select set_config('malote.claim', $1::text, true) as mark`, values: [mark] }),
 
-    // Another number, or none, than at the beginning: the handler has ended the transaction that began there.
-    current: 'select pg_current_xact_id_if_assigned()::text as transaction',
+    // Another mark, or none, than at the beginning: the handler has ended the transaction that began there.
+    current: `select current_setting('malote.claim', true) as mark`,
 
     // In a later transaction, on whatever connection.
     fate: (transaction) => ({ text: 'select pg_xact_status($1::xid8) as fate', values: [transaction] }),

@@ -11,7 +11,7 @@ import { lockNumberOf } from '../scope.ts'
 import { createResponseSealer } from '../stored-response.ts'
 import { Undo } from './run-handler.ts'
 import type { Statement } from '../../database/statement.ts'
-import type { Database, Opening, TransactionSteps } from '../../database/transaction.ts'
+import { commitTells, type Database, type Opening, type TransactionSteps } from '../../database/transaction.ts'
 
 /** What came of trying to claim a key: the right to run its request, or what to do without. */
 export type Claim = { readonly kind: 'claimed' } | NotRun | Ending
@@ -24,6 +24,8 @@ export interface Claims {
   readonly savepoint: HandlerSavepoint
   /** The number of the transaction, for which PostgreSQL knows later what became of it. Undefined when nothing was claimed. */
   readonly transaction: string | undefined
+  /** What the transaction is known by while it is open. */
+  readonly mark: string
 }
 
 /** A request whose response is to be stored. */
@@ -95,7 +97,9 @@ export function createAtomicStore<Db extends Database, Context>(
     opening: (requests) => {
       const places = new Map(requests.map((request, place) => [request, place]))
       const claims = [...requests].sort(inKeyOrder)
-      if (claims.length === 0) return { savepoint: handlerSavepoint, statements: [statements.begun] }
+      // Where the savepoint comes with BEGIN, it is all that is needed.
+      const marks = commitTells(settings.db) ? [] : [statements.mark(markOf(requests))]
+      if (claims.length === 0) return { savepoint: handlerSavepoint, statements: marks }
       return {
         savepoint: handlerSavepoint,
         statements: claims.map((one) => claimOf(one, markOf(requests), places.get(one) as number)),
@@ -105,7 +109,7 @@ export function createAtomicStore<Db extends Database, Context>(
       let isHere = open.hasSavepoint
       const claims: Claim[] = []
       const found = new Map(open.rows.map((row) => [Number(row['place']), row]))
-      let transaction = requests.length === 0 ? transactionOf(open.rows[0]) : undefined
+      let transaction: string | undefined
       for (const [place, request] of requests.entries()) {
         const again = (): Statement => claimOf(request, markOf(requests), place)
         const judged = await judge(settings, statements, again, open.sql, found.get(place) ?? {}, request, takesOver)
@@ -113,7 +117,7 @@ export function createAtomicStore<Db extends Database, Context>(
         isHere &&= !judged.hasWritten
         transaction ??= judged.transaction
       }
-      return { claims, savepoint: createHandlerSavepoint(open.sql, isHere), transaction }
+      return { claims, savepoint: createHandlerSavepoint(open.sql, isHere), transaction, mark: markOf(requests) }
     },
     complete: (open, requests, done) => {
       if (done.length === 0) return
@@ -130,7 +134,7 @@ const transactionOf = (row: Record<string, unknown> | undefined): string | undef
 const hashesOf = (request: PreparedRequest): readonly Buffer[] => [request.keyHash, ...request.otherHashes]
 
 /** Leaves with its transaction, and is known to nobody else in it. */
-const markOf = (requests: readonly PreparedRequest[]): string => requests[0]?.keyHash.toString('hex') ?? ''
+const markOf = (requests: readonly PreparedRequest[]): string => requests[0]?.keyHash.toString('hex') ?? 'no key'
 
 /** Of two transactions that write for the same tenants and keys one waits for the other, and not each for the other. */
 function inKeyOrder(a: PreparedRequest, b: PreparedRequest): number {

@@ -90,13 +90,13 @@ export function createAtomicOperation<Db extends Database, Context>(
     begins: (work: HandlersWork) => void,
   ): Promise<Ending | NotRun> {
     const requests = request === null ? [] : [request]
-    const { claims, savepoint, transaction } = await store.claim(open, requests)
+    const { claims, savepoint, transaction, mark } = await store.claim(open, requests)
     const [claim = { kind: 'claimed' }] = claims
     if (!('kind' in claim) || claim.kind !== 'claimed') return claim
     // A round trip of its own for each request would be dear: only a response that undoes its effects needs the point. What a
     // serializable transaction has read holds only if it commits, so there the refusal commits with what it was decided by.
     const hasPoint = open.hasSavepoint || isolation === 'serializable'
-    const work = { sql: open.sql, savepoint: hasPoint ? savepoint : null, transaction, requests }
+    const work = { sql: open.sql, savepoint: hasPoint ? savepoint : null, transaction, mark, requests }
     if (undone === null) begins(work)
     const result = undone ?? (await runHandler(open, work, context))
     if (request !== null) store.complete(open, requests, [{ request, ...result }])

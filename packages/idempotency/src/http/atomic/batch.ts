@@ -5,7 +5,7 @@ import { type Claim, type Completion, createAtomicStore } from './atomic-store.t
 import { createOwnCommit, type HandlersWork, outcomeOfThrown } from './own-commit.ts'
 import { halves, type Part, runInParts } from './run-batch.ts'
 import { endingOf, HandlerFailed, isTimeout, startDeadline } from './run-handler.ts'
-import { IdempotencyError, wholeNumberOption } from '../../errors.ts'
+import { IdempotencyError, isEndedByHandler, wholeNumberOption } from '../../errors.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
 import type { Settings } from '../options.ts'
@@ -55,7 +55,7 @@ interface Item<Context> {
   readonly context: Context
 }
 
-/** `again`: another request of the batch has the same key, and goes first. */
+/** `again`: another one goes first, which has the same key, or whose handler has ended the transaction of both. */
 type Verdict = Ending | NotRun | { readonly kind: 'again' } | { readonly kind: 'failed'; readonly error: unknown }
 
 /**
@@ -128,22 +128,25 @@ async function settle<One>(
         parts.unshift(...halves(part))
         continue
       }
-      const failed = mayBeOnes(error) ? part : [part, ...parts].flat()
-      if (!mayBeOnes(error)) parts = []
-      for (const item of failed) verdicts.set(item, { kind: 'failed', error })
+      for (const item of part) verdicts.set(item, { kind: 'failed', error })
+      if (mayBeOnes(error)) continue
+      for (const item of parts.flat()) verdicts.set(item, { kind: 'failed', error: ofTheNext(error) })
+      parts = []
     }
   }
   return verdicts
 }
 
-/** Whether one item alone may have brought the error about: not an outage, an overrun, or a handler's own COMMIT. */
+/** Whether one item alone may have brought the error about: not an outage or an overrun. */
 function mayBeOnes(error: unknown): boolean {
-  if (
-    error instanceof IdempotencyError &&
-    ['COMMIT_UNKNOWN', 'NOT_A_TRANSACTION', 'SCHEMA_MISSING'].includes(error.code)
-  )
-    return false
+  if (error instanceof IdempotencyError && ['COMMIT_UNKNOWN', 'SCHEMA_MISSING'].includes(error.code)) return false
   return !isTimeout(error) && !isUnavailable(error)
+}
+
+/** What those are told that were not tried any more: nobody has committed for them. */
+function ofTheNext(error: unknown): unknown {
+  if (!(error instanceof IdempotencyError) || error.code !== 'COMMIT_UNKNOWN') return error
+  return new IdempotencyError('STORE_UNAVAILABLE', 'not tried: the database was lost just before', { cause: error })
 }
 
 /** One transaction of a batch: claims the keys, runs the handler, stores the responses. */
@@ -161,9 +164,10 @@ function createBatchTransaction<Db extends Database, Context>(
     open: OpenTransaction<Db>,
     items: readonly Item<Context>[],
     requests: readonly PreparedRequest[],
+    touched: Set<Item<Context>>,
     begins: (work: HandlersWork) => void,
   ): Promise<readonly Verdict[]> {
-    const { claims, savepoint, transaction } = await store.claim(open, requests)
+    const { claims, savepoint, transaction, mark } = await store.claim(open, requests)
     const claimOf = new Map<PreparedRequest | null, Claim>(requests.map((one, at) => [one, claims[at] as Claim]))
     const verdicts = new Map<Item<Context>, Verdict>()
     const running: Item<Context>[] = []
@@ -172,9 +176,17 @@ function createBatchTransaction<Db extends Database, Context>(
       if (claim === undefined || ('kind' in claim && claim.kind === 'claimed')) running.push(item)
       else verdicts.set(item, claim)
     }
-    const work = { sql: open.sql, savepoint, transaction, requests: running.flatMap(({ request }) => request ?? []) }
+    const work = {
+      sql: open.sql,
+      savepoint,
+      transaction,
+      mark,
+      get requests() {
+        return [...touched].flatMap(({ request }) => request ?? [])
+      },
+    }
     begins(work)
-    const parts = await runHandler(open, running, savepoint).catch(async (error: unknown) => {
+    const parts = await runHandler(open, running, savepoint, touched).catch(async (error: unknown) => {
       throw await ownCommit.beforeRollback(work, error)
     })
     const done: Completion[] = []
@@ -196,6 +208,7 @@ function createBatchTransaction<Db extends Database, Context>(
     open: OpenTransaction<Db>,
     items: readonly Item<Context>[],
     savepoint: HandlerSavepoint,
+    touched: Set<Item<Context>>,
   ): Promise<readonly Part[]> {
     if (items.length === 0) return []
     const deadline = startDeadline(timeoutMs)
@@ -203,17 +216,20 @@ function createBatchTransaction<Db extends Database, Context>(
       const call = { tx: open.tx, requests: part.map(({ context }) => context), signal: deadline.signal }
       return deadline.within(Promise.resolve(handler(call)))
     }
-    return runInParts(items, handle, savepoint).finally(() => deadline.end())
+    return runInParts(items, handle, savepoint, touched).finally(() => deadline.end())
   }
 
   return async (items) => {
     const requests = items.flatMap(({ request }) => request ?? [])
     const opening = store.opening(requests)
+    const touched = new Set<Item<Context>>()
     async function once(): Promise<readonly Verdict[]> {
       let begun: HandlersWork | null = null
       const begins = (work: HandlersWork): void => void (begun = work)
+      touched.clear()
       try {
-        return await runTransaction(settings.db, isolation, (open) => execute(open, items, requests, begins), opening)
+        const inside = (open: OpenTransaction<Db>) => execute(open, items, requests, touched, begins)
+        return await runTransaction(settings.db, isolation, inside, opening)
       } catch (error) {
         throw await ownCommit.afterRollback(begun, error)
       }
@@ -221,6 +237,9 @@ function createBatchTransaction<Db extends Database, Context>(
     try {
       return await retryTransient(once)
     } catch (error) {
+      // Of the others nothing was done, or it was undone before: they run without those that the handler ended it for.
+      if (isEndedByHandler(error) && touched.size > 0)
+        return items.map((item) => (touched.has(item) ? { kind: 'failed', error } : { kind: 'again' }))
       throw store.explain(error)
     }
   }

@@ -29,8 +29,10 @@ export interface HandlersWork {
   readonly sql: Queryable
   /** Null: it was not taken. */
   readonly savepoint: HandlerSavepoint | null
-  /** The number of the transaction that claimed. */
+  /** The number of the transaction that claimed; undefined without a key. */
   readonly transaction: string | undefined
+  /** What the transaction that claimed is known by while it is open. */
+  readonly mark: string
   /** Those whose handler runs, with their keys. */
   readonly requests: readonly PreparedRequest[]
 }
@@ -71,8 +73,9 @@ export function createOwnCommit<Db extends Database, Context>(
   const statements = keyStatements(settings.quotedSchema)
 
   /** @returns whether something of it stays */
-  function mark({ transaction, requests }: HandlersWork, isEnded: boolean): Promise<boolean> {
-    const opening = { statements: transaction === undefined ? [] : [statements.fate(transaction)] }
+  async function leaveToOperator({ transaction, requests }: HandlersWork, isEnded: boolean): Promise<boolean> {
+    if (transaction === undefined) return isEnded
+    const opening = { statements: [statements.fate(transaction)] }
     const work = async ({ sql, rows }: { sql: Queryable; rows: readonly Record<string, unknown>[] }) => {
       const fate = rows[0]?.['fate']
       const isKept = fate === 'committed' || (isEnded && fate !== 'aborted')
@@ -99,7 +102,7 @@ export function createOwnCommit<Db extends Database, Context>(
       const isEnded = error instanceof Unproven ? error.isEnded : isEndedByHandler(why)
       if (work === null || !(isEnded || isDoubtful(error))) return why
       try {
-        if (!(await mark(work, isEnded))) return why
+        if (!(await leaveToOperator(work, isEnded))) return why
         const consequence = work.requests.length === 0 ? 'there is no key' : 'its key is an operator’s to reconcile'
         return new EffectsKept(consequence, reasonOf(why))
       } catch (failure) {
@@ -113,11 +116,10 @@ export function createOwnCommit<Db extends Database, Context>(
   }
 
   /** Undoes what the handler did, if there is a savepoint. @returns null when the transaction is the one that claimed */
-  async function refusalOf({ sql, savepoint, transaction }: HandlersWork): Promise<unknown> {
+  async function refusalOf({ sql, savepoint, mark }: HandlersWork): Promise<unknown> {
     try {
       if (savepoint !== null) await savepoint.undo()
-      else if ((await sql.query(statements.current, [])).rows[0]?.['transaction'] !== transaction)
-        return endedByHandler()
+      else if ((await sql.query(statements.current, [])).rows[0]?.['mark'] !== mark) return endedByHandler()
       return null
     } catch (error) {
       // No transaction, or one without our savepoint. Anything else may be a statement of the handler that failed before.

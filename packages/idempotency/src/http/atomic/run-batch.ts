@@ -16,6 +16,7 @@ type Handle<Item> = (items: readonly Item[]) => Promise<readonly HandlerResponse
  * run again in parts: those before it, it alone, and those after it. A handler that throws does not say whose fault it is;
  * there the parts are halves.
  *
+ * @param touched - told whose effects are in the transaction: empty before, and a part that was undone is out of it again
  * @returns one part per item. Only the effects of parts whose fate is `store` are left in the transaction.
  * @throws what says nothing about any one request: a conflict, an overrun, a transaction that is gone
  */
@@ -23,14 +24,19 @@ export async function runInParts<Item>(
   items: readonly Item[],
   handle: Handle<Item>,
   savepoint: HandlerSavepoint,
+  touched: Set<Item>,
 ): Promise<readonly Part[]> {
   const ended = new Map<Item, Part>()
   const parts: (readonly Item[])[] = [items]
   for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
     await savepoint.take()
+    for (const item of part) touched.add(item)
     const { outcomes, isThrown } = await outcomesOf(part, handle)
     const isKeptWhole = outcomes.every(isKept)
-    if (!isKeptWhole) await savepoint.undo().catch((error: unknown) => transactionGone(outcomes, error))
+    if (!isKeptWhole) {
+      await savepoint.undo().catch((error: unknown) => transactionGone(outcomes, error))
+      for (const item of part) touched.delete(item)
+    }
     if (isKeptWhole || part.length === 1) {
       for (const [at, item] of part.entries()) ended.set(item, outcomes[at] as Part)
     } else {
