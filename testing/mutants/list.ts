@@ -688,7 +688,7 @@ export const mutants: readonly Mutant[] = [
     [
       'effects that the handler committed are said to be undone',
       'once',
-      "?.['transaction'] !== transaction)",
+      "?.['mark'] !== mark)",
       '=== null)',
     ],
     ['a rollback of the handler’s own is taken for a commit', 'once', "(isEnded && fate !== 'aborted')", 'isEnded'],
