@@ -685,12 +685,7 @@ export const mutants: readonly Mutant[] = [
     ],
   ]),
   ...of(idempotency, 'http/atomic/own-commit.ts', 'own-commit.pg.test.ts', [
-    [
-      'effects that the handler committed are said to be undone',
-      'once',
-      "?.['mark'] !== mark)",
-      '=== null)',
-    ],
+    ['effects that the handler committed are said to be undone', 'once', "?.['mark'] !== mark)", '=== null)'],
     ['a rollback of the handler’s own is taken for a commit', 'once', "(isEnded && fate !== 'aborted')", 'isEnded'],
     ['a commit behind which a statement failed is not seen', 'once', "fate === 'committed' || ", ''],
     ['nobody asks about a handler that overran', 'once', 'isTimeout(error) || isUnavailable', 'isUnavailable'],
