@@ -27,19 +27,25 @@ afterEach(async () => {
 })
 
 async function setup(answer: (response: ServerResponse) => void, timeoutMs = 10_000) {
-  const seen = { requests: 0, connections: 0 }
+  const { server, seen, listen } = aServer(answer)
   const states: BreakerState[] = []
+  const client = createExchangeClient(await listen(), { timeoutMs, onBreaker: (state) => states.push(state) })
+  opened.push({ server, client })
+  return { server, client, seen, states, listen }
+}
+function aServer(answer: (response: ServerResponse) => void) {
+  const seen = { requests: 0, connections: 0 }
   const server = createServer((_request, response) => {
     seen.requests++
     answer(response)
   })
   server.on('connection', () => seen.connections++)
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
-  const client = createExchangeClient(url, { timeoutMs, onBreaker: (state) => states.push(state) })
-  opened.push({ server, client })
-  return { client, seen, states }
+  const listen = async (port = 0): Promise<string> => {
+    server.listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    return `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
+  }
+  return { server, seen, listen }
 }
 const filled = (response: ServerResponse) =>
   response.end(JSON.stringify({ status: 'filled', reason: null, quantity: 5, priceCentavos: 7 }))
@@ -69,6 +75,20 @@ describe('the exchange', () => {
 
     expect(answers).toHaveLength(20)
     expect(seen.connections).toBe(1)
+  })
+
+  it('that was away is asked again when it is back', async () => {
+    const { server, client, listen } = await setup(filled)
+    await client.execute(order, signal)
+    const { port } = server.address() as AddressInfo
+    server.closeAllConnections()
+    server.close()
+    await once(server, 'close')
+    await failing(client, 2)
+
+    await listen(port)
+
+    expect(await client.execute(order, signal)).toMatchObject({ status: 'filled' })
   })
 
   it('that has never heard of an order says so, which is an answer', async () => {

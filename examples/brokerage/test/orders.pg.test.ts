@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { sql } from 'kysely'
 import { lockAccounts } from '../src/balances/ledger.ts'
 import { listTasks } from '../src/orders/manual-tasks.ts'
 import { historyOf, rebuildOrder } from '../src/orders/order-history.ts'
-import { findOrder } from '../src/orders/order-store.ts'
+import { advance, findOrder } from '../src/orders/order-store.ts'
 import {
   anExchange,
   change,
@@ -56,6 +57,21 @@ describe('an order', () => {
     await bench.close(order)
 
     expect(change(before, await bench.balances(accountId))).toEqual({ cash: 101_549, holding: -order.quantity })
+  })
+
+  it('goes from step to step without being written into its indexes anew', async () => {
+    const { orderId } = await bench.place(bench.nextAccount())
+    const cause = { orderId, causationId: 'test', actor: 'test' }
+
+    const [before, after] = await bench.db.transaction().execute(async (tx) => {
+      const updates = sql<{ inAnIndex: number }>`
+        select n_tup_upd - n_tup_hot_upd as "inAnIndex" from pg_stat_xact_user_tables where relname = 'orders'`
+      const first = (await updates.execute(tx)).rows
+      for (const to of ['SENT_TO_B3', 'FAILED'] as const) await advance(tx, [{ ...cause, to }])
+      return [first, (await updates.execute(tx)).rows]
+    })
+
+    expect(after).toEqual(before)
   })
 
   it('that the exchange rejects gives its reservation back', async () => {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { inBatches } from '@malote/outbox-core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sql } from 'kysely'
@@ -20,7 +20,7 @@ declare module 'fastify' {
 export const nobody: Principal = { accountId: '', role: 'USER', permissions: [] }
 
 export function hashToken(token: string): Buffer {
-  return createHash('sha256').update(token).digest()
+  return hash('sha256', token, 'buffer')
 }
 
 /** How long a token that was found is taken for good without another look: nobody waits longer for a role to change. */

@@ -9,6 +9,7 @@ import { streamOf } from './stream.ts'
 const files = [
   ['/', 'index.html', 'text/html; charset=utf-8'],
   ['/console/console.css', 'console.css', 'text/css; charset=utf-8'],
+  ['/console/saga.css', 'saga.css', 'text/css; charset=utf-8'],
   ['/console/console.js', 'console.js', 'text/javascript; charset=utf-8'],
   ['/console/view.js', 'view.js', 'text/javascript; charset=utf-8'],
 ] as const

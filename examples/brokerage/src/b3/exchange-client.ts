@@ -71,7 +71,7 @@ export function createExchangeClient(baseUrl: string, options: ExchangeClientOpt
     pipelining: 100,
     connect: (connecting, opened) =>
       open(connecting, (...result) => {
-        socket = result[1]
+        socket = result[1] ?? null
         opened(...result)
       }),
   })

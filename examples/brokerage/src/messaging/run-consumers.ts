@@ -5,6 +5,7 @@ import { createDatabase, createPool, type Database } from '../database/database.
 import { log } from '../process/log.ts'
 import { report, type RoleCommand, runRole } from '../process/run-role.ts'
 import { setting } from '../process/settings.ts'
+import { isTraced } from '../process/telemetry.ts'
 import { type ApplyOnce, createApplyOnce } from './apply-once.ts'
 import { connectBroker } from './broker.ts'
 import { consumerConcurrency, createHand } from './batching.ts'
@@ -31,9 +32,9 @@ export function runConsumers(
     const fault = consumerFault()
     const consumers = roles.map(({ name, createHandler, batching: given }) => {
       const { batching, counted } = createHand(given)
-      const handler = createHandler(db, createApplyOnce(pool, inbox, name, witness, batching), batching)
+      const handler = fault(counted(createHandler(db, createApplyOnce(pool, inbox, name, witness, batching), batching)))
       return broker.createConsumer(subscriptionOf(name), {
-        handler: tracedHandler(fault(counted(handler)), { system: setting('BROKER') }),
+        handler: isTraced() ? tracedHandler(handler, { system: setting('BROKER') }) : handler,
         concurrency: consumerConcurrency,
         // A database may be away for hours; messages wait for it and are not thrown away.
         maxAttempts: 1_000_000,

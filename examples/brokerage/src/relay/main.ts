@@ -4,13 +4,15 @@ import pg from 'pg'
 import { connectBroker } from '../messaging/broker.ts'
 import { report, type RoleCommand, runRole } from '../process/run-role.ts'
 import { setting } from '../process/settings.ts'
+import { isTraced } from '../process/telemetry.ts'
 import { log } from '../process/log.ts'
 import { announcePublishes } from './announced-publisher.ts'
 import { publishTwice } from './publish-twice.ts'
 
 await runRole(async () => {
   const broker = await connectBroker()
-  const sender = publishTwice(tracedPublisher(broker.createPublisher(), { system: setting('BROKER') }))
+  const plain = broker.createPublisher()
+  const sender = publishTwice(isTraced() ? tracedPublisher(plain, { system: setting('BROKER') }) : plain)
   const publisher = announcePublishes(sender, (at) => report({ type: 'event', name: at }))
   // A relay that is to be killed at its first publish is told before it starts, not after.
   const holdAt = process.env['HOLD_FIRST_PUBLISH']
