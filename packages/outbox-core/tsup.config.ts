@@ -14,6 +14,7 @@ export default defineConfig({
     'clients/typeorm': 'src/clients/typeorm.ts',
     'cli/main': 'src/cli/main.ts',
     'console/index': 'src/console/index.ts',
+    'frameworks/nest': 'src/frameworks/nest.ts',
     'otel/index': 'src/otel/index.ts',
     'postgres/index': 'src/postgres/index.ts',
     'testing/index': 'src/testing/index.ts',

@@ -70,7 +70,7 @@ describe.each(platforms)('@Idempotent() on %s', (_, create) => {
       pepper: 'a pepper of at least 16 bytes',
     })
     @Module({
-      imports: [IdempotencyModule.forRootAsync({ useFactory: () => idempotency })],
+      imports: [IdempotencyModule.forRoot(idempotency)],
       controllers: [makeController(idempotency)],
     })
     class AppModule {}

@@ -23,11 +23,12 @@ import { type KeptBody, wholeBody } from './peek-body.ts'
 import type { Idempotency } from '../http/idempotency.ts'
 import type { Database } from '../database/transaction.ts'
 
-const token = Symbol.for('@malote/idempotency')
+/** The token of the `Idempotency`, for `app.get`, and for `overrideProvider` in tests. Services use `@InjectIdempotency()`. */
+export const IDEMPOTENCY: unique symbol = Symbol.for('@malote/idempotency')
 
 /** Injects the `Idempotency` into a service, which writes to its `transaction()`. */
 export function InjectIdempotency(): ParameterDecorator & PropertyDecorator {
-  return Inject(token)
+  return Inject(IDEMPOTENCY)
 }
 
 /** How Nest makes the `Idempotency`: like a provider. */
@@ -36,16 +37,23 @@ export interface IdempotencyModuleOptions
 
 /** Gives the decorator its `Idempotency`, in every module. */
 export const IdempotencyModule: {
+  /** @param idempotency - what `createIdempotency` returns, where it needs nothing of Nest */
+  readonly forRoot: (idempotency: { readonly atomic: (...given: never[]) => unknown }) => DynamicModule
   /** @param options - `useFactory` returns what `createIdempotency` does */
   readonly forRootAsync: (options: IdempotencyModuleOptions) => DynamicModule
 } = {
-  forRootAsync: ({ imports = [], inject = [], useFactory }) => ({
+  forRoot: (idempotency) => idempotencyModule({ useFactory: () => idempotency }),
+  forRootAsync: idempotencyModule,
+}
+
+function idempotencyModule({ imports = [], inject = [], useFactory }: IdempotencyModuleOptions): DynamicModule {
+  return {
     module: MaloteIdempotencyModule,
     global: true,
     imports,
-    providers: [{ provide: token, inject, useFactory }],
-    exports: [token],
-  }),
+    providers: [{ provide: IDEMPOTENCY, inject, useFactory }],
+    exports: [IDEMPOTENCY],
+  }
 }
 
 // oxlint-disable-next-line typescript/no-extraneous-class -- Nest tells modules apart by their class
@@ -86,7 +94,7 @@ export function Idempotent(options: AroundOptions<never>): MethodDecorator {
     }
   }
   Injectable()(IdempotentInterceptor)
-  Inject(token)(IdempotentInterceptor, undefined, 0)
+  Inject(IDEMPOTENCY)(IdempotentInterceptor, undefined, 0)
   return UseInterceptors(IdempotentInterceptor)
 }
 
