@@ -2,7 +2,10 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config'
 import { bounded } from './testing/test-runner/bounded.ts'
 
 const conditions = ['@malote/source']
-const resolve = { conditions }
+/** Where another Nest than ours is installed: see scripts/test-nest.mjs. */
+const nest = process.env['MALOTE_TEST_NEST']
+const ofNest = { find: /^(@nestjs\/[\w-]+|rxjs|reflect-metadata)$/, replacement: `${nest ?? ''}$1` }
+const resolve = { conditions, alias: nest === undefined ? [] : [ofNest] }
 const ssr = { resolve: { conditions } }
 const exclude = ['**/node_modules/**', '**/dist/**', '.tools/**']
 

@@ -9,6 +9,8 @@ const task = {
   'test-postgres': (args) => [['node', 'scripts/test-postgres.mjs', ...args]],
   // The same tests with no more than the documented grants: what they lack is a defect of `malote grants`.
   'test-roles': (args) => [['node', 'scripts/test-roles.mjs', ...args]],
+  'test-nest': (args) => [['node', 'scripts/test-nest.mjs', ...args]],
+  'test-runtimes': () => [...task.build(), ['node', source, 'scripts/test-runtimes.mjs']],
   lint: () => [
     ['oxfmt', '--check', '.'],
     ['oxlint', '--type-aware', '--deny-warnings'],
