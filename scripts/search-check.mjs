@@ -5,11 +5,13 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { searchOptions } from '../docs/.vitepress/search.ts'
 
-/** The pages that answer each question. Lambda has a section of its own on two. */
+/** The pages that answer each question. */
 const expected = {
   prisma: ['/other-clients'],
   privileges: ['/operations'],
-  lambda: ['/frameworks', '/adapters/sqs'],
+  lambda: ['/lambda'],
+  nest: ['/nest'],
+  inbox: ['/inbox'],
   'dead letter': ['/operations'],
 }
 

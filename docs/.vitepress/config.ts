@@ -41,10 +41,20 @@ const sidebar: DefaultTheme.SidebarItem[] = [
   ]),
   group('Guides', [
     page('Every database client', 'other-clients'),
-    page('Every framework', 'frameworks'),
+    group('Every framework', [
+      page('Overview', 'frameworks'),
+      page('Express', 'express'),
+      page('Fastify', 'fastify'),
+      page('Hono', 'hono'),
+      page('Nest', 'nest'),
+      page('Fetch-style servers', 'fetch-servers'),
+      page('AWS Lambda', 'lambda'),
+    ]),
     page('One catalog for both ends', 'catalog'),
     page('Ordering', 'ordering'),
-    page('Idempotency and the inbox', 'idempotency'),
+    page('Consumers and the inbox', 'inbox'),
+    page('HTTP idempotency', 'idempotency'),
+    page('Batch requests', 'batch-requests'),
     page('Testing your service', 'testing'),
   ]),
   group('Brokers', [

@@ -1,17 +1,18 @@
-import 'reflect-metadata'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import type { SqsLambdaRecord } from '@malote/adapter-sqs'
 import { migrateIdempotency } from '@malote/idempotency'
-import { createOutbox, createRelay, migrate, type Outbox } from '@malote/outbox-core'
+import { createOutbox, migrate, type Outbox } from '@malote/outbox-core'
 import { createMemoryBroker } from '@malote/outbox-core/testing'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
-import { Module } from '@nestjs/common'
-import { NestFactory } from '@nestjs/core'
 import type pg from 'pg'
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, inject, it, onTestFinished } from 'vitest'
+import { createOrdersApp } from './express.ts'
+import { createOrdersHandler } from './fetch.ts'
 import { createRelayFunction } from './lambda.ts'
 import { createSalesFunction } from './lambda-consumer.ts'
-import { OUTBOX, OutboxModule } from './nest-outbox.ts'
+import { createOrdersFunction } from './lambda-http.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -20,6 +21,8 @@ beforeAll(async () => {
   database = await createTestDatabase(inject('postgresUrl'))
   pool = database.pool()
   await migrate(pool)
+  await migrateIdempotency(pool)
+  await pool.query('create table orders (id bigint generated always as identity primary key, asset text not null)')
 })
 afterAll(() => database.drop())
 
@@ -39,7 +42,6 @@ it('the scheduled function publishes what is due, each time it runs', async () =
 })
 
 it('the function that consumes books a sale once, and reports what must come again', async () => {
-  await migrateIdempotency(pool)
   await pool.query('create table sales (order_id text, cents int)')
   const sqs = new SQSClient({ region: 'us-east-1', endpoint: 'http://127.0.0.1:1' }) // Nothing dies here.
   const sell = createSalesFunction(pool, sqs, 'http://127.0.0.1:1/dead-orders')
@@ -73,30 +75,59 @@ function aRecord(id: string, payload: object): SqsLambdaRecord {
   }
 }
 
-it('the Nest module starts relay and consumer with the application, gives the outbox, and stops both', async () => {
-  const broker = createMemoryBroker()
-  const seen: string[] = []
-  const ended: string[] = []
-  const relay = createRelay({
-    pool,
-    publisher: broker,
-    onEvent: ({ type }) => type === 'relay.stopped' && ended.push(type),
-  })
-  const consumer = broker.createConsumer({
-    topic: 'orders',
-    handler: ({ message }) => Promise.resolve(void seen.push(message.type)),
-    onEvent: ({ type }) => type === 'consumer.stopped' && ended.push(type),
-  })
+const headers = { 'content-type': 'application/json', 'x-user': 'alice' }
+const pepper = 'a pepper of at least 16 bytes'
+const ordersOf = async (asset: string): Promise<number> =>
+  (await pool.query('select 1 from orders where asset = $1', [asset])).rowCount ?? 0
 
-  @Module({ imports: [OutboxModule.forRoot(relay, [consumer])] })
-  class AppModule {}
+const json = '{"asset":"PETR4"}'
+const request = (key: string) => ({ method: 'POST', headers: { ...headers, 'idempotency-key': key }, body: json })
 
-  const app = await NestFactory.createApplicationContext(AppModule, { logger: false })
-  await add(app.get<Outbox>(OUTBOX))
-  await broker.received(1)
-  await broker.settled()
-  await app.close()
+it('a fetch-style server accepts an order once, and sends its answer again', async () => {
+  const serve = createOrdersHandler(pool, pepper)
+  const post = () => serve(new Request('http://127.0.0.1/orders', request('a-key-of-a-fetch-server')))
 
-  expect(seen).toEqual(['order.accepted'])
-  expect(ended).toEqual(['consumer.stopped', 'relay.stopped'])
+  const [first, retry] = [await post(), await post()]
+
+  expect([first.status, retry.status, retry.headers.get('idempotency-replayed')]).toEqual([202, 202, 'true'])
+  expect([await retry.text(), await ordersOf('PETR4')]).toEqual([await first.text(), 1])
+})
+
+it('Express accepts an order once, and sends its answer again', async () => {
+  const server = createOrdersApp(pool, pepper).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/orders`
+  const before = await ordersOf('PETR4')
+  const post = () => fetch(url, request('a-key-of-an-express-app'))
+
+  const [first, retry] = [await post(), await post()]
+
+  expect([first.status, retry.status, retry.headers.get('idempotency-replayed')]).toEqual([202, 202, 'true'])
+  expect([await retry.text(), await ordersOf('PETR4')]).toEqual([await first.text(), before + 1])
+})
+
+interface FunctionAnswer {
+  readonly statusCode: number
+  readonly body: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+it('the HTTP function accepts an order once, and sends its answer again', async () => {
+  const call = createOrdersFunction(pool, pepper) as unknown as (event: object) => Promise<FunctionAnswer>
+  const event = {
+    version: '2.0',
+    routeKey: '$default',
+    rawPath: '/orders',
+    rawQueryString: '',
+    headers: { ...headers, 'idempotency-key': 'a-key-of-an-http-function' },
+    requestContext: { domainName: 'shop.example', http: { method: 'POST', path: '/orders' } },
+    body: '{"asset":"VALE3"}',
+    isBase64Encoded: false,
+  }
+
+  const [first, retry] = [await call(event), await call(event)]
+
+  expect([first.statusCode, retry.statusCode, retry.headers?.['idempotency-replayed']]).toEqual([202, 202, 'true'])
+  expect([retry.body, await ordersOf('VALE3')]).toEqual([first.body, 1])
 })
