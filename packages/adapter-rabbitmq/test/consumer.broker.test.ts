@@ -83,6 +83,30 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
     await eventually(() => expect(deliveries.map((delivery) => delivery.attempt)).toEqual([1, 2]))
   })
 
+  it('carries out no instruction of a foreign producer again when it moves the message', async () => {
+    const [queue, copied] = [await topology({ retryDelaysMs: [50] }), await topology({})]
+    const headers = {
+      'cloudEvents:id': uniqueName('id'),
+      'cloudEvents:type': 'order.accepted',
+      CC: [copied],
+      BCC: [copied],
+    }
+    await withChannel(url, async (channel) => {
+      channel.sendToQueue(queue, Buffer.from('{}'), { headers })
+      await channel.checkQueue(queue)
+    })
+    const { deliveries } = await consume(queue, { retryDelaysMs: [50], backoff: () => 50, maxAttempts: 2 }, () => {
+      throw new Error('never')
+    })
+    const waiting = (name: string) => withChannel(url, async (channel) => (await channel.checkQueue(name)).messageCount)
+
+    await eventually(async () => expect(await waiting(deadLetterQueueOf(queue))).toBe(1))
+
+    expect(deliveries).toHaveLength(2)
+    // What RabbitMQ did itself when the producer sent it, for CC and BCC together.
+    expect(await waiting(copied)).toBe(1)
+  })
+
   it('leaves a message it cannot dead-letter where it is, and tells', async () => {
     const queue = await topology({})
     await withChannel(url, (channel) => channel.deleteQueue(deadLetterQueueOf(queue)))
