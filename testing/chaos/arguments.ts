@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { brokerNames } from './brokers/broker.ts'
-import { consumerOutages, faultKinds } from './plan.ts'
+import { consumerOutages, faultKinds, onlyByName } from './plan.ts'
 import type { ChaosOptions } from './run-chaos.ts'
 import { variants } from './roles/role.ts'
 
@@ -42,7 +42,7 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
       consumers: { type: 'string', default: '2' },
       keys: { type: 'string', default: '40' },
       broker: { type: 'string', default: 'sqs' },
-      faults: { type: 'string', default: faultKinds.filter((kind) => !consumerOutages.includes(kind)).join(',') },
+      faults: { type: 'string', default: faultKinds.filter((kind) => !onlyByName.includes(kind)).join(',') },
       outage: { type: 'string' },
       every: { type: 'string', default: String(defaultEveryMs) },
       lease: { type: 'string', default: '3000' },

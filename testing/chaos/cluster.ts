@@ -2,10 +2,15 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
+import { type PooledUrl, startPgbouncer } from '../services/pgbouncer.ts'
 import { startPostgres, type PostgresService } from '../services/postgres.ts'
 import { type Broker, brokerKind, type BrokerName } from './brokers/broker.ts'
 import { type RoleName, type RoleProcess, startRoleProcess } from './processes.ts'
 import { type Proxy, startProxy } from './proxy.ts'
+import { createDatabaseClock, type DatabaseClock } from './database-clock.ts'
+import { createLinks, type Links } from './namespaces.ts'
+import type { FaultKind } from './plan.ts'
+import { curableKeys } from './roles/curing-publisher.ts'
 import { hungKeys } from './roles/hanging-publisher.ts'
 import type { Variant } from './roles/role.ts'
 import { createSchema } from './schema.ts'
@@ -23,6 +28,8 @@ export interface ClusterOptions {
   readonly variant: Variant
   /** Whether writers write messages that no consumer can handle. */
   readonly refuses: boolean
+  /** What is going to be done: some of it needs a set-up of its own. */
+  readonly kinds: readonly FaultKind[]
   /** Whether relays keep the library's own attempts, pauses and limits, and no message is made to fail. */
   readonly defaults: boolean
   /** Leave the journals and the database's data where they are, for a look. */
@@ -38,6 +45,8 @@ export interface Slot {
   /** Its own way to the database and to the broker. */
   readonly database: Proxy
   readonly broker: Proxy | null
+  /** Its own cables to both, where they may be pulled. */
+  readonly links: Links | null
   /** Whether a dead process is replaced. */
   isWanted: boolean
   start(): Promise<void>
@@ -46,6 +55,10 @@ export interface Slot {
 /** PostgreSQL, a broker, and the processes that use them. */
 export interface Cluster {
   readonly postgres: PostgresService
+  /** Between every process and PostgreSQL, where one may be restarted. */
+  readonly pooler: PooledUrl | null
+  /** Where it can be moved. */
+  readonly databaseClock: DatabaseClock | null
   readonly broker: Broker
   readonly journals: string
   /** The runner's own connections, which bypass every proxy. */
@@ -64,11 +77,19 @@ export interface Cluster {
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), 'malote-chaos-'))
   chmodSync(folder, 0o755) // As root, the server runs as somebody else and must get through to its data.
-  const keys = Array.from({ length: options.keys }, (_, number) => `key-${String(number)}`)
+  const keys = keysOf(options)
+  const has = (...kinds: readonly FaultKind[]): boolean => kinds.some((kind) => options.kinds.includes(kind))
+  const databaseClock = has('move-database-clock') ? createDatabaseClock(folder) : null
+  // So many can be taken away within a second.
+  const connections = has('exhaust-connections') ? 120 : 300
   const journals = join(folder, 'journals')
   mkdirSync(journals)
   const [postgres, broker] = await Promise.all([
-    startPostgres({ dataDir: join(folder, 'data'), settings: { max_connections: 300 } }),
+    startPostgres({
+      dataDir: join(folder, 'data'),
+      settings: { max_connections: connections },
+      ...(databaseClock === null ? {} : { env: databaseClock.env }),
+    }),
     brokerKind(options.broker).then((kind) => kind.start()),
   ])
   const pool = new pg.Pool({
@@ -79,8 +100,11 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   // The server is restarted on purpose. A statement under way fails with it; between two nobody hears it.
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
-  await createSchema(pool, [...keys, ...hungKeys])
-  const parts = { options, postgres, broker, journals, keys, crashes: [] }
+  await createSchema(pool, [...keys, ...hungKeys, ...curableKeys], databaseClock !== null)
+  // Sessions of their own, so that all works that works without one.
+  const pooler = has('restart-pgbouncer') ? await startPgbouncer(postgres.url, 'session', 150) : null
+  const isPartitioned = has('partition-database', 'partition-broker')
+  const parts = { options, postgres, pooler, databaseClock, broker, journals, keys, isPartitioned, crashes: [] }
   const cluster = new RunningCluster(parts, pool, folder)
   const counts: [RoleName, number][] = [
     ['relay', options.relays],
@@ -93,6 +117,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
 
 class RunningCluster implements Cluster {
   readonly postgres: PostgresService
+  readonly pooler: PooledUrl | null
+  readonly databaseClock: DatabaseClock | null
   readonly broker: Broker
   readonly journals: string
   readonly pool: pg.Pool
@@ -104,6 +130,8 @@ class RunningCluster implements Cluster {
 
   constructor(parts: SlotParts, pool: pg.Pool, folder: string) {
     this.postgres = parts.postgres
+    this.pooler = parts.pooler
+    this.databaseClock = parts.databaseClock
     this.broker = parts.broker
     this.journals = parts.journals
     this.crashes = parts.crashes
@@ -147,7 +175,9 @@ class RunningCluster implements Cluster {
     }
     await Promise.all(this.slots.flatMap((slot) => slot.process?.exited ?? []))
     await Promise.all(this.slots.flatMap((slot) => [slot.database.close(), slot.broker?.close() ?? Promise.resolve()]))
+    for (const { links } of this.slots) links?.close()
     await this.pool.end()
+    await this.pooler?.close()
     await broker.close()
     await postgres.stop('fast')
     if (options.keep) return options.say(`kept ${this.#folder}`)
@@ -155,47 +185,70 @@ class RunningCluster implements Cluster {
   }
 }
 
+/** The ordering keys that writers draw from and operators hold. */
+export const keysOf = ({ keys }: Pick<ClusterOptions, 'keys'>): readonly string[] =>
+  Array.from({ length: keys }, (_, number) => `key-${String(number)}`)
+
 interface SlotParts {
   readonly options: ClusterOptions
   readonly postgres: PostgresService
+  readonly pooler: PooledUrl | null
+  readonly databaseClock: DatabaseClock | null
   readonly broker: Broker
+  readonly isPartitioned: boolean
   readonly journals: string
   readonly keys: readonly string[]
   readonly crashes: string[]
 }
 
 async function createSlot(
-  { options, postgres, broker, journals, keys, crashes }: SlotParts,
+  { options, postgres, pooler, broker, journals, keys, isPartitioned, crashes }: SlotParts,
   role: RoleName,
   number: number,
 ): Promise<Slot> {
-  const database = await startProxy(postgres.port)
-  const way = broker.port === null ? null : await startProxy(broker.port)
+  const links = isPartitioned && role === 'relay' ? createLinks() : null
+  const [toDatabase, toBroker] = (['database', 'broker'] as const).map((way) =>
+    links === null ? null : { address: links.address(way), peer: links.peer(way) },
+  )
+  const database = await startProxy(pooler?.port ?? postgres.port, toDatabase)
+  const way = broker.port === null ? null : await startProxy(broker.port, toBroker)
+  links?.listensOn('database', database.port)
+  if (way !== null) links?.listensOn('broker', way.port)
+  const databaseUrl = Object.assign(new URL(postgres.url), {
+    port: String(database.port),
+    hostname: toDatabase?.address ?? '127.0.0.1',
+  }).toString()
   let process: RoleProcess | null = null
   let incarnation = 0
   const slot: Slot = {
     role,
     database,
     broker: way,
+    links,
     isWanted: true,
     get process() {
       return process
     },
     start: async () => {
       incarnation++
-      const started = await startRoleProcess(role, {
-        name: `${role}-${String(number)}.${String(incarnation)}`,
-        seed: options.seed + number * 1_000 + incarnation,
-        databaseUrl: postgres.url.replace(`:${String(postgres.port)}/`, `:${String(database.port)}/`),
-        broker: way === null ? broker.settings : broker.through(way.port),
-        journals,
-        leaseMs: options.leaseMs,
-        keys,
-        presence: options.presence,
-        variant: options.variant,
-        refuses: options.refuses,
-        defaults: options.defaults,
-      })
+      const started = await startRoleProcess(
+        role,
+        {
+          name: `${role}-${String(number)}.${String(incarnation)}`,
+          seed: options.seed + number * 1_000 + incarnation,
+          databaseUrl,
+          broker: way === null ? broker.settings : broker.through(way.port, toBroker?.address),
+          journals,
+          leaseMs: options.leaseMs,
+          keys,
+          presence: options.presence,
+          variant: options.variant,
+          refuses: options.refuses,
+          defaults: options.defaults,
+          isCurable: options.kinds.includes('replay-dead-letters'),
+        },
+        links?.command,
+      )
       process = started
       if (!slot.isWanted) started.signal('SIGKILL') // The run ended while it was starting.
       void started.exited.then((crash) => {

@@ -24,8 +24,10 @@ export function startCutOffs({ pool }: Pick<Cluster, 'pool'>, variant: Variant):
       const askedAtMs = nowMs()
       try {
         const { isComplete, left } = await cutOff(db, { timeoutMs: scaled(10_000) })
-        const dead = left.reduce((sum, { state, messages }) => sum + (state === 'dead' ? messages : 0), 0)
-        claims.push({ askedAtMs, answeredAtMs: nowMs(), isComplete, dead })
+        const named = (...states: readonly string[]): number =>
+          left.reduce((sum, { state, messages }) => sum + (states.includes(state) ? messages : 0), 0)
+        const [dead, stopped] = [named('dead'), named('held', 'paused')]
+        claims.push({ askedAtMs, answeredAtMs: nowMs(), isComplete, dead, stopped })
       } catch {
         // The database is down: nothing is claimed.
       }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from './cluster.ts'
 import { nowMs } from './journal.ts'
+import { curableType } from './roles/curing-publisher.ts'
 
 /** Between two questions to the broker: one of them takes a second of work to answer. */
 const askBrokerEveryMs = 2_000
@@ -57,9 +58,12 @@ interface Open {
 }
 
 async function openIn({ pool }: Cluster): Promise<Open> {
-  const { rows } = await pool.query<Open>(`
+  const { rows } = await pool.query<Open>(
+    `
     select (select count(*)::integer from malote.messages) as left,
       (select count(*)::integer from chaos.ledger as line where not line.refused and not exists (select from chaos.effects where effects.id = line.id)
-        and not exists (select from malote.dead_letters as dead where dead.id = line.id)) as missing`)
+        and not exists (select from malote.dead_letters as dead where dead.id = line.id and dead.type <> $1)) as missing`,
+    [curableType],
+  )
   return rows[0] ?? { left: 0, missing: 0 }
 }

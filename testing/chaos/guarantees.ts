@@ -77,6 +77,31 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
     'redelivered by the broker where a consumer is killed, applied once',
   ],
   'restart-broker': ['SIGKILL of the broker, which starts again on its data', 'what was in flight'],
+  'pause-topic': ['an operator pauses the topic that nearly everything goes to, and lets it go on', 'none'],
+  'hold-key': ['an operator holds an ordering key by hand, and releases it', 'none'],
+  'replay-dead-letters': [
+    'messages die and their keys are held behind them; an operator mends the cause and replays them',
+    'none; each comes through in its old place',
+  ],
+  'exhaust-pool': [
+    "somebody else takes every connection of a relay's pool, while its own are ended",
+    'what it had in flight',
+  ],
+  'exhaust-connections': ['PostgreSQL has no connection left (53300) when those of a relay end', 'what was in flight'],
+  'broker-disk-full': [
+    "the broker's disk counts as full: it stops reading from whoever publishes",
+    'what was in flight',
+  ],
+  'restart-pgbouncer': ['SIGKILL of the PgBouncer that everybody goes through, in session mode', 'what was in flight'],
+  'partition-database': [
+    'the cable between a relay and PostgreSQL is pulled (network namespaces): packets do not arrive, and nobody is told',
+    'what it had in flight',
+  ],
+  'partition-broker': ['the same between a relay and the broker', 'what it had in flight'],
+  'move-database-clock': [
+    'the clock of the database host jumps by ten seconds (three leases), either way, and back',
+    'what was in flight, where leases run out by it',
+  ],
 }
 
 /**
@@ -119,7 +144,10 @@ be published a second time. *Again after* is the time from the fault (or, for a 
 first publish in each lane that stood still, over all lanes: half of them within the first figure, the last within the
 second. Faults overlap in these runs, so the second figure often includes another fault. The machine of these runs had two
 cores and other work to do: read the figures as upper bounds. What the long runs do not know comes from the short ones, where a fault
-begins every two and a half seconds, or from those [of outages](#outages-of-what-consumers-need).
+begins every two and a half seconds, or from those [of outages](#outages-of-what-consumers-need). Those without a figure are done when a
+run asks for them by name, because they need a set-up of their own (\`--faults\`; [what came of it](records.md#faults-in-a-running-system)).
+Each of them looks whether it bites, and a run in which one did nothing fails as \`HOLLOW\`. What a machine cannot do (no root for network
+namespaces, no libfaketime) is told as \`NOT RUN\`, and fails under \`CI=true\`.
 
 ${faultTable(reports, [...lately, ...outages])}
 Reproduce a run's plan with its seed, for example \`${command(reports[0])}\`. What the plan does and to whom is the same

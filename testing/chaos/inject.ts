@@ -2,20 +2,28 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fault } from '../history/history.ts'
 import type { Trouble } from './brokers/broker.ts'
-import type { Cluster, Slot } from './cluster.ts'
-import { nowMs } from './journal.ts'
+import type { Cluster } from './cluster.ts'
+import { FaultLog, type Harm } from './fault-log.ts'
+import { hostFaults } from './host-faults.ts'
 import { createOutbox } from './library.ts'
 import { emptiedFence } from '../history/ownership.ts'
+import { cureForGood, operatorFaults } from './operator-faults.ts'
 import type { FaultKind, PlannedFault } from './plan.ts'
 import type { RoleName } from './processes.ts'
+import { shortageFaults } from './shortage-faults.ts'
 
 /** Does things to a cluster and remembers exactly what and when. */
 export interface Injector {
   readonly injected: readonly Fault[]
+  /** Faults that did nothing, each with what was seen instead. */
+  readonly hollow: readonly string[]
   inject(fault: PlannedFault): Promise<void>
+  /** Until the signal says that it is enough: nothing is ill any more, and what died of it is replayed. */
+  cureForGood(signal: AbortSignal): Promise<void>
 }
 
-export function createInjector(cluster: Cluster): Injector {
+/** @param keys - that operators may hold by hand */
+export function createInjector(cluster: Cluster, keys: readonly string[]): Injector {
   const log = new FaultLog(cluster)
   const faults: Record<FaultKind, Harm> = {
     ...processFaults(log),
@@ -23,67 +31,15 @@ export function createInjector(cluster: Cluster): Injector {
     ...serverFaults(log),
     ...foreignFaults(log),
     ...consumerFaults(log),
+    ...operatorFaults(log, keys),
+    ...shortageFaults(log),
+    ...hostFaults(log),
   }
-  return { injected: log.injected, inject: (fault) => faults[fault.kind](fault) }
-}
-
-type Harm = (fault: PlannedFault) => Promise<void>
-
-const allLanes = Array.from({ length: 64 }, (_, lane) => lane)
-
-/** Does harm and writes it down. */
-class FaultLog {
-  readonly cluster: Cluster
-  readonly injected: Fault[] = []
-  /** One restart of a server at a time, or a start would meet a stop. */
-  readonly #queues = new Map<string, Promise<void>>()
-
-  constructor(cluster: Cluster) {
-    this.cluster = cluster
-  }
-
-  /** Harms a living process of the role, if there is one at this moment. Its lanes stand still because of it. */
-  async onProcess(role: RoleName, fault: PlannedFault, harm: (slot: Slot) => Promise<void> | void): Promise<void> {
-    const alive = this.cluster.of(role).filter((slot) => slot.process?.isAlive === true)
-    const slot = alive[fault.target % Math.max(1, alive.length)]
-    const name = slot?.process?.name
-    if (slot === undefined || name === undefined) return
-    const lanes = role === 'relay' ? await this.#lanesOf(name) : []
-    await this.#note(fault.kind, name, lanes, () => harm(slot))
-  }
-
-  /** Harms a server, and with it every lane, after whatever else is done to that server. */
-  onServer(server: 'postgres' | 'broker', { kind }: PlannedFault, harm: () => Promise<void>): Promise<void> {
-    const before = this.#queues.get(server) ?? Promise.resolve()
-    const turn = before.then(() => this.#note(kind, null, allLanes, harm))
-    this.#queues.set(server, turn)
-    return turn
-  }
-
-  /** Does what makes no lane stand still. */
-  onNobody({ kind }: PlannedFault, work: () => Promise<void>): Promise<void> {
-    return this.#note(kind, null, [], work)
-  }
-
-  async #note(
-    kind: FaultKind,
-    relay: string | null,
-    lanes: readonly number[],
-    harm: () => Promise<void> | void,
-  ): Promise<void> {
-    const startedAtMs = nowMs()
-    await harm()
-    const endedAtMs = nowMs()
-    const healsFromMs = relay === null ? endedAtMs : startedAtMs
-    this.injected.push({ kind, relay, lanes, startedAtMs, endedAtMs, healsFromMs })
-  }
-
-  async #lanesOf(relay: string): Promise<readonly number[]> {
-    const owned = `select lane from malote.lanes join malote.relays on relays.id = lanes.owner where relays.name = $1`
-    return this.cluster.pool.query<{ lane: number }>(owned, [relay]).then(
-      ({ rows }) => rows.map(({ lane }) => lane),
-      () => [], // The database is down: nobody can say.
-    )
+  return {
+    injected: log.injected,
+    hollow: log.hollow,
+    inject: (fault) => faults[fault.kind](fault),
+    cureForGood: (signal) => cureForGood(log, signal),
   }
 }
 

@@ -19,6 +19,7 @@ export type Entry =
   | { readonly what: 'attempt-paid'; readonly id: string; readonly atMs: number }
   | { readonly what: 'session-lost'; readonly reason: string; readonly atMs: number }
   | { readonly what: 'rescan-found-missed'; readonly messages: number; readonly atMs: number }
+  | { readonly what: 'pool-held'; readonly held: number; readonly atMs: number }
   | { readonly what: 'overfull'; readonly bytes: number; readonly atMs: number }
   | { readonly what: 'consumer-event'; readonly event: string; readonly id: string | null; readonly atMs: number }
   | { readonly what: 'arrived' | 'applied'; readonly id: string; readonly atMs: number }

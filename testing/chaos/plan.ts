@@ -31,6 +31,16 @@ export const faultKinds = [
   'destination-throttled',
   'handler-database-away',
   'dead-letters-away',
+  'pause-topic',
+  'hold-key',
+  'replay-dead-letters',
+  'exhaust-pool',
+  'exhaust-connections',
+  'broker-disk-full',
+  'restart-pgbouncer',
+  'partition-database',
+  'partition-broker',
+  'move-database-clock',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 
@@ -44,6 +54,21 @@ const outages: readonly FaultKind[] = [
 
 /** What consumers need goes away: in runs of their own, with the consumers' default attempts and pauses. */
 export const consumerOutages: readonly FaultKind[] = ['handler-database-away', 'dead-letters-away']
+
+/** What needs a set-up of its own, or judges in its own way: only where it is asked for by name. */
+export const onlyByName: readonly FaultKind[] = [
+  ...consumerOutages,
+  'pause-topic',
+  'hold-key',
+  'replay-dead-letters',
+  'exhaust-pool',
+  'exhaust-connections',
+  'broker-disk-full',
+  'restart-pgbouncer',
+  'partition-database',
+  'partition-broker',
+  'move-database-clock',
+]
 
 export interface PlannedFault {
   readonly kind: FaultKind

@@ -22,12 +22,23 @@ export interface RoleProcess {
   stop(timeoutMs?: number): Promise<boolean>
 }
 
-/** Starts a role in a process of its own and waits until it works. */
-export async function startRoleProcess(role: RoleName, settings: RoleSettings): Promise<RoleProcess> {
+/**
+ * Starts a role in a process of its own and waits until it works.
+ *
+ * @param within - a command that becomes the one behind it, for example `ip netns exec NAME`
+ */
+export async function startRoleProcess(
+  role: RoleName,
+  settings: RoleSettings,
+  within: readonly string[] = [],
+): Promise<RoleProcess> {
   const script = fileURLToPath(new URL(`roles/${role}.ts`, import.meta.url))
+  const command = within[0] ?? process.execPath
+  const before = within.length === 0 ? [] : [...within.slice(1), process.execPath]
   const child = fork(script, {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    execArgv: ['--conditions=@malote/source', '--expose-gc', '--max-old-space-size=256'],
+    execPath: command,
+    execArgv: [...before, '--conditions=@malote/source', '--expose-gc', '--max-old-space-size=256'],
     env: { ...process.env, MALOTE_CHAOS_ROLE: JSON.stringify(settings), MALOTE_CHAOS_CLOCK: String(clockOffsetMs) },
   })
   let log = ''

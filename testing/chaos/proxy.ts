@@ -17,14 +17,20 @@ export interface Proxy {
   close(): Promise<void>
 }
 
+/** Where a proxy listens, when it is not 127.0.0.1: our end of a cable, of which only the other end may connect. */
+export interface Cable {
+  readonly address: string
+  readonly peer: string
+}
+
 /** @param target - port on 127.0.0.1 */
-export async function startProxy(target: number, slowMs = 200): Promise<Proxy> {
+export async function startProxy(target: number, cable: Cable | null = null, slowMs = 200): Promise<Proxy> {
   let passage: Passage = 'open'
   const pairs = new Set<readonly [Socket, Socket]>()
   const swallowed = new WeakSet<Socket>()
 
   const server = createServer((near) => {
-    if (passage === 'refused') {
+    if (passage === 'refused' || (cable !== null && near.remoteAddress !== cable.peer)) {
       near.resetAndDestroy()
       return
     }
@@ -42,7 +48,7 @@ export async function startProxy(target: number, slowMs = 200): Promise<Proxy> {
         if (socket === near || !swallowed.has(far)) reset(pair)
       })
     }
-  }).listen(0, '127.0.0.1')
+  }).listen(0, cable?.address ?? '127.0.0.1')
   await once(server, 'listening')
 
   function pass(from: Socket, to: Socket): void {

@@ -63,7 +63,7 @@ export function hollowOutages(
     const within = entries.filter(({ atMs }) => atMs > halfMs && atMs < fault.endedAtMs)
     const isLong = fault.endedAtMs - fault.startedAtMs >= judgedFromMs
     const isHollow = isLong && signs !== undefined && within.some(signs.goesOn) && !within.some(signs.waits)
-    return isHollow ? [`${fault.kind} from ${String(Math.round(fault.startedAtMs))}`] : []
+    return isHollow ? [`${fault.kind} from ${String(Math.round(fault.startedAtMs))}: it refused nobody`] : []
   })
 }
 

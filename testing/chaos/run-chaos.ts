@@ -5,21 +5,23 @@ import { checkHistory, type Verdict } from '../history/check-history.ts'
 import type { History } from '../history/history.ts'
 import { HarnessError } from '../harness-error.ts'
 import { scaled } from '../slowness.ts'
-import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
+import { type Cluster, type ClusterOptions, keysOf, startCluster } from './cluster.ts'
 import { startCutOffs } from './cut-offs.ts'
 import { gatherHistory } from './gather.ts'
 import { type Drain, drain } from './drain.ts'
 import { createInjector, type Injector } from './inject.ts'
 import { nowMs, readJournals } from './journal.ts'
-import { type FaultKind, planFaults } from './plan.ts'
+import { ignoredOperators } from './operator-faults.ts'
+import { planFaults } from './plan.ts'
 import type { RoleName } from './processes.ts'
 import { hollowOutages, resumptionOf } from './resumption.ts'
 import { hungKeys } from './roles/hanging-publisher.ts'
+import { poolsNotHeld } from './shortage-faults.ts'
+import { kindsNotRun } from './surroundings.ts'
 
 export interface ChaosOptions extends ClusterOptions {
   /** How long faults are injected; starting, draining and checking come on top. */
   readonly seconds: number
-  readonly kinds: readonly FaultKind[]
   /** Mean time between two faults. */
   readonly everyMs: number
   /** How long what relays or consumers need is away; null: drawn by the plan. */
@@ -37,6 +39,8 @@ export interface ChaosReport extends Verdict {
   readonly outageMs?: number
   /** Kind → how many were injected. */
   readonly faults: Readonly<Record<string, number>>
+  /** Kind → why it could not be done on this machine, or to this broker. */
+  readonly notRun?: Readonly<Record<string, string>>
   /** Kind of outage of what consumers need → how long after each mend they went on. */
   readonly resumedMs?: Readonly<Record<string, readonly number[]>>
   /** What messages paid that were not made to fail, and keys that were held behind one at the end. */
@@ -77,22 +81,30 @@ export interface ChaosRun {
 }
 
 /** Runs writers, relays and consumers, hurts them by the seed's plan, lets them finish, and judges what happened. */
-export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
-  const { say } = options
-  say(`seed ${String(options.seed)}`)
+export async function runChaos(wanted: ChaosOptions): Promise<ChaosRun> {
+  const { say } = wanted
+  say(`seed ${String(wanted.seed)}`)
+  const notRun = kindsNotRun(wanted)
+  for (const [kind, why] of Object.entries(notRun)) say(`NOT RUN ${kind}: ${why}`)
+  const options = { ...wanted, kinds: wanted.kinds.filter((kind) => !(kind in notRun)) }
   const cluster = await startCluster(options)
   try {
     await lanesSharedOut(cluster)
     await sleep(1_500) // Traffic flows before the first fault.
     const before = await measure(cluster)
-    const injector = createInjector(cluster)
+    const injector = createInjector(cluster, keysOf(options))
     const operator = startCutOffs(cluster, options.variant)
     await injectAll(options, injector)
     await complete(cluster, scaled(20_000))
     const healedAtMs = nowMs()
     if (!options.isHasty) await busyAgain(cluster, healedAtMs)
     const stuck = [...(await cluster.stopRole('writer'))]
+    const isCurable = options.kinds.includes('replay-dead-letters')
+    const cured = new AbortController()
+    const curing = isCurable ? injector.cureForGood(cured.signal) : Promise.resolve()
     const drained = await drain(cluster, scaled(options.drainMs))
+    cured.abort()
+    await curing
     const after = await measure(cluster)
     const missing = await missingLanes(cluster)
     const idle = options.isHasty ? [] : idleSince(cluster, healedAtMs)
@@ -122,7 +134,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
         overfull: overfull(cluster),
         starved: starved(history),
         missingLanes: missing,
-        hollow: hollowOutages(history.faults, journals),
+        hollow: [
+          ...hollowOutages(history.faults, journals),
+          ...injector.hollow,
+          ...ignoredOperators(history, isCurable),
+          ...poolsNotHeld(history.faults, journals),
+        ],
         slowest: slowest(history),
       },
       report: {
@@ -130,6 +147,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
         seconds: options.seconds,
         ...(options.outageMs === null ? {} : { outageMs: options.outageMs }),
         faults,
+        ...(Object.keys(notRun).length === 0 ? {} : { notRun }),
         resumedMs: resumptionOf(history.faults, journals),
         paid: await paidBy(history, cluster),
         cutOffs: { drawn: cutOffs.length, complete: cutOffs.filter(({ isComplete }) => isComplete).length },

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import type pg from 'pg'
+import { nowMs } from './journal.ts'
 import { migrate, migrateIdempotency } from './library.ts'
 
 /**
@@ -7,16 +9,15 @@ import { migrate, migrateIdempotency } from './library.ts'
  * switch that makes the disk look full.
  */
 const chaosTables = `
-  create schema chaos;
   create table chaos.keys (key text primary key, place bigint not null default 0);
   create table chaos.ledger (
     id uuid primary key, key text, place bigint not null, doomed boolean not null, refused boolean not null default false,
     lane smallint not null generated always as ((hashtextextended(coalesce(key, id::text) collate "C", 0) & 63)::smallint) stored,
-    begun_at_ms double precision, at timestamptz not null default clock_timestamp());
+    begun_at_ms double precision, at timestamptz not null default chaos.now());
   create table chaos.effects (n bigint generated always as identity primary key, consumer text not null, id uuid not null);
   create table chaos.ownership (
     n bigint generated always as identity primary key, lane smallint not null, was text, now text, fence bigint not null,
-    by text not null default current_setting('application_name'), at timestamptz not null default clock_timestamp());
+    by text not null default current_setting('application_name'), at timestamptz not null default chaos.now());
   create function chaos.note_owner() returns trigger language plpgsql as $$
     begin
       insert into chaos.ownership (lane, was, now, fence) values (new.lane,
@@ -38,9 +39,28 @@ const chaosTables = `
   create trigger fail_when_full before insert or update or delete on malote.messages
     for each statement execute function chaos.fail_when_full();`
 
-export async function createSchema(pool: pg.Pool, keys: readonly string[]): Promise<void> {
+/**
+ * The time by which the runner's own tables tell: that of the database's clock, or, where that clock is moved, what the kernel has
+ * counted since its start.
+ */
+const chaosClock = (bootedAtS: number | null): string => `
+  create schema chaos;
+  create function chaos.now() returns timestamptz language plpgsql volatile as $$
+    begin
+      return ${
+        bootedAtS === null
+          ? 'clock_timestamp()'
+          : `to_timestamp(${String(bootedAtS)} + split_part(pg_read_file('/proc/uptime'), ' ', 1)::float8)`
+      };
+    end $$;`
+
+const uptimeS = (): number => Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0])
+
+/** @param isClockMoved - whether the database's clock may be wrong */
+export async function createSchema(pool: pg.Pool, keys: readonly string[], isClockMoved: boolean): Promise<void> {
   await migrate(pool)
   await migrateIdempotency(pool)
+  await pool.query(chaosClock(isClockMoved ? nowMs() / 1_000 - uptimeS() : null))
   await pool.query(chaosTables)
   await pool.query('insert into chaos.keys (key) select unnest($1::text[])', [keys])
 }

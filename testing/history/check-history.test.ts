@@ -315,6 +315,12 @@ describe('a violation is found:', () => {
       },
       [],
     ],
+    ['and none when it names as many that wait for an operator', { cutOffs: [{ ...line, stopped: 2 }] }, []],
+    [
+      'a cut-off that names fewer than wait for an operator',
+      { cutOffs: [{ ...line, stopped: 1 }] },
+      ['cut-off-too-early', 'cut-off-too-early'],
+    ],
   ])('%s', (_, change, rules) => {
     expect(rulesBrokenBy(change)).toEqual(rules)
   })

@@ -3,7 +3,7 @@ import type { Committed, CutOffClaim, History } from './history.ts'
 
 /**
  * A cut-off that says it is complete: every message whose transaction had begun before it was asked for was at the broker when it
- * answered, but for as many dead ones as it named.
+ * answered, but for as many dead ones as it named, and as many that wait for an operator.
  */
 export function cutOffViolations({ cutOffs, committed, publications, deadLetters }: History): Violation[] {
   const acceptedAtMs = new Map<string, number>()
@@ -21,7 +21,11 @@ export function cutOffViolations({ cutOffs, committed, publications, deadLetters
         (acceptedAtMs.get(id) ?? Number.POSITIVE_INFINITY) > claim.answeredAtMs
       const missing = committed.filter(isMissing)
       const unnamed = missing.filter(({ id }) => !dead.has(id))
-      const early = unnamed.map((message) => tooEarly(claim, `${described(message)} ${accepted(message)}`))
+      // What was dead when it was named may have been replayed since.
+      const isStopped = claim.stopped !== undefined && missing.length <= claim.dead + claim.stopped
+      const early = isStopped
+        ? []
+        : unnamed.map((message) => tooEarly(claim, `${described(message)} ${accepted(message)}`))
       const silent = missing.length - unnamed.length - claim.dead
       return silent > 0 ? [...early, tooEarly(claim, `${String(silent)} more were dead than it named`)] : early
     })

@@ -21,7 +21,11 @@ export function duplicateViolations(history: History): Violation[] {
  */
 const flushedWithinMs = 2_000
 
+/** What an operator does by hand is no reason to publish anything twice. */
+const excusesNothing: ReadonlySet<string> = new Set(['pause-topic', 'hold-key'])
+
 function wasInFlight(first: Publication, repeat: Publication, fault: Fault): boolean {
+  if (excusesNothing.has(fault.kind)) return false
   const touches = fault.relay === null || fault.relay === first.relay || fault.relay === repeat.relay
   const keptForMs = fault.kind === 'restart-postgres-immediate' ? flushedWithinMs : 0
   const endedBefore = first.settledAtMs !== null && first.settledAtMs < fault.startedAtMs - keptForMs

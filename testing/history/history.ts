@@ -84,6 +84,8 @@ export interface CutOffClaim {
   readonly isComplete: boolean
   /** How many messages it names as dead. */
   readonly dead: number
+  /** How many it names as held behind a dead one or by hand, or of a paused topic. @defaultValue 0 */
+  readonly stopped?: number
 }
 
 export interface OwnershipChange {

@@ -30,6 +30,8 @@ export interface PostgresOptions {
   readonly major?: string
   /** Further settings, for example `{ max_prepared_transactions: 5 }`. */
   readonly settings?: Readonly<Record<string, string | number>>
+  /** Further variables of its environment. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 const signals = { fast: 'SIGINT', immediate: 'SIGQUIT' } as const
@@ -152,7 +154,7 @@ async function launch(
   }
   const server = spawn(join(binaries, 'postgres'), ['-D', dataDir, ...flags], {
     ...spawnOptions,
-    env: { ...process.env, LC_ALL: 'C' },
+    env: { ...process.env, LC_ALL: 'C', ...options.env },
   })
   const log: string[] = []
   await new Promise<void>((resolve, reject) => {

@@ -18,14 +18,16 @@ export interface Broker {
   readonly settings: BrokerSettings
   /** Port to put a proxy before; null where clients are told other addresses by the broker itself. */
   readonly port: number | null
-  /** The same by way of another port. */
-  through(port: number): BrokerSettings
+  /** The same by way of another port, of this machine unless told otherwise. */
+  through(port: number, host?: string): BrokerSettings
   /** Takes it down hard and brings it up again after `downMs`. */
   restart(downMs: number): Promise<void>
   /** Its destination refuses what is sent to it, and nothing else is wrong with the broker. Keeps what it has. */
   trouble(how: Trouble, forMs: number): Promise<void>
   /** Nothing can be put where its consumers' dead letters go, and nothing else is wrong. Keeps what is there. */
   refuseDeadLetters(forMs: number): Promise<void>
+  /** Its disk counts as full, where it has one. @returns whether that kept publishers from publishing */
+  fillDisk?(forMs: number): Promise<boolean>
   /** How many dead letters of consumers it has. */
   deadLetters(): Promise<number>
   /** How many messages it holds that no consumer has acknowledged, those handed out included. */

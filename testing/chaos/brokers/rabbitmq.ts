@@ -30,9 +30,9 @@ export const rabbitmq: BrokerKind = {
     return {
       settings: { kind: 'rabbitmq', address: server.url },
       port: Number(new URL(server.url).port),
-      through: (port) => ({
+      through: (port, host = '127.0.0.1') => ({
         kind: 'rabbitmq',
-        address: Object.assign(new URL(server.url), { port: String(port) }).toString(),
+        address: Object.assign(new URL(server.url), { port: String(port), hostname: host }).toString(),
       }),
       restart: async (downMs) => {
         await server.stop('kill')
@@ -59,6 +59,14 @@ export const rabbitmq: BrokerKind = {
         await server.ctl('set_policy', 'closed', `^${deadLetterQueueOf(queue)}$`, limit, '--apply-to', 'queues')
         await sleep(forMs)
         await server.ctl('clear_policy', 'closed')
+      },
+      // Less is free than the broker insists on: it takes nothing from anybody, and answers nothing to who publishes.
+      fillDisk: async (forMs) => {
+        await server.ctl('set_disk_free_limit', '1000GB')
+        await sleep(forMs)
+        const states = await server.ctl('list_connections', 'state')
+        await server.ctl('set_disk_free_limit', '50MB')
+        return /block/.test(states)
       },
       deadLetters: () => messagesIn((name) => name === deadLetterQueueOf(queue)),
       // What failed waits in a queue of its own and counts.

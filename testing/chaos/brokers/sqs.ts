@@ -32,7 +32,7 @@ export const sqs: BrokerKind = {
     return {
       settings,
       port: gate.port,
-      through: (port) => ({ kind: 'sqs', address: `http://127.0.0.1:${String(port)}` }),
+      through: (port, host = '127.0.0.1') => ({ kind: 'sqs', address: `http://${host}:${String(port)}` }),
       restart: async (downMs) => {
         await server.stop()
         await sleep(downMs)

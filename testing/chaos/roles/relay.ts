@@ -3,9 +3,11 @@ import { poolWithFailpoints, publisherWithFailpoints } from '../failpoints.ts'
 import { nowMs } from '../journal.ts'
 import { type Clock, createRelay, type RelayEvent, type RelayOptions, systemClock } from '../library.ts'
 import { boundedPublisher, maxBufferedBytes } from './bounded-publisher.ts'
+import { curableTopic, curingPublisher } from './curing-publisher.ts'
 import { doomingPublisher } from './doom.ts'
 import { hangingPublisher } from './hanging-publisher.ts'
 import { journalingPublisher } from './journaling-publisher.ts'
+import { holdPool } from './hold-pool.ts'
 import { startRole } from './role.ts'
 import { publisherVariant, poolVariant } from './variants.ts'
 
@@ -18,11 +20,13 @@ let clockOffsetMs = 0
 const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + clockOffsetMs }
 
 const broker = publisherWithFailpoints(kind.publisher(settings.broker), failpoints)
-const hanging = hangingPublisher(doomingPublisher(broker), { blocksAll: variant === 'hang-blocks-all' })
+const curing = curingPublisher(broker)
+const hanging = hangingPublisher(doomingPublisher(curing), { blocksAll: variant === 'hang-blocks-all' })
 const journaling = journalingPublisher(publisherVariant(hanging, settings), journal)
 const publisher = settings.defaults ? journaling : boundedPublisher(journaling, journal)
 // The library's own limit is on trial, not the pool's.
-const pool = poolWithFailpoints(poolVariant(role.pool({ max: 6, connectionTimeoutMillis: 0 }), variant), failpoints, {
+const connections = role.pool({ max: 6, connectionTimeoutMillis: 0 })
+const pool = poolWithFailpoints(poolVariant(connections, variant), failpoints, {
   onSettled: (ids) => journal.write({ what: 'settled', ids, atMs: nowMs() }),
 })
 
@@ -40,6 +44,9 @@ relay.start()
 role.serve({
   stop: () => relay.stop({ graceMs: 2_000 }),
   hang: (isHung) => hanging.hang(isHung),
+  cure: (isCured) => curing.cure(isCured),
+  holdPool: (forMs) =>
+    void holdPool(connections, forMs).then((held) => journal.write({ what: 'pool-held', held, atMs: nowMs() })),
   setClock: (offsetMs) => {
     clockOffsetMs = offsetMs
   },
@@ -54,7 +61,7 @@ function hasty(): Partial<RelayOptions> {
     destinationBackoff: () => 100 + Math.random() * 200, // Outages of destinations follow each other closely.
     batchSize: 50,
     maxAttempts: 3,
-    afterDeadLetter: 'skip',
+    afterDeadLetter: (topic) => (topic === curableTopic ? 'hold' : 'skip'),
     backoff: () => 50 + Math.random() * 100,
     outageBackoff: () => 100 + Math.random() * 200,
     pollIntervalMs: 200,

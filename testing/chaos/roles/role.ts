@@ -18,6 +18,8 @@ export interface RoleSettings {
   readonly refuses: boolean
   /** Whether relays keep the library's own attempts, pauses and limits, and no message is made to fail. */
   readonly defaults: boolean
+  /** Whether writers write messages that die until they are cured. */
+  readonly isCurable: boolean
 }
 
 /** The protocol with one rule taken out, by a wrapper: shows that the history checker sees it. */
@@ -50,6 +52,8 @@ export type Command =
   | { readonly type: 'stop' }
   | { readonly type: 'die-at'; readonly point: Failpoint }
   | { readonly type: 'hang'; readonly isHung: boolean }
+  | { readonly type: 'cure'; readonly isCured: boolean }
+  | { readonly type: 'hold-pool'; readonly forMs: number }
   | { readonly type: 'set-clock'; readonly offsetMs: number }
   | { readonly type: 'tell-memory' }
 
@@ -68,6 +72,8 @@ interface Handlers {
   readonly stop: () => Promise<void>
   readonly setClock?: (offsetMs: number) => void
   readonly hang?: (isHung: boolean) => void
+  readonly cure?: (isCured: boolean) => void
+  readonly holdPool?: (forMs: number) => void
 }
 
 /** Every role begins with this. The process ends with its parent. */
@@ -85,11 +91,13 @@ export function startRole(): Role {
       pool.on('error', () => {}) // Connections are cut on purpose.
       return pool
     },
-    serve: ({ stop, setClock, hang }) => {
+    serve: ({ stop, setClock, hang, cure, holdPool }) => {
       process.on('message', (command: Command) => {
         if (command.type === 'die-at') failpoints.arm(command.point, () => void process.kill(process.pid, 'SIGKILL'))
         else if (command.type === 'set-clock') setClock?.(command.offsetMs)
         else if (command.type === 'hang') hang?.(command.isHung)
+        else if (command.type === 'cure') cure?.(command.isCured)
+        else if (command.type === 'hold-pool') holdPool?.(command.forMs)
         else if (command.type === 'tell-memory') process.send?.({ type: 'memory', bytes: memory() } satisfies Report)
         else void stop().then(() => process.exit(0))
       })

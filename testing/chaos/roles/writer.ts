@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { nowMs } from '../journal.ts'
 import { createOutbox } from '../library.ts'
 import { createRandom } from '../random.ts'
+import { curableKeys, curableTopic, curableType } from './curing-publisher.ts'
 import { doomedType, refusedType } from './doom.ts'
 import { hungKeys, hungTopic } from './hanging-publisher.ts'
 import { startRole } from './role.ts'
@@ -27,9 +28,11 @@ async function write(): Promise<void> {
     const id = randomUUID()
     const isDoomed = random.next() < 0.005 && !settings.defaults
     const isElsewhere = !isDoomed && random.next() < 0.05
-    const keys = isElsewhere ? hungKeys : settings.keys
-    const key = isDoomed || (!isElsewhere && random.next() < 0.2) ? null : random.pick(keys)
-    const isRefused = settings.refuses && !isDoomed && !isElsewhere && random.next() < 0.01
+    const isInCurableKey = settings.isCurable && !isDoomed && !isElsewhere && random.next() < 0.1
+    const keys = isElsewhere ? hungKeys : isInCurableKey ? curableKeys : settings.keys
+    const key = isDoomed || (!isElsewhere && !isInCurableKey && random.next() < 0.2) ? null : random.pick(keys)
+    const isIll = isInCurableKey && random.next() < 0.3
+    const isRefused = settings.refuses && !isDoomed && !isElsewhere && !isInCurableKey && random.next() < 0.01
     const place = key === null ? 0 : await nextPlace(key)
     // Without a key's lock nobody waits behind it.
     const [isLongBefore, isLongAfter] = [0, 0].map(() => key === null && random.next() < 0.04)
@@ -40,8 +43,8 @@ async function write(): Promise<void> {
     )
     const message = {
       id,
-      topic: isElsewhere ? hungTopic : 'chaos',
-      type: isDoomed ? doomedType : isRefused ? refusedType : 'chaos.happened',
+      topic: isElsewhere ? hungTopic : isInCurableKey ? curableTopic : 'chaos',
+      type: isDoomed ? doomedType : isIll ? curableType : isRefused ? refusedType : 'chaos.happened',
       payload: { place },
       ...(key === null ? {} : { orderingKey: key }),
     }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { faultKinds, planFaults } from '../plan.ts'
 
-const options = { seconds: 90, leaseMs: 3_000, kinds: faultKinds, everyMs: 2_500, outageMs: null }
+const options = { seconds: 120, leaseMs: 3_000, kinds: faultKinds, everyMs: 2_500, outageMs: null }
 
 describe('a plan of faults', () => {
   it('is the same for the same seed and another for another', () => {

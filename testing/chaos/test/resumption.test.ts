@@ -44,7 +44,7 @@ it('an outage that refused nobody is named, and one that did is not', () => {
   const hollow = (...entries: readonly Entry[]) => hollowOutages(faults, new Map([['consumer-1.1', entries]]))
   const [gone, refused] = [event('message.dead-lettered', 25_000), event('message.dead-letter-failed', 26_000)]
 
-  expect(hollow(gone)).toEqual(['dead-letters-away from 10000'])
+  expect(hollow(gone)).toEqual(['dead-letters-away from 10000: it refused nobody'])
   expect(hollow(gone, refused)).toEqual([])
   expect(hollow(event('message.dead-lettered', 10_200), event('message.dead-lettered', 30_001))).toEqual([])
   expect(hollow()).toEqual([])
