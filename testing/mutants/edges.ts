@@ -164,6 +164,13 @@ export const edges: readonly Mutant[] = [
   ]),
   ...mutantsOf(core, 'relay/dispatcher.ts', 'relay/dispatcher.test.ts', [
     ['a destination that hangs keeps every place', 'delivered', '    flight.isSlow = true\n', ''],
+    ['a topic that hung takes the others along again', 'bounded', '      backlog.isolate(topic)\n', ''],
+    [
+      'a topic that hung once is sent apart for ever',
+      'bounded',
+      'if (!flight.isSlow && flight.topics.size === 1) backlog.mix(topic)',
+      '',
+    ],
   ]),
   ...mutantsOf(core, 'relay/dispatcher.ts', 'race/destinations.pg.test.ts', [
     ['a destination that hangs keeps the only place', 'delivered', '    flight.isSlow = true\n', ''],

@@ -211,6 +211,41 @@ describe('a publish that hangs', () => {
   })
 })
 
+describe('topics whose publish hung', () => {
+  it('share batches with no other, until one of theirs ends in time', async () => {
+    const sent: string[] = []
+    const hanging: (() => void)[] = []
+    let isSlow = true
+    const { arrive, backlog, clock, turn } = aDispatcher(
+      (batch) => {
+        sent.push(batch.map(({ id }) => id).join(' '))
+        const answer = batch.map(({ id }) => ({ id, status: 'accepted' as const }))
+        if (!isSlow || batch.every(({ topic }) => topic !== 'a')) return Promise.resolve(answer)
+        return new Promise((resolve) => hanging.push(() => resolve(answer)))
+      },
+      {},
+      { concurrency: 2 },
+    )
+    arrive(to('a', 1), to('b', 2))
+    await clock.advance(1_000)
+    hanging.shift()?.()
+    await turn()
+
+    backlog.beginRead([0])
+    arrive(to('a', 3), to('b', 4))
+    await turn()
+    expect(sent).toEqual(['1 2', '3', '4'])
+
+    isSlow = false
+    hanging.shift()?.()
+    await turn()
+    backlog.beginRead([0])
+    arrive(to('a', 5), to('b', 6))
+    await turn()
+    expect(sent).toEqual(['1 2', '3', '4', '5 6'])
+  })
+})
+
 describe('of several routes', () => {
   it('one takes no place of another', async () => {
     const sent: string[] = []
