@@ -72,10 +72,20 @@ async function feed(count: number): Promise<readonly string[]> {
   return ids
 }
 
-const emptied = (): Promise<void> =>
-  eventually(async () => expect(await bench.count('messages')).toBe(0), { patienceMs: 60_000 })
+interface Findings {
+  readonly lost: number
+  readonly inversions: readonly string[]
+  readonly duplicates: number
+}
 
-function findings(ids: readonly string[]): { lost: number; inversions: string[]; duplicates: number } {
+/** What was sent, when the table is empty and the last of it has come through the pipes: the database may answer before they are read. */
+async function findings(ids: readonly string[]): Promise<Findings> {
+  await eventually(async () => expect(await bench.count('messages')).toBe(0), { patienceMs: 60_000 })
+  await eventually(() => expect(found(ids).lost).toBe(0)).catch(() => {}) // What is lost is said with the rest.
+  return found(ids)
+}
+
+function found(ids: readonly string[]): Findings {
   const seen = new Set<string>()
   const lastOf = new Map<string, number>()
   const inversions: string[] = []
@@ -95,6 +105,9 @@ function findings(ids: readonly string[]): { lost: number; inversions: string[];
 /** Two batches of ten in flight, and what was accepted but not yet settled when the process died or stood still. */
 const inFlight = 2 * 10 + 200
 
+/** A short lease may be lost more than once where processes wait for the processor, and by either. */
+const lostSessions = (): number => events.filter(({ event }) => event === 'lanes.lost').length
+
 describe('a relay process', () => {
   it('that is killed leaves its lanes to others in under two seconds, whatever its lease (race 9)', async () => {
     const victim = await relay({ leaseMs: 60_000, presence: true })
@@ -105,9 +118,8 @@ describe('a relay process', () => {
     victim.kill('SIGKILL')
     const killedAtMs = performance.now()
     const ids = await feeding
-    await emptied()
 
-    const { lost, inversions, duplicates } = findings(ids)
+    const { lost, inversions, duplicates } = await findings(ids)
     expect({ lost, inversions }).toEqual({ lost: 0, inversions: [] })
     expect(duplicates).toBeLessThanOrEqual(inFlight)
     const owned = await bench.pool.query(
@@ -125,9 +137,7 @@ describe('a relay process', () => {
     await relay({ leaseMs: 1_500, presence: false })
     ids.push(...(await feed(100)))
 
-    await emptied()
-
-    const { lost, inversions, duplicates } = findings(ids)
+    const { lost, inversions, duplicates } = await findings(ids)
     expect({ lost, inversions }).toEqual({ lost: 0, inversions: [] })
     expect(duplicates).toBeLessThanOrEqual(inFlight)
   })
@@ -145,12 +155,11 @@ describe('a relay process', () => {
     })
     victim.kill('SIGCONT')
     const ids = await feeding
-    await emptied()
 
-    const { lost, inversions, duplicates } = findings(ids)
+    const { lost, inversions, duplicates } = await findings(ids)
     expect({ lost, inversions }).toEqual({ lost: 0, inversions: [] })
-    expect(duplicates).toBeLessThanOrEqual(inFlight)
     await eventually(() => expect(events).toContainEqual({ by: 1, event: 'lanes.lost' }))
+    expect(duplicates).toBeLessThanOrEqual(inFlight * lostSessions())
   })
 
   it('whose event loop is blocked for longer than its lease finds itself replaced (race 9)', async () => {
@@ -158,10 +167,9 @@ describe('a relay process', () => {
     await relay({ leaseMs: 1_000, presence: true })
 
     const ids = await feed(1_000)
-    await emptied()
 
-    const { lost, inversions, duplicates } = findings(ids)
+    const { lost, inversions, duplicates } = await findings(ids)
     expect({ lost, inversions }).toEqual({ lost: 0, inversions: [] })
-    expect(duplicates).toBeLessThanOrEqual(inFlight)
+    expect(duplicates).toBeLessThanOrEqual(inFlight * Math.max(1, lostSessions()))
   })
 })
