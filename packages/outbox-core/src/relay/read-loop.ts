@@ -41,8 +41,11 @@ const betweenBlocks = 4
 /** A millisecond each, and only while a transaction is open that was so before the relay's first two looks. */
 const mostFirstLooks = 20
 
-/** Lanes are looked at below their floor in this many turns. */
-const netTurns = 4
+/** Lanes are looked at below their floor in this many turns: beside a large backlog each lane takes a tenth of a second, and meanwhile nothing is read. */
+const netTurns = 16
+
+/** And so many times in the same interval it is asked which streams still wait. */
+const blockLooks = 4
 
 /** Decides when to look at the table, and at what. */
 export class ReadLoop {
@@ -58,6 +61,7 @@ export class ReadLoop {
   #scheduledAtMs = Number.POSITIVE_INFINITY
   #netAtMs: number
   #netRound = 0
+  #blockLookAtMs: number
   #counted = 0
   #countedSinceMs: number
   #pauseMs = 0
@@ -75,7 +79,8 @@ export class ReadLoop {
     this.#wake = createWake(parts.clock)
     this.#ending = createWake(parts.clock)
     this.#countedSinceMs = parts.clock.monotonicMs()
-    this.#netAtMs = parts.clock.monotonicMs() + parts.pacing.rescanIntervalMs / netTurns
+    this.#netAtMs = this.#countedSinceMs + parts.pacing.rescanIntervalMs / netTurns
+    this.#blockLookAtMs = this.#countedSinceMs + parts.pacing.rescanIntervalMs / blockLooks
   }
 
   /** Something may be there to read, or there is room again. */
@@ -212,6 +217,9 @@ export class ReadLoop {
       const turn = this.#netRound++ % netTurns
       const missed = await reader.findMissed((lane) => lane % netTurns === turn)
       if (missed > 0) report({ type: 'rescan.found-missed', messages: missed })
+    }
+    if (nowMs >= this.#blockLookAtMs) {
+      this.#blockLookAtMs = nowMs + this.#parts.pacing.rescanIntervalMs / blockLooks
       // An operator may have deleted what a stream waits for, or made it ready, and nothing else would tell.
       if (reader.isAnyBlocked) this.reloadBlocks()
     }

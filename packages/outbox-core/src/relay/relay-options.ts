@@ -74,7 +74,7 @@ export interface RelayOptions {
    */
   readonly lingerMs?: number
   /**
-   * How long a look below the floor of all lanes takes, a quarter of them at a time, in milliseconds. It finds what a writer of
+   * How long a look below the floor of all lanes takes, a sixteenth of them at a time, in milliseconds. It finds what a writer of
    * seq values outside our rules left behind, and reports `rescan.found-missed`.
    *
    * @defaultValue 60_000: nothing is ever found unless rules are broken
