@@ -642,6 +642,42 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
   ]),
+  ...of(idempotency, 'inbox/own-commit.ts', 'inbox-own-commit.pg.test.ts', [
+    [
+      'a message whose handler committed is delivered again, as a duplicate',
+      'once',
+      "return fate === 'committed' ? new EffectsKept(error) : error\n  } catch {\n    return undefined",
+      'return error\n  } catch {\n    return undefined',
+    ],
+    [
+      'a handler’s own COMMIT is not looked for once its connection is gone',
+      'once',
+      'const fate = await inTime(asked)',
+      "const fate = await asked.then(() => 'aborted')",
+    ],
+  ]),
+  ...of(idempotency, 'inbox/statements.ts', 'inbox-own-commit.pg.test.ts', [
+    [
+      'a message is applied in another transaction than its proof',
+      'once',
+      'select 1 / (pg_current_xact_id_if_assigned() is not distinct from $1::xid8)::int',
+      'select 1 / ($1::xid8 is not null)::int',
+    ],
+  ]),
+  ...of(idempotency, 'inbox/inbox.ts', 'inbox-own-commit.pg.test.ts', [
+    [
+      'a conflict after a handler’s own COMMIT runs the message again',
+      'once',
+      'if (why instanceof EffectsKept) return why',
+      '',
+    ],
+    [
+      'a batch whose handler committed is applied one by one, as duplicates',
+      'once',
+      'if (isDown || isKept || messages',
+      'if (isDown || messages',
+    ],
+  ]),
   ...of(idempotency, 'inbox/failed-streams.ts', 'inbox-batch.pg.test.ts', [
     [
       'a message overtakes one of its stream that failed',

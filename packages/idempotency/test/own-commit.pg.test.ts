@@ -100,6 +100,16 @@ describe.each(Object.entries(clients))('a handler that commits its transaction i
     })
   })
 
+  it('and then meets a conflict is told so, and is not run again', async () => {
+    const operation = orders(async (run) => {
+      await endingWith('commit', 201)(run)
+      throw Object.assign(new Error('a conflict'), { code: '40001' })
+    })
+
+    await expect(send(operation)).rejects.toMatchObject({ code: 'NOT_A_TRANSACTION' })
+    expect([calls, await countOrders(pool)]).toEqual([1, 1])
+  })
+
   it.each([422, 429, 500, 'throw'] as const)('without a key, and comes to %s, is told so', async (how) => {
     const operation = orders(endingWith('commit; begin', how), { required: false })
 

@@ -1,8 +1,11 @@
 import { sqlStateOf } from '@malote/outbox-core/postgres'
+import { isEndedByHandler } from '../errors.ts'
 import { pause } from '../clock.ts'
 
 /** Whether running the transaction again from the start may succeed: serialization failure or deadlock. */
 export function isTransient(error: unknown): boolean {
+  // What a handler has committed by itself stays, whatever conflict it threw afterwards.
+  if (isEndedByHandler(error)) return false
   const state = sqlStateOf(error)
   return state === '40001' || state === '40P01'
 }

@@ -29,9 +29,17 @@ export interface InboxClaim {
     consumer: string,
     messages: readonly BatchMessage[],
     answer: Record<string, unknown> | undefined,
-  ): Promise<readonly boolean[]>
+  ): Promise<Grants>
   /** What an error of the statement means. */
   explain(error: unknown, consumer: string, messages: readonly BatchMessage[]): unknown
+}
+
+/** What a transaction was granted. */
+export interface Grants {
+  /** One for each message, in the order given. */
+  readonly grants: readonly boolean[]
+  /** The number of the transaction, by which PostgreSQL knows later what became of it. Empty when nothing was granted. */
+  readonly transaction: string
 }
 
 /** What `claim_messages_v1` answers when not all of the messages are new. */
@@ -64,15 +72,15 @@ export function createInboxClaim(options: InboxOptions): InboxClaim {
   }
 
   const judge: InboxClaim['judge'] = async (db, consumer, messages, answer) => {
-    let claimed = answer?.['claimed']
-    while (claimed === 'unknown') {
+    let row = answer
+    while (row?.['claimed'] === 'unknown') {
       await db.query(statements.addConsumer, [consumer, waitLimit])
       const { text, values } = statement(consumer, messages)
-      const { rows } = await db.query(text, [...values])
-      claimed = rows[0]?.['claimed']
+      row = (await db.query(text, [...values])).rows[0]
     }
-    if (claimed === 'new') return messages.map(() => true)
-    const { is_free, consumer_id, stale, inserted } = JSON.parse(claimed as string) as Answer
+    const transaction = (row?.['transaction'] as string | null | undefined) ?? ''
+    if (row?.['claimed'] === 'new') return { grants: messages.map(() => true), transaction }
+    const { is_free, consumer_id, stale, inserted } = JSON.parse(row?.['claimed'] as string) as Answer
     const ids = messages.map((message) => messageIdentity(message.messageId))
     const tooOld = messages.find((_, at) => stale.includes(ids[at] as string))
     if (tooOld !== undefined) throw staleMessage(consumer, tooOld, report)
@@ -84,7 +92,7 @@ export function createInboxClaim(options: InboxOptions): InboxClaim {
       const { rows } = await db.query(statements.agesOfMessages, [consumer_id, duplicates])
       for (const found of rows) report({ type: 'inbox.duplicate', consumer, ageMs: Number(found['age_ms']) })
     }
-    return grants
+    return { grants, transaction }
   }
 
   return {

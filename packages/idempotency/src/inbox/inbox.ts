@@ -1,18 +1,18 @@
-import { type OutboxTransaction, type Queryable, transactionQueryable } from '@malote/outbox-core/postgres'
+import { type OutboxTransaction, transactionQueryable } from '@malote/outbox-core/postgres'
 import { isUnavailable } from '../database/unavailable.ts'
 import { createInboxClaim } from './claim.ts'
 import { createFailedStreams } from './failed-streams.ts'
 import type { BatchMessage, InboxMessage, InboxOptions } from './options.ts'
 import { retryTransient } from '../database/retry-transient.ts'
 import {
-  commitTells,
   type Database,
   databaseOption,
   type OpenTransaction,
   runTransaction,
   type TransactionOf,
 } from '../database/transaction.ts'
-import { touch } from '../database/statement.ts'
+import { EffectsKept, explainEnd, judgeAfterwards, judgeInside } from './own-commit.ts'
+import { assertStillIn } from './statements.ts'
 
 /** `processed`: `fn` ran in this transaction. `duplicate`: an earlier transaction has committed it; acknowledge and go on. */
 export type InboxResult = 'processed' | 'duplicate'
@@ -29,7 +29,9 @@ export interface Inbox {
    * @param tx - a Kysely `Transaction`, a pg client after BEGIN, or a `Queryable` of such a transaction; `fn` uses it too
    * @throws IdempotencyError `IN_FLIGHT` (roll back and let the broker deliver again), `STALE_MESSAGE` (older than what was
    *   purged: park it), `INVALID_MESSAGE`, `SCHEMA_MISSING`; OutboxError `NOT_A_TRANSACTION`. When `fn` throws, its error
-   *   comes through and the transaction can only be rolled back (to the caller's savepoint, if there is one).
+   *   comes through and the transaction can only be rolled back (to the caller's savepoint, if there is one). `NOT_A_TRANSACTION`
+   *   when `fn` ended the transaction: a `PermanentFailure` if that was by COMMIT, for then the proof stays. Not seen here, but in
+   *   `transact`: an `fn` that commits, begins another transaction and fails a statement in it.
    */
   once(tx: OutboxTransaction, message: InboxMessage, fn: () => Promise<void>): Promise<InboxResult>
 
@@ -79,23 +81,13 @@ export function createInbox(options: InboxOptions = {}): Inbox {
   const claim = createInboxClaim(options)
 
   async function apply<Message extends BatchMessage>(
-    db: Queryable,
     consumer: string,
     messages: readonly Message[],
     grants: readonly boolean[],
     fn: (fresh: readonly Message[]) => Promise<void>,
-    commitTells: boolean,
   ): Promise<readonly InboxResult[]> {
     const fresh = messages.filter((_, at) => grants[at])
-    try {
-      if (fresh.length > 0) await fn(fresh)
-      // A handler that swallowed a database error has its COMMIT turned into a ROLLBACK, and its message lost in silence.
-      if (!commitTells && fresh.length > 0) await touch(db)
-    } catch (error) {
-      // Fails by design; also when the transaction has failed already, which is just as good.
-      await db.query(claim.statements.abort, []).catch(() => {})
-      throw error
-    }
+    if (fresh.length > 0) await fn(fresh)
     for (let count = 0; count < fresh.length; count++) claim.report({ type: 'inbox.processed', consumer })
     return grants.map((granted) => (granted ? 'processed' : 'duplicate'))
   }
@@ -109,13 +101,24 @@ export function createInbox(options: InboxOptions = {}): Inbox {
   ): Promise<readonly InboxResult[]> {
     const { text, values } = claim.statement(consumer, messages)
     const db = await transactionQueryable(tx, claim.table)
-    const grants = await db
+    const { grants, transaction } = await db
       .query(text, [...values])
       .then(({ rows }) => claim.judge(db, consumer, messages, rows[0]))
       .catch((error: unknown) => {
         throw claim.explain(error, consumer, messages)
       })
-    return apply(db, consumer, messages, grants, fn, false)
+    return apply(consumer, messages, grants, async (fresh) => {
+      try {
+        await fn(fresh)
+        const check = assertStillIn(transaction)
+        await db.query(check.text, [...check.values])
+      } catch (error) {
+        const why = await judgeInside(db, transaction, explainEnd(error))
+        // Fails by design; also when the transaction has failed already, which is just as good.
+        await db.query(claim.statements.abort, []).catch(() => {})
+        throw why ?? error
+      }
+    })
   }
 
   async function transactAll<Db extends Database, Message extends BatchMessage>(
@@ -125,18 +128,37 @@ export function createInbox(options: InboxOptions = {}): Inbox {
     fn: (tx: TransactionOf<Db>, fresh: readonly Message[]) => Promise<void>,
   ): Promise<readonly InboxResult[]> {
     const opening = { statements: [claim.statement(consumer, messages)] }
-    let begun = false
-    const work = async ({ tx, sql, rows }: OpenTransaction<Db>): Promise<readonly InboxResult[]> => {
-      const grants = await claim.judge(sql, consumer, messages, rows[0])
-      begun = true
-      return apply(sql, consumer, messages, grants, (fresh) => fn(tx, fresh), commitTells(db))
+
+    async function once(): Promise<readonly InboxResult[] | EffectsKept> {
+      let begun: string | null = null
+      let isToldInside = false
+      const work = async (open: OpenTransaction<Db>): Promise<readonly InboxResult[]> => {
+        const { tx, sql, rows } = open
+        const { grants, transaction } = await claim.judge(sql, consumer, messages, rows[0])
+        begun = transaction
+        return apply(consumer, messages, grants, async (fresh) => {
+          await fn(tx, fresh).catch(async (error: unknown) => {
+            const why = await judgeInside(sql, transaction, error)
+            isToldInside = why !== undefined
+            throw why ?? error
+          })
+          // A handler that swallowed a database error has its COMMIT turned into a ROLLBACK, and its message lost in silence.
+          open.endWith([assertStillIn(transaction)])
+        })
+      }
+      try {
+        return await runTransaction(db, 'read committed', work, opening)
+      } catch (error) {
+        if (begun === null) throw claim.explain(error, consumer, messages)
+        const why = isToldInside ? error : await judgeAfterwards(db, begun, explainEnd(error))
+        // Never run again, whatever conflict the handler threw afterwards: it would be a duplicate.
+        if (why instanceof EffectsKept) return why
+        throw why
+      }
     }
-    return retryTransient(() => {
-      begun = false
-      return runTransaction(db, 'read committed', work, opening)
-    }).catch((error: unknown) => {
-      throw begun ? error : claim.explain(error, consumer, messages)
-    })
+    const results = await retryTransient(once)
+    if (results instanceof EffectsKept) throw results
+    return results
   }
 
   return {
@@ -150,18 +172,25 @@ export function createInbox(options: InboxOptions = {}): Inbox {
       databaseOption(db)
       const attempt = async (some: typeof messages): Promise<Attempted> => {
         let begun = false
+        let given = some
         try {
           const results = await transactAll(db, consumer, some, (tx, fresh) => {
             begun = true
+            given = fresh
             return fn(tx, fresh)
           })
           return { results, isDown: false }
         } catch (error) {
-          return { results: some.map(() => ({ failed: error })), isDown: !begun && isUnavailable(error) }
+          const isDown = !begun && isUnavailable(error)
+          if (!(error instanceof EffectsKept)) return { results: some.map(() => ({ failed: error })), isDown }
+          const kept = new Set(given)
+          const results = some.map((one) => (kept.has(one) ? { failed: error } : ('duplicate' as const)))
+          return { results, isDown, isKept: true }
         }
       }
-      const { results, isDown } = await attempt(messages)
-      if (isDown || messages.length === 1 || results.every((result) => typeof result === 'string')) return results
+      const { results, isDown, isKept } = await attempt(messages)
+      if (isDown || isKept || messages.length === 1 || results.every((result) => typeof result === 'string'))
+        return results
       return oneByOne(messages, (message) => attempt([message]))
     },
   }
@@ -171,6 +200,8 @@ export function createInbox(options: InboxOptions = {}): Inbox {
 interface Attempted {
   readonly results: readonly BatchResult[]
   readonly isDown: boolean
+  /** Their handler has committed by itself: alone each would be a duplicate. */
+  readonly isKept?: boolean
 }
 
 /** The batch left nothing behind, or its commit is unknown; either way the inbox tells for each message. */

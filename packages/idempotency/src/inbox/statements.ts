@@ -18,7 +18,8 @@ export function inboxStatements(s: string, partitioned: boolean): InboxStatement
   return {
     // Consumer, message ids, when each was made, lock_timeout while waiting, locks to try first. Migration 0006 says what it does.
     claim: (...values) => ({
-      text: `select ${s}.${claimFunction}($1::text, $2::uuid[], $3::timestamptz[], $4::text, $5::bigint[]) as claimed`,
+      text: `select ${s}.${claimFunction}($1::text, $2::uuid[], $3::timestamptz[], $4::text, $5::bigint[]) as claimed,
+        pg_current_xact_id_if_assigned()::text as transaction`,
       values,
     }),
 
@@ -40,3 +41,15 @@ export function inboxStatements(s: string, partitioned: boolean): InboxStatement
     end $$`,
   }
 }
+
+/** What became of the transaction of this number: `in progress`, `committed` or `aborted`. */
+export const fateOf = (transaction: string): Statement => ({
+  text: 'select pg_xact_status($1::xid8) as fate',
+  values: [transaction],
+})
+
+/** Fails with 22012 in any other transaction than the one of this number, and in one that has failed. */
+export const assertStillIn = (transaction: string): Statement => ({
+  text: 'select 1 / (pg_current_xact_id_if_assigned() is not distinct from $1::xid8)::int',
+  values: [transaction],
+})

@@ -8,7 +8,8 @@ import { keyStatements } from '../key-statements.ts'
 import type { Settings } from '../options.ts'
 import type { PreparedRequest } from '../prepare.ts'
 import { HandlerFailed, isTimeout, Undo, UndoneOutside } from './run-handler.ts'
-import { after, pause } from '../../clock.ts'
+import { pause } from '../../clock.ts'
+import { inTime } from '../../database/in-time.ts'
 
 /**
  * What a failed request rests on is that the rollback undoes what its handler did. A handler that runs COMMIT itself breaks it: its effects
@@ -62,9 +63,6 @@ class EffectsKept extends IdempotencyError {
 export function outcomeOfThrown(error: unknown): RequestOutcome {
   return error instanceof EffectsKept ? 'indeterminate' : 'rolled-back'
 }
-
-/** Time for asking about a mere doubt: a handler that hangs may hold the last connection, and its client gets an answer all the same. */
-const doubtMs = 5_000
 
 export function createOwnCommit<Db extends Database, Context>(
   settings: Settings<Db, Context>,
@@ -155,12 +153,4 @@ async function thrice<Result>(work: () => Promise<Result>): Promise<Result> {
       await pause(20 * attempt)
     }
   }
-}
-
-/** @throws an error when the work has not settled in time: it goes on, and does what it can */
-async function inTime<Result>(work: Promise<Result>): Promise<Result> {
-  const tooLate = Promise.withResolvers<never>()
-  const end = after(doubtMs, () => tooLate.reject(new Error('the database was asked, and has not answered in time')))
-  work.catch(() => {})
-  return Promise.race([work, tooLate.promise]).finally(end)
 }
