@@ -42,19 +42,25 @@ const task = {
   exec: (args) => [args],
 }
 
+/** Tasks whose commands know nothing of each other: all of them run, whatever one says. */
+const runAll = new Set(['judges'])
+
 /** Runs the named task's commands one after the other and returns the first non-zero exit code, or 0. */
 export async function tasks({ node, pnpm, root, env }, name, args) {
   if (!(name in task)) {
     console.error(`malote: no task "${name}"; there are: ${Object.keys(task).join(', ')}`)
     return 2
   }
+  let firstCode = 0
   for (const [command, ...rest] of task[name](args)) {
     const [file, fileArgs] =
       command === 'node' ? [node, rest] : command === 'pnpm' ? [node, [pnpm, ...rest]] : [command, rest]
     const code = await run(file, fileArgs, { cwd: root, env })
-    if (code !== 0) return code
+    if (code !== 0 && !runAll.has(name)) return code
+    if (code !== 0) console.error(`malote: ${[command, ...rest].join(' ')} ended with ${code}`)
+    firstCode ||= code
   }
-  return 0
+  return firstCode
 }
 
 function run(file, args, options) {

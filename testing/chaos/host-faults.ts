@@ -9,8 +9,18 @@ type HostFault = 'restart-pgbouncer' | 'partition-database' | 'partition-broker'
 /** What happens to the machines and the network that everything stands on. Each needs a set-up of its own (see `surroundings.ts`). */
 export function hostFaults(log: FaultLog): Record<HostFault, Harm> {
   const { cluster } = log
-  const partition = (way: 'database' | 'broker') => (fault: { readonly target: number } & Parameters<Harm>[0]) =>
-    log.onProcess('relay', fault, (slot) => cut(slot, way, fault.forMs * 2))
+  const pulled = new Set<string>()
+  /** A cable that is pulled already is left alone: whoever puts it back would end the other's cut as well. */
+  const partition =
+    (way: 'database' | 'broker'): Harm =>
+    async (fault) => {
+      const alive = cluster.of('relay').filter((slot) => slot.process?.isAlive === true)
+      const cable = `${way} ${alive[fault.target % Math.max(1, alive.length)]?.process?.name ?? ''}`
+      if (pulled.has(cable)) return
+      pulled.add(cable)
+      await log.onProcess('relay', fault, (slot) => cut(slot, way, fault.forMs * 2))
+      pulled.delete(cable)
+    }
   return {
     'restart-pgbouncer': (fault) =>
       log.onServer('postgres', fault, async () => {

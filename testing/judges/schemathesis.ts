@@ -6,12 +6,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { createCpfCipher } from '../../examples/brokerage/src/accounts/cpf.ts'
-import { createApi } from '../../examples/brokerage/src/api/app.ts'
-import { createTokens } from '../../examples/brokerage/src/api/tokens.ts'
-import { createDatabase, createPool } from '../../examples/brokerage/src/database/database.ts'
-import { migrateAll } from '../../examples/brokerage/src/database/migrate.ts'
-import { demoSecret, openAccounts } from '../../examples/brokerage/src/demo/accounts.ts'
+import { createPool } from '../../examples/brokerage/src/database/database.ts'
+import { createDemoApi } from '../../examples/brokerage/test/demo-api.ts'
 import { startPostgres } from '../services/postgres.ts'
 import { endJudge, folderOf, python, type PythonPackage, whatIsMissing } from './python-tools.ts'
 
@@ -40,20 +36,7 @@ else {
 async function judge(): Promise<boolean> {
   const postgres = await startPostgres({ durable: false })
   const pool = createPool(postgres.url)
-  const db = createDatabase(pool)
-  await migrateAll(pool)
-  await openAccounts(db)
-  const api = await createApi({
-    db,
-    pool,
-    tokens: await createTokens({ secret: 'sixteen bytes or more' }),
-    cpf: createCpfCipher(demoSecret),
-    pepper: 'sixteen bytes or more',
-    orderTimeoutMs: 300_000,
-    demo: true,
-    requestsPerMinute: null,
-    controlUrl: null,
-  })
+  const { api } = await createDemoApi(pool)
   await api.listen({ host: '127.0.0.1', port: 0 })
   const { port } = api.server.address() as AddressInfo
   try {

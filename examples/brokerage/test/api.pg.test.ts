@@ -3,13 +3,9 @@ import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type { FastifyInstance } from 'fastify'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { createApi } from '../src/api/app.ts'
-import { createDatabase, createPool, type Database } from '../src/database/database.ts'
-import { migrateAll } from '../src/database/migrate.ts'
-import { createCpfCipher } from '../src/accounts/cpf.ts'
-import { createTokens } from '../src/api/tokens.ts'
-import { demoSecret, openAccounts } from '../src/demo/accounts.ts'
+import { createPool, type Database } from '../src/database/database.ts'
 import { rebuildViews } from '../src/listeners/project-order.ts'
+import { createDemoApi } from './demo-api.ts'
 
 let server: TestDatabase
 let pool: pg.Pool
@@ -19,21 +15,10 @@ let db: Database
 beforeAll(async () => {
   server = await createTestDatabase(inject('postgresUrl'))
   pool = createPool(server.url)
-  db = createDatabase(pool)
-  await migrateAll(pool)
-  await openAccounts(db)
-  api = await createApi({
-    db,
-    pool,
-    tokens: await createTokens({ secret: 'sixteen bytes or more' }),
-    cpf: createCpfCipher(demoSecret),
-    pepper: 'sixteen bytes or more',
-    orderTimeoutMs: 300_000,
-    demo: true,
-    requestsPerMinute: null,
-    controlUrl: null,
-    outboxConsole: createConsole({ pool, basePath: '/malote', access: 'loopback', allowActions: true }),
-  })
+  const outboxConsole = createConsole({ pool, basePath: '/malote', access: 'loopback', allowActions: true })
+  const made = await createDemoApi(pool, { outboxConsole })
+  api = made.api
+  db = made.db
 })
 afterAll(async () => {
   await api.close()
