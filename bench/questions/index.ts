@@ -12,6 +12,7 @@ import { deadBacklog, deadDestinations } from './dead-destinations.ts'
 import { doorbell } from './doorbell.ts'
 import { drainQuestion } from './drain.ts'
 import { freshTable } from './fresh-table.ts'
+import { hotAccount } from './hot-account.ts'
 import { hotKey } from './hot-key.ts'
 import { idempotentRoutes, inboxQuestion, requestBatches } from './idempotency.ts'
 import { idle } from './idle.ts'
@@ -50,5 +51,6 @@ export const questions: readonly Benchmark[] = [
   idempotentRoutes,
   requestBatches,
   inboxQuestion,
+  hotAccount,
   brokerage,
 ]

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { migrateIdempotency } from '@malote/idempotency'
 import { idempotentRoute } from '@malote/idempotency/fastify'
-import { createOutbox, migrate, type ReceivedMessage, uuidv7 } from '@malote/outbox-core'
+import { createOutbox, migrate, type ReceivedMessage, type StreamHandler, uuidv7 } from '@malote/outbox-core'
 import { eventually } from '@malote/outbox-core/testing'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import fastify from 'fastify'
@@ -12,6 +12,7 @@ import {
   createBuyNow,
   createOrderIdempotency,
   createOrderPath,
+  createDepositHandler,
   createReportHandler,
   createSellNow,
   mountOrders,
@@ -78,6 +79,24 @@ describe('the snippets of the idempotency guide', () => {
     const { rows } = await pool.query('select asset, xmin from fills order by asset')
     expect(rows.map(({ asset }) => asset as string)).toEqual(['PETR4', 'VALE3'])
     expect(rows[0].xmin).toBe(rows[1].xmin)
+  })
+
+  it('apply what waits of one account in one transaction', async () => {
+    await pool.query('insert into accounts values (2, 0)')
+    const { byStream } = createDepositHandler(pool) as StreamHandler
+    const deliveries = [10, 20, 12].map((amount) => ({
+      message: { ...receivedMessage({ amount }), orderingKey: '2' },
+      attempt: 1,
+      signal: new AbortController().signal,
+    }))
+
+    await byStream.run(deliveries)
+    await byStream.run(deliveries)
+
+    expect((await pool.query('select balance from accounts where id = 2')).rows).toEqual([{ balance: 42 }])
+    expect(
+      await count(`(select distinct xmin from malote.processed_messages where consumer = 'deposits') as commits`),
+    ).toBe(1)
   })
 
   it('accept an order once over two retries of the client', async () => {

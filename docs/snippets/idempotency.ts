@@ -48,6 +48,18 @@ export function createReportHandler(pool: Pool): DeliveryHandler {
 }
 // #endregion
 
+// #region hot-account
+export function createDepositHandler(pool: Pool): DeliveryHandler {
+  const options = { inbox: createInbox(), db: pool, consumer: 'deposits', byStream: true }
+  return createBatchHandler(options, async (tx, messages) => {
+    // All of one account, in order: the topic's ordering key.
+    const amounts = messages.map((message) => (message.json() as { amount: number }).amount)
+    const total = amounts.reduce((sum, amount) => sum + amount, 0)
+    await tx.query('update accounts set balance = balance + $1 where id = $2', [total, messages[0]?.orderingKey])
+  })
+}
+// #endregion
+
 // #region setup
 export function createOrderIdempotency(pool: Pool, pepper: string | PepperRotation): Idempotency<Pool, FastifyRequest> {
   return createIdempotency({

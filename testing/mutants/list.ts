@@ -306,6 +306,59 @@ export const mutants: readonly Mutant[] = [
       "await inHand.acknowledge()\n    this.#options.report({ type: 'message.handled'",
     ],
   ]),
+  ...of(core, 'adapter/stream-batch.ts', 'stream-batch.test.ts', [
+    [
+      'a batch skips a message that may not join and takes what is behind it',
+      'ordered',
+      'if (members.length >= maxSize || !this.#mayJoin(next)) break',
+      'if (members.length >= maxSize) break\n      if (!this.#mayJoin(next)) continue',
+    ],
+    [
+      'a batch takes another stream along',
+      'ordered',
+      ' || streamOf(next.received.message) !== streamOf(first.received.message)',
+      '',
+    ],
+    ['a batch has no bound in bytes', 'bounded', 'bytes > maxBytes || ', ''],
+    [
+      'what was applied behind a failed message of its batch is acknowledged',
+      'ordered',
+      'this.#settle(members.slice(0, applied.count), ms)',
+      'this.#settle(members, ms)',
+    ],
+    [
+      'a batch that failed is tried again as a batch',
+      'innocent',
+      'for (const one of error.isOfOne ? rest.slice(0, 1) : rest) this.#alone.add(one)',
+      'for (const one of rest.slice(0, 1)) this.#alone.add(one)',
+    ],
+    [
+      'a message that may have ended a process joins a batch',
+      'innocent',
+      ' && (this.#options.store === null || isRedelivered === false)',
+      '',
+    ],
+    [
+      'a stream goes on behind a message that another consumer has now',
+      'ordered',
+      "if (isBroken) this.#ends.set(follower, 'left')",
+      "if (isBroken && members.length === 0) this.#ends.set(follower, 'left')",
+    ],
+    [
+      'a batch is acknowledged although its handler was told to give up',
+      'once',
+      'const isOurs = !lost.aborted && graceOver?.aborted !== true',
+      'const isOurs = !lost.aborted || graceOver?.aborted === true',
+    ],
+  ]),
+  ...of(core, 'stream-handler.ts', 'stream-batch.test.ts', [
+    [
+      'a batch is believed whatever the number of its outcomes',
+      'delivered',
+      'if (outcomes.length !== deliveries.length)',
+      'if (outcomes.length > deliveries.length)',
+    ],
+  ]),
   ...of(core, 'adapter/put-away.ts', 'process-message.test.ts', [
     [
       'a dead letter is acknowledged before it is anywhere',

@@ -30,6 +30,8 @@ export interface RecordContext extends TopicPartition {
   readonly ending: AbortSignal
   /** Whether whoever had the partition before may have begun the record: it is one of the first after the committed offset. */
   readonly isRedelivered: boolean
+  /** The records that wait behind this one for its key and may begin, in order. */
+  behind(): Iterable<{ readonly record: FetchedRecord; readonly context: RecordContext }>
 }
 
 export interface PartitionOptions {
@@ -53,7 +55,7 @@ class Holding implements AssignedPartition {
   readonly topic: string
   readonly partition: number
   readonly #options: PartitionOptions
-  readonly #context: Omit<RecordContext, 'isRedelivered'>
+  readonly #context: Omit<RecordContext, 'isRedelivered' | 'behind'>
   readonly #numbers = new Map<FetchedRecord, number>()
   #taken = 0
   #moved = Promise.withResolvers<void>()
@@ -129,10 +131,9 @@ class Holding implements AssignedPartition {
   async #run(key: string, chain: FetchedRecord[]): Promise<void> {
     await this.#options.after
     for (let record = chain[0]; record !== undefined; record = chain[0]) {
-      const number = this.#numbers.get(record) ?? 0
-      await this.#untilNear(number)
-      const context = { ...this.#context, isRedelivered: number < this.#options.maxAhead }
-      if (this.#context.ending.aborted || !(await this.#options.handle(record, context))) return
+      while (!this.#context.ending.aborted && !this.#isNear(record)) await this.#moved.promise
+      const isOver = this.#context.ending.aborted
+      if (isOver || !(await this.#options.handle(record, this.#contextOf(record, chain)))) return
       chain.shift()
       this.#numbers.delete(record)
       this.#progress.finish(BigInt(record.offset))
@@ -142,10 +143,28 @@ class Holding implements AssignedPartition {
     this.#chains.delete(key)
   }
 
-  /** Resolves when few enough records before this one are open. */
-  async #untilNear(number: number): Promise<void> {
-    while (!this.#context.ending.aborted && number - (this.#taken - this.#progress.open) >= this.#options.maxAhead)
-      await this.#moved.promise
+  #contextOf(record: FetchedRecord, chain: readonly FetchedRecord[]): RecordContext {
+    const isRedelivered = this.#numberOf(record) < this.#options.maxAhead
+    return { ...this.#context, isRedelivered, behind: () => this.#behind(record, chain) }
+  }
+
+  *#behind(
+    record: FetchedRecord,
+    chain: readonly FetchedRecord[],
+  ): Iterable<{ readonly record: FetchedRecord; readonly context: RecordContext }> {
+    for (const next of chain.slice(chain.indexOf(record) + 1)) {
+      if (!this.#isNear(next)) return
+      yield { record: next, context: this.#contextOf(next, chain) }
+    }
+  }
+
+  /** Whether few enough records before this one are open. */
+  #isNear(record: FetchedRecord): boolean {
+    return this.#numberOf(record) - (this.#taken - this.#progress.open) < this.#options.maxAhead
+  }
+
+  #numberOf(record: FetchedRecord): number {
+    return this.#numbers.get(record) ?? 0
   }
 
   #wakeWaiting(): void {

@@ -1,5 +1,5 @@
 import type { ReceivedMessage } from '@malote/outbox-core'
-import { decodeForeign, type MessageProcessor, receivedOf } from '@malote/outbox-core/adapter'
+import { decodeForeign, type MessageInHand, type MessageProcessor, receivedOf } from '@malote/outbox-core/adapter'
 import type { RecordContext } from './assigned-partition.ts'
 import type { FetchedRecord } from './client.ts'
 import { sendDeadLetter } from './dead-letter.ts'
@@ -31,9 +31,15 @@ export function createMessageHandler(
     return foreign ?? decodeMessage(record, topic)
   }
 
-  return async (record, { topic, partition, lost, ending, isRedelivered }) => {
+  /** One for each record, whether it is asked for in its turn or for a batch. */
+  const inHands = new WeakMap<FetchedRecord, MessageInHand>()
+
+  function inHandOf(record: FetchedRecord, context: RecordContext): MessageInHand {
+    const known = inHands.get(record)
+    if (known !== undefined) return known
+    const { topic, partition, lost, ending, isRedelivered } = context
     const { offset } = record
-    const end = await processor.process({
+    const inHand: MessageInHand = {
       received: receivedOf(() => decode(record, topic, partition)),
       attempt: 1,
       isRedelivered,
@@ -43,11 +49,17 @@ export function createMessageHandler(
       topic,
       lost,
       ending,
+      *behind() {
+        for (const next of context.behind()) yield inHandOf(next.record, next.context)
+      },
       // Its offset is committed with those before it.
       acknowledge: () => !lost.aborted,
       deadLetter: (letter) =>
         pool.use((producer) => sendDeadLetter(producer, options.deadLetterTopic(topic), record, letter), lost),
-    })
-    return end === 'settled'
+    }
+    inHands.set(record, inHand)
+    return inHand
   }
+
+  return async (record, context) => (await processor.process(inHandOf(record, context))) === 'settled'
 }

@@ -158,6 +158,7 @@ const consumerHarness: ConsumerHarness = {
   patienceMs,
   ordersByKey: true,
   ordersRetries: true,
+  takesStreamsInBatches: true,
   ordersAcrossConsumers: true,
   holdTimeoutMs: sessionTimeout,
   ...brokerControl,

@@ -4,6 +4,7 @@ import {
   decodeForeign,
   encodeDeadLetterNote,
   type KeyedQueue,
+  type MessageInHand,
   type MessageProcessor,
   receivedOf,
 } from '@malote/outbox-core/adapter'
@@ -19,7 +20,7 @@ export interface Handling {
   readonly options: ResolvedRabbitmqConsumerOptions
   readonly mover: Mover
   /** Messages of one key one after the other, across sessions: a handler of a lost session may still run. */
-  readonly keys: KeyedQueue
+  readonly keys: KeyedQueue<MessageInHand>
   readonly processor: MessageProcessor
   readonly letterDelays: LetterDelays
   /** Aborts when no handler may begin any more. */
@@ -64,23 +65,24 @@ export async function handleMessage(raw: ConsumeMessage, session: Session, handl
   }
 
   const letter = waitingLetterOf(raw, options.queue)
-  await keys.run(letter === null ? key : null, () =>
-    processor.process({
-      received,
-      ...(letter === null ? {} : { letter }),
-      attempt,
-      isRedelivered: raw.fields.redelivered || attempt > 1,
-      source: options.queue,
-      topic,
-      lost: session.over,
-      ending: draining,
-      graceOver,
-      acknowledge,
-      retry,
-      deadLetter: (written) => sendDeadLetter(raw, topic, written, handling),
-      defer,
-    }),
-  )
+  const turn = letter === null ? key : null
+  const inHand: MessageInHand = {
+    received,
+    ...(letter === null ? {} : { letter }),
+    attempt,
+    isRedelivered: raw.fields.redelivered || attempt > 1,
+    source: options.queue,
+    topic,
+    lost: session.over,
+    ending: draining,
+    graceOver,
+    behind: () => keys.waitingFor(turn),
+    acknowledge,
+    retry,
+    deadLetter: (written) => sendDeadLetter(raw, topic, written, handling),
+    defer,
+  }
+  await keys.run(turn, () => processor.process(inHand), inHand)
 }
 
 /** The queue a message without a key waits in, or null when it waits in place: too short or long a pause. */

@@ -152,6 +152,7 @@ export async function createConsumerHarness(
   return {
     ordersByKey: true,
     ordersRetries: true,
+    takesStreamsInBatches: true,
     ordersAcrossConsumers: true,
     maxTaken: 200,
     ...(consumerStore === undefined ? {} : { consumerStore }),

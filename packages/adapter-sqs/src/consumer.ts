@@ -3,8 +3,8 @@ import type { Consumer } from '@malote/outbox-core'
 import {
   createKeyedQueue,
   createMessageProcessor,
+  type MessageInHand,
   type MessageProcessor,
-  type Received,
   receivedOf,
   startsOnce,
   systemClock,
@@ -39,10 +39,16 @@ export function createSqsConsumer(options: SqsConsumerOptions): Consumer {
   return { name: 'sqs', start: () => consumer.start(), stop: (stopping) => consumer.stop(stopping) }
 }
 
+/** A message that waits for those before it. */
+interface InTurn {
+  readonly hold: Hold
+  readonly inHand: MessageInHand
+}
+
 class SqsConsumer {
   readonly #settings: ResolvedSqsConsumer
   /** Messages of one key one after the other; the processor bounds the handlers. */
-  readonly #keys = createKeyedQueue(Number.POSITIVE_INFINITY)
+  readonly #keys = createKeyedQueue<InTurn>(Number.POSITIVE_INFINITY)
   readonly #ending = new AbortController()
   readonly #graceOver = new AbortController()
   readonly #processor: MessageProcessor
@@ -152,12 +158,19 @@ class SqsConsumer {
     const hold = this.#holds.take(raw, received.message?.id ?? null, key)
     this.#waiting.add(hold)
     if (this.#ending.signal.aborted) void this.#messageHandler.giveBackWaiting()
-    else void this.#keys.run(key, () => this.#handle(hold, received))
+    else {
+      const inHand = this.#messageHandler.take(hold, received, () => this.#behind(key))
+      void this.#keys.run(key, () => this.#handle(hold, inHand), { hold, inHand })
+    }
   }
 
-  async #handle(hold: Hold, received: Received): Promise<void> {
+  *#behind(key: string | null): Iterable<MessageInHand> {
+    for (const { hold, inHand } of this.#keys.waitingFor(key)) if (!hold.isOver) yield inHand
+  }
+
+  async #handle(hold: Hold, inHand: MessageInHand): Promise<void> {
     this.#waiting.delete(hold)
-    if (!hold.isOver) await this.#messageHandler.handle(hold, received)
+    if (!hold.isOver) await this.#messageHandler.handle(hold, inHand)
     this.#aside.delete(hold)
   }
 }

@@ -1,5 +1,5 @@
 import { abortAfter } from '@malote/outbox-core/adapter'
-import type { DeadLetter, MessageProcessor, Received } from '@malote/outbox-core/adapter'
+import type { DeadLetter, MessageInHand, MessageProcessor, Received } from '@malote/outbox-core/adapter'
 import { type Acknowledger, createAcknowledger } from './acknowledge.ts'
 import { sendDeadLetter } from './dead-letter.ts'
 import { createFreeDeliveries } from './free-deliveries.ts'
@@ -7,8 +7,10 @@ import { isFifo, type ResolvedSqsConsumer } from './options.ts'
 import type { Hold, Holds } from './visibility.ts'
 
 export interface MessageHandler {
+  /** @param behind - what waits behind it in its stream */
+  take(hold: Hold, received: Received, behind: () => Iterable<MessageInHand>): MessageInHand
   /** Sees the message through. Never rejects. */
-  handle(hold: Hold, received: Received): Promise<void>
+  handle(hold: Hold, inHand: MessageInHand): Promise<void>
   /** A hold ended by itself: nothing of its group may go on. */
   lost(hold: Hold): void
   /** Gives back what no handler has begun. */
@@ -50,10 +52,10 @@ class SqsMessageHandler implements MessageHandler {
     })
   }
 
-  async handle(hold: Hold, received: Received): Promise<void> {
-    const { settings, ending, graceOver } = this.#parts
+  take(hold: Hold, received: Received, behind: () => Iterable<MessageInHand>): MessageInHand {
+    const { settings, waiting, ending, graceOver } = this.#parts
     const attempt = this.#attemptOf(hold)
-    const end = await this.#parts.processor.process({
+    return {
       received,
       attempt,
       isRedelivered: receiveCountOf(hold) > 1,
@@ -63,10 +65,19 @@ class SqsMessageHandler implements MessageHandler {
       lost: hold.signal,
       ending,
       graceOver,
+      behind,
+      taken: (isTaken) => {
+        if (isTaken) waiting.delete(hold)
+        else if (!hold.isOver) waiting.add(hold)
+      },
       acknowledge: () => this.#acknowledge(hold),
       retry: (inMs, spent) => this.#retry(hold, inMs, spent < attempt),
       deadLetter: (letter) => this.#deadLetter(hold, letter),
-    })
+    }
+  }
+
+  async handle(hold: Hold, inHand: MessageInHand): Promise<void> {
+    const end = await this.#parts.processor.process(inHand)
     if (end === 'left' && this.#parts.holds.has(hold)) await this.#retry(hold, 0, true)
   }
 

@@ -1,5 +1,5 @@
-import type { ConsumerEvent } from '@malote/outbox-core'
-import { createMessageProcessor, type Received } from '@malote/outbox-core/adapter'
+import { type ConsumerEvent, type DeliveryHandler, inBatches } from '@malote/outbox-core'
+import { createMessageProcessor, type MessageInHand, type Received } from '@malote/outbox-core/adapter'
 import { anOutboxMessage } from '@malote/outbox-core/testing'
 import { describe, expect, it } from 'vitest'
 import { decodeMessage } from '../src/decode.ts'
@@ -14,7 +14,7 @@ const nothing = (): never => {
   throw new Error('SQS is not asked in these tests')
 }
 
-function setup(handler: () => Promise<void>, queue = 'https://sqs.test/1/orders.fifo') {
+function setup(handler: DeliveryHandler, queue = 'https://sqs.test/1/orders.fifo') {
   const givenBack: { readonly keys: readonly string[]; readonly inMs: number }[] = []
   const events: ConsumerEvent[] = []
   const holds: Holds = {
@@ -35,23 +35,34 @@ function setup(handler: () => Promise<void>, queue = 'https://sqs.test/1/orders.
     onEvent: (event) => void events.push(event),
   })
   const waiting = new Set<Hold>()
+  const messageHandler = createMessageHandler({
+    settings,
+    processor: createMessageProcessor(settings),
+    holds,
+    waiting,
+    setAside: () => {},
+    ending: never,
+    graceOver: never,
+  })
   return {
-    messageHandler: createMessageHandler({
-      settings,
-      processor: createMessageProcessor(settings),
-      holds,
-      waiting,
-      setAside: () => {},
-      ending: never,
-      graceOver: never,
-    }),
+    messageHandler,
+    handle: ({ hold, received }: Held) =>
+      messageHandler.handle(
+        hold,
+        messageHandler.take(hold, received, () => []),
+      ),
     waiting,
     givenBack,
     events,
   }
 }
 
-function aHold(name: string, key: string, receiveCount = 1): { readonly hold: Hold; readonly received: Received } {
+interface Held {
+  readonly hold: Hold
+  readonly received: Received
+}
+
+function aHold(name: string, key: string, receiveCount = 1): Held {
   const { body, attributes } = encodeMessage(anOutboxMessage({ orderingKey: key }), '/test')
   const raw = {
     MessageId: name,
@@ -66,12 +77,12 @@ function aHold(name: string, key: string, receiveCount = 1): { readonly hold: Ho
 
 describe('when AWS handed over several messages of a group and the first fails', () => {
   it('it goes back first, with its backoff, and then those behind it; other groups stay', async () => {
-    const { messageHandler, waiting, givenBack } = setup(() => Promise.reject(new Error('no')))
+    const { handle, waiting, givenBack } = setup(() => Promise.reject(new Error('no')))
     const first = aHold('first', 'a')
     const others = [aHold('second', 'a'), aHold('other', 'b'), aHold('third', 'a')]
     for (const { hold } of others) waiting.add(hold)
 
-    await messageHandler.handle(first.hold, first.received)
+    await handle(first)
 
     expect(givenBack).toEqual([
       { keys: ['first'], inMs: 700 },
@@ -82,27 +93,24 @@ describe('when AWS handed over several messages of a group and the first fails',
 
   it('those behind it spent no attempt', async () => {
     const attempts: (number | undefined)[] = []
-    const { messageHandler, waiting, events } = setup(() => Promise.reject(new Error('no')))
+    const { handle, waiting, events } = setup(() => Promise.reject(new Error('no')))
     const first = aHold('first', 'a')
     waiting.add(aHold('second', 'a').hold)
 
-    await messageHandler.handle(first.hold, first.received)
+    await handle(first)
     const again = aHold('second', 'a', 2)
-    await messageHandler.handle(again.hold, again.received)
+    await handle(again)
 
     for (const event of events) attempts.push('attempt' in event ? event.attempt : undefined)
     expect(attempts).toEqual([1, 1])
   })
 
   it('on a standard queue nothing waits for it', async () => {
-    const { messageHandler, waiting, givenBack } = setup(
-      () => Promise.reject(new Error('no')),
-      'https://sqs.test/1/orders',
-    )
+    const { handle, waiting, givenBack } = setup(() => Promise.reject(new Error('no')), 'https://sqs.test/1/orders')
     const first = aHold('first', 'a')
     waiting.add(aHold('second', 'a').hold)
 
-    await messageHandler.handle(first.hold, first.received)
+    await handle(first)
 
     expect(givenBack).toEqual([
       { keys: ['first'], inMs: 700 },
@@ -120,4 +128,46 @@ it('a hold that was lost closes its group: those behind it go back unhandled', a
   messageHandler.lost(hold)
 
   expect(givenBack).toEqual([{ keys: ['second'], inMs: 0 }])
+})
+
+describe('a handler that takes streams in batches, when AWS handed over several messages of a group', () => {
+  function setupGroup(run: (ids: readonly string[]) => void) {
+    const all = ['first', 'second', 'third'].map((name) => aHold(name, 'a'))
+    const names = new Map(all.map(({ hold }) => [hold.id, hold.raw.MessageId ?? '']))
+    const calls: { readonly names: readonly string[]; readonly waiting: readonly string[] }[] = []
+    const handler = inBatches(
+      async (deliveries) => {
+        const ids = deliveries.map(({ message }) => names.get(message.id) ?? '')
+        calls.push({ names: ids, waiting: [...waiting].map(({ raw }) => raw.MessageId ?? '') })
+        run(ids)
+      },
+      { byStream: true },
+    )
+    const { messageHandler, waiting, givenBack } = setup(handler)
+    const inHands: MessageInHand[] = all.map(({ hold, received }) =>
+      messageHandler.take(hold, received, () => inHands.slice(1)),
+    )
+    const [first, ...behind] = all
+    for (const { hold } of behind) waiting.add(hold)
+    const handleFirst = (): Promise<void> => messageHandler.handle(first!.hold, inHands[0]!)
+    return { handleFirst, waiting, givenBack, calls }
+  }
+
+  it('none that is with the handler can be given back meanwhile, and what failed goes back first, then those behind it', async () => {
+    const { handleFirst, waiting, givenBack, calls } = setupGroup(() => {
+      throw new Error('no')
+    })
+
+    await handleFirst()
+
+    expect(calls).toEqual([
+      { names: ['first', 'second', 'third'], waiting: [] },
+      { names: ['first'], waiting: ['second', 'third'] },
+    ])
+    expect(givenBack).toEqual([
+      { keys: ['first'], inMs: 700 },
+      { keys: ['second', 'third'], inMs: 0 },
+    ])
+    expect(waiting.size).toBe(0)
+  })
 })

@@ -153,6 +153,14 @@ export type ConsumerEvent =
       readonly messageType: string
       readonly retryInMs: number
     }
+  /** A handler that takes streams in batches applied only the first `applied`: the others are handled one by one, and nobody paid. */
+  | {
+      readonly type: 'batch.failed'
+      readonly topic: string
+      readonly messages: number
+      readonly applied: number
+      readonly error: unknown
+    }
   | { readonly type: 'message.hold-lost'; readonly id: MessageId; readonly error: unknown }
   /** With `afterDeadLetter: 'hold'`: the stream waits for an operator. Alarm on it. */
   | { readonly type: 'stream.held'; readonly topic: string; readonly id: MessageId }

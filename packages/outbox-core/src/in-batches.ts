@@ -1,8 +1,16 @@
 import { numberOption } from './options.ts'
 import { afterThisTurn, systemClock } from './clock.ts'
+import {
+  createStreamHandler,
+  type StreamBatchesOptions,
+  type StreamBatchFunction,
+  type StreamHandler,
+} from './stream-handler.ts'
 
 /** How large a batch of `inBatches` may grow, how long an item may wait for others, and how many batches run at the same time. */
 export interface InBatchesOptions {
+  /** @defaultValue false: items of any kind go together */
+  readonly byStream?: false
   /** Items in one call at the most. @defaultValue 100: a statement of that size is about as cheap per row as it gets */
   readonly maxSize?: number
   /** Calls under way at the same time. @defaultValue 1: what arrives meanwhile makes the next batch larger */
@@ -45,7 +53,34 @@ interface Waiting<Item, Result> {
  */
 export function inBatches<Item, Result = void>(
   run: (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Result>[]>,
-  options: InBatchesOptions = {},
+  options?: InBatchesOptions,
+): (item: Item) => Promise<Result>
+/**
+ * A consumer's handler that takes all that waits of one stream (topic and ordering key) together, in its order: a hot account applies tens of
+ * messages in one transaction. Messages without a key come alone. Nobody waits for a batch to fill. A batch takes one place of the
+ * consumer's `concurrency`, and no other message of its stream is handled while it runs.
+ *
+ * Nothing is acknowledged before it is applied. What a batch does not apply is handled one by one afterwards, in order and in calls of one message:
+ * only there attempts are counted, so that nobody pays for a neighbour, and behind a failing message its stream waits as ever. A message that failed
+ * before comes alone; with a `store`, also one that the broker may have delivered before.
+ *
+ * Not promised: how many come together. It is what the consumer has in hand (`prefetch`, `maxBufferedMessages`; ten of a group on SQS FIFO).
+ *
+ * @param run - gets at least one delivery. Throwing says that nothing was applied, so let one transaction hold it all
+ * @throws OutboxError `INVALID_OPTION`
+ */
+export function inBatches(run: StreamBatchFunction, options: StreamBatchesOptions): StreamHandler
+export function inBatches<Item, Result>(
+  run: ((items: readonly Item[]) => Promise<readonly PromiseSettledResult<Result>[]>) | StreamBatchFunction,
+  options: InBatchesOptions | StreamBatchesOptions = {},
+): ((item: Item) => Promise<Result>) | StreamHandler {
+  if (options.byStream === true) return createStreamHandler(run as StreamBatchFunction, options)
+  return gathering(run as (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Result>[]>, options)
+}
+
+function gathering<Item, Result>(
+  run: (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Result>[]>,
+  options: InBatchesOptions,
 ): (item: Item) => Promise<Result> {
   const maxSize = numberOption('maxSize', options.maxSize, 100, { min: 1 })
   const concurrency = numberOption('concurrency', options.concurrency, 1, { min: 1 })

@@ -54,6 +54,7 @@ export type { DeadLetterNote } from './dead-letter-note.ts'
 
 export { inBatches } from './in-batches.ts'
 export type { InBatchesOptions } from './in-batches.ts'
+export type { StreamBatches, StreamBatchesOptions, StreamBatchFunction, StreamHandler } from './stream-handler.ts'
 
 export { shardOf } from './shard-of.ts'
 

@@ -11,6 +11,7 @@ import {
 
 const absences: Absences<ConsumerHarness> = {
   holdTimeoutMs: 'memory leaves a message with its consumer until the consumer is gone',
+  takesStreamsInBatches: 'memory gives a consumer one message of a key at a time',
   unacknowledged: 'memory has no connection whose window could be full',
   removeDeadLetterPlace: "memory's place for dead letters is always there",
   redrive: 'memory keeps its dead letters for the test to look at',

@@ -11,7 +11,16 @@ import { createStreamsInHand, type MessageInStream, type StreamsInHand } from '.
 import { type Database, databaseOption, type TransactionOf } from '../database/transaction.ts'
 
 /** `maxSize` is messages in one transaction, `concurrency` transactions at a time, `lingerMs` how long a message waits for company. */
-export interface BatchHandlerOptions<Db extends Database> extends InBatchesOptions {
+export interface BatchHandlerOptions<Db extends Database> extends Omit<InBatchesOptions, 'byStream'> {
+  /**
+   * A transaction applies what waits of one topic and ordering key, and nothing else: for hot accounts. `maxSize` bounds it; `concurrency`,
+   * `lingerMs` and `expected` have no meaning then.
+   *
+   * @defaultValue false: one message of a stream, with those of others
+   */
+  readonly byStream?: boolean
+  /** With `byStream`: as `maxBytes` of `inBatches`. */
+  readonly maxBytes?: number
   readonly inbox: Inbox
   readonly db: Db
   /** Name of the consumer in the inbox. Never change it: the inbox would forget what was applied. */
@@ -40,6 +49,7 @@ export function createBatchHandler<Db extends Database>(
   const { inbox, db, consumer } = options
   databaseOption(db)
 
+  if (options.byStream === true) return createStreamHandler(options, fn)
   const streams = createStreamsInHand()
 
   async function apply(messages: readonly InHand[]): Promise<readonly PromiseSettledResult<void>[]> {
@@ -67,7 +77,8 @@ export function createBatchHandler<Db extends Database>(
     return messages.map((message) => outcomeOf(results.get(message) as BatchResult))
   }
 
-  const enqueue = inBatches((messages: readonly InHand[]) => streams.inTurn(messages, () => apply(messages)), options)
+  const run = (messages: readonly InHand[]) => streams.inTurn(messages, () => apply(messages))
+  const enqueue = inBatches(run, { ...options, byStream: false })
   return async (delivery) => {
     const message = inHand(delivery, streams)
     try {
@@ -78,15 +89,44 @@ export function createBatchHandler<Db extends Database>(
   }
 }
 
+/** The consumer keeps the order: it has no other message of the stream handled meanwhile, and what follows a failed one waits for it. */
+function createStreamHandler<Db extends Database>(
+  { inbox, db, consumer, maxSize, maxBytes }: BatchHandlerOptions<Db>,
+  fn: (tx: TransactionOf<Db>, messages: readonly ReceivedMessage[]) => Promise<void>,
+): DeliveryHandler {
+  const run = async (deliveries: readonly Delivery[]): Promise<PromiseSettledResult<void>[]> => {
+    const lost = deliveries.find(({ signal }) => signal.aborted)
+    if (lost !== undefined) throw lost.signal.reason
+    const batch = deliveries.map((delivery) => ({ ...batchMessageOf(delivery.message), delivery }))
+    const results = await inbox.transactBatch(db, consumer, batch, (tx, fresh) =>
+      fn(
+        tx,
+        fresh.map(({ delivery }) => delivery.message),
+      ),
+    )
+    return results.map(outcomeOf)
+  }
+  return inBatches(run, {
+    byStream: true,
+    ...(maxSize === undefined ? {} : { maxSize }),
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+  })
+}
+
 interface InHand extends BatchMessage, MessageInStream {
   readonly delivery: Delivery
 }
 
 function inHand(delivery: Delivery, streams: StreamsInHand): InHand {
-  const { message } = delivery
-  const batched = { messageId: message.id, occurredAt: message.createdAt, ...streamOf(message) }
+  const batched = batchMessageOf(delivery.message)
   return { ...batched, ...streams.enter(batched), delivery }
 }
+
+const batchMessageOf = (message: ReceivedMessage): BatchMessage => ({
+  messageId: message.id,
+  occurredAt: message.createdAt,
+  ...streamOf(message),
+})
 
 function streamOf({ topic, orderingKey }: ReceivedMessage): { readonly stream?: string } {
   return orderingKey === null ? {} : { stream: JSON.stringify([topic, orderingKey]) }

@@ -26,6 +26,13 @@ export interface MessageInHand {
   readonly isReleased?: true
   /** Set when the message is dead, and comes back only because the place for dead letters did not take its letter: no handler is called. */
   readonly letter?: DeadLetter
+  /**
+   * What waits behind the message in its stream, in order: the very objects that will be processed in their turn. Asked when a handler that
+   * takes streams in batches is about to be called. Absent: such a handler is given one message at a time.
+   */
+  behind?(): Iterable<MessageInHand>
+  /** True: a handler is called with the message before its turn, so it must not be given back. False: it was not applied, and waits as before. */
+  taken?(isTaken: boolean): void
   /** Called when the message became the head of its held stream. */
   onHeld?(): void | Promise<void>
   /** Handed to the handler beside `message`, `attempt` and `signal`. */

@@ -10,9 +10,10 @@ import { createHandlerBreaker, type HandlerBreaker, type Pass } from './handler-
 import { createKeyedQueue, type KeyedQueue } from './keyed-queue.ts'
 import { linked } from './linked.ts'
 import type { MessageEnd, MessageInHand } from './message-in-hand.ts'
-import { onAbort } from './on-abort.ts'
 import { type Death, deathOf, mendBackoff, putAway } from './put-away.ts'
 import { handleReleased } from './released-streams.ts'
+import { createRunningSignal } from './running-signal.ts'
+import { createStreamBatch, type StreamBatch } from './stream-batch.ts'
 import { createTogether, type Together } from './together.ts'
 
 /**
@@ -46,6 +47,8 @@ type Outcome =
   | { readonly action: 'retry'; readonly inMs: number; readonly spendsAttempt: boolean }
   /** What the handler needs is away, or nothing succeeds: the message waits here, so that nobody counts its deliveries. */
   | { readonly action: 'wait' }
+  /** Applied together with what waited behind it. */
+  | { readonly action: 'settle'; readonly settle: () => Promise<MessageEnd> }
 
 /** Pauses of one message whose handler finds something away while other messages pass. Below a second, as everything that waits for a mend. */
 const outageBackoff = exponentialBackoff({ baseMs: 200, maxMs: 900 })
@@ -65,12 +68,14 @@ class Processor implements MessageProcessor {
   readonly #places: KeyedQueue
   readonly #together: Together = createTogether()
   readonly #breaker: HandlerBreaker
+  readonly #streams: StreamBatch
 
   constructor(options: ResolvedConsumerOptions, clock: Clock) {
     this.#options = options
     this.#clock = clock
     this.#places = createKeyedQueue(options.concurrency)
     this.#breaker = createHandlerBreaker({ ...options, clock })
+    this.#streams = createStreamBatch(options, this.#breaker, clock)
   }
 
   get isPaused(): boolean {
@@ -78,15 +83,15 @@ class Processor implements MessageProcessor {
   }
 
   async process(inHand: MessageInHand): Promise<MessageEnd> {
+    const endedBefore = this.#streams.endOf(inHand)
+    if (endedBefore !== undefined) return endedBefore
     const stopping = linked(inHand.lost, inHand.ending)
     try {
       const { message, error } = inHand.received
-      if (message === null)
-        return await this.#putAway(
-          inHand,
-          { message: null, attempts: inHand.attempt, reason: 'UNDECODABLE', error },
-          stopping.signal,
-        )
+      if (message === null) {
+        const death = { message: null, attempts: inHand.attempt, reason: 'UNDECODABLE', error } as const
+        return await this.#putAway(inHand, death, stopping.signal)
+      }
       if (inHand.letter !== undefined) {
         const end = await this.#putAway(inHand, deathOf(message, inHand.letter), stopping.signal)
         if (end === 'settled') await this.#noted(async () => this.#options.store?.forget(message.id))
@@ -152,8 +157,9 @@ class Processor implements MessageProcessor {
         return this.#settleDead(passage, spentReason, error)
       }
       const outcome = await this.#places.run(null, () =>
-        this.#together.run(calls.mustBeAlone, () => this.#callOnce(passage)),
+        this.#together.run(calls.mustBeAlone, () => this.#call(passage)),
       )
+      if (outcome?.action === 'settle') return outcome.settle()
       if (outcome === null || inHand.lost.aborted || inHand.graceOver?.aborted === true) return 'left'
       if (outcome.action === 'acknowledge') return this.#acknowledge(inHand, message, calls.attempt, outcome.ms)
       if (outcome.action === 'dead-letter') return this.#settleDead(passage, outcome.reason, outcome.error)
@@ -188,6 +194,13 @@ class Processor implements MessageProcessor {
     return end
   }
 
+  /** Together with what waits behind the message, where that is wanted and possible. */
+  async #call(passage: Passage): Promise<Outcome | null> {
+    const { inHand, calls, stop } = passage
+    const settle = calls.attempt > 1 ? null : await this.#streams.call(inHand, stop)
+    return settle === null ? this.#callOnce(passage) : { action: 'settle', settle }
+  }
+
   /** Null when no handler may begin any more. */
   async #callOnce(passage: Passage): Promise<Outcome | null> {
     const { inHand, message, calls, stop } = passage
@@ -201,25 +214,12 @@ class Processor implements MessageProcessor {
       this.#options.report({ type: 'message.outage', id, messageType, attempt: calls.attempt, error })
       return { action: 'wait' }
     }
-    const running = new AbortController()
-    const onLost = (): void => {
-      this.#options.report({ type: 'message.hold-lost', id, error: inHand.lost.reason })
-      running.abort(inHand.lost.reason)
-    }
-    const onGraceOver = (): void => running.abort(inHand.graceOver?.reason)
-    // Of what happens after the handler ended its signal must not tell.
-    const forgetLost = onAbort(inHand.lost, onLost)
-    const forgetGrace = inHand.graceOver === undefined ? null : onAbort(inHand.graceOver, onGraceOver)
-    try {
-      const delivery = { ...inHand.extras, message, attempt: calls.attempt, signal: running.signal }
-      return await this.#call(delivery, pass, calls)
-    } finally {
-      forgetLost()
-      forgetGrace?.()
-    }
+    const running = createRunningSignal(inHand, this.#options.report)
+    const delivery = { ...inHand.extras, message, attempt: calls.attempt, signal: running.signal }
+    return this.#callHandler(delivery, pass, calls).finally(() => running.end())
   }
 
-  async #call(delivery: Delivery, pass: Pass, calls: Calls): Promise<Outcome> {
+  async #callHandler(delivery: Delivery, pass: Pass, calls: Calls): Promise<Outcome> {
     const startedMs = this.#clock.monotonicMs()
     try {
       await this.#options.handler(delivery)

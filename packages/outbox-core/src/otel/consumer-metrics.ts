@@ -92,6 +92,7 @@ function record(to: Instruments, event: ConsumerEvent, common: Attributes): void
       return to.streamsHeld.add(1, common)
     case 'consumer.store-failed':
       return to.storeFailures.add(1, common)
+    case 'batch.failed': // Its messages are told one by one.
     case 'consumer.started':
     case 'consumer.stopped':
     case 'consumer.reconnected':

@@ -8,6 +8,7 @@ import { holdCases } from './consumer-conformance/holds.ts'
 import { poisonCases } from './consumer-conformance/poison.ts'
 import { redriveCases } from './consumer-conformance/redrive.ts'
 import { orderCases } from './consumer-conformance/order.ts'
+import { streamCases } from './consumer-conformance/streams.ts'
 
 export type { ConsumerHarness, HeldDeadLetter } from './consumer-conformance/harness.ts'
 
@@ -16,6 +17,7 @@ export const consumerConformance: readonly ConformanceCase<ConsumerHarness>[] = 
   ...failingCases,
   ...outageCases,
   ...orderCases,
+  ...streamCases,
   ...poisonCases,
   ...holdCases,
   ...redriveCases,

@@ -3,6 +3,7 @@ import type { ConformanceCase } from '../conformance.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
 import { deliveredIds, gate, ids, messagesTo, recording, untilHandled, withConsumers } from './steps.ts'
+import { recordingBatches, untilApplied } from './streams.ts'
 import { systemClock } from '../../clock.ts'
 
 type Case = ConformanceCase<ConsumerHarness>
@@ -57,19 +58,20 @@ export const acknowledgingCases: readonly Case[] = [
     run: (harness) =>
       withConsumers(harness, async (consume) => {
         const topic = await harness.freshTopic()
-        const messages = messagesTo(topic, 1, () => ({ orderingKey: 'k' }))
+        // One that is handled alone, and a stream that is handled in batches where the broker gives several of it.
+        const messages = messagesTo(topic, 7, (at) => ({ orderingKey: at === 0 ? null : 'hot' }))
         const handlerMayEnd = gate()
-        const crashed = recording(() => handlerMayEnd.passed)
-        const survivor = recording()
+        const crashed = recordingBatches(() => handlerMayEnd.passed)
+        const survivor = recordingBatches(() => {})
 
-        const consumer = await consume(topic, { handler: crashed.handler })
         await harness.send(messages)
-        await eventually(() => assert.equal(crashed.running, 1), harness)
+        const consumer = await consume(topic, { handler: crashed.handler })
+        await eventually(() => assert.equal(crashed.calls.length, 2), harness)
         await harness.crash(consumer)
         handlerMayEnd.open()
         await consume(topic, { handler: survivor.handler })
 
-        await untilHandled(harness, survivor, messages, harness.redeliveryMs)
+        await untilApplied(harness, survivor, messages, harness.redeliveryMs)
       }),
   },
   {

@@ -42,6 +42,8 @@ export interface ConsumerHarness {
   readonly ordersRetries?: true
   /** Set when messages of one key are never with two consumers at the same time. */
   readonly ordersAcrossConsumers?: true
+  /** Set when a handler made by `inBatches` with `byStream` is given several messages of a stream together. */
+  readonly takesStreamsInBatches?: true
   /** How long the broker leaves a message with a consumer that does not extend its hold, in milliseconds. */
   readonly holdTimeoutMs?: number
   /** A store for a consumer of a new name, on a PostgreSQL where `migrate` has run, and what its operator works with. */
