@@ -2,7 +2,7 @@ import type { ConsumeMessage } from 'amqplib'
 import { type Consumer, OutboxError } from '@malote/outbox-core'
 import { createKeyedQueue, createMessageProcessor, startsOnce, systemClock } from '@malote/outbox-core/adapter'
 import { createLetterDelays } from './dead-letter.ts'
-import { handleMessage, type Handling } from './handle-message.ts'
+import { createMessageHandler, type Handling, type MessageHandler } from './handle-message.ts'
 import { isInvalidOption } from './connection.ts'
 import { createMover } from './mover.ts'
 import {
@@ -38,6 +38,7 @@ class RabbitmqConsumer {
   readonly #draining = new AbortController()
   readonly #graceOver = new AbortController()
   readonly #handling: Handling
+  readonly #handle: MessageHandler
   readonly #started = Promise.withResolvers<void>()
   readonly #attending = new Set<Promise<void>>()
   #session: Session | null = null
@@ -56,6 +57,7 @@ class RabbitmqConsumer {
       draining: this.#draining.signal,
       graceOver: this.#graceOver.signal,
     }
+    this.#handle = createMessageHandler(this.#handling)
   }
 
   async start(): Promise<void> {
@@ -99,7 +101,7 @@ class RabbitmqConsumer {
   }
 
   #onMessage(message: ConsumeMessage, from: Session): void {
-    const work = handleMessage(message, from, this.#handling)
+    const work = this.#handle(message, from)
       // Only an option of the caller's that throws (`backoff`) ends here: the message goes back, after a pause.
       .catch((error: unknown) => from.end(error))
       .finally(() => this.#attending.delete(work))

@@ -30,7 +30,13 @@ export interface Handling {
 }
 
 /** Sees a message through until it is acknowledged or moved; returns early, having done neither, when it goes back to the queue. */
-export async function handleMessage(raw: ConsumeMessage, session: Session, handling: Handling): Promise<void> {
+export type MessageHandler = (raw: ConsumeMessage, session: Session) => Promise<void>
+
+export function createMessageHandler(handling: Handling): MessageHandler {
+  return (raw, session) => handleMessage(raw, session, handling)
+}
+
+async function handleMessage(raw: ConsumeMessage, session: Session, handling: Handling): Promise<void> {
   const { options, mover, keys, processor, letterDelays, draining, graceOver } = handling
   const known = { topic: raw.fields.routingKey, body: raw.content, sentAt: sentAtOf(raw) }
   const received = receivedOf(() => decodeForeign(options.decode, raw, known) ?? decodeMessage(raw))
