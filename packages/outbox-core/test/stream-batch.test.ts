@@ -130,10 +130,11 @@ describe('a handler that takes streams in batches', () => {
     add('a', { attempt: 2 })
     for (const name of ['b', 'c']) add(name)
     add('d', { attempt: 2 })
+    add('e')
 
     await processAll()
 
-    expect(log.filter((line) => !line.startsWith('ack'))).toEqual(['a', 'b c', 'd'])
+    expect(log.filter((line) => !line.startsWith('ack'))).toEqual(['a', 'b c', 'd', 'e'])
   })
 
   it('is given alone what may have ended a process, where a store counts that', async () => {
