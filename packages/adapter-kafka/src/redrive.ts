@@ -4,6 +4,7 @@ import {
   type RedriveCount,
   type RedriveOptions,
   type RedriveReport,
+  systemClock,
 } from '@malote/outbox-core/adapter'
 import { readDeadLetterNote } from '@malote/outbox-core'
 import type { FetchedBatch, FetchedRecord, KafkaConsumer, KafkaProducer, KafkaRecord } from './client.ts'
@@ -73,7 +74,7 @@ export async function redriveDeadLetters(options: KafkaRedriveOptions): Promise<
 
 /** Where each partition that has letters to look at ends now. */
 async function openPartitions({ admin, deadLetterTopic, groupId }: KafkaRedriveOptions): Promise<Map<number, bigint>> {
-  const committed = await admin.fetchOffsets({ groupId, topics: [deadLetterTopic] })
+  const committed = await whenServed(() => admin.fetchOffsets({ groupId, topics: [deadLetterTopic] }))
   const begins = new Map(
     committed.flatMap(({ partitions }) => partitions.map(({ partition, offset }) => [partition, offset])),
   )
@@ -83,6 +84,17 @@ async function openPartitions({ admin, deadLetterTopic, groupId }: KafkaRedriveO
     return BigInt(high) > (begin < BigInt(low) ? BigInt(low) : begin)
   })
   return new Map(open.map(({ partition, high }) => [partition, BigInt(high)]))
+}
+
+/** The coordinator of a new group loads first, and kafkajs does not wait for it here: what passes is asked again, for ten seconds. */
+async function whenServed<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+  for (let tries = 1; ; tries++)
+    try {
+      return await ask()
+    } catch (error) {
+      if (tries === 40 || (error as { readonly retriable?: unknown }).retriable !== true) throw error
+      await systemClock.sleep(250)
+    }
 }
 
 async function handleBatch(

@@ -1,27 +1,13 @@
-import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { deadLetterHeader, type DeadLetterNote } from '@malote/outbox-core'
 import { eventually } from '@malote/outbox-core/testing'
+import { maloteIn } from '@malote/testing/malote-command'
 import { describe, expect, inject, it } from 'vitest'
 import { assertTopology, deadLetterQueueOf } from '../src/index.ts'
 import { exchange, uniqueName, withChannel } from './rabbitmq-harness.ts'
 
-const program = fileURLToPath(new URL('../../outbox-core/src/cli/main.ts', import.meta.url))
-
 /** Where this package and amqplib are installed. */
-const cwd = fileURLToPath(new URL('..', import.meta.url))
-
-function malote(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      ['--conditions=@malote/source', program, ...words],
-      { cwd, env: { ...process.env, NODE_OPTIONS: '' } },
-      (_, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
-    )
-    child.stdin?.end()
-  })
-}
+const malote = maloteIn(fileURLToPath(new URL('..', import.meta.url)))
 
 describe.skipIf(inject('rabbitmqUrl') === '')('malote redrive', () => {
   it('brings back what its terms name, after it was told yes, and leaves the rest', async () => {
