@@ -74,11 +74,19 @@ async function receive({ client, deadLetterQueueUrl }: SqsRedriveOptions): Promi
 
 async function bringBack(letter: Message, { client, queueUrl, deadLetterQueueUrl }: SqsRedriveOptions): Promise<void> {
   const { [deadLetterHeader]: _, ...MessageAttributes } = letter.MessageAttributes ?? {}
-  const group = letter.Attributes?.MessageGroupId ?? letter.MessageId
-  const fifo = isFifo(queueUrl)
-    ? { MessageGroupId: group, MessageDeduplicationId: `redrive-${letter.MessageId ?? ''}` }
-    : {}
-  const message = { QueueUrl: queueUrl, MessageBody: letter.Body, MessageAttributes, ...fifo }
+  const group = groupOf(letter, isFifo(queueUrl), isFifo(deadLetterQueueUrl))
+  const message = { QueueUrl: queueUrl, MessageBody: letter.Body, MessageAttributes, ...group }
   await client.send(new SendMessageCommand(message))
   await client.send(new DeleteMessageCommand({ QueueUrl: deadLetterQueueUrl, ReceiptHandle: letter.ReceiptHandle }))
+}
+
+/** Of a standard queue (a fair queue) the group is kept; what a FIFO queue for dead letters had to have is no group there. */
+function groupOf(
+  { Attributes, MessageId = '' }: Message,
+  toFifo: boolean,
+  fromFifo: boolean,
+): { MessageGroupId?: string; MessageDeduplicationId?: string } {
+  const group = Attributes?.MessageGroupId
+  if (toFifo) return { MessageGroupId: group ?? MessageId, MessageDeduplicationId: `redrive-${MessageId}` }
+  return group === undefined || fromFifo ? {} : { MessageGroupId: group }
 }

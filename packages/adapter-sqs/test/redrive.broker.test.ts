@@ -1,36 +1,26 @@
-import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import {
   ReceiveMessageCommand,
   type ReceiveMessageCommandOutput,
   SendMessageCommand,
+  type SendMessageCommandOutput,
   type SQSClient,
 } from '@aws-sdk/client-sqs'
 import { deadLetterHeader, type DeadLetterNote } from '@malote/outbox-core'
 import { anOutboxMessage, eventually } from '@malote/outbox-core/testing'
+import { maloteIn } from '@malote/testing/malote-command'
 import { type SqsService, sqsClient, startSqs } from '@malote/testing/services/sqs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createSqsPublisher, redriveDeadLetters } from '../src/index.ts'
+import { createSqsConsumer, createSqsPublisher, redriveDeadLetters } from '../src/index.ts'
+import { letterAttributes } from '../src/dead-letter.ts'
 import { type Queues, queuesOn } from './queues.ts'
 
-const program = fileURLToPath(new URL('../../outbox-core/src/cli/main.ts', import.meta.url))
-
 /** Where this package and the SDK are installed. */
-const cwd = fileURLToPath(new URL('..', import.meta.url))
-
-const credentials = { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' }
-
-function malote(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      ['--conditions=@malote/source', program, ...words],
-      { cwd, env: { ...process.env, ...credentials, NODE_OPTIONS: '' } },
-      (_, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
-    )
-    child.stdin?.end()
-  })
-}
+const malote = maloteIn(fileURLToPath(new URL('..', import.meta.url)), {
+  AWS_REGION: 'us-east-1',
+  AWS_ACCESS_KEY_ID: 'test',
+  AWS_SECRET_ACCESS_KEY: 'test',
+})
 
 describe('bringing dead letters back', () => {
   let server: SqsService
@@ -62,6 +52,30 @@ describe('bringing dead letters back', () => {
 
     expect((await queues.drain(queue, 2, 5_000)).map(({ Body }) => Body)).toEqual(['MAX_ATTEMPTS', 'MAX_ATTEMPTS'])
     expect((await queues.drain(dead, 1, 5_000)).map(({ Body }) => Body)).toEqual(['PERMANENT'])
+  })
+
+  it('a message of a fair queue keeps its group when it is put away and when it comes back', async () => {
+    // Another queue to come back to: the receive that `stop` gives up may still be handed what comes to the first.
+    const [queue, dead, other] = [await queues.make(), await queues.make(), await queues.make()]
+    const fair = keepsGroups(client)
+    const places = { client: fair, queueUrl: queues.urlOf(queue), deadLetterQueueUrl: queues.urlOf(dead) }
+    const putAway = Promise.withResolvers<void>()
+    const consumer = createSqsConsumer({
+      ...places,
+      handler: () => Promise.resolve(),
+      onEvent: ({ type }) => type === 'message.dead-lettered' && putAway.resolve(),
+    })
+    await consumer.start()
+    const message = { QueueUrl: places.queueUrl, MessageBody: 'not ours', MessageGroupId: 'tenant' }
+    await fair.send(new SendMessageCommand(message))
+    await putAway.promise
+    await consumer.stop()
+
+    expect(await redriveDeadLetters({ ...places, queueUrl: queues.urlOf(other) })).toEqual({ redriven: 1, kept: 0 })
+
+    const receive = { QueueUrl: queues.urlOf(other), MessageSystemAttributeNames: letterAttributes, WaitTimeSeconds: 5 }
+    const [back] = (await fair.send(new ReceiveMessageCommand(receive))).Messages ?? []
+    expect([back?.Body, back?.Attributes?.MessageGroupId]).toEqual(['not ours', 'tenant'])
   })
 
   it('what the redrive policy of the queue put away comes back by its reason', async () => {
@@ -100,6 +114,27 @@ function saysWhereFrom(client: SQSClient, arn: string): Pick<SQSClient, 'send'> 
     if (command instanceof ReceiveMessageCommand)
       for (const { Attributes } of (answer as ReceiveMessageCommandOutput).Messages ?? [])
         if (Attributes !== undefined) Attributes.DeadLetterQueueSourceArn ??= arn
+    return answer
+  }
+  return { send } as Pick<SQSClient, 'send'>
+}
+
+/** AWS keeps the group of a standard queue's message and gives it to whoever asks; the emulator takes it and forgets it. */
+function keepsGroups(client: SQSClient): Pick<SQSClient, 'send'> {
+  const groups = new Map<string | undefined, string>()
+  const send = async (
+    command: Parameters<SQSClient['send']>[0],
+    options?: { readonly abortSignal?: AbortSignal },
+  ): Promise<unknown> => {
+    const answer: unknown = await client.send(command, options)
+    if (command instanceof SendMessageCommand)
+      groups.set((answer as SendMessageCommandOutput).MessageId, command.input.MessageGroupId ?? '')
+    if (
+      command instanceof ReceiveMessageCommand &&
+      command.input.MessageSystemAttributeNames?.includes('MessageGroupId')
+    )
+      for (const message of (answer as ReceiveMessageCommandOutput).Messages ?? [])
+        message.Attributes = { MessageGroupId: groups.get(message.MessageId) ?? '', ...message.Attributes }
     return answer
   }
   return { send } as Pick<SQSClient, 'send'>
