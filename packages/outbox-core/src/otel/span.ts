@@ -46,7 +46,7 @@ function end(span: Span, failureOf: () => SpanFailure | null): void {
 }
 
 /** The error's code (`UNDECODABLE_MESSAGE`, `40001`, `ECONNRESET`), else the name of its class. */
-function errorTypeOf(error: unknown): string {
+export function errorTypeOf(error: unknown): string {
   if (!(error instanceof Error)) return '_OTHER'
   const { code } = error as { readonly code?: unknown }
   return typeof code === 'string' && code !== '' ? code : error.name

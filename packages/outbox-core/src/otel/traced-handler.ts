@@ -1,9 +1,10 @@
 import { context, type Context, type Link, type Span, SpanKind, trace, type Tracer } from '@opentelemetry/api'
 import type { Delivery, DeliveryHandler } from '../consumer.ts'
 import type { ReceivedMessage } from '../received-message.ts'
+import type { StreamBatches, StreamHandler } from '../stream-handler.ts'
 import { scope } from './metrics-options.ts'
 import { attribute, systemAttributes } from './semantic-conventions.ts'
-import { inSpan } from './span.ts'
+import { errorTypeOf, inSpan, type SpanFailure } from './span.ts'
 import { creationContextOf } from './trace-context.ts'
 
 /** How `tracedHandler` names a delivery's span, and what the span is a child of. */
@@ -30,17 +31,39 @@ export interface TracedHandlerOptions {
  * `traceContext: currentTraceContext`. The span has failed when the handler threw (`error.type`: the error's code, else its name). It
  * holds topic, type, id and attempt; never a payload, an ordering key, a header or the words of an error.
  *
- * The handler is called once for each delivery, and its outcome passed on as it is, whatever telemetry does.
+ * A handler that takes streams in batches (`inBatches` with `byStream`) still does. A batch has one span, linked to the context in which each of its
+ * messages was added (an SDK keeps 128 links of a span unless its `linkCountLimit` says otherwise); it begins a trace of its own, because a batch
+ * belongs to no single one, unless `parent` is `active`. It has failed when not all was applied (`error.type`: of the first that was not). Ids are
+ * on the links; each message that is handled alone afterwards has its own span.
+ *
+ * The handler is called once for each delivery or batch, and its outcome passed on as it is, whatever telemetry does.
  */
 export function tracedHandler(handler: DeliveryHandler, options: TracedHandlerOptions): DeliveryHandler {
   const tracer = options.tracer ?? trace.getTracer(scope)
-  return (delivery) => {
+  const one: DeliveryHandler = (delivery) => {
     const active = context.active()
     return inSpan({
       base: active,
       start: () => startSpan(tracer, options, delivery, active),
       run: () => handler(delivery),
     })
+  }
+  const { byStream } = handler as Partial<StreamHandler>
+  return byStream === undefined ? one : Object.assign(one, { byStream: tracedBatches(byStream, tracer, options) })
+}
+
+function tracedBatches(batches: StreamBatches, tracer: Tracer, options: TracedHandlerOptions): StreamBatches {
+  return {
+    ...batches,
+    run: (deliveries) => {
+      const active = context.active()
+      return inSpan({
+        base: active,
+        start: () => startBatchSpan(tracer, options, deliveries, active),
+        run: () => batches.run(deliveries),
+        failureOf: batchFailureOf,
+      })
+    },
   }
 }
 
@@ -57,6 +80,41 @@ function startSpan(tracer: Tracer, options: TracedHandlerOptions, delivery: Deli
   }
   const { parent, links } = placeOf(message, options.parent ?? 'message', active)
   return tracer.startSpan(`process ${message.topic}`, { kind: SpanKind.CONSUMER, attributes, links }, parent)
+}
+
+/** All of a batch are of one stream, so of one topic. */
+function startBatchSpan(
+  tracer: Tracer,
+  options: TracedHandlerOptions,
+  deliveries: readonly Delivery[],
+  active: Context,
+): Span {
+  const topic = deliveries[0]?.message.topic ?? ''
+  const attributes = {
+    ...systemAttributes(options.system),
+    [attribute.operationName]: 'process',
+    [attribute.operationType]: 'process',
+    [attribute.topic]: topic,
+    [attribute.batchSize]: deliveries.length,
+  }
+  const links = deliveries.flatMap(({ message }): Link[] => {
+    const added = creationContextOf(message.headers)
+    return added === null ? [] : [{ context: added, attributes: { [attribute.messageId]: message.id } }]
+  })
+  const around = trace.getSpanContext(active)
+  const isChild = options.parent === 'active'
+  // First: an SDK that keeps only so many links drops the last.
+  if (!isChild && around !== undefined) links.unshift({ context: around })
+  const parent = isChild ? active : trace.deleteSpan(active)
+  return tracer.startSpan(`process ${topic}`, { kind: SpanKind.CONSUMER, attributes, links }, parent)
+}
+
+function batchFailureOf(outcomes: readonly PromiseSettledResult<unknown>[] | void): SpanFailure | null {
+  const failed = (outcomes ?? []).filter((outcome) => outcome.status === 'rejected')
+  const [first] = failed
+  if (first === undefined) return null
+  const message = `${String(failed.length)} of ${String(outcomes?.length)} messages were not applied`
+  return { errorType: errorTypeOf(first.reason), message }
 }
 
 function placeOf(

@@ -2,7 +2,7 @@ import { context, type Span, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } fro
 import { createTelemetry } from '@malote/testing/telemetry'
 import { describe, expect, it } from 'vitest'
 import { decodeEnvelope, encodeEnvelope } from '../../src/adapter/index.ts'
-import type { Delivery, DeliveryHandler } from '../../src/index.ts'
+import { type Delivery, type DeliveryHandler, inBatches, type StreamHandler } from '../../src/index.ts'
 import { currentTraceContext, tracedHandler, type TracedHandlerOptions } from '../../src/otel/index.ts'
 import { anOutboxMessage } from '../../src/testing/index.ts'
 import { brokenProcessors } from './broken-processors.ts'
@@ -106,6 +106,106 @@ describe('the span of a delivery', () => {
     expect(span).toMatchObject({ status: { code: SpanStatusCode.ERROR }, events: [] })
     expect(span?.attributes['error.type']).toBe('40001')
     expect(JSON.stringify([span?.name, span?.attributes, span?.links, span?.status])).not.toContain('secret')
+  })
+})
+
+describe('the span of a batch of a stream', () => {
+  const batches = (handler: DeliveryHandler) => (handler as StreamHandler).byStream
+  const otherTrace = 'a'.repeat(32)
+  const pair = (): [Delivery, Delivery] => [
+    aDelivery(),
+    aDelivery({ headers: { traceparent: `00-${otherTrace}-${spanId}-01` } }),
+  ]
+
+  it('is one, linked to where each message was added and to the active span, and belongs to no trace of theirs', async () => {
+    const { wrap, within, tracer, spans } = setup()
+    const startup = tracer.startSpan('startup')
+    const deliveries = pair()
+    const calls: (readonly Delivery[])[] = []
+    let added = {}
+    const handler = wrap(
+      inBatches(
+        async (given) => {
+          calls.push(given)
+          added = currentTraceContext()
+        },
+        { byStream: true, maxSize: 7, maxBytes: 70 },
+      ),
+    )
+
+    await within(startup, async () => void (await batches(handler).run(deliveries)))
+
+    expect(batches(handler)).toMatchObject({ maxSize: 7, maxBytes: 70 })
+    expect(calls).toEqual([deliveries])
+    const [span, ...others] = spans()
+    expect(others).toEqual([])
+    expect(span).toMatchObject({ name: 'process orders', kind: SpanKind.CONSUMER, status: { code: 0 } })
+    expect(span?.parentSpanContext).toBeUndefined()
+    expect(span?.attributes).toEqual({
+      'messaging.system.name': 'kafka',
+      'messaging.system': 'kafka',
+      'messaging.operation.name': 'process',
+      'messaging.operation.type': 'process',
+      'messaging.destination.name': 'orders',
+      'messaging.batch.message_count': 2,
+    })
+    expect(span?.links.map((link) => [link.context.traceId, link.attributes?.['messaging.message.id']])).toEqual([
+      [startup.spanContext().traceId, undefined],
+      [traceId, deliveries[0].message.id],
+      [otherTrace, deliveries[1].message.id],
+    ])
+    const own = span?.spanContext()
+    expect(added).toEqual({ traceparent: `00-${String(own?.traceId)}-${String(own?.spanId)}-01` })
+  })
+
+  it('with parent "active" is a child of the active span', async () => {
+    const { wrap, within, tracer, spans } = setup({ parent: 'active' })
+    const receive = tracer.startSpan('receive')
+    const handler = wrap(inBatches(async () => {}, { byStream: true }))
+
+    await within(receive, async () => void (await batches(handler).run(pair())))
+
+    expect(spans()[0]?.parentSpanContext?.spanId).toBe(receive.spanContext().spanId)
+    expect(spans()[0]?.links.map((link) => link.context.traceId)).toEqual([traceId, otherTrace])
+  })
+
+  it('has failed when not all was applied, without words of an error, and the outcomes come through', async () => {
+    const { wrap, spans } = setup()
+    const reason = Object.assign(new Error('secret words'), { code: '40001' })
+    const outcomes = [
+      { status: 'fulfilled', value: undefined },
+      { status: 'rejected', reason },
+    ] as const
+
+    expect(await batches(wrap(inBatches(async () => outcomes, { byStream: true }))).run(pair())).toBe(outcomes)
+    const throwing = inBatches(() => Promise.reject(reason), { byStream: true })
+    await expect(batches(wrap(throwing)).run(pair())).rejects.toBe(reason)
+
+    expect(spans().map(({ status, attributes }) => [status, attributes['error.type']])).toEqual([
+      [{ code: SpanStatusCode.ERROR, message: '1 of 2 messages were not applied' }, '40001'],
+      [{ code: SpanStatusCode.ERROR }, '40001'],
+    ])
+    expect(JSON.stringify(spans().map(({ name, attributes, links }) => [name, attributes, links]))).not.toContain(
+      'secret',
+    )
+  })
+
+  it('is not there for a message alone, which has a span of its own, nor for a handler that takes no batches', async () => {
+    const { wrap, spans } = setup()
+
+    await wrap(inBatches(async () => {}, { byStream: true }))(aDelivery())
+
+    expect(spans().map(({ attributes }) => attributes['malote.attempt'])).toEqual([2])
+    expect('byStream' in wrap(async () => {})).toBe(false)
+  })
+
+  it.each(brokenProcessors)('keeps the contract when telemetry throws as a span %s', async (_, broken) => {
+    const { wrap } = setup({}, [broken])
+    let calls = 0
+
+    await batches(wrap(inBatches(async () => void calls++, { byStream: true }))).run(pair())
+
+    expect(calls).toBe(1)
   })
 })
 
