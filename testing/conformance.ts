@@ -50,3 +50,21 @@ export function describeConformance<Harness>(
     })
   })
 }
+
+/**
+ * Names a subject on which no case of a kit runs, as one test, which fails when the reason no longer holds.
+ *
+ * @param holds - looks whether the reason is still true
+ */
+export function nameNotRun(
+  kit: ConformanceMeta['kit'],
+  subject: string,
+  cases: readonly ConformanceCase<never>[],
+  reason: string,
+  holds: () => Promise<boolean>,
+): void {
+  it(`${kit} conformance of ${subject} is not run: ${reason}`, async ({ task }) => {
+    expect(await holds(), 'the reason is gone: hold it to the kit').toBe(true)
+    task.meta.conformance = cases.map(({ name }) => ({ kit, subject, name, status: 'not-run', reason }))
+  })
+}

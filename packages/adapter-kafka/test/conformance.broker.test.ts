@@ -164,8 +164,8 @@ const consumerHarness: ConsumerHarness = {
   ...brokerControl,
 }
 
-describeConformance('publisher', 'kafka', publisherConformance, () => publisherHarness)
-describeConformance('consumer', 'kafka', consumerConformance, () => consumerHarness, {
+describeConformance('publisher', 'kafka (kafkajs)', publisherConformance, () => publisherHarness)
+describeConformance('consumer', 'kafka (kafkajs)', consumerConformance, () => consumerHarness, {
   unacknowledged:
     'Kafka keeps no count of what it handed out: a consumer that reads ahead is bounded by maxBufferedMessages',
 })
