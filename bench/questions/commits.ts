@@ -5,7 +5,7 @@ import type { Benchmark, Row, Spread } from '../harness/benchmark.ts'
 import { payload, topic, type } from '../harness/load.ts'
 import type { BenchDatabase } from '../harness/server.ts'
 import { atMost, figuresOf, ratioOf, ratioRow, type Samples } from '../harness/statistics.ts'
-import { rawInsertOne } from '../peers/raw.ts'
+import { createPlainestTable, plainestStatement, rawInsertOne } from '../peers/raw.ts'
 
 /** Clients and the largest share of commits the message may cost them. */
 const limits = [
@@ -19,6 +19,7 @@ export const commits: Benchmark = {
   run: async ({ server, rounds, scale, log }) => {
     const database = await server.database()
     await migrate(database.admin)
+    await createPlainestTable(database.admin)
     await database.admin.query(
       'create table orders (id bigint generated always as identity primary key, body jsonb not null)',
     )
@@ -36,6 +37,12 @@ export const commits: Benchmark = {
       )
       const oneTripLabel = `share of commits lost in one round trip, ${String(clients)} ${clients === 1 ? 'client' : 'clients'}`
       rows.push(ratioRow(`one-statement-${String(clients)}`, oneTripLabel, lostOf(oneTrip), atMost(lostInOneTrip, '')))
+      const plainest = ratioOf(
+        samples[`order and a row of the plainest table in one statement, ${String(clients)}`],
+        samples[`order in one statement, ${String(clients)}`],
+      )
+      const plainestLabel = `share of commits lost to a row of the plainest table in one round trip, ${String(clients)} ${clients === 1 ? 'client' : 'clients'}`
+      rows.push(ratioRow(`plainest-table-${String(clients)}`, plainestLabel, lostOf(plainest), null))
       const ofRaw = ratioOf(
         samples[`order and message, ${String(clients)}`],
         samples[`order and raw insert, ${String(clients)}`],
@@ -51,6 +58,7 @@ export const commits: Benchmark = {
       notes: [
         'The transaction is BEGIN, the insert of an order, `add`, COMMIT: one statement per round trip.',
         'In one round trip: `outbox.statement` in the statement that inserts the order, against that statement alone; no BEGIN and no COMMIT in either, both prepared by name.',
+        'The plainest table has what a message needs and nothing that guards it: no lane, no checks, no wake-up, one index. What it costs, any outbox in a table costs.',
         'The raw insert in place of `add` is the part of the loss that any outbox in a table has: a fourth round trip and a second row. What `add` itself costs is the ratio beside it.',
       ],
     }
@@ -71,7 +79,7 @@ async function commitRates(
   const outbox = createOutbox()
   const connections = await Promise.all(Array.from({ length: clients }, () => database.client()))
   const measure = async (transaction: (client: pg.Client) => Promise<unknown>): Promise<number> => {
-    await database.admin.query('truncate malote.messages, orders')
+    await database.admin.query('truncate malote.messages, plainest, orders')
     return commitsPerSecond(connections, seconds, async (client) => {
       await client.query('begin')
       await transaction(client)
@@ -79,7 +87,7 @@ async function commitRates(
     })
   }
   const measureStatement = async (statement: (client: pg.Client) => Promise<unknown>): Promise<number> => {
-    await database.admin.query('truncate malote.messages, orders')
+    await database.admin.query('truncate malote.messages, plainest, orders')
     return commitsPerSecond(connections, seconds, statement)
   }
   const samples = await alternate(
@@ -102,6 +110,12 @@ async function commitRates(
           const { text, values } = await outbox.statement(message, { firstParameter: 2 })
           const both = `with accepted as (insert into orders (body) values ($1)) ${text}`
           await client.query({ name: 'order and message', text: both, values: [JSON.stringify(payload), ...values] })
+        }),
+      [`order and a row of the plainest table in one statement, ${String(clients)}`]: () =>
+        measureStatement((client) => {
+          const { text, values } = plainestStatement(payload['accountId'] as string, 2)
+          const both = `with accepted as (insert into orders (body) values ($1)) ${text}`
+          return client.query({ name: 'order and plain row', text: both, values: [JSON.stringify(payload), ...values] })
         }),
       [`order in one statement, ${String(clients)}`]: () =>
         measureStatement((client) =>

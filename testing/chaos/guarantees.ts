@@ -104,17 +104,20 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
   ],
 }
 
-/**
- * The whole of docs/guarantees.md.
- *
- * @param lately - of shorter runs, with what the others did not know yet
- * @param outages - of runs in which consumers lack what they need for long
- */
-export function guarantees(
-  reports: readonly BrokerReport[],
-  lately: readonly BrokerReport[],
-  outages: readonly BrokerReport[],
-): string {
+/** The reports of runs that were kept, one for each broker. */
+export interface KeptReports {
+  readonly long: readonly BrokerReport[]
+  /** Of shorter runs, with what the others did not know yet. */
+  readonly lately: readonly BrokerReport[]
+  /** Of runs in which consumers lack what they need for long. */
+  readonly outages: readonly BrokerReport[]
+  /** Of runs in which a destination is away or throttled, again and again for seconds, or twice for minutes. */
+  readonly destinations: readonly BrokerReport[]
+  readonly longDestinations: readonly BrokerReport[]
+}
+
+/** The whole of docs/guarantees.md. */
+export function guarantees({ long, lately, outages, destinations, longDestinations }: KeptReports): string {
   return `# What holds when things break
 
 <!-- Written by testing/chaos/write-guarantees.ts from the reports in testing/chaos/reports. Do not edit by hand. -->
@@ -133,7 +136,7 @@ these names true, and no cell empty. Every rule of the checker is broken by a ma
 ${plantedFaultTable()}
 ## Runs
 
-${runTable([...reports, ...lately])}
+${runTable([...long, ...lately])}
 The long runs are older than cut-offs and than some of the faults; the short ones draw all of them, on the code of the day, beside other
 work on the same two cores.
 
@@ -144,13 +147,13 @@ be published a second time. *Again after* is the time from the fault (or, for a 
 first publish in each lane that stood still, over all lanes: half of them within the first figure, the last within the
 second. Faults overlap in these runs, so the second figure often includes another fault. The machine of these runs had two
 cores and other work to do: read the figures as upper bounds. What the long runs do not know comes from the short ones, where a fault
-begins every two and a half seconds, or from those [of outages](#outages-of-what-consumers-need). Those without a figure are done when a
+begins every two and a half seconds, or from those of outages below. Those without a figure are done when a
 run asks for them by name, because they need a set-up of their own (\`--faults\`; [what came of it](records.md#faults-in-a-running-system)).
 Each of them looks whether it bites, and a run in which one did nothing fails as \`HOLLOW\`. What a machine cannot do (no root for network
 namespaces, no libfaketime) is told as \`NOT RUN\`, and fails under \`CI=true\`.
 
-${faultTable(reports, [...lately, ...outages])}
-Reproduce a run's plan with its seed, for example \`${command(reports[0])}\`. What the plan does and to whom is the same
+${faultTable(long, [...destinations, ...lately, ...outages])}
+Reproduce a run's plan with its seed, for example \`${command(long[0])}\`. What the plan does and to whom is the same
 every time; what the processes are doing at that instant is up to the operating system.
 
 ## Outages of what consumers need
@@ -161,6 +164,16 @@ mend to the next message applied, or the next dead letter put away, of those men
 
 ${outageTable(outages)}
 Reproduce one with \`${outageCommand(outages[0])}\`.
+
+## Outages of a destination
+
+One queue, exchange or topic is away or throttled, and the broker is not. Relays keep the library's own attempts and pauses, and no
+message is made to fail: whatever pays an attempt, dies or is held, the outage has cost it that. *Again after* is counted from the mend
+to the first publish in each lane that stood still: half of them within the first figure, the last within the second. A destination is
+tried again after half to all of a pause that grows to two seconds.
+
+${destinationTable([...destinations, ...longDestinations])}
+Reproduce one with \`${destinationCommand(destinations[0])}\`, or \`${destinationCommand(longDestinations[0])}\`.
 
 ${limits}`
 }
@@ -259,6 +272,33 @@ ${rows.join('\n')}
 
 function outageCommand(first: BrokerReport | undefined): string {
   return `${command(first)} --relays 2 --every 40000 --outage 600 --faults handler-database-away$(printf ',kill-consumer%.0s' $(seq 26)),dead-letters-away`
+}
+
+function destinationTable(reports: readonly BrokerReport[]): string {
+  const rows = reports.flatMap(({ broker, report }) =>
+    destinationKinds
+      .filter((kind) => report.faults[kind] !== undefined)
+      .map((kind) => {
+        const recovery = report.recoveryMs[kind]
+        const again = recovery === undefined ? '–' : `${seconds(recovery.p50)} … ${seconds(recovery.max)}`
+        const lasted = `${String(report.faults[kind])} ×, ${String((report.outageMs ?? 0) / 1_000)} s`
+        const { attempts, deadLetters, heldKeys } = report.paid ?? { attempts: '–', deadLetters: '–', heldKeys: '–' }
+        const cells = [lasted, again, report.published, attempts, deadLetters, heldKeys, report.lost]
+        return `| ${[broker, `\`${kind}\``, ...cells, report.orderViolations, report.violations.length].join(' | ')} |`
+      }),
+  )
+  return `| broker | outage | times | again after | published | attempts paid | dead letters | keys held | lost | out of order | violations |
+|---|---|---|---|---|---|---|---|---|---|---|
+${rows.join('\n')}
+`
+}
+
+const destinationKinds = ['destination-away', 'destination-throttled'] as const
+
+function destinationCommand(first: BrokerReport | undefined): string {
+  const lasts = (first?.report.outageMs ?? 0) / 1_000
+  const everyMs = lasts > 60 ? 330_000 : 20_000
+  return `${command(first)} --every ${String(everyMs)} --outage ${String(lasts)} --defaults --faults ${destinationKinds.join(',')}`
 }
 
 function measured(report: ChaosReport, kind: string): string {

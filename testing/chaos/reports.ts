@@ -1,15 +1,22 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { BrokerReport } from './guarantees.ts'
+import type { BrokerReport, KeptReports } from './guarantees.ts'
 import type { ChaosReport } from './run-chaos.ts'
 
-/** Kept runs: the long ones, shorter ones with the faults and cut-offs that came later, and those in which consumers lack what they need. */
-type Kept = 'reports' | 'reports/lately' | 'reports/outages'
+/** The reports of runs that were kept: one folder for each kind of run, one file for each broker. */
+export function readReports(): KeptReports {
+  return {
+    long: inFolder('reports'),
+    lately: inFolder('reports/lately'),
+    outages: inFolder('reports/outages'),
+    destinations: inFolder('reports/destinations'),
+    longDestinations: inFolder('reports/destinations/long'),
+  }
+}
 
-/** The reports of runs that were kept, one for each broker. */
-export function readReports(folderName: Kept = 'reports'): readonly BrokerReport[] {
-  const folder = fileURLToPath(new URL(folderName, import.meta.url))
+function inFolder(name: string): readonly BrokerReport[] {
+  const folder = fileURLToPath(new URL(name, import.meta.url))
   return readdirSync(folder)
     .filter((file) => file.endsWith('.json'))
     .sort()
