@@ -15,8 +15,8 @@ export const usage: string = `npm run chaos -- [options]
   --faults LIST   only these kinds, comma separated; there are: ${faultKinds.join(', ')}
   --outage S      how long the handlers' database, the place for dead letters, or a destination is away (default: 1 to 4, drawn)
   --every MS      mean time between two faults (default 2500)
-  --lease MS      the relays' lease (default 3000)
-  --defaults      relays keep the library's own attempts, pauses and limits, and no message is made to fail
+  --lease MS      the relays' lease (default 3000; with --defaults 30000)
+  --defaults      relays keep the library's own lease, attempts, pauses and limits, and no message is made to fail
   --no-presence   a dead relay is noticed by its lease alone
   --drain S       seconds without progress after which the run is over; more on a busy machine (default 45)
   --variant V     take one rule out of the protocol, to see the checker find it: ${variants.slice(1).join(', ')}
@@ -45,7 +45,7 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
       faults: { type: 'string', default: faultKinds.filter((kind) => !onlyByName.includes(kind)).join(',') },
       outage: { type: 'string' },
       every: { type: 'string', default: String(defaultEveryMs) },
-      lease: { type: 'string', default: '3000' },
+      lease: { type: 'string' },
       defaults: { type: 'boolean', default: false },
       'no-presence': { type: 'boolean', default: false },
       drain: { type: 'string', default: '45' },
@@ -69,7 +69,7 @@ export function chaosArguments(args: readonly string[], say: (line: string) => v
     defaults: values.defaults,
     outageMs: values.outage === undefined ? null : positive('outage', values.outage) * 1_000,
     everyMs: positive('every', values.every),
-    leaseMs: positive('lease', values.lease),
+    leaseMs: positive('lease', values.lease ?? (values.defaults ? '30000' : '3000')),
     presence: !values['no-presence'],
     variant: oneOf('variant', values.variant, variants),
     drainMs: positive('drain', values.drain) * 1_000,
