@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
-import { guarantees } from '../guarantees.ts'
+import { type BrokerReport, guarantees } from '../guarantees.ts'
 import { readReports } from '../reports.ts'
 
 it('docs/guarantees.md is what the kept reports say, and they say that nothing was violated and each cut-off was complete', () => {
   const kept = readReports()
 
   expect(readFileSync(new URL('../../../docs/guarantees.md', import.meta.url), 'utf8')).toBe(guarantees(kept))
-  const violations = Object.values(kept).flatMap((reports) => reports.flatMap(({ report }) => report.violations))
+  const violations = Object.values<readonly BrokerReport[]>({ ...kept }).flatMap((reports) =>
+    reports.flatMap(({ report }) => report.violations),
+  )
   expect(violations).toEqual([])
   for (const { report } of kept.lately) expect(report.cutOffs?.complete).toBe(report.cutOffs?.drawn ?? 'drawn')
 })
