@@ -22,7 +22,7 @@ export function debianRoot(release: string, name: string): string {
   const unfinished = `${root}.${String(process.pid)}`
   const keys = '--keyring=/usr/share/keyrings/debian-archive-keyring.gpg'
   const args = ['--mode=root', '--variant=essential', `--include=${name}`, keys, release, unfinished]
-  const made = spawnSync('mmdebstrap', [...args, 'http://deb.debian.org/debian'], { encoding: 'utf8' })
+  const made = spawnSync('mmdebstrap', args, { encoding: 'utf8' })
   if (made.status !== 0) {
     rmSync(unfinished, { recursive: true, force: true })
     throw new Error(`mmdebstrap ${args.join(' ')} failed: ${made.stderr.slice(-1_000)}`)
