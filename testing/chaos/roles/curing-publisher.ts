@@ -21,17 +21,16 @@ export function curingPublisher(publisher: Publisher): CuringPublisher {
       isCured = next
     },
     publish: async (batch, signal) => {
-      const ill = new Set(
-        isCured ? [] : batch.filter(({ type }) => type === curableType).map(({ orderingKey }) => orderingKey),
-      )
-      const isBehind = ({ topic, orderingKey }: (typeof batch)[number]): boolean =>
-        topic === curableTopic && ill.has(orderingKey)
-      const sound = batch.filter((message) => !isBehind(message))
+      const ill = new Set<string | null>()
+      // What was added before the ill one is sent as ever: refused with it, it would pay an attempt that nothing made it pay.
+      const isRefused = ({ topic, type, orderingKey }: (typeof batch)[number]): boolean => {
+        if (!isCured && type === curableType) ill.add(orderingKey)
+        return topic === curableTopic && ill.has(orderingKey)
+      }
+      const refused = batch.filter(isRefused)
+      const sound = batch.filter((message) => !refused.includes(message))
       const results = sound.length === 0 ? [] : await publisher.publish(sound.map(known), signal)
-      return [
-        ...results,
-        ...batch.filter(isBehind).map(({ id, type }) => (type === curableType ? died(id) : waits(id))),
-      ]
+      return [...results, ...refused.map(({ id, type }) => (type === curableType ? died(id) : waits(id)))]
     },
   }
 }
