@@ -215,6 +215,8 @@ const limits = `## What is not promised
   is taken for one only if that many relays die of something else in the very moments in which they publish it alone.
 - A time to recover. Without the presence signal (a transaction-mode pooler, a machine that vanished) it is the lease; the relays'
   share of lanes, reconnecting with backoff and the broker's own start come on top.
+- That time on the database host is right. Due times are its clock's: when that goes back by N, what was scheduled for later or for a
+  retry before it did waits N longer. Nothing is lost or reordered; when it goes forward, the same messages come early.
 `
 
 function runTable(reports: readonly BrokerReport[]): string {

@@ -55,6 +55,13 @@ const outages: readonly FaultKind[] = [
 /** What consumers need goes away: in runs of their own, with the consumers' default attempts and pauses. */
 export const consumerOutages: readonly FaultKind[] = ['handler-database-away', 'dead-letters-away']
 
+/** What a soak gives runs of their own beside those of consumers' outages, grouped so that no fault hides another. */
+export const soakedApart: readonly (readonly FaultKind[])[] = [
+  ['pause-topic', 'hold-key', 'replay-dead-letters', 'exhaust-pool', 'exhaust-connections', 'kill-relay'],
+  ['partition-database', 'partition-broker', 'broker-disk-full', 'restart-pgbouncer'],
+  ['move-database-clock', 'kill-relay'],
+]
+
 /** What needs a set-up of its own, or judges in its own way: only where it is asked for by name. */
 export const onlyByName: readonly FaultKind[] = [
   ...consumerOutages,

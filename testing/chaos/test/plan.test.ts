@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { faultKinds, planFaults } from '../plan.ts'
+import { consumerOutages, faultKinds, onlyByName, planFaults, soakedApart } from '../plan.ts'
 
 const options = { seconds: 120, leaseMs: 3_000, kinds: faultKinds, everyMs: 2_500, outageMs: null }
 
@@ -21,4 +21,10 @@ describe('a plan of faults', () => {
       if (fault.kind === 'pause-relay') expect(fault.forMs).toBe(6_000)
     }
   })
+})
+
+it('a soak has every kind of fault', () => {
+  const always = faultKinds.filter((kind) => !onlyByName.includes(kind))
+
+  expect(new Set([...always, ...consumerOutages, ...soakedApart.flat()])).toEqual(new Set(faultKinds))
 })
