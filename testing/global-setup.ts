@@ -17,6 +17,11 @@ const services = {
   postgresUrl: async (): Promise<Shared> => {
     const given = process.env['MALOTE_TEST_POSTGRES_URL']
     if (given !== undefined && given !== '') return { url: given, end: () => Promise.resolve() }
+    const image = process.env['MALOTE_TEST_POSTGRES_IMAGE']
+    if (image !== undefined && image !== '') {
+      const { startPostgresContainer } = await import('./services/postgres-container.ts')
+      return startPostgresContainer(image)
+    }
     const service = await startPostgres({ durable: false, settings: { max_prepared_transactions: 10 } })
     return { url: service.url, end: () => service.stop('fast') }
   },
