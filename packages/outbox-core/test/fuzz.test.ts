@@ -106,14 +106,15 @@ it('a command line runs one verb or is refused with code 2, whatever it says', a
     text,
     fc.constantFrom('17', '-1', '2026-11-28', '--', '--x'),
   )
+  let verbs = 0
+  const run = (): Promise<void> => Promise.resolve(void verbs++)
+  const program = createProgram('0', run, run, run)
+  const commands = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
+  for (const command of commands)
+    command.exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {}, outputError: () => {} })
   await fc.assert(
     fc.asyncProperty(fc.array(argument, { maxLength: 8 }), async (args) => {
-      let verbs = 0
-      const run = (): Promise<void> => Promise.resolve(void verbs++)
-      const program = createProgram('0', run, run, run)
-      const commands = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
-      for (const command of commands)
-        command.exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {}, outputError: () => {} })
+      verbs = 0
       try {
         await program.parseAsync(args, { from: 'user' })
         expect(verbs).toBeLessThanOrEqual(1)

@@ -110,7 +110,9 @@ async function decide(
   const isFiltered = [flags.topic, flags.type, flags.deathReason, flags.key, flags.since].some(
     (value) => value !== undefined,
   )
-  if (isFiltered && words.length > 0) throw new UsageError('give ids or filters, not both')
+  // A limit too: more would be done than it says.
+  if ((isFiltered || flags.limit !== undefined) && words.length > 0)
+    throw new UsageError('give ids or filters such as --limit, not both')
   const chosen = isFiltered ? (await find(invocation)).map((letter) => letter) : null
   const wanted = chosen === null ? ids(words) : chosen.map(({ deadLetterId }) => deadLetterId)
   if (chosen !== null) output.note(letterTable(chosen))
@@ -163,10 +165,13 @@ export const releaseHeldKey: Verb = async (invocation) => {
   return report(invocation, 'released', (await keys.release(topic, orderingKey, decision(invocation))) ? 1 : 0, 1)
 }
 
+/** What a bigint of PostgreSQL holds. */
+const greatestId = 2n ** 63n - 1n
+
 function ids(words: readonly string[]): readonly string[] {
-  const wrong = words.find((word) => !/^\d{1,19}$/.test(word))
+  const wrong = words.find((word) => !/^\d{1,19}$/.test(word) || BigInt(word) > greatestId)
   if (wrong !== undefined)
     throw new UsageError(`"${wrong}" is not the id of a dead letter: see \`malote dead-letters list\``)
   if (words.length === 0) throw new UsageError('which one? give at least one id, or a filter such as --topic')
-  return words
+  return [...new Set(words)] // One that is named twice is decided about once.
 }

@@ -35,8 +35,17 @@ export class UsageError extends Error {
 
 /** Who decides and why, for the record. Nobody is asked: who the shell belongs to is known. */
 export function decision({ flags }: Invocation): Decision {
-  const operator = flags.operator ?? userInfo().username
+  const operator = flags.operator ?? accountName()
   return flags.reason === undefined ? { operator } : { operator, reason: flags.reason }
+}
+
+/** @throws UsageError where the account has no name, as in a container with a number for a user */
+function accountName(): string {
+  try {
+    return userInfo().username
+  } catch (cause) {
+    throw new UsageError('who decides? say --operator: this account has no name', { cause })
+  }
 }
 
 /** @throws UsageError when nobody is there to ask */

@@ -99,7 +99,12 @@ export const drain: Verb<{ topic?: string; timeout?: number }> = async ({ client
     if (line !== last) output.note([`waits: ${line}`])
     last = line
   }
-  const result = await cutOff(client, { ...schema, ...given({ topic }), timeoutMs: timeout * 1_000, onProgress })
+  const result = await cutOff(client, {
+    ...schema,
+    ...given({ topic }),
+    timeoutMs: Math.round(timeout * 1_000),
+    onProgress,
+  })
   const head = result.isComplete
     ? `everything from before ${iso(result.at) ?? ''} is at the broker${result.left.length > 0 ? ', but for:' : ''}`
     : `the time is up; from before ${iso(result.at) ?? ''} there are left:`

@@ -24,9 +24,20 @@ function databaseUrlOf(flags: CommonFlags): string | undefined {
   return url
 }
 
+/** @throws UsageError for an address that cannot be read; it may hold a password, so it is not shown */
+function clientOf(url: string | undefined): pg.Client {
+  try {
+    return new pg.Client({ application_name: 'malote', ...(url === undefined ? {} : { connectionString: url }) })
+  } catch (cause) {
+    throw new UsageError('--database-url (or DATABASE_URL) cannot be read: such as postgres://user@host/database', {
+      cause,
+    })
+  }
+}
+
 const run: Run = async (verb, flags, words) => {
   const url = databaseUrlOf(flags)
-  const client = new pg.Client({ application_name: 'malote', ...(url === undefined ? {} : { connectionString: url }) })
+  const client = clientOf(url)
   client.on('error', () => {}) // The statement under way fails with it, and is reported.
   await client.connect()
   try {

@@ -1,4 +1,4 @@
-import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, Option } from 'commander'
 import type { RelayDeadLetterReason } from '../dead-letter-reason.ts'
 import { messageStates } from '../find-messages.ts'
 import { rolePurposes } from '../postgres/grants.ts'
@@ -10,6 +10,7 @@ import { createOutput } from './output.ts'
 import { purge, purged } from './purge.ts'
 import { redrive, type RedriveFlags } from './redrive.ts'
 import { grants, migrate } from './schema-verbs.ts'
+import * as values from './values.ts'
 
 /** Connects, runs the verb and keeps its exit code. */
 export type Run = (verb: Verb<never>, flags: CommonFlags, words: readonly string[]) => Promise<void>
@@ -35,18 +36,6 @@ export interface RelayFlags {
 
 const deathReasons: readonly RelayDeadLetterReason[] = ['MAX_ATTEMPTS', 'PERMANENT', 'POISON']
 
-function number(text: string): number {
-  const value = Number(text)
-  if (text.trim() === '' || !(value >= 0)) throw new InvalidArgumentError('It must be a number from 0.')
-  return value
-}
-
-function instant(text: string): Date {
-  const date = new Date(text)
-  if (Number.isNaN(date.getTime())) throw new InvalidArgumentError('It must be a time such as 2026-11-28T03:00:00Z.')
-  return date
-}
-
 const examples = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  malote ${line}`).join('\n')}`
 
 /** All verbs; `version` is the package's. */
@@ -55,7 +44,7 @@ export function createProgram(version: string, run: Run, relay: RunRelay, serve:
     .description('look after an outbox')
     .version(version)
     .option('--database-url <url>', 'default: the variable DATABASE_URL, then PGHOST, PGUSER and so on')
-    .option('--schema <name>', 'default: malote')
+    .option('--schema <name>', 'default: malote', values.schemaName)
     .option('--json', 'one JSON value on standard output')
     .option('--yes', 'do not ask before deleting or changing many')
     .option('--operator <name>', 'who decides, for `malote audit`; default: who runs the command')
@@ -80,6 +69,7 @@ export function createProgram(version: string, run: Run, relay: RunRelay, serve:
   addHoldingVerbs(program, verb)
   addDecidingVerbs(program, verb)
   addConsumerVerbs(program, verb)
+  values.refuseEmptyValues(program)
   return program
 }
 
@@ -107,7 +97,7 @@ function addRelayVerb(program: Command, relay: RunRelay): void {
     .command('relay')
     .description('run a relay for one outbox or several until SIGTERM, with health endpoints, metrics and JSON logs')
     .requiredOption('--config <file>', 'a module that exports { publisher } as default, or an array of these')
-    .option('--port <port>', 'of /healthz, /readyz and /metrics; default: 9464', number)
+    .option('--port <port>', 'of /healthz, /readyz and /metrics; default: 9464', values.port)
     .option('--host <address>', 'default: 127.0.0.1; in a container 0.0.0.0')
     .action((_: unknown, command: Command) => relay(command.optsWithGlobals()))
     .addHelpText('after', examples('relay --config malote.config.js', 'relay --config malote.config.js --host 0.0.0.0'))
@@ -118,7 +108,7 @@ function addConsoleVerb(program: Command, serve: RunConsole): void {
     .command('console')
     .description('serve a page that shows what is wrong and what mends it')
     .option('--allow-actions', 'let it replay, discard, release, pause and resume; default: it only shows')
-    .option('--port <port>', 'default: 9465; 0 takes any', number)
+    .option('--port <port>', 'default: 9465; 0 takes any', values.port)
     .option('--host <address>', 'default: 127.0.0.1; any other needs the variable MALOTE_CONSOLE_TOKEN')
     .option('--answer-to <name...>', 'host names it answers to; default: those of loopback, or any with a token')
     .action((_: unknown, command: Command) => serve(command.optsWithGlobals()))
@@ -138,10 +128,10 @@ function addLookingVerbs(program: Command, verb: AddVerb): void {
   verb(program, 'drain', 'wait until everything from before now is at the broker', looking.drain)
     .addOption(new Option('--until <time>', 'now').choices(['now']).default('now'))
     .option('--topic <topic>', 'default: all')
-    .option('--timeout <seconds>', 'default: 300', number)
+    .option('--timeout <seconds>', 'default: 300', values.timeout)
     .addHelpText('after', examples('drain --until now', 'drain --topic orders --timeout 60'))
   verb(program, 'audit', 'who decided what, newest first', looking.audit)
-    .option('--limit <count>', 'default: 100', number)
+    .option('--limit <count>', 'default: 100', values.count)
     .addHelpText('after', examples('audit', 'audit --limit 10 --json'))
   const messages = program.command('messages').description('messages that are not published')
   verb(messages, 'list', 'oldest first, without bodies', looking.listMessages)
@@ -151,9 +141,9 @@ function addLookingVerbs(program: Command, verb: AddVerb): void {
     .addOption(new Option('--state <state>', 'default: all but archived').choices(messageStates))
     .option('--failure <code>', 'the last failure')
     .addOption(new Option('--death-reason <reason>').choices(deathReasons))
-    .option('--since <time>', 'added at or after; archived: published', instant)
-    .option('--until <time>', 'added before; archived: published', instant)
-    .option('--limit <count>', 'default: 100', number)
+    .option('--since <time>', 'added at or after; archived: published', values.instant)
+    .option('--until <time>', 'added before; archived: published', values.instant)
+    .option('--limit <count>', 'default: 100', values.count)
     .addHelpText(
       'after',
       examples(
@@ -196,8 +186,8 @@ function addDecidingVerbs(program: Command, verb: AddVerb): void {
       .option('--type <type>')
       .addOption(new Option('--death-reason <reason>').choices(deathReasons))
       .option('--key <key>')
-      .option('--since <time>', 'died at or after', instant)
-      .option('--limit <count>', 'default: 100', number)
+      .option('--since <time>', 'died at or after', values.instant)
+      .option('--limit <count>', 'default: 100', values.count)
   filtered(verb(letters, 'list', 'newest first, without bodies', deciding.listDeadLetters)).addHelpText(
     'after',
     examples('dead-letters list', 'dead-letters list --topic orders --since 2026-11-28T03:00:00Z'),
@@ -223,7 +213,7 @@ function addDecidingVerbs(program: Command, verb: AddVerb): void {
     .addHelpText('after', examples('dead-letters discard 17 --reason "test data"'))
   verb(program, 'purge', 'delete for ever what is old, in short transactions', purge)
     .addOption(new Option('--only <what>', 'what to purge').choices(purged).default('dead-letters'))
-    .option('--older-than <days>', 'how old; keys know themselves when they expire', number)
+    .option('--older-than <days>', 'how old; keys know themselves when they expire', values.days)
     .addOption(new Option('--profile <profile>', 'of the inbox; default: simple').choices(['simple', 'partitioned']))
     .addHelpText(
       'after',
@@ -239,7 +229,7 @@ function addConsumerVerbs(program: Command, verb: AddVerb): void {
   const streams = program.command('held-streams').description('streams that consumers stopped behind a dead letter')
   verb(streams, 'list', 'oldest first', listHeldStreams)
     .option('--consumer <name>')
-    .option('--limit <count>', 'default: 100', number)
+    .option('--limit <count>', 'default: 100', values.count)
     .addHelpText('after', examples('held-streams list', 'held-streams list --consumer ledger'))
   verb(streams, 'release', 'let the stream go on, in order', releaseHeldStream)
     .argument('<consumer>')
@@ -258,7 +248,7 @@ function addConsumerVerbs(program: Command, verb: AddVerb): void {
     .option('--to <place>', 'where they go; default: RabbitMQ the queue without ".dead", Kafka where each came from')
     .option('--url <address>', 'amqp://…, host:port of Kafka, or the endpoint of an SQS emulator')
     .option('--where <term...>', 'reason=…, topic=…, source=…, error=… (contains): all must hold')
-    .option('--limit <count>', 'default: all', number)
+    .option('--limit <count>', 'default: all', values.anyCount)
     .option('--dry-run', 'only count')
     .action(async (_: unknown, command: Command) => {
       const flags = command.optsWithGlobals<CommonFlags & RedriveFlags>()

@@ -29,6 +29,9 @@ export const purge: Verb<PurgeFlags> = async (invocation) => {
   if (only !== 'keys' && olderThan === undefined) throw new UsageError('how old? give --older-than <days>')
   if (only === 'archive' && !(Number.isInteger(olderThan) && Number(olderThan) >= 1))
     throw new UsageError('the archive is dropped by whole days: --older-than 1 or more')
+  // Before it is noted that it has begun.
+  if (only === 'inbox' && !(Number.isInteger(olderThan) && Number(olderThan) >= 1 && Number(olderThan) <= 3_650))
+    throw new UsageError('the inbox keeps whole days: --older-than 1 to 3650')
   if (only === 'inbox' || only === 'keys') await idempotency()
   const what = { 'dead-letters': 'dead letter', archive: 'archived day', inbox: 'proof of the inbox', keys: 'key' }[
     only

@@ -23,6 +23,7 @@ interface Loaded {
 export async function redrive(invocation: Pick<Invocation<RedriveFlags>, 'flags' | 'output'>): Promise<number> {
   const { flags, output } = invocation
   const where = filterOf(flags.where ?? [])
+  checkUrl(flags)
   const options = {
     dryRun: flags.dryRun === true,
     ...(where === null ? {} : { where }),
@@ -34,6 +35,19 @@ export async function redrive(invocation: Pick<Invocation<RedriveFlags>, 'flags'
   const verb = options.dryRun ? 'would bring back' : 'brought back'
   output.print(report, [`${verb} ${String(report.redriven)}, left ${String(report.kept)}`])
   return 0
+}
+
+const urlForms: Readonly<Record<RedriveFlags['broker'], readonly [form: RegExp, example: string]>> = {
+  sqs: [/^https?:\/\/[^/\s]+/, 'http://127.0.0.1:4566'],
+  rabbitmq: [/^amqps?:\/\/[^/\s]+/, 'amqp://localhost'],
+  kafka: [/^[^\s,/]+:\d+(,[^\s,/]+:\d+)*$/, 'localhost:9092'],
+}
+
+/** Its words are not shown: they may hold a password. */
+function checkUrl({ broker, url }: RedriveFlags): void {
+  const [form, example] = urlForms[broker]
+  if (url !== undefined && !(form.test(url) && (broker === 'kafka' || URL.canParse(url))))
+    throw new UsageError(`--url is no address of ${broker}: such as ${example}`)
 }
 
 type RedriveOn = (flags: RedriveFlags, options: RedriveOptions) => Promise<RedriveReport>

@@ -61,6 +61,8 @@ async function chosen(only: Component | undefined): Promise<readonly (readonly [
 
 export const migrate: Verb<{ dryRun?: boolean; only?: Component; adopt?: readonly string[] }> = async (invocation) => {
   const { client, schema, flags, output } = invocation
+  if (flags.adopt !== undefined && (flags.dryRun === true || flags.only === 'idempotency'))
+    throw new UsageError('--adopt notes files of the outbox at once: leave out --dry-run and --only idempotency')
   if (flags.adopt !== undefined) return adopt(client, schemaOption(schema.schema), flags.adopt)
   const results: { component: Component; name: string }[] = []
   const scripts: string[] = []
