@@ -4,6 +4,22 @@ const core = 'packages/outbox-core'
 
 /** Nothing foreign stops the relay or makes it lose a message: connections, results, rows, options, callers. */
 export const edges: readonly Mutant[] = [
+  ...mutantsOf(core, 'cli/values.ts', 'fuzz-command-line.test.ts', [
+    [
+      'a number of the command line may be written in any way',
+      'refused',
+      'form.test(text) && value >= least',
+      'value >= least',
+    ],
+  ]),
+  ...mutantsOf(core, 'cli/purge.ts', 'fuzz-command-line.test.ts', [
+    [
+      'a purge is noted as begun, and refused behind it',
+      'refused',
+      "if (only === 'inbox' && !(",
+      "if (only === 'archive' && !(",
+    ],
+  ]),
   ...mutantsOf(core, 'postgres/connections.ts', 'race/black-hole.pg.test.ts', [
     [
       'a database that does not answer is waited for without end',
