@@ -164,8 +164,9 @@ describe('malote', () => {
     [['status', '--no-such-flag'], '--no-such-flag'],
     [['messages', 'show', 'no-id'], 'a UUID'],
     [['grants', '--role', 'r', '--for', 'king'], 'writer'],
-  ])('%j is refused at once, with 2', async (words, why) => {
-    const { code, stderr } = await malote(...words)
+    [['migrate', '--adopt', '0001_create_outbox.sql', '--dry-run'], '--dry-run'],
+  ])('%j is refused at once, with 2, also where the database is away', async (words, why) => {
+    const { code, stderr } = await malote(...words, '--database-url', 'postgres://127.0.0.1:1/none')
 
     expect(stderr).toContain(why)
     expect(code).toBe(2)

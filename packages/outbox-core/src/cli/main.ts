@@ -6,7 +6,7 @@ import { OutboxError } from '../errors.ts'
 import { loadConfigs } from '../process/config.ts'
 import { runConsoleProcess } from '../process/console-process.ts'
 import { runRelayProcess } from '../process/relay-process.ts'
-import { type CommonFlags, UsageError } from './invocation.ts'
+import { type CommonFlags, type Invocation, UsageError } from './invocation.ts'
 import { createOutput } from './output.ts'
 import { createProgram, type Run, type RunConsole, type RunRelay } from './program.ts'
 import { migrateIdempotency } from './schema-verbs.ts'
@@ -39,13 +39,18 @@ const run: Run = async (verb, flags, words) => {
   const url = databaseUrlOf(flags)
   const client = clientOf(url)
   client.on('error', () => {}) // The statement under way fails with it, and is reported.
-  await client.connect()
+  let connected: Promise<unknown> | null = null
+  // Not before the first statement: a line that is wrong is told so where the database is away, too.
+  const query: Invocation['client']['query'] = async (text, values) => {
+    await (connected ??= client.connect())
+    return client.query(text, values)
+  }
   try {
     const schema = flags.schema === undefined ? {} : { schema: flags.schema }
     const output = createOutput(flags.json === true)
-    process.exitCode = await verb({ client, schema, flags: flags as never, words, output })
+    process.exitCode = await verb({ client: { query }, schema, flags: flags as never, words, output })
   } finally {
-    await client.end()
+    if (connected !== null) await client.end()
   }
 }
 
