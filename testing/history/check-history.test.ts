@@ -315,6 +315,15 @@ describe('a violation is found:', () => {
       },
       [],
     ],
+    [
+      'and none for one that names it as waiting for an operator, after whose word it died',
+      {
+        committed: [...sound.committed, late],
+        deadLetters: [{ id: 'm3', reason: 'MAX_ATTEMPTS' }],
+        cutOffs: [{ ...line, answeredAtMs: 1_090, stopped: 1 }],
+      },
+      [],
+    ],
     ['and none when it names as many that wait for an operator', { cutOffs: [{ ...line, stopped: 2 }] }, []],
     [
       'a cut-off that names fewer than wait for an operator',

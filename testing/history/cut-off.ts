@@ -21,12 +21,12 @@ export function cutOffViolations({ cutOffs, committed, publications, deadLetters
         (acceptedAtMs.get(id) ?? Number.POSITIVE_INFINITY) > claim.answeredAtMs
       const missing = committed.filter(isMissing)
       const unnamed = missing.filter(({ id }) => !dead.has(id))
-      // What was dead when it was named may have been replayed since.
+      // What was dead when it was named may have been replayed since; what waited for an operator may have died.
       const isStopped = claim.stopped !== undefined && missing.length <= claim.dead + claim.stopped
       const early = isStopped
         ? []
         : unnamed.map((message) => tooEarly(claim, `${described(message)} ${accepted(message)}`))
-      const silent = missing.length - unnamed.length - claim.dead
+      const silent = isStopped ? 0 : missing.length - unnamed.length - claim.dead
       return silent > 0 ? [...early, tooEarly(claim, `${String(silent)} more were dead than it named`)] : early
     })
 
