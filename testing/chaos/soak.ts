@@ -13,7 +13,7 @@ const usage = `npm run soak -- [options]
   --hours H     how long to go on; the last run is cut short, and what it began is drained (default 1)
   --seed S      of the first round; each round takes the next (default: random, printed)
   --minutes M   of faults on each broker in each round (default 5)
-  --scale N     times as many cases of each property as the tests take (default 20)`
+  --scale N     times as many cases of each property as the tests take (default 20); of command lines always a million`
 
 const brokers = ['sqs', 'rabbitmq', 'kafka'] as const
 /** Consumers are killed while what they need is away for long. */
