@@ -171,7 +171,8 @@ Reproduce one with \`${outageCommand(outages[0])}\`.
 One queue, exchange or topic is away or throttled, and the broker is not. Relays keep the library's own attempts and pauses, and no
 message is made to fail: whatever pays an attempt, dies or is held, the outage has cost it that. *Again after* is counted from the mend
 to the first publish in each lane that stood still: half of them within the first figure, the last within the second. A destination is
-tried again after half to all of a pause that grows to two seconds.
+tried again after half to all of a pause that grows to two seconds. Where another outage began as one ended, or where minutes of backlog go
+out in their sequence, the second figure has that in it.
 
 ${destinationTable([...destinations, ...longDestinations])}
 Reproduce one with \`${destinationCommand(destinations[0])}\`, or \`${destinationCommand(longDestinations[0])}\`.
