@@ -25,7 +25,8 @@ export interface HeldKeys {
   /** Oldest first. @param options.limit - default 100 */
   list(options?: { readonly limit?: number }): Promise<readonly HeldKey[]>
   /**
-   * Holds the key by hand: nothing of it is published until `release`. What is in flight ends.
+   * Holds the key by hand: nothing of it is published until `release`, from when the relays have heard of it, which is at once
+   * where they are notified and within seconds where not. What is in flight ends.
    *
    * @returns false when it was held already
    * @throws OutboxError `INVALID_OPTION`
