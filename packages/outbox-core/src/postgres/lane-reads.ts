@@ -85,7 +85,6 @@ export function createLaneReads(connection: Connection, options: LaneReadsOption
   }
 }
 
-/** The statements' texts, for whoever looks at their plans. */
 function blocksOf({ lane, streams, seqs, unread, held }: LaneBlocks): readonly BlockRow[] {
   const [seqOf, unreadOf] = [
     JSON.parse(seqs) as number[],
@@ -100,6 +99,7 @@ function blocksOf({ lane, streams, seqs, unread, held }: LaneBlocks): readonly B
   }))
 }
 
+/** The statements' texts, for whoever looks at their plans. */
 export function laneReadTexts(schema: string, sequence = ''): Readonly<Record<keyof LaneReads, string>> {
   const s = quoteIdentifier(schema)
   return {
