@@ -179,8 +179,10 @@ describe('malote', () => {
     expect((await malote()).code).toBe(2)
   })
 
-  it('exits with 3 when the doctor cannot look', async () => {
-    expect(await malote('doctor', '--database-url', 'postgres://127.0.0.1:1/none')).toMatchObject({ code: 3 })
+  it('exits with 3 when the doctor cannot look, and with 1 when a command that names a doctor fails', async () => {
+    const away = ['--database-url', 'postgres://127.0.0.1:1/none', '--reason', 'x']
+    expect(await malote('doctor', ...away)).toMatchObject({ code: 3 })
+    expect(await malote('topics', 'pause', 'doctor', ...away)).toMatchObject({ code: 1 })
   })
 
   it('finds messages that wait, and tells for what', async () => {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
-import { CommanderError } from 'commander'
+import { type Command, CommanderError } from 'commander'
 import pg from 'pg'
 import { OutboxError } from '../errors.ts'
 import { loadConfigs } from '../process/config.ts'
@@ -78,20 +78,24 @@ const serve: RunConsole = async (flags) => {
 const program = createProgram(version, run, relay, serve)
 const everyCommand = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
 for (const command of everyCommand) command.exitOverride().showSuggestionAfterError()
+let running: Command | null = null
+program.hook('preAction', (_, command) => {
+  running = command
+})
 
 try {
   await program.parseAsync()
 } catch (error) {
-  process.exitCode = exitCode(error)
+  process.exitCode = exitCode(error, running)
 }
 
 /** Errors first and short. */
-function exitCode(error: unknown): number {
+function exitCode(error: unknown, command: Command | null): number {
   // It has printed its own words.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
   // The address may hold a password, so only the driver's words are shown.
   const code = error instanceof OutboxError ? ` (${error.code})` : ''
   console.error(`malote: ${error instanceof Error ? error.message || error.name : String(error)}${code}`)
   if (error instanceof UsageError || (error instanceof OutboxError && error.code === 'INVALID_OPTION')) return 2
-  return process.argv.includes('doctor') ? 3 : 1
+  return command?.name() === 'doctor' ? 3 : 1
 }
