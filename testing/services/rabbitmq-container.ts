@@ -1,9 +1,12 @@
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
 import { freePort } from './free-port.ts'
+import { untilSaved } from './rabbitmq-queue-names.ts'
 import type { RabbitmqService } from './rabbitmq.ts'
 
 /** The same as in docker-compose.yml. */
 const image = 'rabbitmq:4.2'
+
+const readSavedMark = 'od -An -tu1 -j11 -N1 /var/lib/rabbitmq/mnesia/*/quorum/*/names.dets'
 
 /** Whether a Docker daemon (or a relative) answers. */
 export async function dockerAnswers(): Promise<boolean> {
@@ -37,6 +40,7 @@ export async function startRabbitmqContainer(): Promise<RabbitmqService> {
     stop: async (mode = 'graceful') => {
       await (mode === 'graceful' ? container.stop() : container.kill())
     },
+    queuesSaved: () => untilSaved(async () => Number((await exec('sh', '-c', readSavedMark)).trim())),
     start: async () => {
       await container.start()
       await exec('rabbitmqctl', 'await_startup')

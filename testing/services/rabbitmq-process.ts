@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import { HarnessError } from '../harness-error.ts'
 import { scaled } from '../slowness.ts'
 import { stablePort } from './free-port.ts'
+import { savedMark, untilSaved } from './rabbitmq-queue-names.ts'
 import type { RabbitmqService } from './rabbitmq.ts'
 import { type ServerUser, serverUser } from './server-user.ts'
 
@@ -62,6 +63,7 @@ export async function startRabbitmqProcess(installation: RabbitmqInstallation): 
     stop: async (mode = 'graceful') => {
       await endAll(processes, mode === 'graceful' ? 'SIGTERM' : 'SIGKILL')
     },
+    queuesSaved: () => untilSaved(() => savedMark(join(node.folder, 'mnesia'))),
     start: async () => {
       processes = await launch(node)
     },

@@ -11,6 +11,11 @@ export interface RabbitmqService {
   readonly pid: number | null
   /** `graceful` closes connections and listeners; `kill` is a crash. Data is kept for `start`. */
   stop(mode?: 'graceful' | 'kill'): Promise<void>
+  /**
+   * Resolves once a crash takes none of the queues that were declared so far. RabbitMQ notes its quorum queues in a file that it saves
+   * about a second later; a queue that was noted and not saved is listed after the crash, and answers nobody or is bound to nothing.
+   */
+  queuesSaved(): Promise<void>
   /** Starts a stopped broker again on the same port and data. */
   start(): Promise<void>
   /** Runs `rabbitmqctl` against the broker and gives what it printed. Takes about two seconds. */
@@ -53,6 +58,7 @@ function foreignRabbitmq(url: string): RabbitmqService {
     origin: 'environment',
     pid: null,
     stop: refuse,
+    queuesSaved: refuse,
     start: refuse,
     ctl: refuse,
     dispose: () => Promise.resolve(),

@@ -102,12 +102,9 @@ export async function createPublisherHarness(broker: RabbitmqService): Promise<R
   }
 }
 
-/**
- * Kills the broker, but not in the second after a queue was declared: RabbitMQ 3.10 notes its quorum queues in a file it
- * writes every half second, and a queue missing there is listed after the restart and never answers.
- */
+/** Kills the broker once it keeps what the case has declared: what RabbitMQ forgets of its own queues is not what the case is about. */
 export async function crashBroker(broker: RabbitmqService): Promise<void> {
-  await pause(1_200)
+  await broker.queuesSaved()
   await broker.stop('kill')
 }
 

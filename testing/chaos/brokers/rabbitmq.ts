@@ -35,6 +35,7 @@ export const rabbitmq: BrokerKind = {
         address: Object.assign(new URL(server.url), { port: String(port), hostname: host }).toString(),
       }),
       restart: async (downMs) => {
+        await server.queuesSaved()
         await server.stop('kill')
         await sleep(downMs)
         await server.start()

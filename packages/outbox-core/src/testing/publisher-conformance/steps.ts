@@ -112,10 +112,10 @@ export async function publishUntilAccepted(
   await eventually(
     async () => {
       const results = await publish(harness, publisher, left)
-      for (const message of left)
-        if (!isAccepted(results, message)) assert.notEqual(failureOf(results, message).kind, 'permanent')
       left = left.filter((message) => !isAccepted(results, message))
-      assert.equal(left.length, 0, `${String(left.length)} messages still not accepted`)
+      const failures = left.map((message) => failureOf(results, message))
+      for (const { kind } of failures) assert.notEqual(kind, 'permanent')
+      assert.equal(left.length, 0, `${String(left.length)} messages still not accepted: ${describe(failures[0])}`)
     },
     { patienceMs: harness.patienceMs, intervalMs: 100 },
   )
