@@ -77,9 +77,12 @@ const explanations = ({ client, schema }: Invocation, ids: readonly string[]) =>
   explainReplay({ db: client, ...schema }, ids)
 
 /** Changes nothing. Exit code 3: no inbox could be looked at. */
-async function explain(invocation: Invocation<FilterFlags>): Promise<number> {
-  const { words, output } = invocation
-  const chosen = words.length > 0 ? ids(words) : (await find(invocation)).map(({ deadLetterId }) => deadLetterId)
+async function explain(invocation: Invocation<FilterFlags & { force?: boolean }>): Promise<number> {
+  const { flags, words, output } = invocation
+  isFilteredAlone(invocation)
+  const named = words.length > 0 ? ids(words) : null
+  if (flags.force === true) throw new UsageError('--explain changes nothing: leave out --force')
+  const chosen = named ?? (await find(invocation)).map(({ deadLetterId }) => deadLetterId)
   const explained = await explanations(invocation, chosen)
   if (explained === null) {
     output.print(null, ['no inbox is in this schema, or this role may not read it: nothing is known about consumers'])
@@ -106,13 +109,8 @@ async function decide(
   question: string,
   act: (letters: ReturnType<typeof createDeadLetters>, ids: readonly string[]) => Promise<number>,
 ): Promise<number> {
-  const { flags, words, output } = invocation
-  const isFiltered = [flags.topic, flags.type, flags.deathReason, flags.key, flags.since].some(
-    (value) => value !== undefined,
-  )
-  // A limit too: more would be done than it says.
-  if ((isFiltered || flags.limit !== undefined) && words.length > 0)
-    throw new UsageError('give ids or filters such as --limit, not both')
+  const { words, output } = invocation
+  const isFiltered = isFilteredAlone(invocation)
   const chosen = isFiltered ? (await find(invocation)).map((letter) => letter) : null
   const wanted = chosen === null ? ids(words) : chosen.map(({ deadLetterId }) => deadLetterId)
   if (chosen !== null) output.note(letterTable(chosen))
@@ -125,6 +123,19 @@ async function decide(
   )
     return 1
   return report(invocation, done, wanted.length === 0 ? 0 : await act(deadLetters(invocation), wanted), wanted.length)
+}
+
+/**
+ * Whether letters are chosen by a filter.
+ *
+ * @throws UsageError when ids are given too; beside a limit as well, since more would be done than it says
+ */
+function isFilteredAlone({ flags, words }: Invocation<FilterFlags>): boolean {
+  const filters = [flags.topic, flags.type, flags.deathReason, flags.key, flags.since]
+  const isFiltered = filters.some((value) => value !== undefined)
+  if ((isFiltered || flags.limit !== undefined) && words.length > 0)
+    throw new UsageError('give ids or filters such as --limit, not both')
+  return isFiltered
 }
 
 /** Who and why must be said: others will ask why a topic stands still. */

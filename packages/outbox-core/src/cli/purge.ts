@@ -23,7 +23,9 @@ export interface PurgeFlags {
 const batchSize = 1_000
 
 export const purge: Verb<PurgeFlags> = async (invocation) => {
-  const { only, olderThan } = invocation.flags
+  const { only, olderThan, profile } = invocation.flags
+  if (only !== 'inbox' && profile !== undefined)
+    throw new UsageError(`only the inbox has a profile: leave out --profile, or say --only inbox instead of ${only}`)
   if (only === 'keys' && olderThan !== undefined)
     throw new UsageError('keys expire by themselves: leave out --older-than')
   if (only !== 'keys' && olderThan === undefined) throw new UsageError('how old? give --older-than <days>')
