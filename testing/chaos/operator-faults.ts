@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fault, History } from '../history/history.ts'
-import type { FaultLog, Harm } from './fault-log.ts'
+import type { FaultLog, Harm, Hollow } from './fault-log.ts'
+import { nowMs } from './journal.ts'
 import { createDeadLetters, createHeldKeys, createTopics } from './library.ts'
 import { curableKeys, curableType } from './roles/curing-publisher.ts'
 
@@ -40,8 +41,12 @@ export function operatorFaults(log: FaultLog, keys: readonly string[]): Record<O
       return alone(key, () =>
         log.onNobody(fault, async () => {
           await insist(() => heldKeys.hold(topic, key, steering))
-          await sleep(heardMs + fault.forMs)
+          await sleep(heardMs)
+          const held = await untilHeld(log, key)
+          await sleep(fault.forMs)
+          const left = await insist(() => waitingOf(log, key))
           await insist(() => heldKeys.release(topic, key))
+          return heldNobody(key, held, left)
         }),
       )
     },
@@ -54,6 +59,33 @@ export function operatorFaults(log: FaultLog, keys: readonly string[]): Record<O
         cure(log, false)
       }),
   }
+}
+
+/** So long a key may go without a message before nobody is held by it. */
+const idleForMs = 10_000
+
+/** Ids of the key's messages that wait, as soon as there are some. */
+async function untilHeld(log: FaultLog, key: string): Promise<readonly string[]> {
+  const deadlineMs = nowMs() + idleForMs
+  for (;;) {
+    const ids = await insist(() => waitingOf(log, key))
+    if (ids.length > 0 || nowMs() > deadlineMs) return ids
+    await sleep(100)
+  }
+}
+
+async function waitingOf({ cluster }: FaultLog, key: string): Promise<readonly string[]> {
+  const waiting = 'select id from malote.messages where topic = $1 and ordering_key = $2'
+  return (await cluster.pool.query<{ id: string }>(waiting, [topic, key])).rows.map(({ id }) => id)
+}
+
+/**
+ * What is wrong with a hold by hand: nothing waited, or what waited when every relay had heard of it was gone before the release.
+ * One message that stayed is enough: another may have been in flight with a relay that stood still.
+ */
+export function heldNobody(key: string, held: readonly string[], left: readonly string[]): Hollow {
+  if (held.length === 0) return `nothing of ${key} waited`
+  if (!held.some((id) => left.includes(id))) return `${String(held.length)} of ${key} went out all the same`
 }
 
 function cure({ cluster }: FaultLog, isCured: boolean): void {
@@ -79,11 +111,10 @@ export async function cureForGood(log: FaultLog, signal: AbortSignal): Promise<v
 }
 
 /** The database is down, or it did it and the answer was lost: once more. */
-async function insist(act: () => Promise<unknown>): Promise<void> {
+async function insist<Answer>(act: () => Promise<Answer>): Promise<Answer> {
   for (;;) {
     try {
-      await act()
-      return
+      return await act()
     } catch {
       await sleep(100)
     }

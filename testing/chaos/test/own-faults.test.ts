@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest'
 import type { Committed, Fault, History, Publication } from '../../history/history.ts'
 import { chaosArguments } from '../arguments.ts'
-import { ignoredOperators } from '../operator-faults.ts'
+import { heldNobody, ignoredOperators } from '../operator-faults.ts'
 import { onlyByName } from '../plan.ts'
 import { poolsNotHeld } from '../shortage-faults.ts'
 import { kindsNotRun } from '../surroundings.ts'
@@ -53,6 +53,14 @@ describe('a fault that did nothing is named', () => {
     const faults = [fault('pause-topic'), fault('partition-database')]
 
     expect(ignoredOperators(history([sent('a', 23_000)], faults), false)).toEqual([])
+  })
+
+  it.each([
+    ['of which something stayed', ['a', 'b'], ['b', 'c'], undefined],
+    ['of which nothing waited', [], ['c'], 'nothing of key-1 waited'],
+    ['of which all that waited went out', ['a', 'b'], ['c'], '2 of key-1 went out all the same'],
+  ])('a key held by hand, %s', (_, held, left, named) => {
+    expect(heldNobody('key-1', held, left)).toBe(named)
   })
 
   it('a run in which nothing that had died came through', () => {
