@@ -1,8 +1,8 @@
 import { consumerPoints, type Failpoint, relayPoints, writerPoints } from './failpoints.ts'
 import { createRandom, type Random } from './random.ts'
 
-/** Everything that can be done to a run. */
-export const faultKinds = [
+/** What every run draws from that is not told otherwise. */
+const drawnKinds = [
   'kill-relay',
   'kill-relay-at-failpoint',
   'pause-relay',
@@ -29,6 +29,10 @@ export const faultKinds = [
   'restart-broker',
   'destination-away',
   'destination-throttled',
+] as const
+
+/** What needs a set-up of its own, or judges in its own way. */
+const namedKinds = [
   'handler-database-away',
   'dead-letters-away',
   'pause-topic',
@@ -42,7 +46,14 @@ export const faultKinds = [
   'partition-broker',
   'move-database-clock',
 ] as const
-export type FaultKind = (typeof faultKinds)[number]
+
+export type FaultKind = (typeof drawnKinds)[number] | (typeof namedKinds)[number]
+
+/** Everything that can be done to a run. */
+export const faultKinds: readonly FaultKind[] = [...drawnKinds, ...namedKinds]
+
+/** Only where they are asked for by name. */
+export const onlyByName: readonly FaultKind[] = namedKinds
 
 /** What relays or consumers need is away for as long as the run is told. */
 const outages: readonly FaultKind[] = [
@@ -60,21 +71,6 @@ export const soakedApart: readonly (readonly FaultKind[])[] = [
   ['pause-topic', 'hold-key', 'replay-dead-letters', 'exhaust-pool', 'exhaust-connections', 'kill-relay'],
   ['partition-database', 'partition-broker', 'broker-disk-full', 'restart-pgbouncer'],
   ['move-database-clock', 'kill-relay'],
-]
-
-/** What needs a set-up of its own, or judges in its own way: only where it is asked for by name. */
-export const onlyByName: readonly FaultKind[] = [
-  ...consumerOutages,
-  'pause-topic',
-  'hold-key',
-  'replay-dead-letters',
-  'exhaust-pool',
-  'exhaust-connections',
-  'broker-disk-full',
-  'restart-pgbouncer',
-  'partition-database',
-  'partition-broker',
-  'move-database-clock',
 ]
 
 export interface PlannedFault {
