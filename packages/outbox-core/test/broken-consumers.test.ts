@@ -2,7 +2,7 @@ import { AssertionError } from 'node:assert'
 import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { systemClock } from '../src/adapter/index.ts'
-import type { Consumer, ConsumerOptions, ConsumerStore, HeldStreams } from '../src/index.ts'
+import type { Consumer, ConsumerOptions, ConsumerStore } from '../src/index.ts'
 import {
   consumerConformance,
   type ConsumerHarness,
@@ -10,6 +10,8 @@ import {
   type MemoryBroker,
   type MemoryConsumer,
 } from '../src/testing/index.ts'
+import { emptied, forgetful, lastFirst } from './broken-stores.ts'
+import { createMemoryConsumerStore, hurriedClock } from './memory-consumer-store.ts'
 
 // The kits are only as good as what they refuse: each consumer here has one mistake, and the case that is named must see it.
 
@@ -22,7 +24,9 @@ function harnessOf(broker: MemoryBroker): ConsumerHarness {
     ordersRetries: true,
     ordersAcrossConsumers: true,
     freshTopic: () => Promise.resolve(randomUUID()),
-    createConsumer: (topic, options) => Promise.resolve<Consumer>(broker.createConsumer({ topic, ...options })),
+    createConsumer: (topic, options) =>
+      Promise.resolve<Consumer>(broker.createConsumer({ topic, ...options, ...hurriedClock(options) })),
+    consumerStore: () => Promise.resolve(createMemoryConsumerStore()),
     send: async (messages) => void (await broker.publish(messages, new AbortController().signal)),
     sendForeign: (topic, body) => Promise.resolve(broker.putForeign(topic, body)),
     deadLetters: (topic) => Promise.resolve(broker.deadLetters(topic)),
@@ -40,10 +44,19 @@ type Mistake = (harness: ConsumerHarness, broker: MemoryBroker) => Partial<Consu
 /** A consumer that changes what it was told. */
 const consumerThat =
   (change: (options: ConsumerOptions, topic: string, broker: MemoryBroker) => Partial<ConsumerOptions>) =>
-  (_: ConsumerHarness, broker: MemoryBroker): Partial<ConsumerHarness> => ({
+  (harness: ConsumerHarness, broker: MemoryBroker): Partial<ConsumerHarness> => ({
     createConsumer: (topic, options) =>
-      Promise.resolve<Consumer>(broker.createConsumer({ topic, ...options, ...change(options, topic, broker) })),
+      harness.createConsumer(topic, { ...options, ...change(options, topic, broker) }),
   })
+
+/** A consumer that uses its store in a wrong way. */
+const consumerWhose = (change: (store: ConsumerStore) => Partial<ConsumerStore>): Mistake =>
+  consumerThat(({ store }) => (store === undefined ? {} : { store: { ...store, ...change(store) } }))
+
+const behindDeadLetter =
+  "with afterDeadLetter 'hold' a stream stops behind its dead letter while others go on, over a process that ends in the middle of it, and an operator's retry handles all of it in order"
+const afterDiscard =
+  'a held stream whose dead letter is discarded goes on with what waited, and stops again at the next one that fails'
 
 const consumers: readonly (readonly [mistake: string, seenBy: string, Mistake])[] = [
   [
@@ -156,6 +169,37 @@ const consumers: readonly (readonly [mistake: string, seenBy: string, Mistake])[
     forgetful,
   ],
   [
+    'goes on behind its dead letter',
+    behindDeadLetter,
+    consumerWhose((store) => ({ look: async (message) => ({ ...(await store.look(message)), isHeld: false }) })),
+  ],
+  ['handles what waited out of order after a retry', behindDeadLetter, consumerWhose(lastFirst)],
+  [
+    'forgets the hold over a restart',
+    behindDeadLetter,
+    (harness) => {
+      let isRestarted = false
+      return {
+        createConsumer: (topic, options) => {
+          const { store } = isRestarted ? createMemoryConsumerStore() : options
+          isRestarted = true
+          return harness.createConsumer(topic, store === undefined ? options : { ...options, store })
+        },
+      }
+    },
+  ],
+  [
+    'takes the dead letter of a stream to the place for dead letters',
+    behindDeadLetter,
+    consumerThat(() => ({ afterDeadLetter: 'skip' })),
+  ],
+  [
+    'does not go on when a dead letter is discarded',
+    afterDiscard,
+    consumerWhose(() => ({ claimReleased: () => Promise.resolve(null) })),
+  ],
+  ['throws away what waited when a dead letter is discarded', afterDiscard, consumerWhose(emptied)],
+  [
     'keeps its events to itself',
     'the observer hears of the start, of each message handled and of the stop',
     consumerThat(() => ({ onEvent: () => {} })),
@@ -206,30 +250,20 @@ function withoutKeys(harness: ConsumerHarness): Partial<ConsumerHarness> {
   }
 }
 
-/** Nothing is remembered over processes. */
-function forgetful(): Partial<ConsumerHarness> {
-  const nothing = (): Promise<void> => Promise.resolve()
-  const store: ConsumerStore = {
-    look: () => Promise.resolve({ calls: 0, unended: 0, isHeld: false }),
-    begin: nothing,
-    ended: nothing,
-    count: nothing,
-    forget: nothing,
-    sweep: nothing,
-    hold: nothing,
-    park: () => Promise.resolve(false),
-    claimReleased: () => Promise.resolve(null),
-  }
-  const streams: HeldStreams = { list: () => Promise.resolve([]), release: () => Promise.resolve(false) }
-  return { consumerStore: () => Promise.resolve({ store, streams, consumer: 'forgetful' }) }
-}
+const caseOf = (name: string) => consumerConformance.find((one) => one.name === name)!
+const holds = [behindDeadLetter, afterDiscard]
+/** A decision about a held stream is seen a while later: what is asked for there may come late, too. */
+const patient = { patienceMs: 500 }
 
 describe.concurrent('a consumer that', () => {
   it.each(consumers)('%s fails the case "%s"', async (_, seenBy, mistake) => {
-    const seeing = consumerConformance.find(({ name }) => name === seenBy)!
     const broker = createMemoryBroker()
-    const harness = harnessOf(broker)
+    const harness = { ...harnessOf(broker), ...(holds.includes(seenBy) ? patient : {}) }
 
-    await expect(seeing.run({ ...harness, ...mistake(harness, broker) })).rejects.toThrow(AssertionError)
+    await expect(caseOf(seenBy).run({ ...harness, ...mistake(harness, broker) })).rejects.toThrow(AssertionError)
+  })
+
+  it.each(holds)('has no mistake passes the case "%s"', async (name) => {
+    await expect(caseOf(name).run({ ...harnessOf(createMemoryBroker()), ...patient })).resolves.toBeUndefined()
   })
 })

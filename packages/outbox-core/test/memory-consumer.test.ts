@@ -8,6 +8,7 @@ import {
   createMemoryBroker,
   type MemoryConsumer,
 } from '../src/testing/index.ts'
+import { createMemoryConsumerStore, hurriedClock } from './memory-consumer-store.ts'
 
 const absences: Absences<ConsumerHarness> = {
   holdTimeoutMs: 'memory leaves a message with its consumer until the consumer is gone',
@@ -15,7 +16,6 @@ const absences: Absences<ConsumerHarness> = {
   unacknowledged: 'memory has no connection whose window could be full',
   removeDeadLetterPlace: "memory's place for dead letters is always there",
   redrive: 'memory keeps its dead letters for the test to look at',
-  consumerStore: 'a consumer store needs PostgreSQL, and this test has no server',
   restoreDeadLetterPlace: "memory's place for dead letters is always there",
 }
 
@@ -28,7 +28,9 @@ const harness: ConsumerHarness = {
   ordersRetries: true,
   ordersAcrossConsumers: true,
   freshTopic: () => Promise.resolve(randomUUID()),
-  createConsumer: (topic, options) => Promise.resolve<Consumer>(broker.createConsumer({ topic, ...options })),
+  createConsumer: (topic, options) =>
+    Promise.resolve<Consumer>(broker.createConsumer({ topic, ...options, ...hurriedClock(options) })),
+  consumerStore: () => Promise.resolve(createMemoryConsumerStore()),
   send: async (messages) => {
     await broker.publish(messages, new AbortController().signal)
   },

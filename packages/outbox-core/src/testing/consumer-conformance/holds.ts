@@ -23,12 +23,13 @@ export const holdCases: readonly Case[] = [
         })
         const seen = watch()
         const options = { maxAttempts: 2, store, afterDeadLetter: 'hold', onEvent: seen.onEvent } as const
-        const [written, stopped] = [gate(), gate()]
+        const stopped = gate()
+        let isWritten = false
         const slow: typeof store = {
           ...store,
           hold: async (message, note) => {
             await store.hold(message, note)
-            written.open()
+            isWritten = true
             await stopped.passed
           },
         }
@@ -37,9 +38,12 @@ export const holdCases: readonly Case[] = [
         const first = await consume(topic, { handler: recorded.handler, ...options, store: slow })
         await harness.send([...stuck.slice(0, 3), ...free])
         await untilHandled(harness, recorded, free)
-        await written.passed
-        await first.stop({ graceMs: 100 })
-        stopped.open()
+        try {
+          await eventually(() => assert.ok(isWritten, 'the stream is held'), { patienceMs: harness.patienceMs })
+          await first.stop({ graceMs: 100 })
+        } finally {
+          stopped.open()
+        }
         await consume(topic, { handler: recorded.handler, ...options })
         await untilWaiting(harness, streams, consumer, 2)
         await harness.send([stuck[3]!])
@@ -57,7 +61,9 @@ export const holdCases: readonly Case[] = [
           recorded.handled.filter((id) => ids(stuck).includes(id)),
           ids(stuck),
         )
-        await eventually(async () => assert.deepEqual(await streams.list({ consumer }), []))
+        await eventually(async () => assert.deepEqual(await streams.list({ consumer }), []), {
+          patienceMs: harness.patienceMs,
+        })
       }),
   },
   {
