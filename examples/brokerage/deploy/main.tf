@@ -10,17 +10,16 @@ locals {
     order-results  = false
     order-reports  = false
     order-checks   = false
+    order-notices  = false
   }
   # fifo: keeps the order of an account.
   subscriptions = {
-    order-queue        = { fifo = true, topics = ["order-requests"] }
-    check-queue        = { fifo = false, topics = ["order-checks"] }
-    balance-queue      = { fifo = true, topics = ["order-outcomes"] }
-    notification-queue = { fifo = false, topics = ["order-results"] }
-    audit-queue        = { fifo = false, topics = ["order-results"] }
-    report-queue       = { fifo = false, topics = ["order-results"] }
-    compliance-queue   = { fifo = false, topics = ["order-reports"] }
-    projection-queue   = { fifo = false, topics = ["order-requests", "order-results"] }
+    order-queue      = { fifo = true, topics = ["order-requests"] }
+    check-queue      = { fifo = false, topics = ["order-checks"] }
+    balance-queue    = { fifo = true, topics = ["order-outcomes"] }
+    listener-queue   = { fifo = false, topics = ["order-results", "order-reports"] }
+    notice-queue     = { fifo = false, topics = ["order-notices"] }
+    projection-queue = { fifo = false, topics = ["order-requests", "order-results"] }
   }
   pairs = merge([for queue, it in local.subscriptions : { for topic in it.topics : "${queue}.${topic}" => { queue = queue, topic = topic } }]...)
 }

@@ -6,6 +6,7 @@ import { notifyCustomer } from '../src/listeners/notify-customer.ts'
 import { projectOrder, rebuildViews } from '../src/listeners/project-order.ts'
 import { raiseAlert } from '../src/listeners/raise-alert.ts'
 import { recordEvent } from '../src/listeners/record-event.ts'
+import { tellListeners } from '../src/listeners/tell-listeners.ts'
 import { type ApplyOnce, createApplyOnce } from '../src/messaging/apply-once.ts'
 import { createWorkbench, delivery, fillingExchange, type Workbench } from './workbench.ts'
 
@@ -21,6 +22,8 @@ const listener = (name: string, create: (applyOnce: ApplyOnce) => DeliveryHandle
     for (const message of messages) await handler(delivery(message))
   }
 }
+const all = (applyOnce: ApplyOnce) =>
+  tellListeners(applyOnce, [notifyCustomer(false), recordEvent, countOrder, raiseAlert])
 async function settledOrder() {
   const order = await bench.place(bench.nextAccount())
   const accepted = await bench.messageOf(order, 'order-requests')
@@ -50,7 +53,7 @@ describe('a listener', () => {
     const large = await bench.place(above, 'BUY', 10_000_001)
     const told = await bench.messageOf(large, 'order-reports')
 
-    await listener('compliance', raiseAlert)(told, told)
+    await listener('listeners', all)(told, told)
 
     expect(await rows('select order_id, amount_centavos from compliance_alerts')).toEqual([
       { order_id: large.orderId, amount_centavos: 10_000_001 },
@@ -61,9 +64,7 @@ describe('a listener', () => {
   it('notifies, counts and records each message once, however often it comes', async () => {
     const { order, settled } = await settledOrder()
 
-    await listener('notification', notifyCustomer)(settled, settled)
-    await listener('reports', countOrder)(settled, settled)
-    await listener('audit', recordEvent)(settled, settled)
+    await listener('listeners', all)(settled, settled)
 
     expect(await rows('select account_id from notifications')).toEqual([{ account_id: order.accountId }])
     expect(await rows(`select orders_settled, bought_centavos from asset_reports where asset = 'PETR4'`)).toEqual([

@@ -7,7 +7,9 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { demoSecret } from '../src/demo/accounts.ts'
 import { connectNotifier, type Notifier } from '../src/listeners/notifier.ts'
-import { notifyCustomer } from '../src/listeners/notify-customer.ts'
+import { deliverNotice, notifyCustomer } from '../src/listeners/notify-customer.ts'
+import { recordEvent } from '../src/listeners/record-event.ts'
+import { tellListeners } from '../src/listeners/tell-listeners.ts'
 import { createInbox } from '@malote/idempotency'
 import { createApplyOnce } from '../src/messaging/apply-once.ts'
 import { createWorkbench, delivery, fillingExchange, type Workbench } from './workbench.ts'
@@ -87,16 +89,27 @@ describe.each(stores)('the notifier, its keys in $name,', ({ name, env, isHere }
     const order = await bench.place(bench.nextAccount())
     await bench.pursue(order, fillingExchange)
     await bench.close(order)
-    const message = await bench.messageOf(order, 'order-results')
-    const handle = notifyCustomer(createApplyOnce(bench.pool, createInbox(), `notification-${name}`), notifier)
+    const results = await bench.messageOf(order, 'order-results')
+    const tell = tellListeners(createApplyOnce(bench.pool, createInbox(), `listeners-${name}`), [
+      notifyCustomer(true),
+      recordEvent,
+    ])
+    const deliver = deliverNotice(createApplyOnce(bench.pool, createInbox(), `notification-${name}`), notifier)
+    const kept = async (table: string) =>
+      (await bench.pool.query(`select from ${table} where order_id = $1`, [order.orderId])).rowCount
 
+    // Those who share the transaction are done before anybody is called.
+    const asking = await sent(async () => {
+      for (let times = 0; times < 3; times++) await tell(delivery(results))
+    })
+    expect([asking.length, await kept('audit_entries'), await kept('notifications')]).toEqual([0, 1, 0])
     const calls = await sent(async () => {
-      for (let times = 0; times < 3; times++) await handle(delivery(message))
+      const notice = await bench.messageOf(order, 'order-notices')
+      for (let times = 0; times < 3; times++) await deliver(delivery(notice))
     })
 
     expect(calls.map(({ text }) => text)).toEqual(['Your purchase of R$ 1,000.00 in PETR4 was filled.'])
-    const { rows } = await bench.pool.query('select text from notifications where order_id = $1', [order.orderId])
-    expect(rows).toHaveLength(1)
+    expect(await kept('notifications')).toBe(1)
   })
 
   it.skipIf(!isHere)('that gets a failure for an answer is called again, under the same key', async () => {

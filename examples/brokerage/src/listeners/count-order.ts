@@ -1,37 +1,29 @@
-import { type DeliveryHandler, UnknownTypeError } from '@malote/outbox-core'
 import type { Insertable } from 'kysely'
 import type { Tables } from '../database/database.ts'
-import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { moneyOf } from '../balances/movements.ts'
-import { orderEvent, type OrderEvent } from '../orders/order-events.ts'
+import { type Listener, resultsOf, type Told } from './tell-listeners.ts'
 
 type Counts = Insertable<Tables['asset_reports']>
 
 /** Adds finished orders to their assets' totals. Adding is not repeatable: without the inbox a redelivery would count twice. */
-export function countOrder(applyOnce: ApplyOnce): DeliveryHandler {
-  const add = applyOnce<Counts>(async (tx, counts) => {
-    await tx
-      .insertInto('asset_reports')
-      .values(totals(counts))
-      .onConflict((conflict) =>
-        conflict.column('asset').doUpdateSet((row) => ({
-          orders_settled: row('asset_reports.orders_settled', '+', row.ref('excluded.orders_settled')),
-          orders_undone: row('asset_reports.orders_undone', '+', row.ref('excluded.orders_undone')),
-          bought_centavos: row('asset_reports.bought_centavos', '+', row.ref('excluded.bought_centavos')),
-          sold_centavos: row('asset_reports.sold_centavos', '+', row.ref('excluded.sold_centavos')),
-        })),
-      )
-      .execute()
-  })
-  return async (delivery) => {
-    const { type } = delivery.message
-    if (!['order.settled', 'order.compensated', 'order.cancelled', 'order.undecided'].includes(type))
-      throw new UnknownTypeError(type)
-    await add(delivery, countsOf(orderEvent.parse(delivery.message.json()), type))
-  }
+export const countOrder: Listener = async (tx, told) => {
+  const counts = resultsOf(told).map(countsOf)
+  if (counts.length === 0) return
+  await tx
+    .insertInto('asset_reports')
+    .values(totals(counts))
+    .onConflict((conflict) =>
+      conflict.column('asset').doUpdateSet((row) => ({
+        orders_settled: row('asset_reports.orders_settled', '+', row.ref('excluded.orders_settled')),
+        orders_undone: row('asset_reports.orders_undone', '+', row.ref('excluded.orders_undone')),
+        bought_centavos: row('asset_reports.bought_centavos', '+', row.ref('excluded.bought_centavos')),
+        sold_centavos: row('asset_reports.sold_centavos', '+', row.ref('excluded.sold_centavos')),
+      })),
+    )
+    .execute()
 }
 
-function countsOf(order: OrderEvent, type: string): Counts {
+function countsOf({ type, order }: Told): Counts {
   const { asset, side, filledQuantity, fillPriceCentavos } = order
   const settled = type === 'order.settled'
   const traded =

@@ -5,20 +5,23 @@ import { batchingOfListeners as batching } from '../messaging/batching.ts'
 import { runConsumers } from '../messaging/run-consumers.ts'
 import { recordEvent } from './record-event.ts'
 import { countOrder } from './count-order.ts'
-import { notifyCustomer } from './notify-customer.ts'
+import { deliverNotice, notifyCustomer } from './notify-customer.ts'
 import { projectOrder } from './project-order.ts'
 import { raiseAlert } from './raise-alert.ts'
+import { tellListeners } from './tell-listeners.ts'
 
 const pool = createPool(setting('DATABASE_URL'), 5)
 const notifier = await connectNotifier(pool)
 
-// Who looks on: each with its own queue, its own retries and its own place in the inbox; one process is enough for all.
+// Same database, same queue: these are told together.
+const listeners = [notifyCustomer(notifier !== null), recordEvent, countOrder, raiseAlert]
+
+// Another database or somebody else's service, another queue, with its own retries: the notifier has one, and so has the query side,
+// which may move to a database of its own any day. One process is enough for all of them.
 await runConsumers(
   [
-    { name: 'notification', batching, createHandler: (_db, applyOnce) => notifyCustomer(applyOnce, notifier) },
-    { name: 'audit', batching, createHandler: (_db, applyOnce) => recordEvent(applyOnce) },
-    { name: 'reports', batching, createHandler: (_db, applyOnce) => countOrder(applyOnce) },
-    { name: 'compliance', batching, createHandler: (_db, applyOnce) => raiseAlert(applyOnce) },
+    { name: 'listeners', batching, createHandler: (_db, applyOnce) => tellListeners(applyOnce, listeners) },
+    { name: 'notification', batching, createHandler: (_db, applyOnce) => deliverNotice(applyOnce, notifier) },
     { name: 'projection', batching, createHandler: (_db, applyOnce) => projectOrder(applyOnce) },
   ],
   async () => {

@@ -1,13 +1,7 @@
 import { createIdempotency } from '@malote/idempotency'
 import type { LeaseStore } from '@malote/idempotency/redis'
 import type pg from 'pg'
-
-/** What a customer is told. */
-export interface Notification {
-  readonly accountId: string
-  readonly orderId: string
-  readonly text: string
-}
+import type { Notice } from '../orders/order-events.ts'
 
 /** Somebody else's service that reaches customers: by mail, by telephone. */
 export interface Notifier {
@@ -16,7 +10,7 @@ export interface Notifier {
    *
    * @throws Error when it was not sent, when nobody knows, and while another process is at it: come again
    */
-  send(messageId: string, notification: Notification, signal: AbortSignal): Promise<void>
+  send(messageId: string, notification: Notice, signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 
@@ -37,14 +31,12 @@ const callMs = 3_000
  * service recognises the key that it is given.
  */
 export function createNotifier(url: string, pool: pg.Pool, pepper: string, leases: Leases): Notifier {
-  const idempotency = createIdempotency<pg.Pool, { readonly notification: Notification; readonly signal: AbortSignal }>(
-    {
-      db: pool,
-      pepper,
-      tenant: () => 'brokerage',
-      subject: ({ notification }) => notification.accountId,
-    },
-  )
+  const idempotency = createIdempotency<pg.Pool, { readonly notification: Notice; readonly signal: AbortSignal }>({
+    db: pool,
+    pepper,
+    tenant: () => 'brokerage',
+    subject: ({ notification }) => notification.accountId,
+  })
   const call = idempotency.lease(
     { operation: 'notify', onLeaseExpired: 'retry', ...(leases.store === undefined ? {} : { store: leases.store }) },
     async ({ request: { notification, signal: stopped }, signal, downstreamKey }) => {

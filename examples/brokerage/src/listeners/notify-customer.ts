@@ -1,11 +1,13 @@
 import { type DeliveryHandler, UnknownTypeError } from '@malote/outbox-core'
 import { sql } from 'kysely'
+import type { Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
 import { formatBrl } from '../money.ts'
-import { orderEvent, type OrderEvent } from '../orders/order-events.ts'
-import type { Notification, Notifier } from './notifier.ts'
+import { askForNotices, notice, type Notice, type OrderEvent, type OrderEventType } from '../orders/order-events.ts'
+import type { Notifier } from './notifier.ts'
+import type { Listener } from './tell-listeners.ts'
 
-const texts: Readonly<Record<string, (order: OrderEvent) => string>> = {
+const texts: Readonly<Partial<Record<OrderEventType, (order: OrderEvent) => string>>> = {
   'order.settled': (order) => `Your ${describe(order)} was filled.`,
   'order.compensated': (order) => `Your ${describe(order)} was not filled (${order.reason ?? 'no reason given'}).`,
   'order.cancelled': (order) => `Your ${describe(order)} was cancelled.`,
@@ -14,23 +16,45 @@ const texts: Readonly<Record<string, (order: OrderEvent) => string>> = {
 
 /**
  * Tells the customer how an order ended. The row is what the customer sees on signing in; a message applied twice would be a second
- * one. Where there is a notifier, it is told first: a row says that the customer was reached.
+ * one. Where there is a notifier, the row waits for it (`deliverNotice`): a row says that the customer was reached.
  */
-export function notifyCustomer(applyOnce: ApplyOnce, notifier: Notifier | null = null): DeliveryHandler {
-  const send = applyOnce<Notification>(async (tx, notifications) => {
-    await sql`
-      insert into notifications (account_id, order_id, text)
-      select "accountId", "orderId", text from json_to_recordset(${JSON.stringify(notifications)}::json)
-        as given ("accountId" text, "orderId" uuid, text text)`.execute(tx)
-  })
-  return async (delivery) => {
-    const text = texts[delivery.message.type]
-    if (text === undefined) throw new UnknownTypeError(delivery.message.type)
-    const order = orderEvent.parse(delivery.message.json())
-    const notification = { accountId: order.accountId, orderId: order.orderId, text: text(order) }
-    await notifier?.send(delivery.message.id, notification, delivery.signal)
-    await send(delivery, notification)
+export function notifyCustomer(hasNotifier: boolean): Listener {
+  return async (tx, told) => {
+    const notices = told.flatMap(({ type, order, trace }) => {
+      const text = texts[type]?.(order)
+      const { accountId, orderId } = order
+      return text === undefined ? [] : [{ notice: { accountId, orderId, text }, trace }]
+    })
+    if (notices.length === 0) return
+    if (hasNotifier) await askForNotices(tx, notices)
+    else
+      await keep(
+        tx,
+        notices.map((one) => one.notice),
+      )
   }
+}
+
+/**
+ * Has the notifier reach a customer, then keeps the row. It calls somebody else, whose outage must hold up neither audit nor compliance: so
+ * it has a queue of its own.
+ */
+export function deliverNotice(applyOnce: ApplyOnce, notifier: Notifier | null): DeliveryHandler {
+  const keepOnce = applyOnce<Notice>(keep)
+  return async (delivery) => {
+    const { type, id } = delivery.message
+    if (type !== 'notice.wanted') throw new UnknownTypeError(type)
+    const wanted = notice.parse(delivery.message.json())
+    await notifier?.send(id, wanted, delivery.signal)
+    await keepOnce(delivery, wanted)
+  }
+}
+
+async function keep(tx: Tx, notices: readonly Notice[]): Promise<void> {
+  await sql`
+    insert into notifications (account_id, order_id, text)
+    select "accountId", "orderId", text from json_to_recordset(${JSON.stringify(notices)}::json)
+      as given ("accountId" text, "orderId" uuid, text text)`.execute(tx)
 }
 
 function describe({ side, asset, amountCentavos }: OrderEvent): string {

@@ -1,15 +1,7 @@
 import { type Topic, topics } from '../orders/order-events.ts'
 
 /** Who consumes, and its place in the inbox. Never rename one: the inbox would forget what was applied. */
-export type ConsumerName =
-  | 'orders'
-  | 'checks'
-  | 'balances'
-  | 'notification'
-  | 'audit'
-  | 'reports'
-  | 'compliance'
-  | 'projection'
+export type ConsumerName = 'orders' | 'checks' | 'balances' | 'listeners' | 'notification' | 'projection'
 
 export interface Subscription {
   readonly consumer: ConsumerName
@@ -18,16 +10,19 @@ export interface Subscription {
   readonly topics: readonly Topic[]
 }
 
-/** Who is told what. The outbox holds each message once; the broker fans it out. */
+/**
+ * Who is told what. The outbox holds each message once; the broker fans it out, to one queue for each database and each service outside.
+ * Whoever shares a database shares a queue, for a copy costs what a message costs: the broker's disk, an inbox row, a share of a commit.
+ */
 export const subscriptions: readonly Subscription[] = [
   { consumer: 'orders', queue: 'order-queue', topics: [topics.requests] },
   { consumer: 'checks', queue: 'check-queue', topics: [topics.checks] },
   { consumer: 'balances', queue: 'balance-queue', topics: [topics.outcomes] },
-  { consumer: 'notification', queue: 'notification-queue', topics: [topics.results] },
-  // What an order went through is in its history, by whom and why; audit keeps what the world was told in the end.
-  { consumer: 'audit', queue: 'audit-queue', topics: [topics.results] },
-  { consumer: 'reports', queue: 'report-queue', topics: [topics.results] },
-  { consumer: 'compliance', queue: 'compliance-queue', topics: [topics.reports] },
+  // Notification, audit, reports and compliance keep what they learn in one database: one copy, one transaction for all four. What an order
+  // went through is in its history, by whom and why; they are told how it ended, and what compliance must hear of.
+  { consumer: 'listeners', queue: 'listener-queue', topics: [topics.results, topics.reports] },
+  // Calls somebody else's service, if there is one.
+  { consumer: 'notification', queue: 'notice-queue', topics: [topics.notices] },
   // Between request and result an order changes too quickly for anybody to look; what stays undecided is a result.
   { consumer: 'projection', queue: 'projection-queue', topics: [topics.requests, topics.results] },
 ]

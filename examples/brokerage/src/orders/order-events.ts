@@ -51,6 +51,15 @@ export const orderCheck: z.ZodType<OrderCheck> = z.object({
   once: z.boolean().optional(),
 })
 
+/** What a customer is to be told. */
+export interface Notice {
+  readonly accountId: string
+  readonly orderId: string
+  readonly text: string
+}
+
+export const notice: z.ZodType<Notice> = z.object({ accountId: z.string(), orderId: z.uuid(), text: z.string() })
+
 const catalog = {
   'order.accepted': orderEvent,
   'order.filled': orderEvent,
@@ -62,7 +71,8 @@ const catalog = {
   'order.large': orderEvent,
   'order.check': orderCheck,
   'order.timeout': orderCheck,
-} satisfies Record<OrderEventType | Reminder['type'], unknown>
+  'notice.wanted': notice,
+} satisfies Record<OrderEventType | Reminder['type'] | 'notice.wanted', unknown>
 
 export type OrderEventType =
   | 'order.accepted'
@@ -88,6 +98,7 @@ export const topics = {
   results: 'order-results',
   reports: 'order-reports',
   checks: 'order-checks',
+  notices: 'order-notices',
 } as const
 export type Topic = (typeof topics)[keyof typeof topics]
 export const allTopics: readonly Topic[] = Object.values(topics)
@@ -101,6 +112,11 @@ const topicOf: Readonly<Record<OrderEventType, Topic>> = {
   'order.cancelled': topics.results,
   'order.undecided': topics.results,
   'order.large': topics.reports,
+}
+
+/** Whether messages of this type, as received, belong to that topic. */
+export function isEventOf(type: string, topic: Topic): type is OrderEventType {
+  return topicOf[type as OrderEventType] === topic
 }
 
 export function isOrdered(topic: Topic): boolean {
@@ -148,6 +164,17 @@ export async function announce(
   const messages = [...events.map(messageOf), ...reminders.map(reminderMessage)]
   const hasOutcomes = events.some(({ type }) => topicOf[type] === topics.outcomes)
   if (messages.length > 0) await (hasOutcomes ? lockingOutbox : outbox).addAll(tx, messages)
+}
+
+/** Asks for customers to be told by somebody else's service. */
+export async function askForNotices(tx: Tx, notices: readonly (Traced & { readonly notice: Notice })[]): Promise<void> {
+  const messages = notices.map(({ notice: payload, trace }) => ({
+    topic: topics.notices,
+    type: 'notice.wanted' as const,
+    payload,
+    ...(trace === undefined ? {} : { headers: trace }),
+  }))
+  await outbox.addAll(tx, messages)
 }
 
 /** Takes back the timeouts of orders that are final. One that is already on its way finds a final order and does nothing. */
