@@ -54,7 +54,7 @@ export const brokerage: Benchmark = {
       rows: [...judged.rows, ...shown.flatMap(({ rows }) => rows)],
       runs: judged.runs,
       notes: [
-        `${String(clients)} clients, each with one request under way, ${String(accounts.length)} accounts. API, relay, exchange, market, eight consumers in three processes, RabbitMQ, PostgreSQL (durable) and this client share the cores. An order counts when it was accepted and settled in the measured time: the smaller of the two rates.`,
+        `${String(clients)} clients, each with one request under way, ${String(accounts.length)} accounts. API, relay, exchange, market, six consumers in three processes, RabbitMQ, PostgreSQL (durable) and this client share the cores. An order counts when it was accepted and settled in the measured time: the smaller of the two rates.`,
         'bare route: one Fastify route that inserts one row and commits, on the same PostgreSQL. predecessor: `bench/brokerage/predecessor.ts`. Both run beside the idle brokerage, whose roles then wait for messages.',
         'Processor time is what the kernel has counted for each process and its children, divided by the orders of the round, its warm-up included.',
       ],
