@@ -3,11 +3,12 @@ import type { RelayEvent } from '../events.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Doorbell } from './doorbell.ts'
 import type { Floor } from './floor.ts'
-import type { Lanes } from './lanes.ts'
+import type { Lane, Lanes } from './lanes.ts'
 import type { Reader } from './reader.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'
 import type { Scheduled } from './scheduled.ts'
 import { createWake, type Wake } from './wake.ts'
+import { Hearing } from './hearing.ts'
 
 export interface ReadLoopParts {
   readonly reader: Reader
@@ -26,12 +27,6 @@ export interface ReadLoopParts {
 /** A read of this many messages means there is traffic: stop asking writers to ring. */
 const busyMessages = 50
 
-/** Messages are counted over this long before the relay asks to be rung for each commit, or not to be. */
-const countingMs = 200
-
-/** Up to this many messages a second each commit may ring: it wakes the relay sooner than any polling, and costs writers little. */
-const maxRungPerSecond = 1_000
-
 /** Between two looks at messages for which there are no bytes in memory, in milliseconds. */
 const bytesPauseMs = 20
 
@@ -47,40 +42,57 @@ const netTurns = 16
 /** And so many times in the same interval it is asked which streams still wait. */
 const blockLooks = 4
 
+/** What a round found. */
+export interface Round {
+  /** Another should follow at once. */
+  readonly isBusy: boolean
+  /** It read all there was: what comes next had better come with company. */
+  readonly isLast: boolean
+}
+
 /** Decides when to look at the table, and at what. */
 export class ReadLoop {
   readonly #parts: ReadLoopParts
+  readonly #hearing: Hearing
   readonly #wake: Wake
   /** While it lingers, only its end matters. */
   readonly #ending: Wake
-  #isStopped = false
-  #needsBlocks = false
+  #phase: 'starting' | 'reading' | 'stopped' = 'starting'
+  /** When each look is due, on the monotonic clock. */
+  readonly #dueMs: {
+    /** Which streams are blocked. */
+    blocks: number
+    /** What waited of streams that go on. */
+    waiting: number
+    scheduled: number
+    /** Some of the lanes below their floor. */
+    rescan: number
+    /** Whether blocked streams still have a reason. */
+    blockCheck: number
+  }
   /** Blocks are not loaded anew before: of very many each takes long, and others read on the same connection. */
-  #blocksAtMs = 0
-  #waitingAtMs = Number.POSITIVE_INFINITY
-  #scheduledAtMs = Number.POSITIVE_INFINITY
-  #netAtMs: number
-  #netRound = 0
-  #blockLookAtMs: number
-  #counted = 0
-  #countedSinceMs: number
-  #pauseMs = 0
-  /** Transactions that began before writers could see that we sleep: they will not ring. */
-  #mayCommitSilently: ReadonlySet<string> = new Set()
-  /** A read begun after the last of them had ended found nothing: only a ring or the next poll can bring more. */
-  #isDeep = false
-  #hasRead = false
-  /** The last round read all there was: what comes next had better come with company. */
-  #lingers = false
-  #hasLooked = false
+  #blocksAgainMs = 0
+  #rescans = 0
 
   constructor(parts: ReadLoopParts) {
+    const { clock, pacing } = parts
     this.#parts = parts
-    this.#wake = createWake(parts.clock)
-    this.#ending = createWake(parts.clock)
-    this.#countedSinceMs = parts.clock.monotonicMs()
-    this.#netAtMs = this.#countedSinceMs + parts.pacing.rescanIntervalMs / netTurns
-    this.#blockLookAtMs = this.#countedSinceMs + parts.pacing.rescanIntervalMs / blockLooks
+    this.#hearing = new Hearing({
+      ...parts,
+      barrier: () => parts.reader.barrier(),
+      pollIntervalMs: pacing.pollIntervalMs,
+    })
+    this.#wake = createWake(clock)
+    this.#ending = createWake(clock)
+    const nowMs = clock.monotonicMs()
+    const never = Number.POSITIVE_INFINITY
+    this.#dueMs = {
+      blocks: never,
+      waiting: never,
+      scheduled: never,
+      rescan: nowMs + pacing.rescanIntervalMs / netTurns,
+      blockCheck: nowMs + pacing.rescanIntervalMs / blockLooks,
+    }
   }
 
   /** Something may be there to read, or there is room again. */
@@ -89,19 +101,19 @@ export class ReadLoop {
   }
 
   stop(): void {
-    this.#isStopped = true
+    this.#phase = 'stopped'
     this.#wake.now()
     this.#ending.now()
   }
 
   /** Streams were blocked or freed since the last round: there may be more to read. */
   get mustReload(): boolean {
-    return this.#needsBlocks
+    return Number.isFinite(this.#dueMs.blocks)
   }
 
   /** An operator, or a settled message, may have changed which streams wait. */
   reloadBlocks(): void {
-    this.#needsBlocks = true
+    this.#dueMs.blocks = this.#blocksAgainMs
     this.#wake.now()
   }
 
@@ -118,13 +130,13 @@ export class ReadLoop {
   }
 
   waitingDueIn(ms: number): void {
-    this.#waitingAtMs = Math.min(this.#waitingAtMs, this.#parts.clock.monotonicMs() + Math.max(0, ms))
-    if (ms < this.#pauseMs) this.#wake.now()
+    this.#dueMs.waiting = Math.min(this.#dueMs.waiting, this.#parts.clock.monotonicMs() + Math.max(0, ms))
+    if (ms < this.#hearing.pauseMs) this.#wake.now()
   }
 
   scheduledDueIn(ms: number): void {
-    this.#scheduledAtMs = Math.min(this.#scheduledAtMs, this.#parts.clock.monotonicMs() + Math.max(0, ms))
-    if (ms < this.#pauseMs) this.#wake.now()
+    this.#dueMs.scheduled = Math.min(this.#dueMs.scheduled, this.#parts.clock.monotonicMs() + Math.max(0, ms))
+    if (ms < this.#hearing.pauseMs) this.#wake.now()
   }
 
   /** Waits until there may be something to do. */
@@ -133,46 +145,40 @@ export class ReadLoop {
   }
 
   async run(): Promise<void> {
-    while (!this.#isStopped) {
-      const beganMs = this.#parts.clock.monotonicMs()
-      this.#lingers = false
-      const isBusy = await this.round()
-      await this.#sleepOrWake(isBusy)
+    const { clock, pacing } = this.#parts
+    while (this.#phase !== 'stopped') {
+      const beganMs = clock.monotonicMs()
+      const { isBusy, isLast } = await this.round()
       if (!isBusy) await this.#wake.wait(this.#untilNextLook())
-      if (this.#lingers)
-        await this.#ending.wait(beganMs + this.#parts.pacing.lingerMs - this.#parts.clock.monotonicMs())
+      if (isLast) await this.#ending.wait(beganMs + pacing.lingerMs - clock.monotonicMs())
     }
   }
 
-  /** One look at everything that may be there. @returns whether another should follow at once */
-  async round(): Promise<boolean> {
-    const { reader, lanes, dispatcher, clock } = this.#parts
+  /** One look at everything that may be there. */
+  async round(): Promise<Round> {
+    const { reader, lanes, dispatcher, minSpace } = this.#parts
     const unread = lanes.all().filter((lane) => !lane.isReady)
-    const isFirst = unread.length > 0 && !this.#hasLooked
+    const isFirst = unread.length > 0 && this.#phase === 'starting'
     if (isFirst) await this.#lookTwice()
-    if (this.#needsBlocks && clock.monotonicMs() >= this.#blocksAtMs) {
-      this.#needsBlocks = false
-      const startMs = clock.monotonicMs()
-      await reader.loadBlocks()
-      const endMs = clock.monotonicMs()
-      this.#blocksAtMs = endMs + (endMs - startMs) * betweenBlocks
-    } else if (unread.length > 0) await reader.loadBlocks(unread)
+    await this.#lookAtBlocks(unread)
     if (isFirst) await this.#dateWriters()
     let isBusy = await this.#lookAtClock()
-    this.#hasRead = reader.space >= this.#parts.minSpace && lanes.size > 0
-    if (this.#hasRead) {
+    let isLast = false
+    const hasRead = reader.space >= minSpace && lanes.size > 0
+    if (hasRead) {
       const { messages, isPartial } = await reader.read()
       dispatcher.pump()
       await reader.barrier()
-      this.#counted += messages
+      this.#hearing.found(messages)
       isBusy ||= isPartial || messages >= busyMessages
-      this.#lingers = messages > 0 && !isPartial
-      if (messages > 0) this.#pauseMs = 0
+      isLast = messages > 0 && !isPartial
     }
     // After all that is healthy. A query that fails ends the session, and with it whatever the backlog expects of it.
     for (const { destination, topics } of dispatcher.startProbes())
       dispatcher.probe(destination, await reader.readSamples(topics))
-    return isBusy && reader.space >= this.#parts.minSpace
+    isBusy &&= reader.space >= minSpace
+    await this.#hearing.after({ isBusy, hasRead })
+    return { isBusy, isLast }
   }
 
   /**
@@ -182,7 +188,20 @@ export class ReadLoop {
   async #lookTwice(): Promise<void> {
     await this.#parts.reader.barrier()
     await this.#parts.reader.barrier()
-    this.#hasLooked = true
+    if (this.#phase === 'starting') this.#phase = 'reading'
+  }
+
+  /** Loads the list again when it changed, or what it has of lanes that are new here. */
+  async #lookAtBlocks(unread: readonly Lane[]): Promise<void> {
+    const { reader, clock } = this.#parts
+    const startMs = clock.monotonicMs()
+    if (startMs >= this.#dueMs.blocks) {
+      this.#dueMs.blocks = Number.POSITIVE_INFINITY
+      await reader.loadBlocks()
+      const endMs = clock.monotonicMs()
+      this.#blocksAgainMs = endMs + (endMs - startMs) * betweenBlocks
+      this.#dueMs.blocks = Math.max(this.#dueMs.blocks, this.#blocksAgainMs) // It may have changed again meanwhile.
+    } else if (unread.length > 0) await reader.loadBlocks(unread)
   }
 
   /** Looks until no transaction is open of which only its end would show from where on it draws. */
@@ -195,76 +214,40 @@ export class ReadLoop {
     const { reader, scheduled, dispatcher, clock, report } = this.#parts
     let isBusy = false
     const nowMs = clock.monotonicMs()
-    if (nowMs >= this.#scheduledAtMs) {
-      this.#scheduledAtMs = Number.POSITIVE_INFINITY
+    if (nowMs >= this.#dueMs.scheduled) {
+      this.#dueMs.scheduled = Number.POSITIVE_INFINITY
       if (await scheduled.move()) {
-        this.#scheduledAtMs = nowMs
+        this.#dueMs.scheduled = nowMs
         isBusy = true
       }
     }
-    if (nowMs >= this.#waitingAtMs && reader.space > 0) {
-      this.#waitingAtMs = Number.POSITIVE_INFINITY
+    if (nowMs >= this.#dueMs.waiting && reader.space > 0) {
+      this.#dueMs.waiting = Number.POSITIVE_INFINITY
       const { messages, isPartial } = await reader.readWaiting()
       dispatcher.pump()
       if (isPartial) {
         // Without a message there were no bytes for one: what is in memory has to go first.
-        this.#waitingAtMs = messages > 0 ? nowMs : nowMs + bytesPauseMs
+        this.#dueMs.waiting = messages > 0 ? nowMs : nowMs + bytesPauseMs
         isBusy ||= messages > 0
       }
     }
-    if (nowMs >= this.#netAtMs) {
-      this.#netAtMs = nowMs + this.#parts.pacing.rescanIntervalMs / netTurns
-      const turn = this.#netRound++ % netTurns
+    if (nowMs >= this.#dueMs.rescan) {
+      this.#dueMs.rescan = nowMs + this.#parts.pacing.rescanIntervalMs / netTurns
+      const turn = this.#rescans++ % netTurns
       const missed = await reader.findMissed((lane) => lane % netTurns === turn)
       if (missed > 0) report({ type: 'rescan.found-missed', messages: missed })
     }
-    if (nowMs >= this.#blockLookAtMs) {
-      this.#blockLookAtMs = nowMs + this.#parts.pacing.rescanIntervalMs / blockLooks
+    if (nowMs >= this.#dueMs.blockCheck) {
+      this.#dueMs.blockCheck = nowMs + this.#parts.pacing.rescanIntervalMs / blockLooks
       // An operator may have deleted what a stream waits for, or made it ready, and nothing else would tell.
       if (reader.isAnyBlocked) this.reloadBlocks()
     }
     return isBusy
   }
 
-  /** Asks writers to ring while messages come slowly, and not to when there is so much traffic that reads find it anyway. */
-  async #sleepOrWake(isBusy: boolean): Promise<void> {
-    const { doorbell, reader, floor } = this.#parts
-    // Judged before this round's barrier is looked at: one that ended between the read and the barrier was not seen by it.
-    this.#isDeep = doorbell.isAsleep && this.#hasRead && this.#mayCommitSilently.size === 0
-    if (!doorbell.isHeard) return
-    const perSecond = this.#messagesPerSecond()
-    if (isBusy || (perSecond !== null && perSecond > maxRungPerSecond)) {
-      await doorbell.setAsleep(false)
-      return
-    }
-    if (!doorbell.isAsleep && perSecond !== null && (await doorbell.setAsleep(true))) {
-      await reader.barrier()
-      this.#mayCommitSilently = floor.holders
-      this.#pauseMs = 0
-    }
-    const { holders } = floor
-    this.#mayCommitSilently = new Set([...this.#mayCommitSilently].filter((holder) => holders.has(holder)))
-  }
-
-  /** Over the last while, or null before it has passed. */
-  #messagesPerSecond(): number | null {
-    const nowMs = this.#parts.clock.monotonicMs()
-    const elapsedMs = nowMs - this.#countedSinceMs
-    if (elapsedMs < countingMs) return null
-    const perSecond = (this.#counted * 1000) / elapsedMs
-    this.#counted = 0
-    this.#countedSinceMs = nowMs
-    return perSecond
-  }
-
   #untilNextLook(): number {
-    const { doorbell, clock, pacing } = this.#parts
-    const { pollIntervalMs } = pacing
-    const isDeep = doorbell.isAsleep && this.#isDeep
-    const longestMs = doorbell.isHeard ? (doorbell.isAsleep ? 250 : 20) : pollIntervalMs
-    this.#pauseMs = isDeep ? pollIntervalMs : Math.min(pollIntervalMs, longestMs, Math.max(2, this.#pauseMs * 2))
-    const blocksAtMs = this.#needsBlocks ? this.#blocksAtMs : Number.POSITIVE_INFINITY
-    const dueMs = Math.min(this.#waitingAtMs, this.#scheduledAtMs, blocksAtMs) - clock.monotonicMs()
-    return Math.max(1, Math.min(this.#pauseMs, dueMs))
+    const { blocks, waiting, scheduled } = this.#dueMs
+    const dueMs = Math.min(waiting, scheduled, blocks) - this.#parts.clock.monotonicMs()
+    return Math.max(1, Math.min(this.#hearing.nextPauseMs(), dueMs))
   }
 }

@@ -249,7 +249,7 @@ export class Session {
 
   async #drained(): Promise<void> {
     while (!this.#dispatcher.isOut && this.#stopping === null) {
-      const isBusy = await this.#readLoop.round()
+      const { isBusy } = await this.#readLoop.round()
       if (isBusy) continue
       const mayBeMore = this.#reader.isShortOfBytes || this.#readLoop.mustReload
       if (this.#backlog.count === 0 && !mayBeMore) return
