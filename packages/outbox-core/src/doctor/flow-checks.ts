@@ -3,7 +3,7 @@ import type { OutboxStatus, RelayStatus } from '../status.ts'
 
 /** What is wrong with a relay that is listed and does not live. */
 function deathOf({ name, isConnected, leaseMs }: RelayStatus, status: OutboxStatus, flag: string): Found {
-  const since = leaseMs < 0 ? before(status, -leaseMs) : null
+  const since = leaseMs <= 0 ? before(status, -leaseMs) : null
   const waiting = status.oldestUnpublishedMs === null ? 'nothing waits yet' : 'messages wait'
   if (isConnected === true)
     return found(
