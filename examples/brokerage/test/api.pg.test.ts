@@ -1,6 +1,10 @@
 import { createConsole } from '@malote/outbox-core/console'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
+import { scaled } from '@malote/testing/slowness'
 import type { FastifyInstance } from 'fastify'
+import { once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createPool, type Database } from '../src/database/database.ts'
@@ -247,5 +251,38 @@ describe("the library's console", () => {
     expect((await act('resume-topic')).json()).toEqual({ done: 1, wanted: 1 })
     expect((await act('pause-topic', { ...headers, origin: 'https://evil.example.com' })).statusCode).toBe(403)
     expect((await api.inject({ url: '/malote/', headers: { host: 'evil.example.com' } })).statusCode).toBe(403)
+  })
+})
+
+describe('a client that sends half a body', () => {
+  it('is answered 408 and cut off when its time is up, and places nothing', async () => {
+    const requestTimeoutMs = 300
+    const { api: hurried } = await createDemoApi(pool, { requestTimeoutMs })
+    await hurried.listen({ host: '127.0.0.1', port: 0 })
+    const before = await everything()
+    const socket = connect((hurried.server.address() as AddressInfo).port, '127.0.0.1')
+    socket.setTimeout(scaled(10_000), () => socket.destroy(new Error('nobody cut the connection')))
+    try {
+      await once(socket, 'connect')
+      const beganMs = performance.now()
+      const { authorization } = bearer('acc-001')
+      const body = JSON.stringify(order)
+      socket.write(
+        `POST /api/orders HTTP/1.1\r\nHost: brokerage\r\nAuthorization: ${authorization}\r\nIdempotency-Key: ${newKey()}\r\n` +
+          `Content-Type: application/json\r\nContent-Length: ${String(body.length)}\r\n\r\n${body.slice(0, 10)}`,
+      )
+
+      const answer = await text(socket)
+
+      const tookMs = performance.now() - beganMs
+      expect(answer).toMatch(/^HTTP\/1\.1 408 /)
+      expect(tookMs).toBeGreaterThanOrEqual(requestTimeoutMs)
+      // Connections are looked at once a second.
+      expect(tookMs).toBeLessThan(scaled(requestTimeoutMs + 2_000))
+      expect(await everything()).toEqual(before)
+    } finally {
+      socket.destroy()
+      await hurried.close()
+    }
   })
 })

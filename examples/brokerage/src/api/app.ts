@@ -40,20 +40,22 @@ export interface ApiOptions {
   readonly controlUrl: string | null
   /** The library's console, below `/malote`. @defaultValue none */
   readonly outboxConsole?: Console
-  /** Longest time a request may take to arrive, body included. @defaultValue 10_000 */
+  /** Longest time a request may take to arrive, body included, in milliseconds; then it is answered 408, within a second. @defaultValue 10_000 */
   readonly requestTimeoutMs?: number
 }
 
 /** The brokerage's HTTP API. Every refusal is problem+json; `/swagger` tells the rest. */
 export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   const logger: FastifyBaseLogger = log
+  const requestTimeout = options.requestTimeoutMs ?? 10_000
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 16_384,
     forceCloseConnections: true,
-    requestTimeout: options.requestTimeoutMs ?? 10_000,
-    http: { connectionsCheckingInterval: 1_000 },
+    requestTimeout,
+    // To Node as well: it derives its limit for the headers from it, and cuts a body off after the longer of the two.
+    http: { connectionsCheckingInterval: 1_000, requestTimeout },
     genReqId: (request) => {
       const given = request.headers['x-correlation-id']
       return typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given) ? given : randomUUID()
