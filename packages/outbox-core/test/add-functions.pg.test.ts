@@ -20,7 +20,10 @@ const stored = async () =>
 describe('the functions that add', () => {
   it("are not misled by a caller's temporary table or search_path", async () => {
     const client = await database.client()
-    await client.query('create temporary table messages (id text); set search_path = public')
+    // A table makes a type of its name, and temporary ones are found before all others.
+    for (const name of ['messages', 'doorbell', 'relays', 'uuid', 'json', 'text', 'smallint'])
+      await client.query(`create temporary table "${name}" (id int)`)
+    await client.query('set search_path = public')
     await client.query('begin')
 
     const outbox = createOutbox({ schema: 'Odd "schema"' })
@@ -76,4 +79,28 @@ describe('the functions that add', () => {
 
     expect(rows).toEqual([{ rung: false }])
   })
+})
+
+it('all messages of one key share a lane, whoever inserts or changes them', async () => {
+  const client = await database.client()
+  const outbox = createOutbox({ schema: 'Odd "schema"' })
+  const keyless = { topic: 't', type: 'x', payload: 1 }
+  const ofKey = { ...keyless, orderingKey: 'conta-1' }
+  await client.query('begin')
+  await outbox.add(client, ofKey)
+  await outbox.addAll(client, [ofKey, ofKey, keyless])
+  await outbox.add(client, keyless)
+  await client.query('commit')
+  const insert = `insert into "Odd ""schema""".messages (topic, type, ordering_key, payload) values ('t', 'x', $1, '{}')`
+  for (const key of ['conta-1', 'of another', null]) await pool.query(insert, [key])
+  await pool.query(`update "Odd ""schema""".messages set ordering_key = 'conta-1' where ordering_key = 'of another'`)
+  await client.query('set session_replication_role = replica') // As replication and bulk loads, which pass by triggers.
+  await client.query(insert, ['conta-1'])
+
+  const { rows } = await pool.query(`
+    select ordering_key, lane, (hashtextextended(coalesce(ordering_key, id::text) collate "C", 0) & 63)::integer as expected
+    from "Odd ""schema""".messages`)
+  expect(rows.map(({ lane }) => lane)).toEqual(rows.map(({ expected }) => expected))
+  expect(rows.filter((row) => row.ordering_key === 'conta-1')).toHaveLength(6)
+  expect(rows).toHaveLength(9)
 })

@@ -155,6 +155,22 @@ describe('what plain SQL may write', () => {
     const [columns, values] = [Object.keys(row).join(), Object.values(row).join()]
     return bench.pool.query(`insert into malote.${table} (${columns}) values (${values})`)
   }
+  /** The same row by the functions that add, which give the lane and so have to look at the rules themselves. */
+  const call = (name: 'add_message' | 'add_messages', change: Readonly<Record<string, string>>): Promise<unknown> => {
+    const id = 'gen_random_uuid()::text'
+    const { topic, type, ordering_key, payload, payload_binary, content_type, headers } = {
+      ...{ topic: `'t'`, type: `'x'`, ordering_key: 'null', payload: `'{}'` },
+      ...{ payload_binary: 'null', content_type: `'application/json'`, headers: 'null' },
+      ...change,
+    }
+    return bench.pool.query(
+      name === 'add_message'
+        ? `select malote.add_message(${[id, topic, type, ordering_key, payload, content_type, headers].join()})`
+        : `select malote.add_messages(json_build_array(json_build_object('id', ${id}, 'topic', ${topic}, 'type', ${type},
+            'ordering_key', ${ordering_key}, 'payload', ${payload}, 'payload_base64', encode(${payload_binary}, 'base64'),
+            'content_type', ${content_type}, 'headers', ${headers}::json))::text)`,
+    )
+  }
 
   it.each(tables.flatMap((table) => rules.map(([what, change, rule]) => [table, what, change, rule] as const)))(
     'to %s does not include %s',
@@ -163,10 +179,41 @@ describe('what plain SQL may write', () => {
     },
   )
 
+  it.each(rules)('by the functions that add does not include %s', async (_what, change, constraint) => {
+    if (!('payload_binary' in change))
+      await expect(call('add_message', change)).rejects.toMatchObject({ code: '23514', table: 'messages', constraint })
+    await expect(call('add_messages', change)).rejects.toMatchObject({ code: '23514', table: 'messages', constraint })
+    expect(await bench.count('messages')).toBe(0)
+  })
+
+  it.each(rules)('by an update of a message does not include %s', async (_what, change, constraint) => {
+    await write('messages', {})
+    const set = Object.entries(change).map(([column, value]) => `${column} = ${value}`)
+
+    const updated = bench.pool.query(`update malote.messages set ${set.join()}`)
+
+    await expect(updated).rejects.toMatchObject({ code: '23514', table: 'messages', constraint })
+  })
+
+  it('includes no attempts below 0, neither in a new message nor in one that is there', async () => {
+    const refused = { code: '23514', constraint: 'attempts_is_not_negative' }
+    await expect(write('messages', { attempts: '-1' })).rejects.toMatchObject(refused)
+    await write('messages', {})
+    await expect(bench.pool.query('update malote.messages set attempts = attempts - 1')).rejects.toMatchObject(refused)
+  })
+
+  it('includes no lane, neither in a new message nor in one that is there', async () => {
+    await expect(write('messages', { lane: '3' })).rejects.toMatchObject({ code: '428C9' })
+    await write('messages', {})
+    await expect(bench.pool.query('update malote.messages set lane = 3')).rejects.toMatchObject({ code: '428C9' })
+  })
+
   it.each(tables)('to %s includes texts of just as many characters as are allowed', async (table) => {
     const longest = `repeat('ä', 255)`
-    await write(table, { topic: longest, type: longest, content_type: longest, ordering_key: longest })
+    const row = { topic: longest, type: longest, content_type: longest, ordering_key: longest }
+    await write(table, row)
     expect(await bench.count(table)).toBe(1)
+    for (const name of ['add_message', 'add_messages'] as const) await call(name, row)
   })
 
   it('does not include a topic of two lines, with which two orders could share a name', async () => {

@@ -78,17 +78,6 @@ describe('adding', () => {
     expect(rows[2]).toMatchObject({ payload: 'linha', content_type: 'text/plain' })
   })
 
-  it('all messages of one key share a lane, whoever inserts them', async () => {
-    await inTransaction((tx) =>
-      createOutbox().addAll(tx, [aMessage({ orderingKey: 'conta-1' }), aMessage({ orderingKey: 'conta-1' })]),
-    )
-    await pool.query(
-      `insert into malote.messages (topic, type, ordering_key, payload) values ('t', 'x', 'conta-1', '{}')`,
-    )
-
-    expect(new Set((await stored()).map((row) => row.lane)).size).toBe(1)
-  })
-
   it('a Kysely transaction with renaming plugins works', async () => {
     const { CamelCasePlugin } = await import('kysely')
     const db = new Kysely({ dialect: new PostgresDialect({ pool: database.pool() }), plugins: [new CamelCasePlugin()] })

@@ -25,6 +25,7 @@ async function describeSchema(schema: string): Promise<string> {
        where attrelid = class.oid and attnum > 0 and not attisdropped
        union all select 1000, format('constraint %s %s', conname, pg_get_constraintdef(oid)) from pg_constraint where conrelid = class.oid and contype <> 'n'
        union all select 2000, replace(pg_get_indexdef(indexrelid), format('%I.', $1::text), '') from pg_index where indrelid = class.oid
+       union all select 3000, replace(pg_get_triggerdef(oid), format('%I.', $1::text), '') || ' enabled ' || tgenabled::text from pg_trigger where tgrelid = class.oid and not tgisinternal
      ) as line
      where class.relnamespace = quote_ident($1)::regnamespace and class.relkind in ('r', 'p')
      order by class.relname, line.position, line.text`,
