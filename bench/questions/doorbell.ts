@@ -69,7 +69,7 @@ export const doorbell: Benchmark = {
 }
 
 /** How `add_message` ends. */
-const look = /perform from doorbell[^]*ring_doorbell\(\);/
+const look = /perform from malote\.doorbell[^]*ring_doorbell\(\);/
 
 /** Live relays that are awake, as they are under load, and two copies of `add_message` that differ in the bell only. */
 async function prepare({ admin }: BenchDatabase): Promise<void> {

@@ -126,31 +126,66 @@ export const edges: readonly Mutant[] = [
       'if (bytes <= maxBytes * 100) return\n',
     ],
   ]),
-  ...mutantsOf(core, '../migrations/0002_limit_messages.sql', 'large-bodies.pg.test.ts', [
+  ...mutantsOf(core, '../migrations/0010_check_messages_once.sql', 'large-bodies.pg.test.ts', [
     [
       'plain SQL writes a topic of any length',
       'bounded',
-      'a header.\n  add constraint topic_is_short check (char_length(topic) <= 255)',
-      'a header.\n  add constraint topic_is_short check (true)',
+      'when char_length(new.topic) > 255 then',
+      'when char_length(new.topic) > 999 then',
     ],
     [
       'plain SQL writes a key of any length',
       'bounded',
-      'check (char_length(ordering_key) <= 255) not valid,\n  -- A newline',
-      'check (true) not valid,\n  -- A newline',
+      'when char_length(new.ordering_key) > 255 then',
+      'when char_length(new.ordering_key) > 999 then',
     ],
     [
       'plain SQL writes a topic of two lines',
       'ordered',
-      "could share a name.\n  add constraint topic_is_one_line check (strpos(topic, e'\\n') = 0)",
-      'could share a name.\n  add constraint topic_is_one_line check (true)',
+      "when strpos(new.topic, e'\\n') > 0 then",
+      "when strpos(new.topic, e'\\n') > 999 then",
     ],
     [
       'plain SQL writes headers of any kind',
       'delivered',
-      "check (json_typeof(headers) = 'object') not valid;\n\nalter table scheduled_messages",
-      'check (true) not valid;\n\nalter table scheduled_messages',
+      "when json_typeof(new.headers) <> 'object' then",
+      "when json_typeof(new.headers) = 'none' then",
     ],
+    [
+      'the function that adds one takes a topic of two lines',
+      'ordered',
+      "strpos(add_message.topic, e'\\n') = 0",
+      'true',
+    ],
+    ['the function that adds many takes a topic of two lines', 'ordered', "strpos(m.topic, e'\\n') = 0", 'true'],
+  ]),
+  ...mutantsOf(core, '../migrations/0010_check_messages_once.sql', 'add-functions.pg.test.ts', [
+    [
+      'a bulk load writes rows without a lane',
+      'delivered',
+      'enable always trigger zz_check_message,\n  enable',
+      'enable trigger zz_check_message,\n  enable',
+    ],
+    [
+      'a message keeps its lane when its key is changed',
+      'ordered',
+      'before update of id, lane, topic, type, ordering_key,',
+      'before update of id, lane, topic, type,',
+    ],
+    [
+      'the function that adds one gives a lane that is not the key’s',
+      'ordered',
+      'hashtextextended(coalesce(add_message.ordering_key, add',
+      'hashtextextended(coalesce(add_message.topic, add',
+    ],
+    [
+      'a temporary table is taken for the outbox',
+      'delivered',
+      'insert into %1$I.messages (id, lane, topic, type, ordering_key, payload, content_type',
+      'insert into messages (id, lane, topic, type, ordering_key, payload, content_type',
+    ],
+  ]),
+  ...mutantsOf(core, '../migrations/0002_limit_messages.sql', 'large-bodies.pg.test.ts', [
     [
       'plain SQL schedules a body of any size',
       'bounded',

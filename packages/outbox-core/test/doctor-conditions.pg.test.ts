@@ -6,6 +6,7 @@ import { type PooledUrl, startPgbouncer } from '@malote/testing/services/pgbounc
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { expectedIndexes } from '../src/doctor/expected-indexes.ts'
+import { expectedTriggers } from '../src/doctor/expected-triggers.ts'
 import {
   createTopics,
   type DoctorLimits,
@@ -262,6 +263,25 @@ describe('a database', () => {
     const tables = new Set(rows.map((row) => String(row.table)))
     const expected = expectedIndexes.filter(({ table }) => tables.has(table)).map(({ name }) => name)
     expect(rows.map((row) => String(row.name)).sort()).toEqual(expected.sort())
+  })
+
+  it('without a trigger, or with one that is off, is told which, and the SQL makes it again', async () => {
+    const triggers = `select pg_get_triggerdef(oid) as definition, tgenabled from pg_trigger
+      where tgrelid = 'malote.messages'::regclass and not tgisinternal order by tgname`
+    const before = (await other.query(triggers)).rows
+    expect(before).toHaveLength(expectedTriggers.length)
+    for (const { name } of expectedTriggers)
+      for (const change of [
+        `drop trigger ${name} on malote.messages`,
+        `alter table malote.messages disable trigger ${name}`,
+      ]) {
+        await other.query(change)
+        const found = await finding('TRIGGER_MISSING')
+        expect(found.detail).toContain(name)
+        await other.query(String(found.mend))
+        await gone('TRIGGER_MISSING')
+      }
+    expect((await other.query(triggers)).rows).toEqual(before)
   })
 
   it('whose vacuum does not get through is told', async () => {

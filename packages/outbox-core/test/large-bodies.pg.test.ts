@@ -159,8 +159,13 @@ describe('what plain SQL may write', () => {
   const call = (name: 'add_message' | 'add_messages', change: Readonly<Record<string, string>>): Promise<unknown> => {
     const id = 'gen_random_uuid()::text'
     const { topic, type, ordering_key, payload, payload_binary, content_type, headers } = {
-      ...{ topic: `'t'`, type: `'x'`, ordering_key: 'null', payload: `'{}'` },
-      ...{ payload_binary: 'null', content_type: `'application/json'`, headers: 'null' },
+      topic: `'t'`,
+      type: `'x'`,
+      ordering_key: 'null',
+      payload: `'{}'`,
+      payload_binary: 'null',
+      content_type: `'application/json'`,
+      headers: 'null',
       ...change,
     }
     return bench.pool.query(

@@ -1,6 +1,7 @@
 import { quoteIdentifier } from '../postgres/identifiers.ts'
 import { neededPrivileges } from '../postgres/grants.ts'
 import { expectedIndexes } from './expected-indexes.ts'
+import { expectedTriggers } from './expected-triggers.ts'
 import { type Check, duration, found, ok } from './finding.ts'
 
 type Row = Readonly<Record<string, unknown>>
@@ -91,6 +92,23 @@ export const serverChecks: Readonly<Record<string, Check>> = {
         ),
       )
     return [...invalid, ...missing].length > 0 ? [...invalid, ...missing] : ok('all there and valid')
+  },
+
+  triggers: async ({ client, statements, schema }) => {
+    const s = quoteIdentifier(schema)
+    const { rows } = await client.query(statements.triggers, [`${s}.messages`])
+    const names = new Set(rows.map((row) => String(row['name'])))
+    const missing = expectedTriggers
+      .filter(({ name }) => !names.has(name))
+      .map(({ name, create }) =>
+        found(
+          'problem',
+          'TRIGGER_MISSING',
+          `trigger ${name} of messages is gone or not always on: what plain SQL writes may have no lane, and then no relay ever reads it`,
+          create.replaceAll('SCHEMA', () => s),
+        ),
+      )
+    return missing.length > 0 ? missing : ok('all there and on')
   },
 
   vacuum: async ({ client, statements, schema, limits }) => {

@@ -7,6 +7,7 @@ export interface DoctorStatements {
   readonly server: string
   readonly sequenceCache: string
   readonly indexes: string
+  readonly triggers: string
   readonly autovacuum: string
   readonly oldSnapshots: string
   readonly openWriters: string
@@ -49,6 +50,9 @@ export function doctorStatements(schema: string): DoctorStatements {
       from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
       left join pg_index as x on x.indrelid = c.oid left join pg_class as i on i.oid = x.indexrelid
       where n.nspname = $1 and c.relkind in ('r', 'p')`,
+
+    // $1 text: the messages table. Only those that are on whatever the session's replication role.
+    triggers: `select tgname as name from pg_trigger where tgrelid = $1::text::regclass and tgenabled = 'A'`,
 
     // $1 schema. Dead rows far above what the table's own settings allow: vacuum does not get through.
     autovacuum: `
