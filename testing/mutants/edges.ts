@@ -126,6 +126,14 @@ export const edges: readonly Mutant[] = [
       'if (bytes <= maxBytes * 100) return\n',
     ],
   ]),
+  ...mutantsOf(core, 'postgres/migrate.ts', 'schema.pg.test.ts', [
+    [
+      'who waited to migrate believes that the schema is not there',
+      'delivered',
+      "'select 1 from pg_catalog.pg_namespace limit 0'",
+      "'select 1'",
+    ],
+  ]),
   ...mutantsOf(core, '../migrations/0010_check_messages_once.sql', 'large-bodies.pg.test.ts', [
     [
       'plain SQL writes a topic of any length',

@@ -4,6 +4,8 @@ import { type Migration, Migrator } from 'kysely/migration'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { kyselyMigrations, migrate, migrationScript } from '../src/index.ts'
+import { ledgerStatements, readMigrations } from '../src/postgres/migrate.ts'
+import { eventually } from '../src/testing/index.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -73,5 +75,23 @@ describe('the schema', () => {
     expect(await migrate(client, { schema: 'by script' })).toEqual([])
     await expect(client.query(script)).rejects.toMatchObject({ code: '23505' })
     await client.query('rollback')
+  })
+
+  it('is made by one of those who start together, also where the others remember that it was not there', async () => {
+    const [first, second] = [await database.client(), await database.client()]
+    for (const schema of ['made before', 'dropped']) await migrate(second, { schema })
+    await pool.query('drop schema dropped cascade')
+    await first.query('begin')
+    for (const statement of ledgerStatements('dropped')) await first.query(statement)
+    const migrating = migrate(second, { schema: 'dropped' })
+    await eventually(async () => {
+      const waiting = `select from pg_locks join pg_database as d on d.oid = database
+        where d.datname = current_database() and locktype = 'advisory' and not granted`
+      expect((await pool.query(waiting)).rowCount).toBe(1)
+    })
+
+    await first.query('commit')
+
+    expect(await migrating).toHaveLength((await readMigrations()).length)
   })
 })

@@ -138,6 +138,8 @@ export function ledgerStatements(schema: string): readonly string[] {
   const quoted = quoteIdentifier(schema)
   return [
     `select pg_advisory_xact_lock(hashtextextended(${quoteLiteral(`malote migrations ${schema}`)}, 0))::text`,
+    // A session that waited for the lock may remember that there is no such schema: it hears of others' changes when it uses a table.
+    'select 1 from pg_catalog.pg_namespace limit 0',
     `create schema if not exists ${quoted}`,
     `create table if not exists ${quoted}.migrations (
   component text not null, name text not null, checksum text not null,
