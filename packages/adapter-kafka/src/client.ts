@@ -1,7 +1,35 @@
 /**
- * The parts of a Kafka client that are used. kafkajs fits, and so does the KafkaJS-shaped client of
- * `@confluentinc/kafka-javascript`: see `test/client-types.test.ts`.
+ * The parts of a Kafka client that are used. A client of kafkajs fits as it is; of each library there is a `KafkaClient` under the entry
+ * point of its name.
  */
+
+/** A Kafka client as publisher, consumer and redrive take it, with the settings they rely on. */
+export interface KafkaClient {
+  /** Makes a producer that is not connected yet: idempotent, one try, no topics made by mistake, keys where Java's client puts them. */
+  readonly producer: () => KafkaProducer
+  /** Makes a consumer of the group that is not connected yet. */
+  consumer(group: KafkaGroup): KafkaConsumer
+  /** Where topics and groups stand, for `redriveDeadLetters`. Connects for each question, and closes. */
+  readonly admin: KafkaOffsetsAdmin
+}
+
+/** A consumer group, and how soon it notices that a member is gone. */
+export interface KafkaGroup {
+  readonly groupId: string
+  /** How long a member may be silent before its partitions go to others, in milliseconds. @defaultValue 30_000 */
+  readonly sessionTimeoutMs?: number
+  /** How long the members have to meet again when one comes or goes, in milliseconds. @defaultValue 60_000 */
+  readonly rebalanceTimeoutMs?: number
+}
+
+/** The part of an admin client that is used. One of kafkajs fits. */
+export interface KafkaOffsetsAdmin {
+  fetchTopicOffsets(topic: string): Promise<{ partition: number; high: string; low: string }[]>
+  fetchOffsets(options: {
+    groupId: string
+    topics: string[]
+  }): Promise<{ topic: string; partitions: { partition: number; offset: string }[] }[]>
+}
 
 /** A record on its way to Kafka, as kafkajs and the Confluent client take it. */
 export interface KafkaRecord {

@@ -10,11 +10,14 @@ export type { KafkaConsumerOptions, KafkaDelivery, KafkaPublisherOptions, Stored
 export type {
   FetchedBatch,
   FetchedRecord,
+  KafkaClient,
   KafkaConsumer,
+  KafkaGroup,
+  KafkaOffsetsAdmin,
   KafkaProducer,
   KafkaRecord,
   TopicPartition,
 } from './client.ts'
 export { redriveDeadLetters } from './redrive.ts'
-export type { KafkaOffsetsAdmin, KafkaRedriveOptions } from './redrive.ts'
+export type { KafkaRedriveOptions } from './redrive.ts'
 export type { RedriveReport } from '@malote/outbox-core/adapter'

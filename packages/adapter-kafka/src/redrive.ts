@@ -7,18 +7,16 @@ import {
   systemClock,
 } from '@malote/outbox-core/adapter'
 import { readDeadLetterNote } from '@malote/outbox-core'
-import type { FetchedBatch, FetchedRecord, KafkaConsumer, KafkaProducer, KafkaRecord } from './client.ts'
+import type {
+  FetchedBatch,
+  FetchedRecord,
+  KafkaConsumer,
+  KafkaOffsetsAdmin,
+  KafkaProducer,
+  KafkaRecord,
+} from './client.ts'
 import { firstHeaders } from './dead-letter.ts'
 import { headersOf } from './decode.ts'
-
-/** The part of a kafkajs admin client that is used. */
-export interface KafkaOffsetsAdmin {
-  fetchTopicOffsets(topic: string): Promise<{ partition: number; high: string; low: string }[]>
-  fetchOffsets(options: {
-    groupId: string
-    topics: string[]
-  }): Promise<{ topic: string; partitions: { partition: number; offset: string }[] }[]>
-}
 
 /** From which Kafka topic `redriveDeadLetters` brings dead letters back, under which group it remembers how far it got, and with which clients. */
 export interface KafkaRedriveOptions extends RedriveOptions {
