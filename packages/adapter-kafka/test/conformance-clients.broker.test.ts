@@ -1,6 +1,5 @@
 import { consumerConformance, publisherConformance } from '@malote/outbox-core/testing'
 import { nameNotRun } from '@malote/testing/conformance'
-import manifest from '../package.json' with { type: 'json' }
 
 // The kits run on kafkajs. What else there is for Kafka is named with the reason why they do not run on it, and the reason is looked at each time.
 const clients = [
@@ -13,11 +12,6 @@ const clients = [
         () => false,
         (error: unknown) => String(error).includes('Could not locate the bindings file'),
       ),
-  },
-  {
-    subject: 'kafka (platformatic)',
-    reason: 'there is no binding to @platformatic/kafka, whose producer and consumer have another shape',
-    holds: () => Promise.resolve(!('./platformatic' in manifest.exports)),
   },
 ]
 

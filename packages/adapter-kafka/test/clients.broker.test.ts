@@ -1,0 +1,135 @@
+import { eventually } from '@malote/outbox-core/testing'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import {
+  createKafkaConsumer,
+  createKafkaPublisher,
+  type KafkaClient,
+  type KafkaDelivery,
+  type StoredOffsets,
+} from '../src/index.ts'
+import { clients } from './clients.ts'
+import { aMessage, connectKafka, type KafkaBroker } from './kafka-broker.ts'
+
+const brokers = inject('kafkaBrokers')
+const never = new AbortController().signal
+const names = Object.keys(clients) as (keyof typeof clients)[]
+
+describe.skipIf(brokers === '')('clients of Kafka', () => {
+  let broker: KafkaBroker
+
+  beforeAll(async () => {
+    broker = await connectKafka(brokers.split(','))
+  })
+  afterAll(() => broker.close())
+
+  const clientOf = (name: keyof typeof clients): KafkaClient => clients[name](brokers.split(',')).client
+
+  /** A consumer of the topic that tells what it is given. */
+  async function consume(
+    client: KafkaClient,
+    groupId: string,
+    topic: string,
+    offsets?: StoredOffsets,
+  ): Promise<KafkaDelivery[]> {
+    const taken: KafkaDelivery[] = []
+    const consumer = createKafkaConsumer({
+      consumer: client.consumer({ groupId, sessionTimeoutMs: 6_000, rebalanceTimeoutMs: 6_000 }),
+      producer: client.producer,
+      topics: [topic],
+      ...(offsets === undefined ? {} : { offsets }),
+      handler: (delivery) => Promise.resolve(void taken.push(delivery)),
+    })
+    onTestFinished(() => consumer.stop())
+    await consumer.start()
+    return taken
+  }
+
+  it('all put a key into the same partition, so that a move keeps streams together', async () => {
+    const keys = Array.from({ length: 60 }, (_, n) => `${'k'.repeat(n % 9)}-${String(n)}-ç`)
+    const places = await Promise.all(
+      names.map(async (name) => {
+        const topic = await broker.topic({ partitions: 7 })
+        const publisher = createKafkaPublisher({ producer: clientOf(name).producer, source: '/tests' })
+        onTestFinished(() => publisher.close())
+        await publisher.publish(
+          keys.map((orderingKey) => aMessage({ topic, orderingKey })),
+          never,
+        )
+        const records = await broker.read(topic)
+        return new Map(records.map(({ key, partition }) => [key, partition]))
+      }),
+    )
+
+    const [first, ...others] = places
+    expect(new Set(first?.values()).size).toBe(7)
+    for (const other of others) expect(other).toEqual(first)
+  })
+
+  it('share the partitions of a group, so that members can move to another client one after the other', async () => {
+    const topic = await broker.topic({ partitions: 4 })
+    const groupId = randomUUID()
+    const taken = await Promise.all(names.map((name) => consume(clientOf(name), groupId, topic)))
+    const batch = Array.from({ length: 40 }, (_, n) => aMessage({ topic, orderingKey: `key-${String(n)}` }))
+
+    await broker.publisher().publish(batch, never)
+    await eventually(() => {
+      expect(new Set(taken.flat().map(({ message }) => message.id)).size).toBe(40)
+    })
+
+    expect(taken.every((own) => own.length > 0)).toBe(true)
+  })
+
+  it.each(names)('%s: a record without a key spreads, and one without a value stays without', async (name) => {
+    const topic = await broker.topic({ partitions: 4 })
+    const producer = clientOf(name).producer()
+    await producer.connect()
+    const messages = Array.from({ length: 20 }, () => ({ key: null, value: null, headers: { a: 'b' } }))
+
+    for (const message of messages) await producer.send({ topic, messages: [message] })
+    await producer.disconnect()
+
+    const records = await broker.read(topic)
+    expect(records).toHaveLength(20)
+    expect(records.every(({ raw }) => raw.value === null && raw.key === null)).toBe(true)
+    expect(new Set(records.map(({ partition }) => partition)).size).toBeGreaterThan(1)
+    // The records are the adapter's, which sends them again after a failure.
+    expect(messages.every(({ headers }) => headers.a === 'b')).toBe(true)
+  })
+
+  it.each(names)('%s: a position that the log has left behind goes on where the log begins', async (name) => {
+    const topic = await broker.topic({ partitions: 1 })
+    const batch = Array.from({ length: 10 }, () => aMessage({ topic }))
+    await broker.publisher().publish(batch, never)
+    await broker.admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '6' }] })
+
+    const taken = await consume(clientOf(name), randomUUID(), topic, { load: () => Promise.resolve('2') })
+    await eventually(() => {
+      expect(taken.map(({ message }) => message.id)).toEqual(batch.slice(6).map(({ id }) => id))
+    })
+  })
+
+  // That of kafkajs stands in `hanging-broker.broker.test.ts`.
+  it.each(names.filter((name) => name !== 'kafkajs'))(
+    '%s: a publish that is aborted while its producer connects ends at once, and so does close',
+    async (name) => {
+      const silent = createServer().listen(0, '127.0.0.1')
+      onTestFinished(() => void silent.close())
+      await once(silent, 'listening')
+      const { client } = clients[name]([`127.0.0.1:${String((silent.address() as AddressInfo).port)}`])
+      const publisher = createKafkaPublisher({ producer: client.producer, source: '/tests' })
+      const abort = new AbortController()
+
+      const publishing = publisher.publish([aMessage()], abort.signal)
+      const [socket] = await once(silent, 'connection')
+      abort.abort()
+      const results = await publishing
+      await publisher.close()
+
+      expect(results).toMatchObject([{ status: 'failed', failure: { kind: 'retryable', code: 'ABORTED' } }])
+      socket.destroy()
+    },
+  )
+})
