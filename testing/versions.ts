@@ -5,6 +5,9 @@ import { kafkaVersion } from './services/kafka.ts'
 const manifest = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8')) as {
   dependencies: Record<string, string>
 }
+const kafkaAdapter = JSON.parse(
+  readFileSync(new URL('../packages/adapter-kafka/package.json', import.meta.url), 'utf8'),
+) as { devDependencies: Record<string, string> }
 /** Our dependencies are pinned, so what is asked for is what runs. */
 const npmVersion = (name: string): string => manifest.dependencies[name] ?? 'unknown'
 
@@ -20,6 +23,7 @@ export function testedVersions(): Readonly<Record<string, string>> {
     'DynamoDB Local': '2.6.1',
     amqplib: npmVersion('amqplib'),
     kafkajs: npmVersion('kafkajs'),
+    '@platformatic/kafka': kafkaAdapter.devDependencies['@platformatic/kafka'] ?? 'unknown',
     '@aws-sdk/client-sqs': npmVersion('@aws-sdk/client-sqs'),
   }
 }

@@ -1,7 +1,11 @@
 import { defineConfig } from 'tsup'
 
 export default defineConfig({
-  entry: { index: 'src/index.ts', 'clients/platformatic/index': 'src/clients/platformatic/index.ts' },
+  entry: {
+    index: 'src/index.ts',
+    'clients/kafkajs': 'src/clients/kafkajs.ts',
+    'clients/platformatic/index': 'src/clients/platformatic/index.ts',
+  },
   format: ['esm'],
   target: 'node22',
   dts: true,

@@ -32,7 +32,7 @@ export const producerDefaults: {
 /** How `createKafkaPublisher` makes its producers, and to which Kafka topic each topic goes. */
 export interface KafkaPublisherOptions {
   /**
-   * Makes a producer that is not connected yet: `() => kafka.producer(producerDefaults)`.
+   * Makes a producer that is not connected yet: `client.producer` of a `KafkaClient`, or `() => kafka.producer(producerDefaults)` of kafkajs.
    *
    * A function, because a producer is used for one request at a time and never again after one failed: kafkajs does not
    * know then which sequence numbers the broker has seen, and the broker would take the next records for repetitions and
@@ -117,7 +117,10 @@ export interface StoredOffsets {
 /** With which Kafka consumer `createKafkaConsumer` reads which topics, and where dead letters go. */
 export interface KafkaConsumerOptions extends Omit<ConsumerOptions, 'handler'> {
   readonly handler: (delivery: KafkaDelivery) => Promise<void>
-  /** A consumer that is not connected yet: `kafka.consumer({ ...consumerDefaults, groupId })`. Ended by `stop`. */
+  /**
+   * A consumer that is not connected yet: `client.consumer({ groupId })` of a `KafkaClient`, or `kafka.consumer({ ...consumerDefaults, groupId })` of
+   * kafkajs. Ended by `stop`.
+   */
   readonly consumer: KafkaConsumer
   /** Kafka topics to receive from. They must exist. */
   readonly topics: readonly string[]
@@ -126,7 +129,7 @@ export interface KafkaConsumerOptions extends Omit<ConsumerOptions, 'handler'> {
    * for becomes a dead letter. Order is kept by the record's key, whatever `orderingKey` says.
    */
   readonly decode?: (record: FetchedRecord & TopicPartition) => ForeignMessage | null
-  /** Makes a producer for dead letters that is not connected yet: `() => kafka.producer(producerDefaults)`. See the publisher's. */
+  /** Makes a producer for dead letters that is not connected yet: `client.producer`. See the publisher's. */
   readonly producer: () => KafkaProducer
   /** Topic for dead letters of a topic. It must exist: until it does, a dead message stays and its key waits. @defaultValue the topic's name followed by `.dead` */
   readonly deadLetterTopic?: string | ((topic: string) => string)

@@ -24,11 +24,11 @@ export interface KafkaRedriveOptions extends RedriveOptions {
   readonly deadLetterTopic: string
   /** A group of its own for redriving, always the same: its offsets say which letters were looked at. */
   readonly groupId: string
-  /** A consumer of that group, not connected yet: `kafka.consumer({ ...consumerDefaults, groupId })`. */
+  /** A consumer of that group, not connected yet: `client.consumer({ groupId })`. */
   readonly consumer: KafkaConsumer
-  /** A producer, not connected yet: `kafka.producer(producerDefaults)`. */
+  /** A producer, not connected yet: `client.producer()`. */
   readonly producer: KafkaProducer
-  /** Connected. */
+  /** `client.admin`, or an admin client of kafkajs that is connected. */
   readonly admin: KafkaOffsetsAdmin
   /** Kafka topic the letters go back to. @defaultValue the one each letter names as its source */
   readonly topic?: string

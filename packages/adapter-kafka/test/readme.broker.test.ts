@@ -1,8 +1,10 @@
+import { kafkajsClient } from '@malote/adapter-kafka/kafkajs'
+import { platformaticClient } from '@malote/adapter-kafka/platformatic'
 import type { Consumer, DeliveryHandler, Publisher } from '@malote/outbox-core'
 import { eventually } from '@malote/outbox-core/testing'
-import type { Kafka } from 'kafkajs'
+import { Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { consumerDefaults, createKafkaConsumer, createKafkaPublisher, producerDefaults } from '../src/index.ts'
+import { createKafkaConsumer, createKafkaPublisher, type KafkaClient } from '../src/index.ts'
 import { aMessage, connectKafka, type KafkaBroker } from './kafka-broker.ts'
 
 const brokers = inject('kafkaBrokers')
@@ -15,17 +17,18 @@ describe.skipIf(brokers === '')('the code of the README', () => {
   })
   afterAll(() => broker.close())
 
-  it('carries a message from the publisher to the consumer', async () => {
-    const { kafka } = broker
+  it.each(['kafkajs', 'platformatic'] as const)('carries a message from publisher to consumer by %s', async (name) => {
+    const clients = { kafkajs: byKafkajs, platformatic: byPlatformatic }
+    const client = clients[name](brokers.split(','))
     const orders = await broker.topic()
     await broker.topic({ name: `${orders}.dead` })
     const handled: string[] = []
     const handler: DeliveryHandler = ({ message }) => Promise.resolve(void handled.push(message.id))
     const message = aMessage({ topic: orders, orderingKey: 'order-1' })
 
-    const publisher = ordersPublisher(kafka)
+    const publisher = ordersPublisher(client)
     await publisher.publish([message], new AbortController().signal)
-    const consumer = await startConsumer(kafka, orders, handler)
+    const consumer = await startConsumer(client, orders, handler)
 
     await eventually(() => expect(handled).toEqual([message.id]))
     await consumer.stop()
@@ -33,23 +36,32 @@ describe.skipIf(brokers === '')('the code of the README', () => {
   })
 })
 
+// #region kafkajs
+function byKafkajs(brokers: string[]): KafkaClient {
+  return kafkajsClient(new Kafka({ clientId: 'orders', brokers, logLevel: logLevel.NOTHING }))
+}
+// #endregion
+
+// #region platformatic
+function byPlatformatic(brokers: string[]): KafkaClient {
+  return platformaticClient({ clientId: 'orders', bootstrapBrokers: brokers })
+}
+// #endregion
+
 // #region publisher
-/** Hand it to `createRelay({ pool, publisher })`. `kafka` is `new Kafka({ brokers })`. */
-function ordersPublisher(kafka: Kafka): Publisher {
-  return createKafkaPublisher({
-    producer: () => kafka.producer(producerDefaults),
-    source: '/brokerage/orders',
-  })
+/** Hand it to `createRelay({ pool, publisher })`. */
+function ordersPublisher(client: KafkaClient): Publisher {
+  return createKafkaPublisher({ producer: client.producer, source: '/brokerage/orders' })
 }
 // #endregion
 
 // #region consumer
 /** `handler` makes its effect once, by an inbox. `stop()` the consumer on SIGTERM. */
-async function startConsumer(kafka: Kafka, topic: string, handler: DeliveryHandler): Promise<Consumer> {
+async function startConsumer(client: KafkaClient, topic: string, handler: DeliveryHandler): Promise<Consumer> {
   const consumer = createKafkaConsumer({
-    consumer: kafka.consumer({ ...consumerDefaults, groupId: `balances-of-${topic}` }),
+    consumer: client.consumer({ groupId: `balances-of-${topic}` }),
+    producer: client.producer, // for dead letters
     topics: [topic],
-    producer: () => kafka.producer(producerDefaults), // for dead letters
     handler,
   })
   await consumer.start()
