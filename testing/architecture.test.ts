@@ -254,8 +254,8 @@ it.each(['Kafka', 'Rabbitmq', 'Sqs'])(
       const wanted = names.map((name) => name.replace('*', broker))
       return wanted.filter((name) => !new RegExp(`^export (?:async )?function ${name}\\b`, 'm').test(text))
     })
-    const hearts = readdirSync(folder).filter((file) =>
-      readFileSync(join(folder, file), 'utf8').includes('rocessor.process('),
+    const hearts = readdirSync(folder).filter(
+      (file) => file.endsWith('.ts') && readFileSync(join(folder, file), 'utf8').includes('rocessor.process('),
     )
 
     expect(missing).toEqual([])

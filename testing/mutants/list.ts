@@ -514,6 +514,22 @@ export const mutants: readonly Mutant[] = [
     ['an offset is committed over a gap', 'delivered', "if (state === 'open') break", ''],
     ['the committed offset is the last one, not the next', 'once', 'finished = first + 1n', 'finished = first'],
   ]),
+  ...of('packages/adapter-kafka', 'clients/platformatic/producer.ts', 'clients.broker.test.ts', [
+    [
+      'a client puts keys where it likes',
+      'ordered',
+      'compatibilityPartitioner(message, key)',
+      'compatibilityPartitioner(message, key.subarray(1))',
+    ],
+  ]),
+  ...of('packages/adapter-kafka', 'clients/platformatic/failures.ts', 'failures.test.ts', [
+    [
+      'a topic that is not there is the message’s fault',
+      'innocent',
+      "message.startsWith('Unknown topic ')",
+      "message.startsWith('unknown topic ')",
+    ],
+  ]),
   ...of(idempotency, 'http/key-record.ts', 'http-semantics.pg.test.ts', [
     [
       'another request under a known key is answered with its response',
