@@ -2,25 +2,31 @@ import type { Connection } from './connections.ts'
 import { notBlocked, notSuspended, stream } from './fragments.ts'
 import { quoteIdentifier } from './identifiers.ts'
 
-/** A stream of which no ready message may be read. */
-export interface BlockRow {
-  readonly lane: number
+/** A stream of which something waits: no ready message of it may be read. */
+export interface WaitingStream {
   readonly stream: string
   /** Of what waits in the stream, whether it was read or not: from there it is read again afterwards. */
   readonly seq: number
   /** Of what waits in the stream and was not read; null when all of it was. */
   readonly unread: number | null
-  /** An operator holds it, by hand or by a dead letter that waits for a decision. */
-  readonly held: boolean
 }
 
-/** The streams of a lane that wait, or those that are held, as JSON arrays of the same length: a row for each costs many times as much. */
-interface LaneBlocks {
+/** The streams of a lane of which no ready message may be read. */
+export interface BlocksOfLane {
+  readonly lane: number
+  readonly waiting: readonly WaitingStream[]
+  /** An operator holds them, by hand or by a dead letter that waits for a decision. As an array literal: there may be very many. */
+  readonly held: { readonly names: string; readonly count: number }
+}
+
+/** The streams of a lane that wait, as JSON arrays of the same length, or those that are held: a row for each costs many times as much. */
+interface BlocksRow {
   readonly lane: number
   readonly streams: string
   readonly seqs: string
-  readonly unread: string | null
-  readonly held: boolean
+  readonly unread: string
+  readonly held: string | null
+  readonly held_count: number
 }
 
 export interface BarrierRow {
@@ -40,7 +46,8 @@ export interface MissedQuery {
   readonly lanes: readonly number[]
   readonly floors: readonly number[]
   readonly known: string
-  readonly blockedStreams: readonly string[]
+  /** As an array literal. */
+  readonly blockedStreams: string
   readonly suspendedTopics: readonly string[]
 }
 
@@ -59,7 +66,7 @@ export interface LaneReadsOptions {
 /** The reads that say from where, and past what, a lane may be read. */
 export interface LaneReads {
   /** @param waited - seqs of waiting messages that were read, as an array literal */
-  blocks(lanes: readonly number[], waited: string): Promise<readonly BlockRow[]>
+  blocks(lanes: readonly number[], waited: string): Promise<readonly BlocksOfLane[]>
   /** Looks who may still commit an older message. */
   barrier(): Promise<BarrierRow>
   /** The net under the floor: must always find nothing. */
@@ -70,8 +77,7 @@ export function createLaneReads(connection: Connection, options: LaneReadsOption
   const { schema, sequence, isSession, ownPids } = options
   const texts = laneReadTexts(schema, sequence)
   return {
-    blocks: async (lanes, waited) =>
-      (await connection.query<LaneBlocks>(texts.blocks, [lanes, waited])).rows.flatMap(blocksOf),
+    blocks: async (lanes, waited) => blocksOf((await connection.query<BlocksRow>(texts.blocks, [lanes, waited])).rows),
     barrier: async () => {
       const { rows } = isSession
         ? await connection.queryPrepared<BarrierRow>('malote barrier', texts.barrier, [ownPids])
@@ -85,17 +91,22 @@ export function createLaneReads(connection: Connection, options: LaneReadsOption
   }
 }
 
-function blocksOf({ lane, streams, seqs, unread, held }: LaneBlocks): readonly BlockRow[] {
-  const [seqOf, unreadOf] = [
-    JSON.parse(seqs) as number[],
-    unread === null ? [] : (JSON.parse(unread) as (number | null)[]),
-  ]
+function blocksOf(rows: readonly BlocksRow[]): readonly BlocksOfLane[] {
+  const lanes = new Map<number, BlocksOfLane>()
+  for (const row of rows) {
+    const { lane, held, held_count: count } = row
+    const of = lanes.get(lane) ?? { lane, waiting: [], held: { names: '{}', count: 0 } }
+    lanes.set(lane, held === null ? { ...of, waiting: waitingOf(row) } : { ...of, held: { names: held, count } })
+  }
+  return [...lanes.values()]
+}
+
+function waitingOf({ streams, seqs, unread }: BlocksRow): readonly WaitingStream[] {
+  const [seqOf, unreadOf] = [JSON.parse(seqs) as number[], JSON.parse(unread) as (number | null)[]]
   return (JSON.parse(streams) as string[]).map((stream, at) => ({
-    lane,
     stream,
     seq: seqOf[at] ?? 0,
     unread: unreadOf[at] ?? null,
-    held,
   }))
 }
 
@@ -108,7 +119,7 @@ export function laneReadTexts(schema: string, sequence = ''): Readonly<Record<ke
     // empty the planner takes "is not null" for nearly all rows, and a range for few.
     blocks: `
       select waiting.lane, json_agg(waiting.stream) as streams, json_agg(waiting.seq) as seqs, json_agg(waiting.unread) as unread,
-        false as held
+        null as held, 0 as held_count
       from (
         select m.lane, ${stream('m')} as stream, min(m.seq) as seq,
           min(m.seq) filter (where (m.seq = any($2::bigint[])) is not true) as unread
@@ -117,9 +128,8 @@ export function laneReadTexts(schema: string, sequence = ''): Readonly<Record<ke
         group by 1, 2) as waiting
       group by waiting.lane
       union all
-      select held.lane, json_agg(${stream('held')}), json_agg(coalesce(letter.seq, 0)), null, true
+      select held.lane, null, null, null, array_agg(${stream('held')})::text, count(*)::integer
       from ${s}.held_keys as held
-      left join ${s}.dead_letters as letter on letter.dead_letter_id = held.dead_letter_id
       where held.lane = any($1::smallint[])
       group by held.lane`,
 

@@ -132,9 +132,9 @@ export function membershipTexts(schema: string): Readonly<Record<keyof Membershi
         (select ${msUntil('min(m.available_at)')} from ${s}.messages as m
           where m.available_at is not null and m.lane = any($2::smallint[])) as waiting_ms,
         (select ${msUntil('min(available_at)')} from ${s}.scheduled_messages) as scheduled_ms,
-        (select count(*)::integer from ${s}.held_keys) as held,
-        (select max(held_at)::text from ${s}.held_keys) as held_last,
-        array(select topic from ${s}.paused_topics) as paused`,
+        keys.held, keys.held_last,
+        array(select topic from ${s}.paused_topics) as paused
+      from (select count(*)::integer as held, max(held_at)::text as held_last from ${s}.held_keys) as keys`,
 
     // $1 id, $2 JSON array of {destination, topics, age_ms, code, message}: all there are now.
     noteOutages: `

@@ -63,7 +63,8 @@ export interface ReadyQuery {
   readonly shares: readonly LaneShare[]
   /** Seqs that are left out, as an array literal. */
   readonly known: string
-  readonly blockedStreams: readonly string[]
+  /** As an array literal. */
+  readonly blockedStreams: string
   readonly suspendedTopics: readonly string[]
   /** Takes the plan that the connection has made once. Without a session there is none. */
   readonly isPlanned: boolean
@@ -72,7 +73,8 @@ export interface ReadyQuery {
 export interface WaitingQuery {
   readonly lanes: readonly number[]
   readonly known: string
-  readonly closedStreams: readonly string[]
+  /** As an array literal. */
+  readonly closedStreams: string
   readonly suspendedTopics: readonly string[]
   readonly limit: number
   readonly maxBytes: number
@@ -84,8 +86,10 @@ export interface SamplesQuery {
   readonly lanes: readonly number[]
   readonly topics: readonly string[]
   readonly known: string
-  readonly blockedStreams: readonly string[]
-  readonly closedStreams: readonly string[]
+  /** As an array literal. */
+  readonly blockedStreams: string
+  /** As an array literal. */
+  readonly closedStreams: string
   readonly limit: number
 }
 

@@ -1,5 +1,5 @@
 import { Batch, Group } from './batch.ts'
-import type { BlockRow } from '../postgres/lane-reads.ts'
+import type { BlocksOfLane } from '../postgres/lane-reads.ts'
 import { Blocks } from './blocks.ts'
 import type { BufferedMessage } from './buffered-message.ts'
 import type { Floor } from './floor.ts'
@@ -76,18 +76,22 @@ export class Backlog {
     return `{${seqs.join(',')}}`
   }
 
-  get blockedStreams(): string[] {
-    return this.#blocks.streams()
+  /** As a PostgreSQL array literal. */
+  blockedStreams(lanes?: readonly number[]): string {
+    return this.#blocks.names(lanes)
   }
 
   /** Of `blockedStreams` those that a read of ready messages is to leave out. */
-  get skippedStreams(): string[] {
+  get skippedStreams(): string {
     return this.#blocks.skipped()
   }
 
-  /** Streams of which nothing that waits is to be read: held, resting, or what was read of them before is not through. */
-  get closedStreams(): string[] {
-    return [...new Set([...this.#blocks.closed(), ...this.#memory.waitedStreams(), ...this.#resting])]
+  /**
+   * Streams of which nothing that waits is to be read: held, resting, or what was read of them before is not through. As a
+   * PostgreSQL array literal.
+   */
+  closedStreams(lanes?: readonly number[]): string {
+    return this.#blocks.closed([...this.#memory.waitedStreams(), ...this.#resting], lanes)
   }
 
   /** The first of these streams is not due, as a look says. They rest until a look takes all in, or the blocks are loaded anew. */
@@ -106,12 +110,12 @@ export class Backlog {
     return this.#memory.waitedSeqs()
   }
 
-  get hasBlocked(): boolean {
-    return this.#blocks.size > 0
+  get blockedCount(): number {
+    return this.#blocks.size
   }
 
   get hasHeld(): boolean {
-    return this.#blocks.heldCount > 0
+    return this.#blocks.hasHeld
   }
 
   get suspendedTopics(): string[] {
@@ -138,7 +142,7 @@ export class Backlog {
 
   /** A ready message was read. @returns false when the way to it was closed meanwhile */
   add(message: BufferedMessage): boolean {
-    if (message.stream !== null && this.#blocks.leave(message.stream, message.seq)) return false
+    if (message.stream !== null && this.#blocks.leave(message.stream, message.lane, message.seq)) return false
     if (this.#suspensions.hadSinceRead(message.message.topic)) return false
     this.#memory.add(message)
     this.#schedule.add(message)
@@ -162,7 +166,8 @@ export class Backlog {
     const { stream, lane, seq } = message
     if (!this.#lanes.isActive(lane) || this.#suspensions.has(message.message.topic) || this.#memory.has(seq))
       return false
-    if (stream !== null && (this.#blocks.isHeld(stream) || this.#leftSinceAsked?.has(stream) === true)) return false
+    if (stream !== null && (this.#blocks.isHeld(stream, lane) || this.#leftSinceAsked?.has(stream) === true))
+      return false
     if (stream !== null) this.#blockBehind(stream, message)
     this.#memory.add(message)
     this.#schedule.add(message)
@@ -222,7 +227,7 @@ export class Backlog {
   /** The end of failed messages is committed. */
   confirmed(messages: readonly BufferedMessage[]): void {
     this.settled(messages)
-    for (const { stream } of messages) if (stream !== null) this.#blocks.confirm(stream)
+    for (const { stream, lane } of messages) if (stream !== null) this.#blocks.confirm(stream, lane)
   }
 
   /** An outage ended: batches that were rejected in it are not suspected of anything. */
@@ -264,13 +269,14 @@ export class Backlog {
     return this.#blocks.beginReload()
   }
 
-  reloadBlocks(begun: number, lanes: readonly number[], rows: readonly BlockRow[]): void {
+  /** @param rows - what the query showed of the lanes: none for one of which nothing is blocked */
+  reloadBlocks(begun: number, lanes: readonly number[], rows: readonly BlocksOfLane[]): void {
     this.#resting.clear()
-    const { rewinds, blocked } = this.#blocks.reload(begun, new Set(lanes), rows)
-    for (const { lane, seq } of rewinds) this.#floor.rewind(lane, seq)
-    for (const stream of blocked) this.#dropStream(stream)
-    // What waits goes first, and what an operator holds not at all, also where the stream was blocked before.
-    for (const { stream, held } of rows) if (held || this.#memory.hasWaited(stream)) this.#dropClosed(stream)
+    const ours = new Set(lanes.filter((lane) => this.#lanes.get(lane) !== undefined))
+    for (const { lane, seq } of this.#blocks.reload(begun, ours, rows)) this.#floor.rewind(lane, seq)
+    // What waits in the table goes first, and what an operator holds not at all, also where the stream was blocked before.
+    for (const { name, lane } of this.#schedule.streams())
+      if (ours.has(lane) && this.#blocks.has(name, lane)) this.#dropClosed(name)
   }
 
   /** The lane is on its way to another relay: nothing of it is sent any more. Mark it as leaving first. */
@@ -286,7 +292,7 @@ export class Backlog {
   }
 
   #blockBehind(stream: string, { lane, seq }: BufferedMessage): void {
-    const wasBlocked = this.#blocks.has(stream)
+    const wasBlocked = this.#blocks.has(stream, lane)
     this.#blocks.read(stream, lane, seq)
     if (!wasBlocked) this.#dropStream(stream)
   }
@@ -299,8 +305,9 @@ export class Backlog {
   }
 
   /** An earlier one of its stream waits in the table, or an operator holds the key. */
-  #isBlocked({ stream, seq, hasWaited }: BufferedMessage): boolean {
-    return stream !== null && (hasWaited ? this.#blocks.isClosed(stream, seq) : this.#blocks.has(stream))
+  #isBlocked({ stream, lane, seq, hasWaited }: BufferedMessage): boolean {
+    if (stream === null) return false
+    return hasWaited ? this.#blocks.isClosed(stream, lane, seq) : this.#blocks.has(stream, lane)
   }
 
   /** Of a stream that is blocked. */
@@ -325,9 +332,9 @@ export class Backlog {
 
   /** It is not read any more, and stays in the table. */
   #return(message: BufferedMessage): void {
-    const { stream, seq, hasWaited } = message
+    const { stream, lane, seq, hasWaited } = message
     if (stream !== null) {
-      this.#blocks.leave(stream, seq, hasWaited)
+      this.#blocks.leave(stream, lane, seq, hasWaited)
       this.#leftSinceAsked?.add(stream)
     }
     this.#memory.delete(message)

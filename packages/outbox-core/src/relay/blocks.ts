@@ -1,20 +1,6 @@
-import type { BlockRow } from '../postgres/lane-reads.ts'
-
-/** A stream of which no ready message may be read: a failed one waits for its next attempt, or an operator holds it. */
-interface Block {
-  readonly lane: number
-  /** Nothing of the stream below this seq has been passed by. A late commit may lie below the message that blocks the stream. */
-  fromSeq: number
-  /** The lowest seq of the stream that waits in the table unread, as far as anybody said; Infinity when none does. */
-  unreadFrom: number
-  isHeld: boolean
-  /** Statements under way that will make it true in the database. */
-  pending: number
-  /** When it last changed here, in reloads begun. */
-  changedIn: number
-  /** The last reload whose query showed it. */
-  seenIn: number
-}
+import { arrayLiteral, elements } from '../postgres/array-literal.ts'
+import type { BlocksOfLane } from '../postgres/lane-reads.ts'
+import { type Block, LaneBlocks } from './lane-blocks.ts'
 
 /** So many are named in each read, whether it would bring anything of them or not. */
 const maxNamed = 500
@@ -25,38 +11,42 @@ const crowd = 2_000
 /** Naming more costs one read more than all that it would bring. */
 const maxNamedInCrowd = 100_000
 
+const nothing: Omit<BlocksOfLane, 'lane'> = { waiting: [], held: { names: '{}', count: 0 } }
+
 /**
  * The blocked streams of this relay's lanes. Pure. The database is the authority: `reload` replaces what is here, except
- * what changed after its query began.
+ * what changed after its query began. Names of streams are given as array literals of PostgreSQL.
  */
 export class Blocks {
-  readonly #blocks = new Map<string, Block>()
+  readonly #lanes = new Map<number, LaneBlocks>()
   /** Of many blocked streams those that a read brought a message of, the last of them with the highest seq. */
   readonly #seen = new Map<string, { readonly lane: number; readonly seq: number }>()
   /** Blocked streams of lanes that are read from their bottom, as one is that was taken over. */
   #atBottom = 0
   #reloads = 0
-  #heldCount = 0
 
   get size(): number {
-    return this.#blocks.size
+    let size = 0
+    for (const lane of this.#lanes.values()) size += lane.size
+    return size
   }
 
-  get heldCount(): number {
-    return this.#heldCount
+  get hasHeld(): boolean {
+    for (const { heldCount } of this.#lanes.values()) if (heldCount > 0) return true
+    return false
   }
 
-  has(stream: string): boolean {
-    return this.#blocks.has(stream)
+  has(stream: string, lane: number): boolean {
+    return this.#get(stream, lane) !== undefined
   }
 
   /** Whether an operator holds it, by hand or by a dead letter that waits for a decision. */
-  isHeld(stream: string): boolean {
-    return this.#blocks.get(stream)?.isHeld === true
+  isHeld(stream: string, lane: number): boolean {
+    return this.#get(stream, lane)?.isHeld === true
   }
 
-  streams(): string[] {
-    return [...this.#blocks.keys()]
+  names(lanes: Iterable<number> = this.#lanes.keys()): string {
+    return arrayLiteral(Array.from(lanes, (lane) => this.#lanes.get(lane)?.names ?? ''))
   }
 
   /**
@@ -64,65 +54,43 @@ export class Blocks {
    * messages of all others are brought by one read, and not taken from it. All again, until the floors are past them, where reads
    * would bring hardly anything else: that is known of lanes that are read from their bottom, or by what reads brought.
    */
-  skipped(): string[] {
-    const isCrowded = Math.max(this.#atBottom, this.#seen.size) >= crowd && this.#blocks.size <= maxNamedInCrowd
-    if (this.#blocks.size <= maxNamed || isCrowded) return this.streams()
-    return [...this.#seen.keys()].filter((stream) => this.#blocks.has(stream))
+  skipped(): string {
+    const { size } = this
+    const isCrowded = Math.max(this.#atBottom, this.#seen.size) >= crowd && size <= maxNamedInCrowd
+    if (size <= maxNamed || isCrowded) return this.names()
+    return arrayLiteral([
+      elements([...this.#seen].filter(([name, { lane }]) => this.has(name, lane)).map(([name]) => name)),
+    ])
   }
 
   /** A message of the stream failed: it will wait. No reload lifts the block before `confirm`. */
   fail(stream: string, lane: number, seq: number): void {
-    const block = this.#block(stream, lane, seq)
-    block.pending++
+    const block = this.#lane(lane).change(stream, seq, this.#reloads, 1)
     block.unreadFrom = Math.min(block.unreadFrom, seq)
   }
 
   /** What waits in the stream was read, from `seq` on. */
   read(stream: string, lane: number, seq: number): void {
-    this.#block(stream, lane, seq).unreadFrom = Number.POSITIVE_INFINITY
+    this.#lane(lane).change(stream, seq, this.#reloads).unreadFrom = Number.POSITIVE_INFINITY
   }
 
   /** Whether a message that waited is to stay where it is: an earlier one waits unread, or an operator holds the stream. */
-  isClosed(stream: string, seq: number): boolean {
-    const block = this.#blocks.get(stream)
+  isClosed(stream: string, lane: number, seq: number): boolean {
+    const block = this.#get(stream, lane)
     return block !== undefined && (block.isHeld || seq > block.unreadFrom)
   }
 
-  /** Streams of which nothing that waits is to be read: what fails is not written down yet, or an operator holds them. */
-  closed(): string[] {
-    return [...this.#blocks].filter(([, { isHeld, pending }]) => isHeld || pending > 0).map(([stream]) => stream)
+  /**
+   * Streams of which nothing that waits is to be read, these others among them: what fails is not written down yet, or an operator
+   * holds them.
+   */
+  closed(others: Iterable<string> = [], lanes: Iterable<number> = this.#lanes.keys()): string {
+    return arrayLiteral([...Array.from(lanes, (lane) => this.#lanes.get(lane)?.closedNames ?? ''), elements(others)])
   }
 
-  #block(stream: string, lane: number, seq: number): Block {
-    return this.#change(this.#blocks.get(stream) ?? this.#open(stream, lane, seq), seq)
-  }
-
-  #open(stream: string, lane: number, seq: number): Block {
-    const block = {
-      lane,
-      fromSeq: seq,
-      unreadFrom: Number.POSITIVE_INFINITY,
-      isHeld: false,
-      pending: 0,
-      changedIn: 0,
-      seenIn: 0,
-    }
-    this.#blocks.set(stream, block)
-    return block
-  }
-
-  #change(block: Block, seq: number): Block {
-    if (seq < block.fromSeq) block.fromSeq = seq
-    block.changedIn = this.#reloads
-    return block
-  }
-
-  /** The statement announced by `pending` has committed. */
-  confirm(stream: string): void {
-    const block = this.#blocks.get(stream)
-    if (block === undefined) return
-    block.pending--
-    block.changedIn = this.#reloads
+  /** The statement announced by `fail` has committed. */
+  confirm(stream: string, lane: number): void {
+    if (this.has(stream, lane)) this.#lane(lane).change(stream, Number.POSITIVE_INFINITY, this.#reloads, -1)
   }
 
   /**
@@ -132,31 +100,29 @@ export class Blocks {
    */
   passBy(froms: ReadonlyMap<number, number>): void {
     this.#atBottom = 0
-    for (const block of this.#blocks.values()) {
-      const from = froms.get(block.lane)
+    for (const [number, lane] of this.#lanes) {
+      const from = froms.get(number)
       if (from === undefined) continue
-      if (from < block.fromSeq) block.fromSeq = from
-      if (from <= 1) this.#atBottom++
+      lane.passBy(from)
+      if (from <= 1) this.#atBottom += lane.size
     }
     for (const [stream, { lane, seq }] of this.#seen) if (seq < (froms.get(lane) ?? 0)) this.#seen.delete(stream)
   }
 
   /** A message leaves memory, or is not taken from a read: it stays in the table. @returns whether its stream is blocked */
-  leave(stream: string, seq: number, hasWaited = false): boolean {
-    if (this.#blocks.size === 0) return false
-    const block = this.#blocks.get(stream)
+  leave(stream: string, lane: number, seq: number, hasWaited = false): boolean {
+    const block = this.#get(stream, lane)
     if (block === undefined) return false
     if (seq < block.fromSeq) block.fromSeq = seq
     if (hasWaited && seq < block.unreadFrom) block.unreadFrom = seq
-    if (this.#blocks.size > maxNamed && this.#seen.size < crowd && seq > (this.#seen.get(stream)?.seq ?? 0))
-      this.#seen.set(stream, { lane: block.lane, seq })
+    if (this.#seen.size < crowd && seq > (this.#seen.get(stream)?.seq ?? 0) && this.size > maxNamed)
+      this.#seen.set(stream, { lane, seq })
     return true
   }
 
   removeLane(lane: number): void {
-    for (const [stream, block] of this.#blocks) if (block.lane === lane) this.#blocks.delete(stream)
+    this.#lanes.delete(lane)
     for (const [stream, seen] of this.#seen) if (seen.lane === lane) this.#seen.delete(stream)
-    this.#countHeld()
   }
 
   /** Call before the query of a reload is sent; hand the number to `reload`. */
@@ -164,36 +130,27 @@ export class Blocks {
     return ++this.#reloads
   }
 
-  /** @returns from where which lanes must be read again, and streams that were not blocked before */
-  reload(
-    begun: number,
-    lanes: ReadonlySet<number>,
-    rows: readonly BlockRow[],
-  ): { readonly rewinds: { lane: number; seq: number }[]; readonly blocked: string[] } {
-    const blocked: string[] = []
-    for (const row of rows) {
-      const known = this.#blocks.get(row.stream)
-      if (known === undefined) blocked.push(row.stream)
-      else if (known.pending === 0 && known.changedIn < begun) known.unreadFrom = Number.POSITIVE_INFINITY
-      const block = this.#change(known ?? this.#open(row.stream, row.lane, row.seq), row.seq)
-      block.unreadFrom = Math.min(block.unreadFrom, row.unread ?? Number.POSITIVE_INFINITY)
-      block.isHeld = row.held || (block.seenIn === begun && block.isHeld)
-      block.seenIn = begun
-    }
+  /**
+   * @param rows - what the query showed of `lanes`: none for a lane of which nothing is blocked
+   * @returns from where which lanes must be read again
+   */
+  reload(begun: number, lanes: Iterable<number>, rows: readonly BlocksOfLane[]): { lane: number; seq: number }[] {
+    const shown = new Map(rows.map((row) => [row.lane, row]))
     const rewinds: { lane: number; seq: number }[] = []
-    for (const [stream, block] of this.#blocks) {
-      if (block.seenIn === begun || !lanes.has(block.lane)) continue
-      block.isHeld = false
-      if (block.pending > 0 || block.changedIn >= begun) continue
-      this.#blocks.delete(stream)
-      rewinds.push({ lane: block.lane, seq: block.fromSeq })
+    for (const lane of lanes) {
+      const seq = this.#lane(lane).reload(begun, shown.get(lane) ?? nothing)
+      if (seq < Number.POSITIVE_INFINITY) rewinds.push({ lane, seq })
     }
-    this.#countHeld()
-    return { rewinds, blocked }
+    return rewinds
   }
 
-  #countHeld(): void {
-    this.#heldCount = 0
-    for (const block of this.#blocks.values()) if (block.isHeld) this.#heldCount++
+  #get(stream: string, lane: number): Block | undefined {
+    return this.#lanes.get(lane)?.get(stream)
+  }
+
+  #lane(number: number): LaneBlocks {
+    const lane = this.#lanes.get(number) ?? new LaneBlocks()
+    this.#lanes.set(number, lane)
+    return lane
   }
 }

@@ -37,7 +37,8 @@ export class EndingsFollowed implements Endings {
     journal.published(messages)
     this.#hasSettled = true
     report({ type: 'batch.settled', messages: messages.length, ms })
-    if (messages.some((message) => this.#isThrough(message))) readLoop().goOn()
+    const through = messages.filter((message) => this.#isThrough(message))
+    if (through.length > 0) readLoop().goOn(through.map(({ lane }) => lane))
     onProgress()
   }
 
@@ -55,7 +56,7 @@ export class EndingsFollowed implements Endings {
     this.#failed(burials.map(({ message }) => message))
     for (const { message, failure, reason, isKeyHeld } of burials) {
       const { id, topic, attempt } = message.message
-      this.#dead({ id, topic, attempt, reason, code: failure.code, isKeyHeld })
+      this.#dead({ id, topic, attempt, reason, code: failure.code, isKeyHeld }, [message.lane])
     }
   }
 
@@ -64,11 +65,15 @@ export class EndingsFollowed implements Endings {
     this.#dead({ ...letter, code: unstorableCode })
   }
 
-  #dead({ isKeyHeld, ...letter }: Omit<Unstorable, 'reason'> & Pick<Burial, 'reason'> & { code: string }): void {
+  /** @param lanes - where its stream may be held from now on: anywhere when nobody says */
+  #dead(
+    { isKeyHeld, ...letter }: Omit<Unstorable, 'reason'> & Pick<Burial, 'reason'> & { code: string },
+    lanes?: readonly number[],
+  ): void {
     const { report, readLoop } = this.#parts
     report({ type: 'message.dead-lettered', ...letter })
     if (isKeyHeld) report({ type: 'key.held', topic: letter.topic, id: letter.id })
-    readLoop().reloadBlocks()
+    readLoop().reloadBlocks(lanes)
   }
 
   /** It was the last that had waited in its stream, of what was read: more may wait, or the stream goes on. */

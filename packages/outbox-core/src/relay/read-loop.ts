@@ -30,7 +30,7 @@ const busyMessages = 50
 /** Between two looks at messages for which there are no bytes in memory, in milliseconds. */
 const bytesPauseMs = 20
 
-/** Between two looks at all blocked streams, in times that the first took. */
+/** Between two looks at blocked streams, in times that the first took. */
 const betweenBlocks = 4
 
 /** A millisecond each, and only while a transaction is open that was so before the relay's first two looks. */
@@ -41,6 +41,9 @@ const netTurns = 16
 
 /** And so many times in the same interval it is asked which streams still wait. */
 const blockLooks = 4
+
+/** With more of them that is asked in as many turns, for the same reason. */
+const fewBlocked = 500
 
 /** What a round found. */
 export interface Round {
@@ -72,7 +75,10 @@ export class ReadLoop {
   }
   /** Blocks are not loaded anew before: of very many each takes long, and others read on the same connection. */
   #blocksAgainMs = 0
+  /** Lanes of which streams may have been blocked or freed. */
+  readonly #changed = new Set<number>()
   #rescans = 0
+  #blockChecks = 0
 
   constructor(parts: ReadLoopParts) {
     const { clock, pacing } = parts
@@ -111,16 +117,17 @@ export class ReadLoop {
     return Number.isFinite(this.#dueMs.blocks)
   }
 
-  /** An operator, or a settled message, may have changed which streams wait. */
-  reloadBlocks(): void {
+  /** An operator, or a settled message, may have changed which streams of the lanes wait. */
+  reloadBlocks(lanes: Iterable<number> = this.#parts.lanes.numbers()): void {
+    for (const lane of lanes) this.#changed.add(lane)
     this.#dueMs.blocks = this.#blocksAgainMs
     this.#wake.now()
   }
 
-  /** What had waited of a stream and was read is through. */
-  goOn(): void {
+  /** What had waited of a stream of the lanes and was read is through. */
+  goOn(lanes: Iterable<number>): void {
     this.waitingDueIn(0)
-    this.reloadBlocks()
+    this.reloadBlocks(lanes)
   }
 
   /** Topics go on. */
@@ -191,13 +198,15 @@ export class ReadLoop {
     if (this.#phase === 'starting') this.#phase = 'reading'
   }
 
-  /** Loads the list again when it changed, or what it has of lanes that are new here. */
+  /** Loads the list again of lanes where it changed, or that are new here. */
   async #lookAtBlocks(unread: readonly Lane[]): Promise<void> {
-    const { reader, clock } = this.#parts
+    const { reader, lanes, clock } = this.#parts
     const startMs = clock.monotonicMs()
     if (startMs >= this.#dueMs.blocks) {
       this.#dueMs.blocks = Number.POSITIVE_INFINITY
-      await reader.loadBlocks()
+      const loading = lanes.all().filter(({ lane, isReady }) => !isReady || this.#changed.has(lane))
+      this.#changed.clear()
+      await reader.loadBlocks(loading)
       const endMs = clock.monotonicMs()
       this.#blocksAgainMs = endMs + (endMs - startMs) * betweenBlocks
       this.#dueMs.blocks = Math.max(this.#dueMs.blocks, this.#blocksAgainMs) // It may have changed again meanwhile.
@@ -211,7 +220,7 @@ export class ReadLoop {
   }
 
   async #lookAtClock(): Promise<boolean> {
-    const { reader, scheduled, dispatcher, clock, report } = this.#parts
+    const { reader, scheduled, dispatcher, lanes, clock, report } = this.#parts
     let isBusy = false
     const nowMs = clock.monotonicMs()
     if (nowMs >= this.#dueMs.scheduled) {
@@ -238,9 +247,11 @@ export class ReadLoop {
       if (missed > 0) report({ type: 'rescan.found-missed', messages: missed })
     }
     if (nowMs >= this.#dueMs.blockCheck) {
-      this.#dueMs.blockCheck = nowMs + this.#parts.pacing.rescanIntervalMs / blockLooks
+      const turns = reader.blockedCount > fewBlocked ? netTurns : 1
+      const turn = this.#blockChecks++ % turns
+      this.#dueMs.blockCheck = nowMs + this.#parts.pacing.rescanIntervalMs / blockLooks / turns
       // An operator may have deleted what a stream waits for, or made it ready, and nothing else would tell.
-      if (reader.isAnyBlocked) this.reloadBlocks()
+      if (reader.blockedCount > 0) this.reloadBlocks(lanes.numbers().filter((lane) => lane % turns === turn))
     }
     return isBusy
   }

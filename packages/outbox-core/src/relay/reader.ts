@@ -145,7 +145,7 @@ export class Reader {
     const query = {
       lanes: active.map(({ lane }) => lane),
       known: backlog.seqs(),
-      closedStreams: backlog.closedStreams,
+      closedStreams: backlog.closedStreams(active.map(({ lane }) => lane)),
       suspendedTopics: backlog.suspendedTopics,
       limit,
       maxBytes,
@@ -183,25 +183,22 @@ export class Reader {
   /** A few messages of suspended topics, the first of their streams, to try a destination with. */
   async readSamples(topics: readonly string[]): Promise<readonly BufferedMessage[]> {
     const { reads, lanes, backlog } = this.#parts
-    const query = {
-      topics,
-      known: backlog.seqs(),
-      blockedStreams: backlog.blockedStreams,
-      closedStreams: backlog.closedStreams,
-      limit: maxSamples,
-    }
+    const known = backlog.seqs()
     const numbers = inRandomOrder(lanes.active().map(({ lane }) => lane))
     backlog.beginAsking()
     let rows: readonly SampleRow[] = []
     // Of a lane that has none all is read, and meanwhile nothing that is healthy: few lanes first, then twice as many each time.
-    for (let count = maxSamples; rows.length === 0 && numbers.length > 0; count *= 2)
-      rows = await reads.samples({ ...query, lanes: numbers.splice(0, count) })
+    for (let count = maxSamples; rows.length === 0 && numbers.length > 0; count *= 2) {
+      const chosen = numbers.splice(0, count)
+      const [blockedStreams, closedStreams] = [backlog.blockedStreams(chosen), backlog.closedStreams(chosen)]
+      rows = await reads.samples({ topics, known, lanes: chosen, blockedStreams, closedStreams, limit: maxSamples })
+    }
     return rows.map((row) => this.#toMessage(row, row.waited))
   }
 
-  /** Some stream of the lanes waits. */
-  get isAnyBlocked(): boolean {
-    return this.#parts.backlog.hasBlocked
+  /** Streams of the lanes that wait. */
+  get blockedCount(): number {
+    return this.#parts.backlog.blockedCount
   }
 
   /** Learns which streams of the lanes wait. Must have run before a lane is read for the first time. */
@@ -224,7 +221,7 @@ export class Reader {
       lanes: numbers,
       floors: numbers.map((lane) => floor.of(lane)),
       known: backlog.seqs(),
-      blockedStreams: backlog.blockedStreams,
+      blockedStreams: backlog.blockedStreams(numbers),
       suspendedTopics: backlog.suspendedTopics,
     })
     let found = 0
@@ -247,9 +244,7 @@ export class Reader {
       suspendedTopics,
       // Planning takes twice as long as reading a few messages.
       isPlanned:
-        backlog.count <= maxKnownPlanned &&
-        blockedStreams.length === 0 &&
-        suspendedTopics.length <= maxSuspendedPlanned,
+        backlog.count <= maxKnownPlanned && blockedStreams === '{}' && suspendedTopics.length <= maxSuspendedPlanned,
     })
     this.#portion = Math.min(1, this.#portion * 2)
     return rows

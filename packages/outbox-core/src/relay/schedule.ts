@@ -84,6 +84,11 @@ export class Schedule {
     return this.#streams.has(stream)
   }
 
+  /** All of which anything waits or is under way. */
+  streams(): readonly { readonly name: string; readonly lane: number }[] {
+    return [...this.#streams.values()]
+  }
+
   /** The topic's messages share batches with no other topic's. Give it back what `dropTopic` gave, if anything waits. */
   isolate(topic: string): void {
     this.#isolated.add(topic)
@@ -151,10 +156,8 @@ export class Schedule {
 
   /** Removes what waits in the lane and gives it back. What is under way stays so. */
   dropLane(lane: number): readonly BufferedMessage[] {
-    return this.#drop(
-      (message) => message.lane === lane,
-      (stream) => stream.lane === lane,
-    )
+    const isOf = (one: { readonly lane: number }): boolean => one.lane === lane
+    return this.#drop(isOf, isOf)
   }
 
   /** Removes what waits of the topic and gives it back. What is under way stays so. */

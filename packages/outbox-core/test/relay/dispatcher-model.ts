@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { BlockRow } from '../../src/postgres/lane-reads.ts'
+import { textsOf } from '../../src/postgres/array-literal.ts'
 import { Backlog } from '../../src/relay/backlog.ts'
 import type { BufferedMessage } from '../../src/relay/buffered-message.ts'
 import { createFloor } from '../../src/relay/floor.ts'
@@ -12,6 +12,7 @@ import { pausedByOperator } from '../../src/relay/suspensions.ts'
 import { aBuffered } from './a-buffered.ts'
 import { mulberry32 } from './floor-model.ts'
 import { ModelBroker, type Row } from './model-broker.ts'
+import { type ShownBlock, shownBlocks } from './shown-blocks.ts'
 
 export interface DispatcherRun {
   readonly inversions: readonly string[]
@@ -235,7 +236,7 @@ class World {
   #samplesOf(wanted: readonly string[]): readonly Row[] {
     const known = this.#known()
     const rows = [...this.#rows.values()].filter(({ topic, seq }) => wanted.includes(topic) && !known.has(seq))
-    const [blocked, closed] = [new Set(this.#backlog.blockedStreams), new Set(this.#backlog.closedStreams)]
+    const [blocked, closed] = [this.#blocked(), this.#closed()]
     const ready = laneNumbers.flatMap((lane) =>
       rows
         .filter((row) => row.lane === lane && row.dueMs === null && !blocked.has(row.stream ?? ''))
@@ -255,7 +256,7 @@ class World {
     const active = this.#lanes.active()
     this.#floor.beginRead()
     this.#backlog.beginRead(active.map(({ lane }) => lane))
-    const [blocked, suspended] = [new Set(this.#backlog.blockedStreams), new Set(this.#backlog.suspendedTopics)]
+    const [blocked, suspended] = [this.#blocked(), new Set(this.#backlog.suspendedTopics)]
     const shown = active.flatMap((lane) =>
       [...this.#rows.values()]
         .filter((row) => row.lane === lane.lane && row.seq > this.#floor.of(lane.lane) && row.dueMs === null)
@@ -293,10 +294,18 @@ class World {
     return new Set(JSON.parse(this.#backlog.seqs().replace('{', '[').replace('}', ']')) as number[])
   }
 
+  #blocked(): ReadonlySet<string> {
+    return new Set(textsOf(this.#backlog.blockedStreams()))
+  }
+
+  #closed(): ReadonlySet<string> {
+    return new Set(textsOf(this.#backlog.closedStreams()))
+  }
+
   async #readWaiting(): Promise<void> {
     const known = this.#known()
     const active = this.#lanes.active()
-    const [closed, suspended] = [new Set(this.#backlog.closedStreams), new Set(this.#backlog.suspendedTopics)]
+    const [closed, suspended] = [this.#closed(), new Set(this.#backlog.suspendedTopics)]
     const due = [...this.#rows.values()]
       .filter((row) => this.#isDue(row) && !known.has(row.seq))
       .filter(({ topic, stream }) => !suspended.has(topic) && !closed.has(stream ?? ''))
@@ -371,7 +380,7 @@ class World {
     if (this.#isReading) return
     const begun = this.#backlog.beginReload()
     const known = this.#known()
-    const waiting = new Map<string, BlockRow>()
+    const waiting = new Map<string, ShownBlock>()
     for (const { lane, stream, seq, dueMs } of [...this.#rows.values()].sort((a, b) => b.seq - a.seq)) {
       if (dueMs === null || stream === null) continue
       const unread = known.has(seq) ? (waiting.get(stream)?.unread ?? null) : seq
@@ -384,7 +393,7 @@ class World {
       held.push({ lane: Number(/k(\d)/.exec(stream)?.[1]), stream, seq: 0, unread: null, held: true })
       this.#holds.set(stream, 'heard of')
     }
-    this.#backlog.reloadBlocks(begun, this.#lanes.numbers(), [...waiting.values(), ...held])
+    this.#backlog.reloadBlocks(begun, this.#lanes.numbers(), shownBlocks(...waiting.values(), ...held))
     for (const row of this.#rows.values()) row.isUnnoticed = false
   }
 
