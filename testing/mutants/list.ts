@@ -125,16 +125,74 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
     [
-      'what waits of a stream is read beside a failure that is not written down',
+      'what waits of a stream is read again beside what was read of it',
       'ordered',
-      '...this.#blocks.closed(), ...this.#memory.waitedStreams(), ',
-      '...this.#memory.waitedStreams(), ',
+      'closed([...this.#memory.waitedStreams(), ...this.#resting], lanes)',
+      'closed([...this.#resting], lanes)',
     ],
     [
       'what waited is taken from a read during which something before it failed',
       'ordered',
-      ' || this.#leftSinceAsked?.has(stream) === true)) return false\n    if (stream !== null) this.#blockBehind',
-      ')) return false\n    if (stream !== null) this.#blockBehind',
+      ' || this.#leftSinceAsked?.has(stream) === true))\n      return false\n    if (stream !== null) this.#blockBehind',
+      '))\n      return false\n    if (stream !== null) this.#blockBehind',
+    ],
+  ]),
+  ...of(core, 'relay/lane-blocks.ts', 'relay/backlog.test.ts', [
+    [
+      'what waits of a stream is read beside a failure that is not written down',
+      'ordered',
+      'isHeld || pending > 0',
+      'isHeld',
+    ],
+  ]),
+  ...of(core, 'relay/lane-blocks.ts', 'relay/blocks.test.ts', [
+    [
+      'a held key is read again from where the last read passed it by, not the lowest',
+      'delivered',
+      'this.#sealed.fromSeq = Math.min(this.#sealed.fromSeq, from)',
+      'this.#sealed.fromSeq = from',
+    ],
+    [
+      'a read that goes back does not say so to orders that were passed by before',
+      'delivered',
+      'from < this.#readFrom ? this.#blocks.values() : this.#fresh',
+      'this.#fresh',
+    ],
+    [
+      'a key that nobody asked for before it was let go is forgotten without its messages',
+      'delivered',
+      'this.#open(stream, { ...newBlock(), fromSeq, isHeld: true, changedIn: seenIn, seenIn })',
+      'this.#open(stream, { ...newBlock(), isHeld: true, changedIn: seenIn, seenIn })',
+    ],
+  ]),
+  ...of(core, 'postgres/array-literal.ts', 'race/many-blocked.pg.test.ts', [
+    [
+      'a held key with a quote in its name goes on',
+      'ordered',
+      `if (!literal.includes('\\\\')) return`,
+      'if (literal.length > 0) return',
+    ],
+    [
+      'a blocked order with a quote in its name is named as two',
+      'unrepeated',
+      'text.replaceAll(/["\\\\]/gu, ',
+      'text.replaceAll(/[^\\s\\S]/gu, ',
+    ],
+  ]),
+  ...of(core, 'relay/reader.ts', 'statement-counts.pg.test.ts', [
+    [
+      'the look below the floors of a few lanes names what is blocked in all',
+      'bounded',
+      'blockedStreams: backlog.blockedStreams(numbers)',
+      'blockedStreams: backlog.blockedStreams()',
+    ],
+  ]),
+  ...of(core, 'relay/read-loop.ts', 'statement-counts.pg.test.ts', [
+    [
+      'very many blocked orders are looked at all at once',
+      'bounded',
+      'const turns = reader.blockedCount > fewBlocked ? netTurns : 1',
+      'const turns = 1',
     ],
   ]),
   ...of(core, 'relay/blocks.ts', 'relay/dispatcher-model.test.ts', [
@@ -155,14 +213,14 @@ export const mutants: readonly Mutant[] = [
     [
       'what waits of a stream that is found blocked stays in memory',
       'ordered',
-      'for (const stream of blocked) this.#dropStream(stream)',
+      'if (ours.has(lane) && this.#blocks.has(name, lane)) this.#dropClosed(name)',
       '',
     ],
     [
       'what was read behind a replayed message stays in memory',
       'ordered',
-      'if (held || this.#memory.hasWaited(stream)) this.#dropClosed(stream)',
-      'if (held) this.#dropClosed(stream)',
+      'if (ours.has(lane) && this.#blocks.has(name, lane)) this',
+      'if (ours.has(lane) && this.#blocks.isHeld(name, lane)) this',
     ],
     [
       'what waits of a suspended topic stays in memory',
@@ -931,14 +989,14 @@ export const mutants: readonly Mutant[] = [
     [
       'a crowd of blocked orders is brought by every read',
       'bounded',
-      'const isCrowded = Math.max(this.#atBottom, this.#seen.size) >= crowd && this.#blocks.size',
-      'const isCrowded = this.#blocks.size < 0 && this.#blocks.size',
+      'const isCrowded = Math.max(this.#atBottom, this.#seen.size) >= crowd && size',
+      'const isCrowded = size < 0 && size',
     ],
     [
       'whoever takes lanes over brings a crowd of blocked orders once',
       'bounded',
-      'if (from <= 1) this.#atBottom++',
-      'if (from <= 0) this.#atBottom++',
+      'if (from <= 1) this.#atBottom += lane.size',
+      'if (from <= 0) this.#atBottom += lane.size',
     ],
     [
       'blocked orders that a read brought are named for ever',

@@ -60,13 +60,16 @@ function countingPool(onSend?: (text: string, values?: readonly unknown[]) => Pr
 }
 
 /** A relay that has its lanes, on a clock that goes on only when told, each time until all its statements are through. */
-async function startedRelay(options: Partial<RelayOptions> = {}): Promise<{
+async function startedRelay(
+  options: Partial<RelayOptions> = {},
+  onSend?: Parameters<typeof countingPool>[0],
+): Promise<{
   relay: Relay
   statements: string[]
   pass: (seconds: number) => Promise<void>
 }> {
   const clock = createManualClock(Date.now())
-  const { pool: counted, statements, quiet } = countingPool()
+  const { pool: counted, statements, quiet } = countingPool(onSend)
   const acquired = Promise.withResolvers<void>()
   const relay = createRelay({
     pool: counted,
@@ -207,15 +210,38 @@ describe('statements for a thousand messages', () => {
     await relay.stop() // Lingering again, and that does not keep it.
   })
 
-  it('ask once which keys are held, however many lanes are taken over', async () => {
+  it('ask once which keys are held, however many lanes are taken over, and then of few lanes at a time', async () => {
+    const keys = 4_000
     await pool.query(
-      `insert into malote.held_keys (topic, ordering_key) select 't', 'held ' || n from generate_series(1, 1000) n`,
+      `insert into malote.held_keys (topic, ordering_key) select 't', 'held ' || n from generate_series(1, $1::integer) n`,
+      [keys],
     )
-    const { relay, statements, pass } = await startedRelay()
+    await pool.query(
+      `insert into malote.messages (topic, type, ordering_key, payload)
+       select 't', 'x', 'held ' || n, '{}' from generate_series(1, $1::integer) n`,
+      [keys],
+    )
+    const lanesAsked: number[] = []
+    const named: number[] = []
+    const { relay, statements, pass } = await startedRelay({}, (text, values = []) => {
+      if (text.includes('.held_keys as held')) lanesAsked.push((values[0] as readonly number[]).length)
+      for (const value of values) named.push(String(value).split('held ').length - 1)
+      return Promise.resolve()
+    })
 
     await pass(3)
+    expect(lanesAsked).toEqual([64])
+    // The first read, from the bottom of all lanes, would bring them.
+    expect(Math.max(...named)).toBe(keys)
 
-    expect(statements.filter((text) => text.includes('.held_keys as held'))).toHaveLength(1)
+    named.length = 0
+    await pass(20)
+    const asked = lanesAsked.slice(1)
+    expect([asked.length > 3, new Set(asked)]).toEqual([true, new Set([4])])
+    // The look below the floors of four lanes. A lane has a sixty-fourth of the keys, give or take a few.
+    expect(Math.max(...named)).toBeGreaterThan(0)
+    expect(Math.max(...named)).toBeLessThan(keys / 8)
+    expect(statements.filter((text) => text.includes('limit l.lim')).length).toBeGreaterThan(10)
     await relay.stop()
     await pool.query('delete from malote.held_keys')
   })

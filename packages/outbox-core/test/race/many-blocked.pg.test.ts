@@ -51,3 +51,36 @@ describe('more blocked keys than a read names', () => {
     },
   )
 })
+
+it('holds and releases keys whatever their names: they go to the database and back as it writes them', async () => {
+  const names = [
+    'a","b',
+    'back\\slash',
+    '\\"',
+    '{}',
+    '{',
+    'NULL',
+    'comma,',
+    ' blank ',
+    'line\nbreak',
+    'tab\t',
+    'é ✓',
+    "quote's",
+  ]
+  const heldKeys = createHeldKeys({ db: bench.pool })
+  for (const name of names) await heldKeys.hold('or,"d\\ers', name, { by: 'ada', reason: 'a test' })
+  const { relay, broker, observer } = bench.relay()
+  relay.start()
+  await observer.waitFor('lanes.acquired')
+
+  const message = (orderingKey: string) => aMessage({ topic: 'or,"d\\ers', orderingKey })
+  await bench.add(...names.map(message), ...['a', 'b', 'back', 'comma'].map(message))
+  await broker.received(4)
+  expect(new Set(broker.accepted.map(({ orderingKey }) => orderingKey))).toEqual(new Set(['a', 'b', 'back', 'comma']))
+
+  for (const name of names) await heldKeys.release('or,"d\\ers', name)
+  await broker.received(4 + names.length)
+  expect(new Set(broker.accepted.map(({ orderingKey }) => orderingKey))).toEqual(
+    new Set([...names, 'a', 'b', 'back', 'comma']),
+  )
+})

@@ -56,6 +56,67 @@ describe('a blocked stream', () => {
   })
 })
 
+describe('held streams of a lane in which nothing else is blocked', () => {
+  const held = [row('a', 0, true), row('b', 0, true)]
+
+  it('are read again, when one is let go, from the lowest seq that a read passed it by', () => {
+    const blocks = new Blocks()
+    reload(blocks, ...held)
+    for (const from of [9, 5, 7]) blocks.passBy(new Map([[0, from]]))
+
+    expect(reload(blocks, row('b', 0, true))).toEqual([{ lane: 0, seq: 5 }])
+    expect([blocks.has('a', 0), blocks.has('b', 0)]).toEqual([false, true])
+  })
+
+  it('are read again from where a read that was on its way left them, when no other came after', () => {
+    const blocks = new Blocks()
+    reload(blocks, ...held)
+    expect(blocks.leave('a', 0, 3)).toBe(true)
+
+    expect(reload(blocks)).toEqual([{ lane: 0, seq: 3 }])
+  })
+
+  it('are not read again when no read has passed them by', () => {
+    const blocks = new Blocks()
+    reload(blocks, ...held)
+    expect(blocks.isHeld('a', 0)).toBe(true)
+
+    expect(reload(blocks)).toEqual([])
+    expect(blocks.size).toBe(0)
+  })
+
+  it('are passed by also by the reads after somebody asked for one of them', () => {
+    const blocks = new Blocks()
+    reload(blocks, ...held)
+    blocks.passBy(new Map([[0, 5]]))
+    expect(blocks.isHeld('a', 0)).toBe(true)
+    for (const from of [7, 2, 8]) blocks.passBy(new Map([[0, from]]))
+
+    expect(reload(blocks, row('b', 0, true))).toEqual([{ lane: 0, seq: 2 }])
+  })
+
+  it('are held still where another of the lane fails, and is let go', () => {
+    const blocks = new Blocks()
+    reload(blocks, ...held)
+    blocks.fail('c', 0, 4)
+    expect(textsOf(blocks.closed())).toEqual(['a', 'b', 'c'])
+    blocks.confirm('c', 0)
+
+    reload(blocks, ...held, row('c', 4))
+    expect([textsOf(blocks.closed()), blocks.hasHeld]).toEqual([['a', 'b'], true])
+    expect(reload(blocks, ...held)).toEqual([{ lane: 0, seq: 4 }])
+    expect(textsOf(blocks.names())).toEqual(['a', 'b'])
+  })
+
+  it('are named where only some lanes are asked for', () => {
+    const blocks = new Blocks()
+    blocks.reload(blocks.beginReload(), [0, 1], shownBlocks(...held, { ...row('c', 0, true), lane: 1 }))
+
+    expect([0, 1, 2].map((lane) => blocks.names([lane]))).toEqual(['{"a","b"}', '{"c"}', '{}'])
+    expect(blocks.closed(['d'], [1])).toBe('{"c","d"}')
+  })
+})
+
 describe('more blocked streams than a read names', () => {
   const all = Array.from({ length: 3_000 }, (_, n) => row(`o${String(n)}`, n + 1, true))
   const blocked = (): Blocks => {
