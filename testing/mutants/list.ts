@@ -214,7 +214,7 @@ export const mutants: readonly Mutant[] = [
       'what waits of a stream that is found blocked stays in memory',
       'ordered',
       'if (ours.has(lane) && this.#blocks.has(name, lane)) this.#dropClosed(name)',
-      '',
+      'void name',
     ],
     [
       'what was read behind a replayed message stays in memory',

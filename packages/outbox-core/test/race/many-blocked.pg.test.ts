@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createHeldKeys } from '../../src/index.ts'
+import { arrayLiteral, elements, textsOf } from '../../src/postgres/array-literal.ts'
 import { eventually } from '../../src/testing/index.ts'
 import { aMessage, createRelayBench, type RelayBench } from '../relay-bench.ts'
 
@@ -67,6 +68,11 @@ it('holds and releases keys whatever their names: they go to the database and ba
     'é ✓',
     "quote's",
   ]
+  const streams = names.map((name) => `or,"d\\ers\n${name}`)
+  const asWritten = arrayLiteral([elements(streams)])
+  const { rows } = await bench.pool.query('select $1::text[] as read, $1::text[]::text as written', [asWritten])
+  expect([rows[0].read, textsOf(rows[0].written)]).toEqual([streams, streams])
+
   const heldKeys = createHeldKeys({ db: bench.pool })
   for (const name of names) await heldKeys.hold('or,"d\\ers', name, { by: 'ada', reason: 'a test' })
   const { relay, broker, observer } = bench.relay()
