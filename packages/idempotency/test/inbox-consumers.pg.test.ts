@@ -79,7 +79,11 @@ describe('the upgrade', () => {
 
     const client = await database.owner.connect()
     await client.query('set search_path to burnt')
-    for (const name of ['0004_free_consumer_ids.sql', '0006_claim_messages_functions.sql'])
+    for (const name of [
+      '0004_free_consumer_ids.sql',
+      '0006_claim_messages_functions.sql',
+      '0007_claim_message_procedures.sql',
+    ])
       await client.query(readFileSync(new URL(`../migrations/${name}`, import.meta.url), 'utf8'))
 
     client.release(true)

@@ -74,12 +74,17 @@ describe.each(Object.entries(clients))('a message whose handler ends its transac
     })
   })
 
-  it.each(['rollback', 'rollback; begin'])('is not taken for applied when that was by %s', async (ends) => {
-    await expect(apply(endingWith(ends, () => Promise.resolve()))).rejects.toMatchObject({ code: 'NOT_A_TRANSACTION' })
-    await expect(apply(endingWith(ends, () => Promise.reject(new Error('after'))))).rejects.toThrow('after')
+  it.each(['rollback', `rollback; begin; insert into effects values ('after')`])(
+    'is not taken for applied when that was by %s',
+    async (ends) => {
+      await expect(apply(endingWith(ends, () => Promise.resolve()))).rejects.toMatchObject({
+        code: 'NOT_A_TRANSACTION',
+      })
+      await expect(apply(endingWith(ends, () => Promise.reject(new Error('after'))))).rejects.toThrow('after')
 
-    expect([calls, await effects(), await proofs()]).toEqual([2, [], 0])
-  })
+      expect([calls, await effects(), await proofs()]).toEqual([2, [], 0])
+    },
+  )
 
   it('and loses its connection, is dead-lettered', async () => {
     const delivered = apply(endingWith('commit; select pg_terminate_backend(pg_backend_pid())', endings['throws']!))
@@ -115,5 +120,51 @@ it.each([
       how === endings['throws'] && count === 0 ? { message: 'after its own end' } : told,
     )
     expect(await proofs()).toBe(count)
+  }
+})
+
+describe('an end that PostgreSQL tells of', () => {
+  const applied = (db: pg.Pool, handle: (run: Run) => Promise<void>) =>
+    inbox.transact(db, { consumer, messageId: id(1) }, withTx(handle))
+
+  it('is none when the handler goes back to a savepoint of its own', async () => {
+    await applied(pool, async (run) => {
+      await run(`insert into effects values ('before'); savepoint own`)
+      await run('rollback to savepoint own')
+      await run(`insert into effects values ('after')`)
+    })
+
+    expect([await effects(), await proofs()]).toEqual([['after', 'before'], 1])
+  })
+
+  it.each([
+    ['commit', kept, 1],
+    ['rollback', { code: 'NOT_A_TRANSACTION' }, 0],
+  ])('is found out when the handler has not waited for its %s', async (end, told, count) => {
+    const delivered = applied(pool, async (run) => {
+      await run(`insert into effects values ('before')`)
+      void run(end)
+    })
+
+    await expect(delivered).rejects.toMatchObject(told)
+    expect(await proofs()).toBe(count)
+  })
+
+  it('is asked for on a connection that tells nothing', async () => {
+    const mute = Object.assign(Object.create(pool) as pg.Pool, {
+      connect: async () => new Proxy(await pool.connect(), { get: onlyQueries }),
+    })
+    const delivered = applied(
+      mute,
+      endingWith('rollback; begin', () => Promise.resolve()),
+    )
+
+    await expect(delivered).rejects.toMatchObject({ code: 'NOT_A_TRANSACTION' })
+    expect(await proofs()).toBe(0)
+  })
+
+  function onlyQueries(client: pg.PoolClient, name: string | symbol): unknown {
+    if (name === 'query') return client.query.bind(client)
+    return name === 'release' ? client.release.bind(client) : undefined
   }
 })

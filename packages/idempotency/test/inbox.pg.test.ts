@@ -135,7 +135,7 @@ describe('an inbox', () => {
       const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<pg.QueryResult>
       Object.assign(client, {
         query: (text: string, values?: unknown[]) => {
-          trips.push((/claim_messages|insert into \S+|commit$|effect/.exec(text) ?? [text])[0])
+          trips.push((/claim_messages?|insert into \S+|commit$|effect/.exec(text) ?? [text])[0])
           return query(text, values)
         },
       })
@@ -151,15 +151,15 @@ describe('an inbox', () => {
     }
 
     expect(await tripsOf(randomUUID())).toEqual([
-      'claim_messages',
+      'claim_message',
       'insert into "malote".inbox_consumers',
       'claim_messages',
       'effect',
       'commit',
     ])
     const id = randomUUID()
-    expect(await tripsOf(id)).toEqual(['claim_messages', 'effect', 'commit'])
-    expect(await tripsOf(id)).toEqual(['claim_messages', 'commit'])
+    expect(await tripsOf(id)).toEqual(['claim_message', 'effect', 'commit'])
+    expect(await tripsOf(id)).toEqual(['claim_message', 'commit'])
   })
 
   it("a handler's own lock_timeout is what it was", async () => {

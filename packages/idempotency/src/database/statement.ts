@@ -7,6 +7,11 @@ export type Parameter = string | number | boolean | Date | Uint8Array | null | r
 export interface Statement {
   readonly text: string
   readonly values: readonly Parameter[]
+  /**
+   * The same as a CALL with the same parameters, whose types the procedure names: for where the parameters are written into the text. A CALL is
+   * run as it is read, and a SELECT is planned first.
+   */
+  readonly call?: string
 }
 
 /** The statements as one, run in the order given, with parameters. */
@@ -21,19 +26,20 @@ export function unionAll(statements: readonly Statement[]): Statement {
 }
 
 /**
- * The statements as one, with their parameters written into it: only so can it share a round trip with BEGIN or COMMIT.
+ * The statements as one text, with their parameters written into it: only so can it share a round trip with BEGIN or COMMIT.
  * Every byte, and every text that is not of plain characters alone, goes as hexadecimal digits, so no value can end its
  * literal, whatever it holds and however the server is set.
  */
 export function inline(statements: readonly Statement[]): string {
+  const isCalled = statements.every(({ call }) => call !== undefined)
   return statements
-    .map(({ text, values }) => {
+    .map(({ text, call, values }) => {
       let whole = ''
-      for (const [at, piece] of piecesOf(text).entries())
+      for (const [at, piece] of piecesOf(isCalled ? (call as string) : text).entries())
         whole += at % 2 === 0 ? piece : literal(values[Number(piece) - 1] ?? null)
       return whole
     })
-    .join(unionWord)
+    .join(isCalled ? '; ' : unionWord)
 }
 
 const unionWord = ' union all '

@@ -3,30 +3,22 @@ import {
   guardPool,
   type IsolationLevel,
   type Queryable,
-  sqlStateOf,
   transactionQueryable,
 } from '@malote/outbox-core/postgres'
-import { endedByHandler, IdempotencyError, invalidOption } from '../errors.ts'
-import { inline, type Statement, unionAll } from './statement.ts'
+import { invalidOption } from '../errors.ts'
+import { type PgPool, runOnPool } from './pool-transaction.ts'
+import { type Statement, unionAll } from './statement.ts'
+import {
+  explainCommit,
+  explainOpening,
+  isTimeout,
+  type Opening,
+  type TransactionSteps,
+  type Work,
+} from './transaction-steps.ts'
 
-/** The part of a `pg` pool that is used. */
-export interface PgPool {
-  connect(): Promise<PooledClient>
-}
-
-interface QueryResult {
-  readonly rows: Record<string, unknown>[]
-  readonly command?: string
-}
-
-/** The part of a pooled `pg` client that is used. */
-export interface PooledClient extends Queryable {
-  query(text: string, values?: unknown[]): Promise<QueryResult>
-  getTransactionStatus?(): 'I' | 'T' | 'E' | null
-  release(destroy?: boolean): void
-  on?(event: 'error', listener: (error: Error) => void): unknown
-  off?(event: 'error', listener: (error: Error) => void): unknown
-}
+export type { PgPool, PooledClient } from './pool-transaction.ts'
+export type { Opening, TransactionSteps } from './transaction-steps.ts'
 
 /** The part of a `Kysely` that is used. */
 export interface KyselyDatabase {
@@ -69,26 +61,6 @@ export interface OpenTransaction<Db> extends TransactionSteps {
   readonly tx: TransactionOf<Db>
 }
 
-/** Our own narrow view of an open transaction. */
-export interface TransactionSteps {
-  readonly sql: Queryable
-  /** What the statement answered that the transaction began with. */
-  readonly rows: readonly Record<string, unknown>[]
-  /** Whether the savepoint of the opening has been taken, in the same round trip. */
-  readonly hasSavepoint: boolean
-  /** Runs the statements as the last before COMMIT, in the same round trip where the client can send two statements in one. */
-  endWith(statements: readonly Statement[]): void
-}
-
-/** What a transaction begins with, in the round trip of BEGIN where the client can send more than one statement in one. */
-export interface Opening {
-  /** Queries of one shape, whose rows come in their order. */
-  readonly statements?: readonly Statement[]
-  readonly savepoint?: string
-}
-
-type Work<Result> = (open: TransactionSteps & { readonly tx: unknown }) => Promise<Result>
-
 /**
  * Runs `work` in a transaction of its own and commits when it resolves, rolls back when it throws.
  *
@@ -124,81 +96,9 @@ export function databaseOption<Db extends Database>(db: Db): Db {
   )
 }
 
-async function runOnPool<Result>(
-  pool: PgPool,
-  isolation: IsolationLevel,
-  work: Work<Result>,
-  opening: Opening,
-): Promise<Result> {
-  guardPool(pool)
-  const client = await pool.connect()
-  let broken = true
-  try {
-    const rows = await begin(client, isolation, opening)
-    let last: readonly Statement[] = []
-    const endWith = (statements: readonly Statement[]): void => void (last = statements)
-    const hasSavepoint = opening.savepoint !== undefined
-    const result = await work({ tx: client, sql: client, rows, hasSavepoint, endWith })
-    assertStillOpen(client)
-    await commit(client, last)
-    broken = false
-    return result
-  } catch (error) {
-    // A handler that has not settled may go on using its connection: nobody else gets it, and nothing is waited for.
-    // The same for a connection that cannot roll back. The server rolls back when it closes.
-    if (!isTimeout(error))
-      broken = await client.query('rollback').then(
-        () => false,
-        () => true,
-      )
-    throw error
-  } finally {
-    client.release(broken)
-  }
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof IdempotencyError && error.code === 'TIMED_OUT'
-}
-
 /** Whether `runTransaction` notices a COMMIT that PostgreSQL turned into a ROLLBACK: Kysely does not say. */
 export function commitTells(db: Database): boolean {
   return !('transaction' in db) && (!isClient(db) || db.pool !== undefined)
-}
-
-/** Nothing but texts without parameters may share a round trip. */
-async function begin(
-  client: PooledClient,
-  isolation: IsolationLevel,
-  { statements = [], savepoint }: Opening,
-): Promise<readonly Record<string, unknown>[]> {
-  const texts = [`begin isolation level ${isolation}`]
-  if (statements.length > 0) texts.push(inline(statements))
-  if (savepoint !== undefined) texts.push(`savepoint ${savepoint}`)
-  const results = [await client.query(texts.join('; ')).catch(explainOpening)].flat() as readonly QueryResult[]
-  return statements.length === 0 ? [] : (results[1]?.rows ?? [])
-}
-
-/** @throws always */
-function explainOpening(error: unknown): never {
-  if (!['42883', '42P01', '3F000'].includes(sqlStateOf(error) ?? '')) throw error
-  throw new IdempotencyError(
-    'SCHEMA_MISSING',
-    'the database lacks tables or functions that this release works with: run migrateIdempotency(db) before it starts',
-    { cause: error },
-  )
-}
-
-async function commit(client: PooledClient, last: readonly Statement[]): Promise<void> {
-  let result: QueryResult | readonly QueryResult[]
-  try {
-    result = await client.query(last.length === 0 ? 'commit' : `${inline(last)}; commit`)
-  } catch (error) {
-    throw explainCommit(error)
-  }
-  // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK and no error.
-  if ([result].flat().at(-1)?.command === 'ROLLBACK')
-    throw new Error('the transaction was rolled back because a statement in it had failed')
 }
 
 /** Begins and ends as its client allows: a statement at a time. */
@@ -215,14 +115,10 @@ async function oneAtATime<Result>(
   const rows = statements.length === 0 ? [] : (await run(statements).catch(explainOpening)).rows
   let last: readonly Statement[] = []
   const endWith = (given: readonly Statement[]): void => void (last = given)
-  const result = await work({ tx, sql, rows, hasSavepoint: false, endWith })
+  const endAsBegun = (check: Statement): void => endWith([...last, check])
+  const result = await work({ tx, sql, rows, hasSavepoint: false, endWith, endAsBegun })
   if (last.length > 0) await run(last)
   return result
-}
-
-/** A handler that ends the transaction itself would have the rest run, and stay, outside of it. */
-function assertStillOpen(client: PooledClient): void {
-  if (client.getTransactionStatus?.() === 'I') throw endedByHandler()
 }
 
 function isClient(db: Database): db is DatabaseClient {
@@ -273,18 +169,4 @@ async function runOnKysely<Result>(
   } catch (error) {
     throw committing ? explainCommit(error) : error
   }
-}
-
-function explainCommit(error: unknown): unknown {
-  if (isRolledBack(sqlStateOf(error))) return error
-  return new IdempotencyError(
-    'COMMIT_UNKNOWN',
-    'the connection was lost while the transaction committed: it may have committed or not, and only a retry can tell',
-    { cause: error },
-  )
-}
-
-/** Whether an error code of COMMIT proves the rollback. No code, 08xxx and 57Pxx are lost connections and prove nothing. */
-function isRolledBack(state: string | undefined): boolean {
-  return state !== undefined && !state.startsWith('08') && !state.startsWith('57P') && state !== '40003'
 }

@@ -50,6 +50,9 @@ interface Answer {
   readonly inserted: string[]
 }
 
+/** What `claim_message_v1` answers when the message is new: the transaction. */
+const isNumber = /^\d+$/
+
 /** @throws IdempotencyError `INVALID_OPTION` */
 export function createInboxClaim(options: InboxOptions): InboxClaim {
   const schema = schemaOption(options.schema)
@@ -68,6 +71,8 @@ export function createInboxClaim(options: InboxOptions): InboxClaim {
     for (const message of messages) assertTime(message, partitioned)
     const locks = defer ? ids.map((id) => lockNumber('malote inbox', schema, consumer, id)) : []
     const times = messages.map((message) => message.occurredAt?.toISOString() ?? null)
+    const [id, time] = [ids[0] ?? null, times[0] ?? null]
+    if (ids.length === 1 && !defer) return statements.claimOne(consumer, id, time, waitLimit)
     return statements.claim(consumer, ids, times, waitLimit, locks)
   }
 
@@ -78,9 +83,10 @@ export function createInboxClaim(options: InboxOptions): InboxClaim {
       const { text, values } = statement(consumer, messages)
       row = (await db.query(text, [...values])).rows[0]
     }
-    const transaction = (row?.['transaction'] as string | null | undefined) ?? ''
-    if (row?.['claimed'] === 'new') return { grants: messages.map(() => true), transaction }
-    const { is_free, consumer_id, stale, inserted } = JSON.parse(row?.['claimed'] as string) as Answer
+    const claimed = row?.['claimed'] as string
+    const transaction = isNumber.test(claimed) ? claimed : ((row?.['transaction'] as string | null | undefined) ?? '')
+    if (claimed === 'new' || transaction === claimed) return { grants: messages.map(() => true), transaction }
+    const { is_free, consumer_id, stale, inserted } = JSON.parse(claimed) as Answer
     const ids = messages.map((message) => messageIdentity(message.messageId))
     const tooOld = messages.find((_, at) => stale.includes(ids[at] as string))
     if (tooOld !== undefined) throw staleMessage(consumer, tooOld, report)

@@ -143,7 +143,7 @@ export function createInbox(options: InboxOptions = {}): Inbox {
             throw why ?? error
           })
           // A handler that swallowed a database error has its COMMIT turned into a ROLLBACK, and its message lost in silence.
-          open.endWith([assertStillIn(transaction)])
+          open.endAsBegun(assertStillIn(transaction))
         })
       }
       try {

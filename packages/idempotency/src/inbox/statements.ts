@@ -3,6 +3,7 @@ import type { Parameter, Statement } from '../database/statement.ts'
 /** The statements of the inbox. */
 export interface InboxStatements {
   readonly claim: (...values: Parameter[]) => Statement
+  readonly claimOne: (...values: Parameter[]) => Statement
   readonly addConsumer: string
   readonly agesOfMessages: string
   readonly abort: string
@@ -15,11 +16,19 @@ export interface InboxStatements {
 export function inboxStatements(s: string, partitioned: boolean): InboxStatements {
   const table = partitioned ? `${s}.processed_messages_by_day` : `${s}.processed_messages`
   const claimFunction = partitioned ? 'claim_messages_by_day_v1' : 'claim_messages_v1'
+  const claimProcedure = partitioned ? 'claim_message_by_day_v1' : 'claim_message_v1'
+  const claimed = `pg_current_xact_id_if_assigned()::text as transaction`
   return {
     // Consumer, message ids, when each was made, lock_timeout while waiting, locks to try first. Migration 0006 says what it does.
     claim: (...values) => ({
-      text: `select ${s}.${claimFunction}($1::text, $2::uuid[], $3::timestamptz[], $4::text, $5::bigint[]) as claimed,
-        pg_current_xact_id_if_assigned()::text as transaction`,
+      text: `select ${s}.${claimFunction}($1::text, $2::uuid[], $3::timestamptz[], $4::text, $5::bigint[]) as claimed, ${claimed}`,
+      values,
+    }),
+
+    // Consumer, message id, when it was made, lock_timeout while waiting. Migration 0007 says what the procedure does.
+    claimOne: (...values) => ({
+      text: `select ${s}.${claimFunction}($1::text, array[$2::uuid], array[$3::timestamptz], $4::text, array[]::bigint[]) as claimed, ${claimed}`,
+      call: `call ${s}.${claimProcedure}($1, $2, $3, $4, null)`,
       values,
     }),
 

@@ -15,8 +15,8 @@ export const rolePurposes: readonly RolePurpose[] = [
 
 /** A privilege on an object that a purpose needs, and what it needs it for is said in docs/operations.md. */
 export interface NeededPrivilege {
-  readonly kind: 'table' | 'sequence' | 'function'
-  /** Unqualified; a function with its argument types. */
+  readonly kind: 'table' | 'sequence' | 'function' | 'procedure'
+  /** Unqualified; a function or procedure with its argument types. */
   readonly name: string
   readonly privileges: readonly string[]
 }
@@ -39,8 +39,8 @@ const outboxTables = [
   'operator_actions',
   'maintenance',
 ]
-const execute = (names: readonly string[]): NeededPrivilege[] =>
-  names.map((name) => ({ kind: 'function', name, privileges: ['execute'] }))
+const execute = (names: readonly string[], kind: 'function' | 'procedure' = 'function'): NeededPrivilege[] =>
+  names.map((name) => ({ kind, name, privileges: ['execute'] }))
 const functions = execute([
   'ring_doorbell()',
   'add_message(text, text, text, text, text, text, text)',
@@ -68,6 +68,14 @@ const idempotencyFunctions = execute([
   'claim_v1(bigint[], text, bytea[], bigint, timestamp with time zone, text, integer, text)',
   'finish_v1(text, bytea[], bytea, smallint, bytea, text, smallint, text, bytea, boolean, text, text, bigint, bigint, integer, text)',
 ])
+
+const idempotencyProcedures = execute(
+  [
+    'claim_message_v1(text, uuid, timestamp with time zone, text, text)',
+    'claim_message_by_day_v1(text, uuid, timestamp with time zone, text, text)',
+  ],
+  'procedure',
+)
 
 const needed: Readonly<Record<RolePurpose, readonly NeededPrivilege[]>> = {
   writer: [
@@ -101,7 +109,7 @@ const needed: Readonly<Record<RolePurpose, readonly NeededPrivilege[]>> = {
     sequence,
     ...ledger,
   ],
-  consumer: [...tables(idempotencyTables, all), ...idempotencyFunctions, ...ledger],
+  consumer: [...tables(idempotencyTables, all), ...idempotencyFunctions, ...idempotencyProcedures, ...ledger],
   'consumer-store': tables(consumerTables, all),
   reader: [...tables([...outboxTables, archive, ...consumerTables], ['select']), sequence, ...ledger],
 }
