@@ -936,6 +936,44 @@ export const mutants: readonly Mutant[] = [
   ...of(idempotency, '../migrations/0006_claim_messages_functions.sql', 'inbox-batch.pg.test.ts', [
     ['a batch inserts in the order given', 'bounded', 'order by %7$sincoming.id', ''],
   ]),
+  ...of(idempotency, '../migrations/0007_claim_message_procedures.sql', 'inbox.pg.test.ts', [
+    [
+      'the wait for the first copy of a message alone has no end',
+      'bounded',
+      "set_config('lock_timeout', wait_limit, true)",
+      "set_config('lock_timeout', '0', true)",
+    ],
+    [
+      'the handler of a message alone gets the inbox’s lock_timeout',
+      'bounded',
+      "set_config('lock_timeout', previous_limit, true)",
+      "set_config('lock_timeout', wait_limit, true)",
+    ],
+    ['a message alone that was applied counts as new', 'once', "if claimed <> 'new' then return; end if;", ''],
+  ]),
+  ...of(idempotency, '../migrations/0007_claim_message_procedures.sql', 'inbox-retention.pg.test.ts', [
+    [
+      'a message alone that is older than the watermark is applied',
+      'once',
+      'and not coalesce(made < (',
+      "and not coalesce(made < now() - interval '100 years' and made < (",
+    ],
+  ]),
+  ...of(idempotency, 'database/pool-transaction.ts', 'inbox-own-commit.pg.test.ts', [
+    [
+      'a transaction that an end was heard of commits unasked',
+      'once',
+      'check === null || isQuiet ? last',
+      'check === null || ends.begun > begun ? last',
+    ],
+    ['a connection that tells nothing is taken for one on which nothing ended', 'once', 'ends.begun > begun && ', ''],
+    [
+      'an end that nobody has waited for is not found out',
+      'once',
+      'if (check !== null && isQuiet && ends.ended !== ended + 1) throw endedByHandler()',
+      '',
+    ],
+  ]),
   ...of(idempotency, '../migrations/0005_claim_functions.sql', 'claim-functions.pg.test.ts', [
     [
       'a transaction that did not claim may finish',

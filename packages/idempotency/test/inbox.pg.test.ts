@@ -77,6 +77,7 @@ describe('an inbox', () => {
 
     const deferring = createInbox({ waitMs: 50 })
     await expect(deferring.once(second, message(), () => effect(second))).rejects.toMatchObject({ code: 'IN_FLIGHT' })
+    await expect(deferring.transact(pool, message(), (tx) => effect(tx))).rejects.toMatchObject({ code: 'IN_FLIGHT' })
     await second.query('rollback')
     await first.query('rollback')
 
@@ -163,16 +164,18 @@ describe('an inbox', () => {
   })
 
   it("a handler's own lock_timeout is what it was", async () => {
-    const client = await database.client()
-    await client.query(`begin; set local lock_timeout = '777ms'`)
-    let seen: unknown
+    const own = database.pool({ options: '-c lock_timeout=777ms' })
+    const client = await own.connect()
+    await client.query('begin')
+    const seen: unknown[] = []
+    const look = async (tx: pg.ClientBase) => void seen.push((await tx.query('show lock_timeout')).rows[0].lock_timeout)
 
-    await inbox.once(client, message(), async () => {
-      seen = (await client.query('show lock_timeout')).rows[0].lock_timeout
-    })
+    await inbox.once(client, message(), () => look(client))
     await client.query('rollback')
+    client.release()
+    await inbox.transact(own, message(), look)
 
-    expect(seen).toBe('777ms')
+    expect(seen).toEqual(['777ms', '777ms'])
   })
 })
 
