@@ -19,7 +19,8 @@ const heard = new WeakMap<object, HeardEnds>()
  * PostgreSQL names the statement in each answer, a COMMIT too, whoever has sent it and along with what: listening costs nothing, where asking
  * costs a statement. Whoever relies on it makes sure that his own BEGIN was heard.
  */
-export function heardEnds({ connection }: Telling): HeardEnds {
+export function heardEnds(client: object): HeardEnds {
+  const { connection } = client as Telling
   const known = connection === undefined ? undefined : heard.get(connection)
   if (known !== undefined) return known
   const ends: HeardEnds = { begun: 0, ended: 0 }
