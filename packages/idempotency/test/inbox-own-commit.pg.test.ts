@@ -161,6 +161,7 @@ describe('an end that PostgreSQL tells of', () => {
 
     await expect(delivered).rejects.toMatchObject({ code: 'NOT_A_TRANSACTION' })
     expect(await proofs()).toBe(0)
+    expect(await applied(mute, () => Promise.resolve())).toBe('processed')
   })
 
   function onlyQueries(client: pg.PoolClient, name: string | symbol): unknown {
