@@ -1099,13 +1099,15 @@ export const mutants: readonly Mutant[] = [
       'lost = renewed === false',
     ],
   ]),
-  ...of(idempotency, 'database/transaction.ts', 'survivors.pg.test.ts', [
+  ...of(idempotency, 'database/pool-transaction.ts', 'survivors.pg.test.ts', [
     [
       'a handler that commits by itself is not told',
       'once',
       "if (client.getTransactionStatus?.() === 'I')",
       'if (false)',
     ],
+  ]),
+  ...of(idempotency, 'database/transaction.ts', 'survivors.pg.test.ts', [
     [
       'a connection that is lost while a Kysely commits says that nothing happened',
       'once',
