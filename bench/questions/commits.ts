@@ -107,7 +107,7 @@ async function commitRates(
       [`order and message in one statement, ${String(clients)}`]: () =>
         measureStatement(async (client) => {
           const message = { topic, type, payload, orderingKey: payload['accountId'] as string }
-          const { text, values } = await outbox.statement(message, { firstParameter: 2 })
+          const { text, values } = await outbox.statement(message, { firstParameter: 2, prepared: true })
           const both = `with accepted as (insert into orders (body) values ($1)) ${text}`
           await client.query({ name: 'order and message', text: both, values: [JSON.stringify(payload), ...values] })
         }),

@@ -126,6 +126,20 @@ export const edges: readonly Mutant[] = [
       'if (bytes <= maxBytes * 100) return\n',
     ],
   ]),
+  ...mutantsOf(core, 'postgres/statements.ts', 'add-functions.pg.test.ts', [
+    [
+      'a statement that its client prepares wakes nobody',
+      'delivered',
+      'where asleep) and ${s}.ring_doorbell() then',
+      'where asleep) then',
+    ],
+    [
+      'a statement that its client prepares gives another lane',
+      'ordered',
+      'hashtextextended(coalesce(${key}, ${id})',
+      'hashtextextended(coalesce(${topic}, ${id})',
+    ],
+  ]),
   ...mutantsOf(core, 'postgres/migrate.ts', 'schema.pg.test.ts', [
     [
       'who waited to migrate believes that the schema is not there',

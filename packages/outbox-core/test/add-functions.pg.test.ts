@@ -2,6 +2,7 @@ import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createOutbox, migrate } from '../src/index.ts'
+import { eventually } from '../src/testing/index.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -104,3 +105,64 @@ it('all messages of one key share a lane, whoever inserts or changes them', asyn
   expect(rows.filter((row) => row.ordering_key === 'conta-1')).toHaveLength(6)
   expect(rows).toHaveLength(9)
 })
+
+it.each([false, true])(
+  'a relay that lay down while the statement waited for its lock is rung for (prepared: %j)',
+  async (prepared) => {
+    await pool.query(`insert into "Odd ""schema""".relays (id, name, lease_until)
+      values ('00000000-0000-7000-8000-000000000001', 'r', now() + interval '1 minute')`)
+    await pool.query(`insert into "Odd ""schema""".doorbell values ('00000000-0000-7000-8000-000000000001', false)`)
+    const [listener, blocker, writer] = [await database.client(), await database.client(), await database.client()]
+    await listener.query('listen "Odd ""schema"""')
+    const rung = new Promise((resolve) => listener.once('notification', resolve))
+    const outbox = createOutbox({ schema: 'Odd "schema"' })
+    const write = async (): Promise<unknown> => {
+      const { text, values } = await outbox.statement(
+        { topic: 't', type: 'x', payload: 1, orderingKey: 'conta-1' },
+        { prepared },
+      )
+      return writer.query({ name: 'write', text, values: [...values] })
+    }
+    for (let n = 0; n < 7; n++) await write() // From the sixth on PostgreSQL keeps the plan. Nobody sleeps.
+    await blocker.query('begin; lock table "Odd ""schema""".messages')
+    const writing = write()
+    await eventually(async () => {
+      const waiting = `select from pg_locks where relation = '"Odd ""schema""".messages'::regclass and not granted`
+      expect((await pool.query(waiting)).rowCount).toBe(1)
+    })
+
+    await pool.query('update "Odd ""schema""".doorbell set asleep = true')
+    await blocker.query('commit')
+
+    await Promise.all([writing, rung])
+    const lanes = await pool.query('select distinct lane from "Odd ""schema""".messages')
+    expect(lanes.rows).toEqual(
+      (await pool.query(`select (hashtextextended('conta-1' collate "C", 0) & 63)::smallint as lane`)).rows,
+    )
+  },
+)
+
+it.each([false, true])(
+  'a message takes its place after the row is locked that it is selected from (prepared: %j)',
+  async (prepared) => {
+    await pool.query('create table if not exists accounts (id int primary key, amount int); truncate accounts')
+    await pool.query('insert into accounts values (1, 0)')
+    const [first, second] = [await database.client(), await database.client()]
+    const outbox = createOutbox({ schema: 'Odd "schema"' })
+    const update = 'update accounts set amount = amount + 1 where id = 1 returning id'
+    const { text, values } = await outbox.statement({ topic: 'second', type: 'x', payload: 1 }, { prepared })
+    await first.query('begin')
+    await first.query(update)
+    const writing = second.query(`with moved as (${update}) ${text} from moved`, [...values])
+    await eventually(async () => {
+      const waiting = `select from pg_stat_activity where datname = current_database() and wait_event = 'transactionid'`
+      expect((await pool.query(waiting)).rowCount).toBe(1)
+    })
+
+    await outbox.add(first, { topic: 'first', type: 'x', payload: 1 })
+    await first.query('commit')
+    await writing
+
+    expect((await stored()).map(({ topic }) => topic)).toEqual(['first', 'second'])
+  },
+)

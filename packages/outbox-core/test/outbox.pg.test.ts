@@ -221,24 +221,30 @@ describe('the statement', () => {
     ]
     const one = await outbox.statement(messages[0] as NewMessage, { firstParameter: 2 })
     const many = await outbox.statement(messages)
+    const prepared = await outbox.statement(messages[0] as NewMessage, { firstParameter: 2, prepared: true })
 
     await pool.query(`${accepted} ${one.text} from accepted`, ['o-1', ...one.values])
     await pool.query(many.text, [...many.values])
+    const text = `${accepted} ${prepared.text} from accepted`
+    await pool.query({ name: 'prepared', text, values: ['o-2', ...prepared.values] })
     await inTransaction((tx) => outbox.addAll(tx, messages))
 
     // Without what differs each time; a message without a key has any lane.
     const rows = (await stored()).map((row) => ({ ...row, id: 0, seq: 0, lane: 0, created_at: 0 }))
-    expect((await stored()).map((row) => row.id).slice(0, 3)).toEqual([...one.ids, ...many.ids])
-    expect(rows.slice(1, 3)).toEqual(rows.slice(3))
-    expect(rows[0]).toEqual(rows[1])
+    expect((await stored()).map((row) => row.id).slice(0, 4)).toEqual([...one.ids, ...many.ids, ...prepared.ids])
+    expect(rows.slice(1, 3)).toEqual(rows.slice(4))
+    expect([rows[0], rows[3]]).toEqual([rows[1], rows[1]])
   })
 
-  it('adds nothing when it selects from an insert that found its row there', async () => {
-    const { text, values } = await createOutbox().statement(aMessage(), { firstParameter: 2 })
+  it.each([false, true])(
+    'adds nothing when it selects from an insert that found its row there (prepared: %j)',
+    async (prepared) => {
+      const { text, values } = await createOutbox().statement(aMessage(), { firstParameter: 2, prepared })
 
-    await pool.query(`${accepted} ${text} from accepted`, ['o-1', ...values])
-    expect(await stored()).toEqual([])
-  })
+      await pool.query(`${accepted} ${text} from accepted`, ['o-1', ...values])
+      expect(await stored()).toEqual([])
+    },
+  )
 
   it.each([
     [{}, aMessage({ delayMs: 1 }), 'INVALID_MESSAGE'],
