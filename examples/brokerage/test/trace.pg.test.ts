@@ -1,6 +1,6 @@
 import { createTelemetry } from '@malote/testing/telemetry'
 import { tracedHandler } from '@malote/outbox-core/otel'
-import type { ReceivedMessage } from '@malote/outbox-core'
+import type { DeliveryHandler, ReceivedMessage, StreamHandler } from '@malote/outbox-core'
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, beforeEach, expect, inject, it } from 'vitest'
 import { createCpfCipher } from '../src/accounts/cpf.ts'
@@ -38,6 +38,7 @@ afterAll(async () => {
 
 type Placed = Parameters<Workbench['messageOf']>[0]
 let keys = 0
+const traceOf = ({ traceparent = '' }: Readonly<Record<string, string>>) => traceparent.split('-')[1]
 async function place(account: number): Promise<Placed> {
   const placed = await api.inject({
     method: 'POST',
@@ -50,8 +51,8 @@ async function place(account: number): Promise<Placed> {
   })
   return { orderId: placed.json().id } as Placed
 }
-const traced = (handler: ReturnType<typeof closing>) => tracedHandler(handler, { system: 'test' })
-const deliver = async (order: Placed, topic: string, handler: ReturnType<typeof closing>) =>
+const traced = (handler: DeliveryHandler) => tracedHandler(handler, { system: 'test' })
+const deliver = async (order: Placed, topic: string, handler: DeliveryHandler) =>
   handler(delivery(await withHeaders(await bench.messageOf(order, topic))))
 const spans = () => telemetry.spans().slice(before)
 const tracesOf = () => new Set(spans().map((span) => span.spanContext().traceId))
@@ -86,7 +87,23 @@ it('orders that share their transactions keep a trace each', async () => {
   const results = await Promise.all(
     orders.map(async (order) => (await withHeaders(await bench.messageOf(order, 'order-results'))).headers),
   )
-  const traceOf = ({ traceparent = '' }: Record<string, string>) => traceparent.split('-')[1]
   expect(tracesOf()).toEqual(new Set(roots.map((span) => span.spanContext().traceId)))
   expect(new Set(results.map((headers) => traceOf(headers as Record<string, string>))).size).toBe(3)
+})
+
+it('orders of one account that are applied together keep a trace each', async () => {
+  const orders = [await place(4), await place(4)]
+  const together = async (topic: string, handler: StreamHandler) => {
+    const messages = await Promise.all(orders.map(async (order) => withHeaders(await bench.messageOf(order, topic))))
+    await (traced(handler) as StreamHandler).byStream.run(messages.map((message) => delivery(message)))
+    return messages.map(({ headers }) => traceOf(headers))
+  }
+
+  const requested = await together('order-requests', pursuing(bench.pool, fillingExchange))
+  const decided = await together('order-outcomes', closing(bench.pool))
+
+  expect(new Set(requested).size).toBe(2)
+  expect(decided).toEqual(requested)
+  for (const [at, order] of orders.entries())
+    expect(traceOf((await withHeaders(await bench.messageOf(order, 'order-results'))).headers)).toBe(requested[at])
 })

@@ -1,12 +1,13 @@
 import { scaled } from '@malote/testing/slowness'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { lockAccounts } from '../src/balances/ledger.ts'
+import { lockAccounts, post } from '../src/balances/ledger.ts'
 import type { Tx } from '../src/database/database.ts'
 import { announce } from '../src/orders/order-events.ts'
-import { lockOrders } from '../src/orders/order-store.ts'
+import { lockOrders, type StoredOrder } from '../src/orders/order-store.ts'
 import {
   anExchange,
+  closing,
   createWorkbench,
   delivery,
   fill,
@@ -83,6 +84,65 @@ describe('two transactions of one account', () => {
     await second
 
     expect(await bench.stateOf(later)).toBe('FILLED')
+  })
+})
+
+describe('the messages of a hot account', () => {
+  const placed = async (): Promise<readonly StoredOrder[]> => {
+    const accountId = bench.nextAccount()
+    return [await bench.place(accountId), await bench.place(accountId), await bench.place(accountId)]
+  }
+  const deliveriesOf = (orders: readonly StoredOrder[], topic: string) =>
+    Promise.all(orders.map(async (order) => delivery(await bench.messageOf(order, topic))))
+  const statesOf = (orders: readonly StoredOrder[]) => Promise.all(orders.map((order) => bench.stateOf(order)))
+  const transactionsOf = async (orders: readonly StoredOrder[], state: string) => {
+    const { rows } = await bench.pool.query(
+      'select distinct xmin::text from order_history where state = $1 and order_id = any($2)',
+      [state, orders.map(({ orderId }) => orderId)],
+    )
+    return rows.length
+  }
+
+  it('reach the exchange in their order without waiting for answers, and have one transaction a step', async () => {
+    const orders = await placed()
+    const asked: string[] = []
+    const all = Promise.withResolvers<void>()
+    const exchange = anExchange({
+      execute: async ({ orderId, quantity, limitPriceCentavos }) => {
+        if (asked.push(orderId) === orders.length) all.resolve()
+        await all.promise
+        return fill(quantity, limitPriceCentavos)
+      },
+    })
+
+    await pursuing(bench.pool, exchange).byStream.run(await deliveriesOf(orders, 'order-requests'))
+    const found = [asked, await statesOf(orders), await transactionsOf(orders, 'FILLED')]
+    await closing(bench.pool).byStream.run(await deliveriesOf(orders, 'order-outcomes'))
+
+    expect(found).toEqual([orders.map(({ orderId }) => orderId), ['FILLED', 'FILLED', 'FILLED'], 1])
+    expect([await statesOf(orders), await transactionsOf(orders, 'SETTLED')]).toEqual([
+      ['SETTLED', 'SETTLED', 'SETTLED'],
+      1,
+    ])
+  })
+
+  it('wait behind one that cannot be applied', async () => {
+    const orders = await placed()
+    for (const order of orders) await bench.pursue(order, fillingExchange)
+    const { accountId, orderId } = orders[1] as StoredOrder
+    const [from, reason] = [{ accountId, kind: 'cash_reserved' }, 'payment'] as const
+    await bench.db
+      .transaction()
+      .execute((tx) => post(tx, [{ orderId, reason, asset: 'BRL', amount: 1, from, to: 'market' }]))
+
+    const outcomes = await closing(bench.pool).byStream.run(await deliveriesOf(orders, 'order-outcomes'))
+
+    expect(outcomes).toMatchObject([
+      { status: 'fulfilled' },
+      { status: 'rejected', reason: { constraint: 'movement_of_order_is_made_once' } },
+      { status: 'rejected', reason: { code: 'PREDECESSOR_FAILED' } },
+    ])
+    expect(await statesOf(orders)).toEqual(['SETTLED', 'FILLED', 'FILLED'])
   })
 })
 

@@ -1,5 +1,5 @@
 import { createInbox } from '@malote/idempotency'
-import type { Delivery, DeliveryHandler, ReceivedMessage } from '@malote/outbox-core'
+import type { Delivery, ReceivedMessage, StreamHandler } from '@malote/outbox-core'
 import { createTestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import type { Answer, Exchange } from '../src/b3/exchange-client.ts'
@@ -108,13 +108,13 @@ export async function createWorkbench(postgresUrl: string): Promise<Workbench> {
   return bench
 }
 
-export const pursuing = (pool: pg.Pool, exchange: Exchange): DeliveryHandler =>
+export const pursuing = (pool: pg.Pool, exchange: Exchange): StreamHandler =>
   pursueOrder(
     { db: createDatabase(pool), exchange, timeoutMs, retryDelayMs: () => 2_000 },
     createApplyOnce(pool, createInbox(), 'orders'),
     'orders',
   )
-export const closing = (pool: pg.Pool): DeliveryHandler =>
+export const closing = (pool: pg.Pool): StreamHandler =>
   closeOrder(createApplyOnce(pool, createInbox(), 'balances'), 'balances')
 
 export const delivery = (message: ReceivedMessage, attempt = 1): Delivery => ({

@@ -1,7 +1,7 @@
-import { type DeliveryHandler, UnknownTypeError } from '@malote/outbox-core'
-import { currentTraceContext } from '@malote/outbox-core/otel'
+import { type StreamHandler, UnknownTypeError } from '@malote/outbox-core'
 import type { Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
+import { handleStreams } from '../messaging/handle-streams.ts'
 import { announce, cancelTimeouts, orderEvent, type Traced } from '../orders/order-events.ts'
 import { advance, type Cause, type StoredOrder } from '../orders/order-store.ts'
 import type { Fill, Order, OrderState } from '../orders/order.ts'
@@ -57,14 +57,12 @@ export async function closeOrders(tx: Tx, endings: readonly Ending[]): Promise<v
 }
 
 /** Handles `order.filled` (settlement) and `order.rejected` (compensation). */
-export function closeOrder(applyOnce: ApplyOnce, actor: string): DeliveryHandler {
-  const close = applyOnce<Ending>(closeOrders)
-  return async (delivery) => {
-    const { type, id } = delivery.message
+export function closeOrder(applyOnce: ApplyOnce, actor: string): StreamHandler {
+  return handleStreams(applyOnce<Ending>(closeOrders), ({ message }, trace) => {
+    const { type, id } = message
     if (type !== 'order.filled' && type !== 'order.rejected') throw new UnknownTypeError(type)
-    const order = orderEvent.parse(delivery.message.json())
-    await close(delivery, { order, causationId: id, actor, trace: currentTraceContext() })
-  }
+    return { order: orderEvent.parse(message.json()), causationId: id, actor, trace }
+  })
 }
 
 function fillOf({ orderId, filledQuantity, fillPriceCentavos }: StoredOrder): Fill {

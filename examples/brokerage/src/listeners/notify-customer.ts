@@ -1,7 +1,8 @@
-import { type DeliveryHandler, UnknownTypeError } from '@malote/outbox-core'
+import { type StreamHandler, UnknownTypeError } from '@malote/outbox-core'
 import { sql } from 'kysely'
 import type { Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
+import { handleStreams } from '../messaging/handle-streams.ts'
 import { formatBrl } from '../money.ts'
 import { askForNotices, notice, type Notice, type OrderEvent, type OrderEventType } from '../orders/order-events.ts'
 import type { Notifier } from './notifier.ts'
@@ -39,15 +40,13 @@ export function notifyCustomer(hasNotifier: boolean): Listener {
  * Has the notifier reach a customer, then keeps the row. It calls somebody else, whose outage must hold up neither audit nor compliance: so
  * it has a queue of its own.
  */
-export function deliverNotice(applyOnce: ApplyOnce, notifier: Notifier | null): DeliveryHandler {
-  const keepOnce = applyOnce<Notice>(keep)
-  return async (delivery) => {
-    const { type, id } = delivery.message
-    if (type !== 'notice.wanted') throw new UnknownTypeError(type)
-    const wanted = notice.parse(delivery.message.json())
-    await notifier?.send(id, wanted, delivery.signal)
-    await keepOnce(delivery, wanted)
-  }
+export function deliverNotice(applyOnce: ApplyOnce, notifier: Notifier | null): StreamHandler {
+  return handleStreams(applyOnce<Notice>(keep), async ({ message, signal }) => {
+    if (message.type !== 'notice.wanted') throw new UnknownTypeError(message.type)
+    const wanted = notice.parse(message.json())
+    await notifier?.send(message.id, wanted, signal)
+    return wanted
+  })
 }
 
 async function keep(tx: Tx, notices: readonly Notice[]): Promise<void> {

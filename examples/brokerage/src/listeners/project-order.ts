@@ -1,16 +1,16 @@
-import type { DeliveryHandler } from '@malote/outbox-core'
+import type { StreamHandler } from '@malote/outbox-core'
 import { sql } from 'kysely'
 import type { Database, Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
+import { handleStreams } from '../messaging/handle-streams.ts'
 import { orderEvent, type OrderEvent } from '../orders/order-events.ts'
 
 /**
  * Keeps the query side: one row for each order, as the last event described it. Events of an order may arrive in another
  * sequence than they happened; the version decides, so an old one changes nothing.
  */
-export function projectOrder(applyOnce: ApplyOnce): DeliveryHandler {
-  const project = applyOnce<OrderEvent>(writeViews)
-  return (delivery) => project(delivery, orderEvent.parse(delivery.message.json()))
+export function projectOrder(applyOnce: ApplyOnce): StreamHandler {
+  return handleStreams(applyOnce<OrderEvent>(writeViews), ({ message }) => orderEvent.parse(message.json()))
 }
 
 async function writeViews(tx: Tx, events: readonly OrderEvent[]): Promise<void> {

@@ -1,7 +1,7 @@
-import { type DeliveryHandler, UnknownTypeError } from '@malote/outbox-core'
-import { currentTraceContext } from '@malote/outbox-core/otel'
+import { type StreamHandler, UnknownTypeError } from '@malote/outbox-core'
 import type { Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
+import { handleStreams } from '../messaging/handle-streams.ts'
 import {
   isEventOf,
   orderEvent,
@@ -28,17 +28,15 @@ export type Listener = (tx: Tx, told: readonly Told[]) => Promise<void>
  * That is for those who keep what they learn in the same database. Whoever keeps it elsewhere, calls somebody else, or must go on when the
  * others cannot has a queue of its own.
  */
-export function tellListeners(applyOnce: ApplyOnce, listeners: readonly Listener[]): DeliveryHandler {
+export function tellListeners(applyOnce: ApplyOnce, listeners: readonly Listener[]): StreamHandler {
   const tell = applyOnce<Told>(async (tx, told) => {
     for (const listener of listeners) await listener(tx, told)
   })
-  return async (delivery) => {
-    const { message } = delivery
+  return handleStreams(tell, ({ message }, trace) => {
     const { type } = message
     if (!isEventOf(type, topics.results) && !isEventOf(type, topics.reports)) throw new UnknownTypeError(type)
-    const order = orderEvent.parse(message.json())
-    await tell(delivery, { type, order, happenedAt: message.createdAt, trace: currentTraceContext() })
-  }
+    return { type, order: orderEvent.parse(message.json()), happenedAt: message.createdAt, trace }
+  })
 }
 
 /** How orders ended, or that somebody must look after them. */

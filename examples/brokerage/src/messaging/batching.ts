@@ -1,6 +1,6 @@
-import type { DeliveryHandler, InBatchesOptions } from '@malote/outbox-core'
+import type { InBatchesOptions, StreamBatchFunction } from '@malote/outbox-core'
 
-/** Messages under way in a consumer at a time: what its batches are made of. Two of one account are never among them. */
+/** Accounts under way in a consumer at a time, each with all of its messages that are there: what the batches are made of. */
 export const consumerConcurrency = 100
 
 /**
@@ -12,21 +12,21 @@ export const batching: InBatchesOptions = { maxSize: consumerConcurrency, linger
 /** Nobody waits for those who only look on: their batches are larger, and an order has half as many transactions. */
 export const batchingOfListeners: InBatchesOptions = { ...batching, lingerMs: 250 }
 
-/** The messages that a consumer has in hand. */
+/** What a consumer has in hand. */
 export interface Hand {
-  /** Batching that waits for nobody when everything in hand has arrived: one account's orders come one at a time and have no company. */
+  /** Batching that waits for nobody when everything in hand has arrived: one account alone has no company. */
   readonly batching: InBatchesOptions
-  readonly counted: (handler: DeliveryHandler) => DeliveryHandler
+  readonly counted: (run: StreamBatchFunction) => StreamBatchFunction
 }
 
 export function createHand(given: InBatchesOptions = batching): Hand {
   let size = 0
   return {
     batching: { ...given, expected: () => size },
-    counted: (handler) => async (delivery) => {
+    counted: (run) => async (deliveries) => {
       size++
       try {
-        await handler(delivery)
+        return await run(deliveries)
       } finally {
         size--
       }

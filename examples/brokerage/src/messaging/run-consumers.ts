@@ -1,5 +1,11 @@
 import { createInbox } from '@malote/idempotency'
-import { type DeliveryHandler, exponentialBackoff, type InBatchesOptions } from '@malote/outbox-core'
+import {
+  exponentialBackoff,
+  inBatches,
+  type InBatchesOptions,
+  type StreamBatchFunction,
+  type StreamHandler,
+} from '@malote/outbox-core'
 import { tracedHandler } from '@malote/outbox-core/otel'
 import { createDatabase, createPool, type Database } from '../database/database.ts'
 import { log } from '../process/log.ts'
@@ -15,7 +21,7 @@ export interface ConsumerRole {
   readonly name: ConsumerName
   /** How its messages share transactions. @defaultValue `batching` */
   readonly batching?: InBatchesOptions
-  readonly createHandler: (db: Database, applyOnce: ApplyOnce, batching: InBatchesOptions) => DeliveryHandler
+  readonly createHandler: (db: Database, applyOnce: ApplyOnce, batching: InBatchesOptions) => StreamHandler
 }
 
 /** Runs a process with some consumers, each with its own queue and its own place in the inbox. */
@@ -32,7 +38,9 @@ export function runConsumers(
     const fault = consumerFault()
     const consumers = roles.map(({ name, createHandler, batching: given }) => {
       const { batching, counted } = createHand(given)
-      const handler = fault(counted(createHandler(db, createApplyOnce(pool, inbox, name, witness, batching), batching)))
+      const applyOnce = createApplyOnce(pool, inbox, name, witness, batching)
+      const { run, ...sizes } = createHandler(db, applyOnce, batching).byStream
+      const handler = inBatches(fault(counted(run)), { ...sizes, byStream: true })
       return broker.createConsumer(subscriptionOf(name), {
         handler: isTraced() ? tracedHandler(handler, { system: setting('BROKER') }) : handler,
         concurrency: consumerConcurrency,
@@ -59,13 +67,13 @@ export function runConsumers(
 }
 
 /** Lets whoever runs this process make its handlers fail: all of them, or each message until its n-th attempt. */
-function consumerFault(): (handler: DeliveryHandler) => DeliveryHandler {
+function consumerFault(): (run: StreamBatchFunction) => StreamBatchFunction {
   let failBeforeAttempt = 0
   process.on('message', (command: RoleCommand) => {
     if (command.type === 'fail-before-attempt') failBeforeAttempt = command.attempt ?? Number.POSITIVE_INFINITY
   })
-  return (handler) => async (delivery) => {
-    if (delivery.attempt < failBeforeAttempt) throw new Error('the consumer was told to fail')
-    await handler(delivery)
+  return (run) => async (deliveries) => {
+    if (deliveries.some(({ attempt }) => attempt < failBeforeAttempt)) throw new Error('the consumer was told to fail')
+    return run(deliveries)
   }
 }

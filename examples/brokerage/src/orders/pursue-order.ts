@@ -1,10 +1,10 @@
-import { type DeliveryHandler, inBatches, type InBatchesOptions, UnknownTypeError } from '@malote/outbox-core'
-import { currentTraceContext } from '@malote/outbox-core/otel'
+import { inBatches, type InBatchesOptions, type StreamHandler, UnknownTypeError } from '@malote/outbox-core'
 import type { Answer, Exchange } from '../b3/exchange-client.ts'
 import { closeOrders } from '../balances/close-orders.ts'
 import { lockAccounts } from '../balances/ledger.ts'
 import type { Database, Tx } from '../database/database.ts'
 import type { ApplyOnce } from '../messaging/apply-once.ts'
+import { handleStreams } from '../messaging/handle-streams.ts'
 import { openTasks, resolveTasks } from './manual-tasks.ts'
 import { announce, type Announcement, type OrderCheck, orderCheck, type Reminder, type Traced } from './order-events.ts'
 import { advance, findOrders, lockOrders, type Step, type StoredOrder, type TimedOrder } from './order-store.ts'
@@ -51,9 +51,10 @@ interface Finding extends Traced {
  *
  * No answer is written down too: the order stays as it is and the same commit schedules the next look. So an outage costs no
  * message an attempt, holds up no other order, and leaves no order without a next step, however long it takes.
+ * Orders of one account go to the exchange in the sequence in which they were placed, one behind the other without waiting for answers.
  * When the time is up, an order that the exchange has not decided goes before a person, and is asked about all the same.
  */
-export function pursueOrder(options: PursueOptions, applyOnce: ApplyOnce, actor: string): DeliveryHandler {
+export function pursueOrder(options: PursueOptions, applyOnce: ApplyOnce, actor: string): StreamHandler {
   const { db, exchange, timeoutMs, batching } = options
   const look = inBatches((ids: readonly string[]) => findAll(db, ids, timeoutMs), batching)
   const send = inBatches((steps: readonly Step[]) => markSent(db, steps, timeoutMs), batching)
@@ -78,8 +79,7 @@ export function pursueOrder(options: PursueOptions, applyOnce: ApplyOnce, actor:
     })
   }
 
-  return async (delivery) => {
-    const { message, signal } = delivery
+  return handleStreams(record, async ({ message, signal }, trace) => {
     if (!['order.accepted', 'order.check', 'order.timeout'].includes(message.type))
       throw new UnknownTypeError(message.type)
     const {
@@ -100,17 +100,8 @@ export function pursueOrder(options: PursueOptions, applyOnce: ApplyOnce, actor:
         : await answerOf(sent, signal, () => exchange.execute(sent, signal))
     const isTimeout = message.type === 'order.timeout'
     const close = isTimeout && !asks && !isFinal(order.state)
-    await record(delivery, {
-      order,
-      messageId: message.id,
-      trace: currentTraceContext(),
-      isTimeout,
-      tries,
-      once,
-      answer,
-      close,
-    })
-  }
+    return { order, messageId: message.id, trace, isTimeout, tries, once, answer, close }
+  })
 }
 
 /** What the exchange says. An error is no answer; only our own end is an error. */
