@@ -2,12 +2,17 @@ import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
 import { type ConsumerHarness, eventually, type PublisherHarness } from '@malote/outbox-core/testing'
 import type { ConsumerStores } from '@malote/testing/consumer-stores'
 import type { KafkaService } from '@malote/testing/services/kafka'
+import { ConfigResourceTypes } from 'kafkajs'
 import { randomUUID } from 'node:crypto'
 import { decodeMessage, headersOf } from '../src/decode.ts'
 import { createKafkaConsumer, createKafkaPublisher, redriveDeadLetters } from '../src/index.ts'
 import type { ClientUnderTest } from './clients.ts'
 import type { KafkaBroker } from './kafka-broker.ts'
 
+/** Default of the broker, for a batch of records. */
+const largestRecord = 1_048_588
+/** Of a batch with one record that has neither key nor headers, and a little less than a note takes. */
+const recordOverhead = 100
 const patienceMs = 20_000
 /** Short, so that a crashed consumer's partitions go to another one within the patience of a test. */
 const sessionTimeoutMs = 1_500
@@ -47,7 +52,7 @@ export function publisherHarness(surroundings: Surroundings): PublisherHarness {
         ...(key === null ? {} : { brokerKey: key }),
       }))
     },
-    maxMessageBytes: 1_048_588,
+    maxMessageBytes: largestRecord,
     patienceMs,
     brokerRefusal: async () => ({
       // One partition, which takes all of a request or nothing of it: with more, neighbours may be in the topic twice.
@@ -70,6 +75,12 @@ export function publisherHarness(surroundings: Surroundings): PublisherHarness {
 export function consumerHarness(surroundings: Surroundings): ConsumerHarness {
   const { service, broker, stores, connect } = surroundings
   const severers = new WeakMap<Consumer, () => void>()
+  const sendForeign = async (topic: string, body: string): Promise<void> => {
+    const producer = broker.kafka.producer()
+    await producer.connect()
+    await producer.send({ topic, messages: [{ value: body }] })
+    await producer.disconnect()
+  }
   return {
     freshTopic: async () => {
       const topic = await broker.topic()
@@ -98,12 +109,7 @@ export function consumerHarness(surroundings: Surroundings): ConsumerHarness {
         if (rest.length > 0) throw new Error(`${String(rest.length)} messages were not accepted`)
       })
     },
-    sendForeign: async (topic, body) => {
-      const producer = broker.kafka.producer()
-      await producer.connect()
-      await producer.send({ topic, messages: [{ value: body }] })
-      await producer.disconnect()
-    },
+    sendForeign,
     deadLetters: async (topic) =>
       (await broker.read(`${topic}.dead`)).map(({ raw }) => {
         const headers = headersOf(raw)
@@ -120,6 +126,16 @@ export function consumerHarness(surroundings: Surroundings): ConsumerHarness {
       })
     },
     restoreDeadLetterPlace: async (topic) => void (await broker.topic({ name: `${topic}.dead`, partitions: 1 })),
+    sendLargest: async (topic) => {
+      const body = 'x'.repeat(largestRecord - recordOverhead)
+      await sendForeign(topic, body)
+      return body
+    },
+    narrowDeadLetterPlace: async (topic) => {
+      const configEntries = [{ name: 'max.message.bytes', value: '2000' }]
+      const resource = { type: ConfigResourceTypes.TOPIC, name: `${topic}.dead`, configEntries }
+      await broker.admin.alterConfigs({ validateOnly: false, resources: [resource] })
+    },
     redrive: (topic, options) => {
       const { client } = connect(service.brokers)
       const groupId = `redrive-of-${topic}`

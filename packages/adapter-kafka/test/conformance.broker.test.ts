@@ -25,6 +25,7 @@ const differing = new Set([
   'a failed message comes again with the next attempt number until it is handled',
   'a record that is no message of ours is dead-lettered as it is, without calling the handler',
   'a consumer that joins in the middle of a batch loses nothing, and each key keeps its order',
+  'a message that is too large for the place for dead letters leaves a letter that fits and says what was left out and where it was; its key goes on',
   'a redrive brings back the dead letters its filter names, in order and with a full count; the others stay with their notes, and a dry run moves nothing',
   'a message comes as it was sent: identity, key, headers, instant and body',
   'a handled message does not come again',

@@ -185,6 +185,14 @@ export async function createConsumerHarness(
         channel.sendToQueue(topic, Buffer.from(body))
         await channel.checkQueue(topic)
       }),
+    // Bodies have all the room there is, headers have not.
+    sendLargest: (topic) =>
+      withChannel(url, async (channel) => {
+        const body = 'of headers alone'
+        channel.sendToQueue(topic, Buffer.from(body), { headers: { long: 'x'.repeat(largestHeader) } })
+        await channel.checkQueue(topic)
+        return body
+      }),
     deadLetters: (topic) => peek(url, deadLetterQueueOf(topic)),
     removeDeadLetterPlace: async (topic) =>
       void (await withChannel(url, (channel) => channel.deleteQueue(deadLetterQueueOf(topic)))),
@@ -205,6 +213,9 @@ export async function createConsumerHarness(
     },
   }
 }
+
+/** What amqplib takes of headers, less what stands beside the one. A note takes more. */
+const largestHeader = 65_536 - 100
 
 /** Retry queues are there, with pauses a test can wait for. */
 const retryDelaysMs = [100, 1_500]

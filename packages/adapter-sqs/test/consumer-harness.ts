@@ -3,16 +3,18 @@ import {
   GetQueueAttributesCommand,
   ReceiveMessageCommand,
   SendMessageCommand,
+  SetQueueAttributesCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs'
 import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
 import type { Absences, ConsumerHarness, HeldDeadLetter } from '@malote/outbox-core/testing'
 import { eventually } from '@malote/outbox-core/testing'
-import { givenSqsEndpoint, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
+import { givenSqsEndpoint, isLackingSizes, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
 import { startTcpProxy } from '@malote/testing/tcp-proxy'
 import { randomUUID } from 'node:crypto'
 import { textAttributes } from '../src/decode.ts'
 import { createSqsConsumer, createSqsPublisher, redriveDeadLetters } from '../src/index.ts'
+import { sqsMaxBytes } from '../src/options.ts'
 import { type Flavour, type Queues, queuesOn } from './queues.ts'
 
 export interface SqsConsumerHarness extends ConsumerHarness {
@@ -21,8 +23,12 @@ export interface SqsConsumerHarness extends ConsumerHarness {
 
 const noOrder = 'a standard queue promises no order and gives a failed message again behind others'
 
-const notOurs: Absences<ConsumerHarness> =
-  givenSqsEndpoint() === null ? {} : { stopBroker: 'the server was given to us and is not ours to stop' }
+const noSizes = 'the server has its own idea of sizes'
+
+const notOurs: Absences<ConsumerHarness> = {
+  ...(givenSqsEndpoint() === null ? {} : { stopBroker: 'the server was given to us and is not ours to stop' }),
+  ...(isLackingSizes() ? { sendLargest: noSizes, narrowDeadLetterPlace: noSizes } : {}),
+}
 
 export const consumerAbsences: Readonly<Record<Flavour, Absences<ConsumerHarness>>> = {
   fifo: {
@@ -51,6 +57,11 @@ export async function openConsumerHarness(
   const queues = queuesOn(direct, server.endpoint, flavour)
   const publisher = createSqsPublisher({ client: direct, queueUrl: queues.urlOf, characters: 'bmp' })
   const consumers = createProxiedConsumers(server.port, queues)
+  const sendForeign = async (topic: string, body: string): Promise<void> => {
+    const group = { MessageGroupId: 'foreign', MessageDeduplicationId: randomUUID() }
+    const message = { QueueUrl: queues.urlOf(topic), MessageBody: body, ...(flavour === 'fifo' ? group : {}) }
+    await direct.send(new SendMessageCommand(message))
+  }
   return {
     redeliveryMs: visibilityTimeoutMs * 2,
     patienceMs: 20_000,
@@ -73,10 +84,15 @@ export async function openConsumerHarness(
         },
         { intervalMs: 100 },
       ),
-    sendForeign: async (topic, body) => {
-      const group = { MessageGroupId: 'foreign', MessageDeduplicationId: randomUUID() }
-      const message = { QueueUrl: queues.urlOf(topic), MessageBody: body, ...(flavour === 'fifo' ? group : {}) }
-      await direct.send(new SendMessageCommand(message))
+    sendForeign,
+    sendLargest: async (topic) => {
+      const body = 'x'.repeat(sqsMaxBytes)
+      await sendForeign(topic, body)
+      return body
+    },
+    narrowDeadLetterPlace: async (topic) => {
+      const QueueUrl = queues.urlOf(deadLettersOf(topic))
+      await direct.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '2000' } }))
     },
     deadLetters: (topic) => deadLettersIn(direct, queues.urlOf(deadLettersOf(topic))),
     removeDeadLetterPlace: async (topic) =>

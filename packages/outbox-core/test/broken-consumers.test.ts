@@ -12,6 +12,7 @@ import {
 } from '../src/testing/index.ts'
 import { emptied, forgetful, lastFirst } from './broken-stores.ts'
 import { createMemoryConsumerStore, hurriedClock } from './memory-consumer-store.ts'
+import { roomForLetters } from './memory-room.ts'
 
 // The kits are only as good as what they refuse: each consumer here has one mistake, and the case that is named must see it.
 
@@ -26,6 +27,7 @@ function harnessOf(broker: MemoryBroker): ConsumerHarness {
     freshTopic: () => Promise.resolve(randomUUID()),
     createConsumer: (topic, options) =>
       Promise.resolve<Consumer>(broker.createConsumer({ topic, ...options, ...hurriedClock(options) })),
+    ...roomForLetters(broker),
     consumerStore: () => Promise.resolve(createMemoryConsumerStore()),
     send: async (messages) => void (await broker.publish(messages, new AbortController().signal)),
     sendForeign: (topic, body) => Promise.resolve(broker.putForeign(topic, body)),
@@ -55,6 +57,10 @@ const consumerWhose = (change: (store: ConsumerStore) => Partial<ConsumerStore>)
 
 const behindDeadLetter =
   "with afterDeadLetter 'hold' a stream stops behind its dead letter while others go on, over a process that ends in the middle of it, and an operator's retry handles all of it in order"
+const noRoom =
+  'a record that leaves no room for a note is dead-lettered with all of its body, and what comes behind it goes on'
+const tooLarge =
+  'a message that is too large for the place for dead letters leaves a letter that fits and says what was left out and where it was; its key goes on'
 const afterDiscard =
   'a held stream whose dead letter is discarded goes on with what waited, and stops again at the next one that fails'
 
@@ -199,12 +205,37 @@ const consumers: readonly (readonly [mistake: string, seenBy: string, Mistake])[
     consumerWhose(() => ({ claimReleased: () => Promise.resolve(null) })),
   ],
   ['throws away what waited when a dead letter is discarded', afterDiscard, consumerWhose(emptied)],
+  ['drops a letter for which there is no room', noRoom, (harness) => ({ deadLetters: wholeOnes(harness) })],
+  ['drops a letter that is too large', tooLarge, (harness) => ({ deadLetters: wholeOnes(harness) })],
+  ['tries a letter for which there is no room again as it is', noRoom, (_, broker) => roomForLetters(broker, refuse)],
+  ['tries a letter that is too large again as it is', tooLarge, (_, broker) => roomForLetters(broker, refuse)],
+  ['does not say what it left out', tooLarge, (harness) => ({ deadLetters: silentOnes(harness) })],
   [
     'keeps its events to itself',
     'the observer hears of the start, of each message handled and of the stop',
     consumerThat(() => ({ onEvent: () => {} })),
   ],
 ]
+
+/** The letters that carry everything. */
+const wholeOnes =
+  (harness: ConsumerHarness): ConsumerHarness['deadLetters'] =>
+  async (topic) =>
+    (await harness.deadLetters(topic)).filter(({ note }) => note !== null && note.omitted === undefined)
+
+/** Letters that say nothing of what is missing. */
+const silentOnes =
+  (harness: ConsumerHarness): ConsumerHarness['deadLetters'] =>
+  async (topic) =>
+    (await harness.deadLetters(topic)).map(({ note, ...letter }) => {
+      const { omitted: _, ...rest } = note!
+      return { ...letter, note: rest }
+    })
+
+/** What any trouble of the place says. */
+function refuse(): void {
+  throw new Error('refused')
+}
 
 /** The error that would say something is any error to this one. */
 function renaming(handler: ConsumerOptions['handler'], name: string): ConsumerOptions['handler'] {
@@ -251,19 +282,19 @@ function withoutKeys(harness: ConsumerHarness): Partial<ConsumerHarness> {
 }
 
 const caseOf = (name: string) => consumerConformance.find((one) => one.name === name)!
-const holds = [behindDeadLetter, afterDiscard]
+const controlled = [behindDeadLetter, afterDiscard, noRoom, tooLarge]
 /** A decision about a held stream is seen a while later: what is asked for there may come late, too. */
 const patient = { patienceMs: 500 }
 
 describe.concurrent('a consumer that', () => {
   it.each(consumers)('%s fails the case "%s"', async (_, seenBy, mistake) => {
     const broker = createMemoryBroker()
-    const harness = { ...harnessOf(broker), ...(holds.includes(seenBy) ? patient : {}) }
+    const harness = { ...harnessOf(broker), ...(controlled.includes(seenBy) ? patient : {}) }
 
     await expect(caseOf(seenBy).run({ ...harness, ...mistake(harness, broker) })).rejects.toThrow(AssertionError)
   })
 
-  it.each(holds)('has no mistake passes the case "%s"', async (name) => {
+  it.each(controlled)('has no mistake passes the case "%s"', async (name) => {
     await expect(caseOf(name).run({ ...harnessOf(createMemoryBroker()), ...patient })).resolves.toBeUndefined()
   })
 })

@@ -9,14 +9,13 @@ import {
   type MemoryConsumer,
 } from '../src/testing/index.ts'
 import { createMemoryConsumerStore, hurriedClock } from './memory-consumer-store.ts'
+import { roomForLetters } from './memory-room.ts'
 
 const absences: Absences<ConsumerHarness> = {
   holdTimeoutMs: 'memory leaves a message with its consumer until the consumer is gone',
   takesStreamsInBatches: 'memory gives a consumer one message of a key at a time',
   unacknowledged: 'memory has no connection whose window could be full',
-  removeDeadLetterPlace: "memory's place for dead letters is always there",
   redrive: 'memory keeps its dead letters for the test to look at',
-  restoreDeadLetterPlace: "memory's place for dead letters is always there",
 }
 
 const broker = createMemoryBroker()
@@ -30,6 +29,7 @@ const harness: ConsumerHarness = {
   freshTopic: () => Promise.resolve(randomUUID()),
   createConsumer: (topic, options) =>
     Promise.resolve<Consumer>(broker.createConsumer({ topic, ...options, ...hurriedClock(options) })),
+  ...roomForLetters(broker),
   consumerStore: () => Promise.resolve(createMemoryConsumerStore()),
   send: async (messages) => {
     await broker.publish(messages, new AbortController().signal)

@@ -2,6 +2,7 @@ import type { ConformanceCase } from './conformance.ts'
 import { acknowledgingCases } from './consumer-conformance/acknowledging.ts'
 import { failingCases } from './consumer-conformance/failing.ts'
 import type { ConsumerHarness } from './consumer-conformance/harness.ts'
+import { letterCases } from './consumer-conformance/letters.ts'
 import { lifecycleCases } from './consumer-conformance/lifecycle.ts'
 import { outageCases } from './consumer-conformance/outages.ts'
 import { holdCases } from './consumer-conformance/holds.ts'
@@ -20,6 +21,7 @@ export const consumerConformance: readonly ConformanceCase<ConsumerHarness>[] = 
   ...streamCases,
   ...poisonCases,
   ...holdCases,
+  ...letterCases,
   ...redriveCases,
   ...lifecycleCases,
   ...acknowledgingCases,

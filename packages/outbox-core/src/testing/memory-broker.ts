@@ -22,6 +22,11 @@ export interface MemoryBroker extends Publisher {
   failWith(decide: (message: OutboxMessage) => PublishFailure | null): void
   /** Called before each batch is looked at; the batch waits for it, and a throw rejects it. */
   beforePublish(hook: (batch: readonly OutboxMessage[], signal: AbortSignal) => Promise<void> | void): void
+  /**
+   * Called before each dead letter is put away. A throw refuses it: a `DeadLetterTooLargeError` has it tried again with less of the message in it,
+   * anything else has it tried again until it is taken. Replaces the former hook.
+   */
+  beforeDeadLetter(hook: (letter: MemoryDeadLetter, topic: string) => Promise<void> | void): void
   /** Resolves when at least `count` messages were accepted. */
   received(count: number): Promise<readonly OutboxMessage[]>
   /** A consumer of one topic, not started. @throws OutboxError `INVALID_OPTION` */
@@ -47,6 +52,7 @@ export function createMemoryBroker(): MemoryBroker {
 }
 
 type Decide = (message: OutboxMessage) => PublishFailure | null
+type LetterHook = Parameters<MemoryBroker['beforeDeadLetter']>[0]
 type Hook = (batch: readonly OutboxMessage[], signal: AbortSignal) => Promise<void> | void
 
 class InMemoryBroker implements MemoryBroker {
@@ -63,6 +69,7 @@ class InMemoryBroker implements MemoryBroker {
   #isClosed = false
   #decide: Decide = () => null
   #before: Hook = () => {}
+  #beforeLetter: LetterHook = () => {}
 
   goDown(): void {
     const session = this.#session
@@ -80,6 +87,7 @@ class InMemoryBroker implements MemoryBroker {
     const queue = this.#queueOf(options.topic, options.group ?? 'default')
     return createMemoryConsumer(options, {
       queue,
+      beforeDeadLetter: (letter) => this.#beforeLetter(letter, options.topic),
       session: () => this.#session?.signal ?? null,
       change: (signal) =>
         new Promise((resolve) => {
@@ -155,6 +163,10 @@ class InMemoryBroker implements MemoryBroker {
 
   beforePublish(hook: Hook): void {
     this.#before = hook
+  }
+
+  beforeDeadLetter(hook: LetterHook): void {
+    this.#beforeLetter = hook
   }
 
   async received(count: number): Promise<readonly OutboxMessage[]> {

@@ -4,7 +4,7 @@ import { createMessageProcessor, type MessageProcessor } from '../adapter/proces
 import { type Clock, systemClock } from '../clock.ts'
 import type { Consumer, ConsumerOptions } from '../consumer.ts'
 import { OutboxError } from '../errors.ts'
-import type { MemoryHold, MemoryQueue } from './memory-queue.ts'
+import { deadLetterOf, type MemoryDeadLetter, type MemoryHold, type MemoryQueue } from './memory-queue.ts'
 
 /** A consumer of a memory broker. */
 export interface MemoryConsumer extends Consumer {
@@ -24,6 +24,7 @@ export interface MemoryConsumerOptions extends ConsumerOptions {
 /** What the consumer needs of its broker. */
 export interface MemorySource {
   readonly queue: MemoryQueue
+  beforeDeadLetter(letter: MemoryDeadLetter): Promise<void> | void
   /** Present while the broker is up; aborts when it goes down. */
   session(): AbortSignal | null
   /** Resolves at the next change of the broker's being up or down, or when `signal` aborts. */
@@ -151,6 +152,7 @@ class InMemoryConsumer implements MemoryConsumer {
       received: entry.received,
       attempt: entry.spent + 1,
       source: this.#topic,
+      position: String(entry.position),
       topic: this.#topic,
       lost,
       ending: this.#draining.signal,
@@ -162,9 +164,11 @@ class InMemoryConsumer implements MemoryConsumer {
         entry.notBeforeMs = this.#clock.monotonicMs() + inMs
         return queue.giveBack(hold)
       },
-      deadLetter: ({ note }) => {
-        if (!lost.aborted) queue.deadLetters.push({ id: entry.received.message?.id ?? null, body: entry.body, note })
-        return Promise.resolve()
+      deadLetter: async (letter) => {
+        if (lost.aborted) return
+        const put = deadLetterOf(entry, letter)
+        await this.#source.beforeDeadLetter(put)
+        queue.deadLetters.push(put)
       },
     })
   }

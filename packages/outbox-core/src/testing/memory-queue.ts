@@ -1,5 +1,5 @@
 import { decodeEnvelope, encodeEnvelope } from '../adapter/envelope.ts'
-import { type Received, receivedOf } from '../adapter/message-in-hand.ts'
+import { type DeadLetter, type Received, receivedOf } from '../adapter/message-in-hand.ts'
 import { OutboxError } from '../errors.ts'
 import type { DeadLetterNote } from '../dead-letter-note.ts'
 import { type OutboxMessage, streamOf } from '../message.ts'
@@ -8,8 +8,12 @@ import { type OutboxMessage, streamOf } from '../message.ts'
 export interface MemoryDeadLetter {
   /** Null when the record was not one of ours. */
   readonly id: string | null
+  /** Empty when it was left out for want of room. */
   readonly body: Uint8Array
-  readonly note: DeadLetterNote
+  /** Empty when they were left out. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Null when it was left out, so that the rest found room: see `beforeDeadLetter` of the broker. */
+  readonly note: DeadLetterNote | null
 }
 
 /** A message of a queue: waiting, or with a consumer. */
@@ -17,6 +21,8 @@ export interface MemoryEntry {
   readonly received: Received
   readonly body: Uint8Array
   readonly order: string | null
+  /** Place in the queue, counted from 1; 0 before it is in one. */
+  position: number
   /** Attempts paid for so far. */
   spent: number
   /** Not given out before this instant of the clock. */
@@ -38,6 +44,7 @@ export class MemoryQueue {
   readonly #holds = new Map<MemoryEntry, MemoryHold>()
   readonly #watchers = new Set<() => void>()
   readonly deadLetters: MemoryDeadLetter[] = []
+  #added = 0
   #random: (() => number) | null = null
 
   get size(): number {
@@ -45,6 +52,7 @@ export class MemoryQueue {
   }
 
   add(entry: MemoryEntry): void {
+    entry.position = ++this.#added
     this.#entries.push(entry)
     this.#changed()
   }
@@ -106,7 +114,19 @@ export function entryOf(message: OutboxMessage): MemoryEntry {
   const wire = encodeEnvelope(message, { prefix: 'ce_', source: '/memory' })
   const body = typeof message.body === 'string' ? new TextEncoder().encode(message.body) : message.body
   const received = receivedOf(() => decodeEnvelope(wire, body, message.topic, 'ce_'))
-  return { received, body, order: streamOf(message), spent: 0, notBeforeMs: 0 }
+  return { received, body, order: streamOf(message), position: 0, spent: 0, notBeforeMs: 0 }
+}
+
+/** As much of the message as the letter's form allows. */
+export function deadLetterOf({ received, body }: MemoryEntry, { note, form }: DeadLetter): MemoryDeadLetter {
+  const { id, headers } = received.message ?? { id: null, headers: {} }
+  const isHeaded = form === 'whole' || form === 'bare'
+  return {
+    id: isHeaded ? id : null,
+    body: form === 'stub' ? new Uint8Array(0) : body,
+    headers: isHeaded ? headers : {},
+    note: form === 'bare' ? null : note,
+  }
 }
 
 /** A record that no publisher of ours sent. */
@@ -116,6 +136,7 @@ export function foreignEntry(body: string): MemoryEntry {
     received: { message: null, error },
     body: new TextEncoder().encode(body),
     order: null,
+    position: 0,
     spent: 0,
     notBeforeMs: 0,
   }

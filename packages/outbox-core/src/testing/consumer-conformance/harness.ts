@@ -60,6 +60,14 @@ export interface ConsumerHarness {
   removeDeadLetterPlace?(topic: string): Promise<void>
   /** Makes it again, empty; resolves when it takes messages. */
   restoreDeadLetterPlace?(topic: string): Promise<void>
+  /**
+   * Puts a record into the topic that no publisher of ours made, as large as the broker takes: beside what it is made of, a note has no room.
+   *
+   * @returns its body
+   */
+  sendLargest?(topic: string): Promise<string>
+  /** Has the topic's place for dead letters, which is empty, take records of at most 2,000 bytes or a little more. */
+  narrowDeadLetterPlace?(topic: string): Promise<void>
   /** Brings dead letters of the topic back. */
   redrive?(topic: string, options: RedriveOptions): Promise<RedriveReport>
   /** Stops the broker as a crash does. */
