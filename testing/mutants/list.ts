@@ -1058,6 +1058,13 @@ export const mutants: readonly Mutant[] = [
       'this.#heldVersion !== null && heldVersion',
       'heldVersion',
     ],
+    ['a key of many that plain SQL lets go is not heard of', 'bounded', 'return isChanged', 'return false'],
+    [
+      'who takes lanes over waits until all held keys are counted',
+      'bounded',
+      'this.#looks++ % looksAtHeld === 1',
+      'this.#looks++ % looksAtHeld === 0',
+    ],
   ]),
   ...of(core, 'relay/settle.ts', 'operator-changes.pg.test.ts', [
     [

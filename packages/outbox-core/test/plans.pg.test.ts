@@ -25,7 +25,7 @@ const cases: readonly [name: string, text: string, values: readonly unknown[]][]
   ['loadBlocks', reads.blocks, [lanes, failures]],
   ['findMissed', reads.missed, [lanes, lanes.map(() => 0), failures, [], []]],
   ['readSamples', reads.samples, [lanes, ['t'], failures, [], [], 4, 1_000_000, 10]],
-  ['look', membershipTexts('malote').look, [relay, lanes]],
+  ['look', membershipTexts('malote').look, [relay, lanes, 201, true]],
   ['deletePublished', settles.deletePublished, identities],
   ['scheduleRetries', settles.scheduleRetries, [relay, lanes, lanes, ...identities, ...retried]],
   ['buryDead', settles.buryDead, [relay, lanes, lanes, ...identities, ...buried]],

@@ -223,8 +223,10 @@ describe('statements for a thousand messages', () => {
     )
     const lanesAsked: number[] = []
     const named: number[] = []
+    const ofAllHeld: unknown[] = []
     const { relay, statements, pass } = await startedRelay({}, (text, values = []) => {
       if (text.includes('.held_keys as held')) lanesAsked.push((values[0] as readonly number[]).length)
+      if (text.includes(' as held_version')) ofAllHeld.push(values[3])
       for (const value of values) named.push(String(value).split('held ').length - 1)
       return Promise.resolve()
     })
@@ -242,6 +244,13 @@ describe('statements for a thousand messages', () => {
     expect(Math.max(...named)).toBeGreaterThan(0)
     expect(Math.max(...named)).toBeLessThan(keys / 8)
     expect(statements.filter((text) => text.includes('limit l.lim')).length).toBeGreaterThan(10)
+    expect(ofAllHeld.slice(0, 6)).toEqual([false, true, false, false, false, true])
+
+    // As plain SQL does it: nobody is told.
+    lanesAsked.length = 0
+    await pool.query(`delete from malote.held_keys where ordering_key = 'held 7'`)
+    await pass(3)
+    expect(lanesAsked).toContain(64)
     await relay.stop()
     await pool.query('delete from malote.held_keys')
   })

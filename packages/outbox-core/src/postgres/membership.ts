@@ -12,6 +12,9 @@ export const isPresent: string = `exists (
   where k.locktype = 'advisory' and k.classid = ${String(presenceClass)} and k.objid = r.presence_key::oid and k.objsubid = 2
     and k.database = (select oid from pg_database where datname = current_database()))`
 
+/** Held keys that are read at each look. */
+export const fewHeld = 200
+
 /** Dead: the lease ran out, or the session that held its presence lock is gone. */
 export const isDead: string = `(r.lease_until < clock_timestamp() or r.presence_key is not null and not ${isPresent})`
 
@@ -27,7 +30,7 @@ export interface LookRow {
   readonly waiting_ms: number | null
   readonly scheduled_ms: number | null
   readonly held: number
-  readonly held_last: string | null
+  readonly held_version: string | null
   readonly paused: readonly string[]
 }
 
@@ -70,7 +73,7 @@ export interface MembershipWrites {
 
 export interface MembershipQueries extends MembershipWrites {
   /** Everything that may have to be done, in one look that changes nothing. */
-  look(ownLanes: readonly number[]): Promise<LookRow>
+  look(ownLanes: readonly number[], ofAllHeld: boolean): Promise<LookRow>
 }
 
 export function createMembershipQueries(
@@ -90,7 +93,8 @@ export function createMembershipQueries(
     join: async ({ name, leaseMs, presenceKey }) =>
       void (await connection.query(texts.join, [relayId, name, leaseMs, presenceKey])),
     renew: async (leaseMs) => (await write(texts.renew, leaseMs)) === 1,
-    look: async (ownLanes) => (await connection.query<LookRow>(texts.look, [relayId, ownLanes])).rows[0] as LookRow,
+    look: async (ownLanes, ofAllHeld) =>
+      (await connection.query<LookRow>(texts.look, [relayId, ownLanes, fewHeld + 1, ofAllHeld])).rows[0] as LookRow,
     restoreLanes: async () => void (await connection.query(texts.restoreLanes, [])),
     noteOutages: async (outages) => {
       const given = outages.map(({ ageMs, ...outage }) => ({ ...outage, age_ms: ageMs }))
@@ -122,7 +126,8 @@ export function membershipTexts(schema: string): Readonly<Record<keyof Membershi
       where id = $1::uuid and lease_until > clock_timestamp()
       returning id`,
 
-    // $1 id, $2 own lanes. Everything that may have to be done, in one look that changes nothing.
+    // $1 id, $2 own lanes, $3 the most held keys that are counted, $4 whether to look at all of them. Everything that may have to be
+    // done, in one look that changes nothing.
     look: `
       select
         (select count(*)::integer from ${s}.relays as r where r.lease_until > clock_timestamp()) as live,
@@ -132,9 +137,9 @@ export function membershipTexts(schema: string): Readonly<Record<keyof Membershi
         (select ${msUntil('min(m.available_at)')} from ${s}.messages as m
           where m.available_at is not null and m.lane = any($2::smallint[])) as waiting_ms,
         (select ${msUntil('min(available_at)')} from ${s}.scheduled_messages) as scheduled_ms,
-        keys.held, keys.held_last,
-        array(select topic from ${s}.paused_topics) as paused
-      from (select count(*)::integer as held, max(held_at)::text as held_last from ${s}.held_keys) as keys`,
+        (select count(*)::integer from (select from ${s}.held_keys limit $3) as few) as held,
+        case when $4::boolean then (select concat(count(*), ' ', max(held_at)) from ${s}.held_keys) end as held_version,
+        array(select topic from ${s}.paused_topics) as paused`,
 
     // $1 id, $2 JSON array of {destination, topics, age_ms, code, message}: all there are now.
     noteOutages: `

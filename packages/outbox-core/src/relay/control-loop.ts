@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { RelayEvent } from '../events.ts'
+import { fewHeld } from '../postgres/membership.ts'
 import type { Backlog } from './backlog.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Floor } from './floor.ts'
@@ -27,8 +28,8 @@ export interface ControlLoopParts {
   readonly onExpired: () => void
 }
 
-/** Held keys that are read at each look. */
-const fewHeld = 200
+/** Of more than a few held keys it is asked in every so many looks whether they changed. */
+const looksAtHeld = 4
 
 /** Between two looks at the other relays, in milliseconds: a relay's death is noticed within it. */
 const lookIntervalMs = 500
@@ -43,6 +44,7 @@ export class ControlLoop {
   #isStopped = false
   #notedVersion = 0
   #heldVersion: string | null = null
+  #looks = 0
   #loop: Promise<void> = Promise.resolve()
 
   constructor(parts: ControlLoopParts) {
@@ -85,7 +87,8 @@ export class ControlLoop {
   /** One look at the others, and what follows from it. */
   async look(): Promise<void> {
     const { membership, lanes, readLoop } = this.#parts
-    const look = await membership.look()
+    // Not in the first: lanes wait for it, and whoever takes them over reads what is held.
+    const look = await membership.look(this.#looks++ % looksAtHeld === 1)
     this.#steer(look.paused) // Before lanes are acquired: nothing of them may be read that is paused.
     const reaped = look.dead > 0 ? await membership.reap() : 0
     if (look.missing > 0) await this.#restoreLanes(look.missing)
@@ -103,10 +106,10 @@ export class ControlLoop {
 
   /** Reading a few held keys at each look is cheap and sure. Of many it would keep the messages of all others waiting. */
   #mayBeReleased({ held, heldVersion }: Look): boolean {
-    // The first look comes before the first lane, whose blocks are read after it.
-    const isChanged = this.#heldVersion !== null && heldVersion !== this.#heldVersion
-    this.#heldVersion = heldVersion
-    return isChanged || ((held > 0 || this.#parts.backlog.hasHeld) && held <= fewHeld)
+    if (held <= fewHeld) return held > 0 || this.#parts.backlog.hasHeld
+    const isChanged = this.#heldVersion !== null && heldVersion !== null && heldVersion !== this.#heldVersion
+    this.#heldVersion = heldVersion ?? this.#heldVersion
+    return isChanged
   }
 
   /** Topics stand still or go on as operators say. */

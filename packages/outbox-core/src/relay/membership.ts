@@ -17,10 +17,10 @@ export interface Look {
   readonly waitingMs: number | null
   /** Milliseconds until the next scheduled message is due; null when none waits. */
   readonly scheduledMs: number | null
-  /** How many keys are held, of whatever lane. */
+  /** How many keys are held, of whatever lane: one more than are few when they are more. */
   readonly held: number
-  /** Changes with each key that is held or released. */
-  readonly heldVersion: string
+  /** Changes with each key that is held or released; null when not all were looked at. */
+  readonly heldVersion: string | null
   /** Topics that an operator paused. */
   readonly paused: readonly string[]
 }
@@ -82,7 +82,7 @@ export class Membership {
     return this.#prolong(() => queries.renew(leaseMs))
   }
 
-  async look(): Promise<Look> {
+  async look(ofAllHeld: boolean): Promise<Look> {
     const { queries, lanes } = this.#parts
     const {
       live,
@@ -92,9 +92,9 @@ export class Membership {
       waiting_ms,
       scheduled_ms,
       held,
-      held_last,
+      held_version,
       paused,
-    } = await queries.look(lanes.numbers())
+    } = await queries.look(lanes.numbers(), ofAllHeld)
     return {
       live,
       dead,
@@ -103,7 +103,7 @@ export class Membership {
       waitingMs: waiting_ms,
       scheduledMs: scheduled_ms,
       held,
-      heldVersion: `${String(held)} ${String(held_last)}`,
+      heldVersion: held_version,
       paused,
     }
   }
