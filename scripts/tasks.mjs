@@ -36,6 +36,7 @@ const task = {
     ['node', source, 'testing/judges/python.ts', ...args],
     ['node', source, 'testing/judges/sqs.ts', ...args],
     ['node', source, 'testing/judges/rabbitmq.ts', ...args],
+    ['node', source, 'testing/judges/confluent.ts', ...args],
     ['node', source, 'testing/judges/nats.ts', ...args],
     ['node', source, 'testing/judges/schemathesis.ts', ...args],
     ['node', source, 'testing/judges/spin.ts', ...args],

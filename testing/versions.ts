@@ -23,6 +23,7 @@ export function testedVersions(): Readonly<Record<string, string>> {
     'DynamoDB Local': '2.6.1',
     amqplib: npmVersion('amqplib'),
     kafkajs: npmVersion('kafkajs'),
+    '@confluentinc/kafka-javascript': kafkaAdapter.devDependencies['@confluentinc/kafka-javascript'] ?? 'unknown',
     '@platformatic/kafka': kafkaAdapter.devDependencies['@platformatic/kafka'] ?? 'unknown',
     '@aws-sdk/client-sqs': npmVersion('@aws-sdk/client-sqs'),
   }

@@ -31,19 +31,19 @@ export interface KafkaOffsetsAdmin {
   }): Promise<{ topic: string; partitions: { partition: number; offset: string }[] }[]>
 }
 
-/** A record on its way to Kafka, as kafkajs and the Confluent client take it. */
+/** A record on its way to Kafka. */
 export interface KafkaRecord {
   key: Buffer | string | null
   value: Buffer | null
   headers: Record<string, Buffer | string>
 }
 
-/** What is used of a Kafka producer. A producer of kafkajs fits, and so does one of the Confluent client. */
+/** What is used of a Kafka producer. A producer of kafkajs fits. */
 export interface KafkaProducer {
   connect(): Promise<void>
   disconnect(): Promise<void>
   send(record: { topic: string; messages: KafkaRecord[] }): Promise<unknown>
-  /** kafkajs says so; the Confluent client does not. */
+  /** Where the client says so. */
   isIdempotent?(): boolean
 }
 
@@ -72,7 +72,7 @@ export interface FetchedBatch {
   isStale(): boolean
 }
 
-/** What is used of a Kafka consumer. A consumer of kafkajs fits, and so does one of the Confluent client. */
+/** What is used of a Kafka consumer. A consumer of kafkajs fits. */
 export interface KafkaConsumer {
   connect(): Promise<void>
   disconnect(): Promise<void>
@@ -87,8 +87,9 @@ export interface KafkaConsumer {
   seek(position: { topic: string; partition: number; offset: string }): void
   pause(partitions: { topic: string; partitions: number[] }[]): void
   resume(partitions: { topic: string; partitions: number[] }[]): void
-  /** kafkajs tells of assignments and crashes by events. The Confluent client has the method and refuses every call. */
-  on?(event: 'consumer.group_join' | 'consumer.crash', listener: (event: { payload: unknown }) => void): () => void
-  /** The Confluent client is asked instead; kafkajs has no such method. */
-  assignment?(): TopicPartition[]
+  /**
+   * Tells when the group has met, with what is ours of each topic, and when the client has lost its membership. The payloads are those of
+   * kafkajs: `{ memberId, memberAssignment }` and `{ error, restart }`.
+   */
+  on(event: 'consumer.group_join' | 'consumer.crash', listener: (event: { payload: unknown }) => void): () => void
 }

@@ -7,8 +7,6 @@ import type { ResolvedKafkaConsumerOptions } from './options.ts'
 export interface Group {
   /** Resolves when the group has met. @throws what the client says when it gives up */
   start(): Promise<void>
-  /** Asks a client that tells of no assignments by itself. */
-  refresh(): void
   leave(): Promise<void>
 }
 
@@ -46,7 +44,6 @@ class Membership implements Group {
   readonly #events: GroupEvents
   readonly #met = Promise.withResolvers<void>()
   #memberId: string | null = null
-  #asked = ''
   #failures = 0
 
   constructor(options: ResolvedKafkaConsumerOptions, clock: Clock, stopping: AbortSignal, events: GroupEvents) {
@@ -56,20 +53,10 @@ class Membership implements Group {
     this.#events = events
   }
 
-  /**
-   * Of the two clients only Confluent's can be asked for the assignment. It refuses listeners, and the settings that kafkajs takes
-   * here belong into its configuration.
-   */
-  get #isTold(): boolean {
-    return this.#options.consumer.assignment === undefined
-  }
-
   async start(): Promise<void> {
     const { consumer } = this.#options
-    if (this.#isTold) {
-      consumer.on?.('consumer.group_join', ({ payload }) => this.#onJoined(payload as Joined))
-      consumer.on?.('consumer.crash', ({ payload }) => this.#onCrashed(payload as Crashed))
-    }
+    consumer.on('consumer.group_join', ({ payload }) => this.#onJoined(payload as Joined))
+    consumer.on('consumer.crash', ({ payload }) => this.#onCrashed(payload as Crashed))
     this.#met.promise.catch(() => {}) // Told below to whoever waits; nobody does once the group has met.
     this.#stopping.addEventListener('abort', () =>
       this.#met.reject(new OutboxError('CONSUMER_STATE', 'stopped before the start')),
@@ -82,36 +69,23 @@ class Membership implements Group {
     }
   }
 
-  refresh(): void {
-    const places = this.#options.consumer.assignment?.()
-    if (places === undefined) return
-    const now = places.map(({ topic, partition }) => `${topic}/${String(partition)}`).join(' ')
-    if (now === this.#asked) return
-    this.#asked = now
-    this.#events.assigned(places, false)
-  }
-
   leave(): Promise<void> {
     return this.#options.consumer.disconnect()
   }
 
   async #join(): Promise<void> {
-    const { consumer, fromBeginning } = this.#options
-    const topics = [...this.#options.topics]
+    const { consumer, fromBeginning, topics } = this.#options
     await consumer.connect()
-    await consumer.subscribe(this.#isTold ? { topics, fromBeginning } : { topics })
+    await consumer.subscribe({ topics: [...topics], fromBeginning })
     await this.#run()
-    if (this.#isTold) await this.#met.promise
+    await this.#met.promise
   }
 
   #run(): Promise<void> {
     return this.#options.consumer.run({
-      ...(this.#isTold ? { autoCommit: false } : {}),
+      autoCommit: false,
       eachBatchAutoResolve: false,
-      eachBatch: (fetched) => {
-        this.refresh()
-        return this.#events.eachBatch(fetched)
-      },
+      eachBatch: (fetched) => this.#events.eachBatch(fetched),
     })
   }
 

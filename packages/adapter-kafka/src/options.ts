@@ -133,7 +133,7 @@ export interface KafkaConsumerOptions extends Omit<ConsumerOptions, 'handler'> {
   readonly producer: () => KafkaProducer
   /** Topic for dead letters of a topic. It must exist: until it does, a dead message stays and its key waits. @defaultValue the topic's name followed by `.dead` */
   readonly deadLetterTopic?: string | ((topic: string) => string)
-  /** Where a group without committed offsets begins. With the Confluent client set it there. @defaultValue true: lose nothing */
+  /** Where a group without committed offsets begins. @defaultValue true: lose nothing */
   readonly fromBeginning?: boolean
   /**
    * Most records of one partition taken and not yet finished; above it the partition is not fetched from. One fetch may exceed it; no

@@ -2,7 +2,7 @@ import { type Clock, within } from '@malote/outbox-core/adapter'
 import type { AssignedPartition } from './assigned-partition.ts'
 import { type Assignment, createAssignment } from './assignment.ts'
 import type { FetchedBatch, TopicPartition } from './client.ts'
-import { type Committer, createCommitter, type Position } from './committer.ts'
+import { type Committer, createCommitter } from './committer.ts'
 import { createFlow, type Flow } from './flow.ts'
 import { createGroup, type Group } from './group.ts'
 import type { ResolvedKafkaConsumerOptions } from './options.ts'
@@ -57,7 +57,7 @@ class GroupReceiver implements Receiver {
     })
     this.#committer = createCommitter(
       consumer,
-      () => this.#positions(),
+      () => this.#assignment.positions(),
       (done) => this.#assignment.committed(done),
       clock,
     )
@@ -74,11 +74,6 @@ class GroupReceiver implements Receiver {
     await within(goodbyeMs, this.#committer.flush(), this.#clock)
     void this.#assignment.loseAll(new Error('the consumer stopped before the handler ended'))
     await within(goodbyeMs, this.#group.leave(), this.#clock)
-  }
-
-  #positions(): Position[] {
-    this.#group.refresh()
-    return this.#assignment.positions()
   }
 
   #take(fetched: FetchedBatch): void {

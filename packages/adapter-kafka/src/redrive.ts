@@ -52,7 +52,7 @@ export async function redriveDeadLetters(options: KafkaRedriveOptions): Promise<
   try {
     if (!dryRun) await producer.connect()
     await consumer.connect()
-    consumer.on?.('consumer.crash', ({ payload }) => reject((payload as { error?: unknown }).error))
+    consumer.on('consumer.crash', ({ payload }) => reject((payload as { error?: unknown }).error))
     await consumer.subscribe({ topics: [deadLetterTopic], fromBeginning: true })
     await consumer.run({
       autoCommit: false,

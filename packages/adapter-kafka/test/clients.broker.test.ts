@@ -10,12 +10,18 @@ import {
   type KafkaDelivery,
   type StoredOffsets,
 } from '../src/index.ts'
-import { clients } from './clients.ts'
+import { clients, type ClientUnderTest } from './clients.ts'
 import { aMessage, connectKafka, type KafkaBroker } from './kafka-broker.ts'
 
 const brokers = inject('kafkaBrokers')
 const never = new AbortController().signal
-const names = Object.keys(clients) as (keyof typeof clients)[]
+const names = Object.keys(clients)
+
+function connectTo(name: string, to: readonly string[] = brokers.split(',')): ClientUnderTest {
+  const connect = clients[name]
+  if (connect === undefined) throw new Error(`no client ${name} here`)
+  return connect(to)
+}
 
 describe.skipIf(brokers === '')('clients of Kafka', () => {
   let broker: KafkaBroker
@@ -25,7 +31,7 @@ describe.skipIf(brokers === '')('clients of Kafka', () => {
   })
   afterAll(() => broker.close())
 
-  const clientOf = (name: keyof typeof clients): KafkaClient => clients[name](brokers.split(',')).client
+  const clientOf = (name: string): KafkaClient => connectTo(name).client
 
   /** A consumer of the topic that tells what it is given. */
   async function consume(
@@ -68,19 +74,23 @@ describe.skipIf(brokers === '')('clients of Kafka', () => {
     for (const other of others) expect(other).toEqual(first)
   })
 
-  it('share the partitions of a group, so that members can move to another client one after the other', async () => {
-    const topic = await broker.topic({ partitions: 4 })
-    const groupId = randomUUID()
-    const taken = await Promise.all(names.map((name) => consume(clientOf(name), groupId, topic)))
-    const batch = Array.from({ length: 40 }, (_, n) => aMessage({ topic, orderingKey: `key-${String(n)}` }))
+  // kafkajs and librdkafka have no way to share partitions that both know.
+  it.each(names.filter((name) => name !== 'platformatic'))(
+    '%s and platformatic share the partitions of a group, so that members can move to the other client one by one',
+    async (name) => {
+      const topic = await broker.topic({ partitions: 4 })
+      const groupId = randomUUID()
+      const taken = await Promise.all([name, 'platformatic'].map((one) => consume(clientOf(one), groupId, topic)))
+      const batch = Array.from({ length: 40 }, (_, n) => aMessage({ topic, orderingKey: `key-${String(n)}` }))
 
-    await broker.publisher().publish(batch, never)
-    await eventually(() => {
-      expect(new Set(taken.flat().map(({ message }) => message.id)).size).toBe(40)
-    })
+      await broker.publisher().publish(batch, never)
+      await eventually(() => {
+        expect(new Set(taken.flat().map(({ message }) => message.id)).size).toBe(40)
+      })
 
-    expect(taken.every((own) => own.length > 0)).toBe(true)
-  })
+      expect(taken.every((own) => own.length > 0)).toBe(true)
+    },
+  )
 
   it.each(names)('%s: a record without a key spreads, and one without a value stays without', async (name) => {
     const topic = await broker.topic({ partitions: 4 })
@@ -118,7 +128,7 @@ describe.skipIf(brokers === '')('clients of Kafka', () => {
       const silent = createServer().listen(0, '127.0.0.1')
       onTestFinished(() => void silent.close())
       await once(silent, 'listening')
-      const { client } = clients[name]([`127.0.0.1:${String((silent.address() as AddressInfo).port)}`])
+      const { client } = connectTo(name, [`127.0.0.1:${String((silent.address() as AddressInfo).port)}`])
       const publisher = createKafkaPublisher({ producer: client.producer, source: '/tests' })
       const abort = new AbortController()
 

@@ -66,8 +66,12 @@ export function publisherHarness(surroundings: Surroundings): PublisherHarness {
     },
     keepsOrder: true,
     ordersByBrokerKey: true,
-    cutConnections: () => Promise.resolve(sockets.cut()),
-    openConnections: () => Promise.resolve(sockets.open),
+    ...(sockets === null
+      ? {}
+      : {
+          cutConnections: () => Promise.resolve(sockets.cut()),
+          openConnections: () => Promise.resolve(sockets.open),
+        }),
     ...brokerControl(surroundings),
   }
 }
@@ -88,14 +92,14 @@ export function consumerHarness(surroundings: Surroundings): ConsumerHarness {
       return topic
     },
     createConsumer: (topic, options) => {
-      const { client, sockets } = connect(service.brokers)
+      const { client, sever } = connect(service.brokers)
       const consumer = createKafkaConsumer({
         ...options,
         consumer: client.consumer({ groupId: `group-of-${topic}`, sessionTimeoutMs, rebalanceTimeoutMs: 3_000 }),
         topics: [topic],
         producer: client.producer,
       })
-      severers.set(consumer, () => sockets.sever())
+      severers.set(consumer, sever)
       return Promise.resolve(consumer)
     },
     // A broker that has just come back may refuse the first requests.
