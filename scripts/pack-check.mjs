@@ -55,9 +55,13 @@ function peers() {
   const wanted = manifests.flatMap((m) =>
     Object.keys(m.peerDependencies ?? {}).map((peer) => [peer, m.devDependencies?.[peer]]),
   )
-  return wanted
-    .filter(([peer, version]) => !peer.startsWith('@malote/') && version !== undefined)
-    .map(([peer, version]) => `${peer}@${version}`)
+  return (
+    wanted
+      .filter(([peer, version]) => !peer.startsWith('@malote/') && version !== undefined)
+      // Its install script fetches an addon, or compiles it for minutes. Our entry point for it imports nothing of it.
+      .filter(([peer]) => peer !== '@confluentinc/kafka-javascript')
+      .map(([peer, version]) => `${peer}@${version}`)
+  )
 }
 
 /** A Node of that version: this one if it fits, else from the npm registry. */

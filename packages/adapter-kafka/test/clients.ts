@@ -1,10 +1,11 @@
+import type * as Confluent from '@confluentinc/kafka-javascript'
 import { type Connection, instancesChannel } from '@platformatic/kafka'
 import { randomUUID } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { confluentClient } from '../src/clients/confluent.ts'
 import { kafkajsClient } from '../src/clients/kafkajs.ts'
 import { platformaticClient } from '../src/clients/platformatic/index.ts'
-import type { KafkaClient, KafkaConsumer } from '../src/index.ts'
+import type { KafkaClient } from '../src/index.ts'
 import { kafkaClient } from './kafka-broker.ts'
 import { createSockets, type Sockets } from './sockets.ts'
 
@@ -14,7 +15,7 @@ export interface ClientUnderTest {
   /** Null where the library opens its connections out of our reach. */
   readonly sockets: Pick<Sockets, 'open' | 'cut'> | null
   /** Cuts everything that the client made off for good, as a process that is gone. */
-  sever(): void
+  readonly sever: () => void
 }
 
 type Connect = (brokers: readonly string[]) => ClientUnderTest
@@ -69,7 +70,7 @@ function platformaticSockets(context: string): Pick<Sockets, 'open' | 'cut' | 's
 function confluentWhereItIs(): Readonly<Record<string, Connect>> {
   const folder = process.env['MALOTE_TEST_CONFLUENT'] ?? ''
   if (folder === '') return {}
-  const { KafkaJS } = createRequire(import.meta.url)(folder) as typeof import('@confluentinc/kafka-javascript')
+  const { KafkaJS } = createRequire(import.meta.url)(folder) as typeof Confluent
   return {
     confluent: (brokers) => {
       const kafka = new KafkaJS.Kafka({ kafkaJS: { brokers: [...brokers], logLevel: KafkaJS.logLevel.NOTHING } })
@@ -79,7 +80,7 @@ function confluentWhereItIs(): Readonly<Record<string, Connect>> {
 }
 
 /** librdkafka opens its connections itself: a severed member leaves the group without a commit, and nothing it says afterwards is heard. */
-function severable(client: KafkaClient): { client: KafkaClient; sever(): void } {
+function severable(client: KafkaClient): Pick<ClientUnderTest, 'client' | 'sever'> {
   const leavers = new Set<() => Promise<void>>()
   const never = new Promise<never>(() => {})
   let severed = false
@@ -96,7 +97,7 @@ function severable(client: KafkaClient): { client: KafkaClient; sever(): void } 
         return {
           ...consumer,
           commitOffsets: (offsets) => (severed ? never : consumer.commitOffsets(offsets)),
-        } as KafkaConsumer
+        }
       },
     },
     sever: () => {

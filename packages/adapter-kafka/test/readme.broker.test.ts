@@ -1,8 +1,11 @@
+import type { KafkaJS } from '@confluentinc/kafka-javascript'
+import { confluentClient } from '@malote/adapter-kafka/confluent'
 import { kafkajsClient } from '@malote/adapter-kafka/kafkajs'
 import { platformaticClient } from '@malote/adapter-kafka/platformatic'
 import type { Consumer, DeliveryHandler, Publisher } from '@malote/outbox-core'
 import { eventually } from '@malote/outbox-core/testing'
-import { Kafka, logLevel } from 'kafkajs'
+import { Kafka } from 'kafkajs'
+import { createRequire } from 'node:module'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createKafkaConsumer, createKafkaPublisher, type KafkaClient } from '../src/index.ts'
 import { aMessage, connectKafka, type KafkaBroker } from './kafka-broker.ts'
@@ -17,9 +20,16 @@ describe.skipIf(brokers === '')('the code of the README', () => {
   })
   afterAll(() => broker.close())
 
-  it.each(['kafkajs', 'platformatic'] as const)('carries a message from publisher to consumer by %s', async (name) => {
-    const clients = { kafkajs: byKafkajs, platformatic: byPlatformatic }
-    const client = clients[name](brokers.split(','))
+  const addon = process.env['MALOTE_TEST_CONFLUENT'] ?? ''
+  const clients: Readonly<Record<string, (brokers: string[]) => KafkaClient>> = {
+    kafkajs: byKafkajs,
+    platformatic: byPlatformatic,
+    // The judge of Kafka's clients builds its addon.
+    ...(addon === '' ? {} : { confluent: (to: string[]) => byConfluent(confluentAt(addon), to) }),
+  }
+
+  it.each(Object.entries(clients))('carries a message from publisher to consumer by %s', async (_, connect) => {
+    const client = connect(brokers.split(','))
     const orders = await broker.topic()
     await broker.topic({ name: `${orders}.dead` })
     const handled: string[] = []
@@ -38,13 +48,25 @@ describe.skipIf(brokers === '')('the code of the README', () => {
 
 // #region kafkajs
 function byKafkajs(brokers: string[]): KafkaClient {
-  return kafkajsClient(new Kafka({ clientId: 'orders', brokers, logLevel: logLevel.NOTHING }))
+  return kafkajsClient(new Kafka({ clientId: 'orders', brokers }))
 }
 // #endregion
 
 // #region platformatic
 function byPlatformatic(brokers: string[]): KafkaClient {
   return platformaticClient({ clientId: 'orders', bootstrapBrokers: brokers })
+}
+// #endregion
+
+function confluentAt(folder: string): typeof KafkaJS {
+  const { KafkaJS: library } = createRequire(import.meta.url)(folder) as { readonly KafkaJS: typeof KafkaJS }
+  return library
+}
+
+// #region confluent
+/** `library` is `KafkaJS` of `@confluentinc/kafka-javascript`. */
+function byConfluent(library: typeof KafkaJS, brokers: string[]): KafkaClient {
+  return confluentClient(new library.Kafka({ kafkaJS: { clientId: 'orders', brokers } }))
 }
 // #endregion
 

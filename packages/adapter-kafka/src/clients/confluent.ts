@@ -175,17 +175,17 @@ function createConsumer(kafka: ConfluentKafka, group: KafkaGroup): KafkaConsumer
       heartbeatInterval: Math.min(3_000, sessionTimeoutMs / 5),
       maxWaitTimeInMs: 250,
     },
-    rebalance_cb: ({ code }, assignment, { assign, assignmentLost }) => {
+    rebalance_cb: ({ code }, assignment, steps) => {
       if (code === revoked) {
         // Thrown out of the group, not asked to meet again: others may have the partitions by now.
-        if (!assignmentLost()) return Promise.resolve()
+        if (!steps.assignmentLost()) return Promise.resolve()
         membership++
         const error = new Error('the group does not count this member any more: its session is over')
         tell('consumer.crash', { error, restart: true })
         return Promise.resolve()
       }
       // Before it is told: what is not assigned can be neither paused nor sought.
-      assign(assignment)
+      steps.assign(assignment)
       tellJoined(assignment)
       return Promise.resolve()
     },
@@ -218,7 +218,7 @@ function createConsumer(kafka: ConfluentKafka, group: KafkaGroup): KafkaConsumer
     disconnect: async () => member?.leave(),
     commitOffsets: async (offsets) => joined().commitOffsets(offsets),
     seek: (position) => joined().seek(position),
-    pause: (places) => void joined().pause(places),
+    pause: (places) => joined().pause(places),
     resume: (places) => joined().resume(places),
     on: (event, listener) => {
       listeners[event].add(listener)
