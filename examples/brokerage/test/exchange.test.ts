@@ -1,6 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { scaled } from '@malote/testing/slowness'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { type BreakerState, createExchangeClient, type ExchangeClient } from '../src/b3/exchange-client.ts'
 import type { Order } from '../src/orders/order.ts'
@@ -75,6 +76,24 @@ describe('the exchange', () => {
 
     expect(answers).toHaveLength(20)
     expect(seen.connections).toBe(1)
+  })
+
+  it('has its whole time for each answer, also when more orders are there than can be under way', async () => {
+    const answerMs = scaled(150)
+    let underWay = 0
+    const most: number[] = []
+    const { client } = await setup((response) => {
+      most.push(++underWay)
+      setTimeout(() => {
+        underWay--
+        filled(response)
+      }, answerMs)
+    }, 2.5 * answerMs)
+
+    const answers = Promise.all(Array.from({ length: 350 }, () => client.execute(order, signal)))
+
+    expect(await answers).toHaveLength(350)
+    expect(Math.max(...most)).toBe(100)
   })
 
   it('that was away is asked again when it is back', async () => {

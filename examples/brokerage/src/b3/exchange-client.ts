@@ -4,6 +4,7 @@ import { buildConnector, Pool } from 'undici'
 import { z } from 'zod'
 import type { Fill, Order } from '../orders/order.ts'
 import { gather } from './gather.ts'
+import { createTurns } from './in-turn.ts'
 
 /** How the exchange has decided an order, for good. */
 export type Answer =
@@ -42,6 +43,9 @@ export interface ExchangeClientOptions {
   readonly onBreaker?: (state: BreakerState) => void
 }
 
+/** Orders under way at the same time. */
+const pipelining = 100
+
 const answerSchema = z.object({
   status: z.enum(['filled', 'rejected', 'cancelled']),
   reason: z.string().nullable(),
@@ -68,7 +72,7 @@ export function createExchangeClient(baseUrl: string, options: ExchangeClientOpt
   let socket: Socket | null = null
   const pool = new Pool(baseUrl, {
     connections: 1,
-    pipelining: 100,
+    pipelining,
     connect: (connecting, opened) =>
       open(connecting, (...result) => {
         socket = result[1] ?? null
@@ -81,9 +85,11 @@ export function createExchangeClient(baseUrl: string, options: ExchangeClientOpt
   })
   breaker.onStateChange((state) => options.onBreaker?.(states[state]))
   const timeoutMs = options.timeoutMs ?? 3_000
+  // The time for an answer begins when the question leaves: whoever waits for a place would spend it on those before.
+  const inTurn = createTurns(pipelining)
 
   function call(method: 'PUT' | 'GET' | 'DELETE', order: Order, caller: AbortSignal): Promise<Answer | null> {
-    return breaker.execute(() => within(timeoutMs, caller, (signal) => send(method, order, signal)))
+    return inTurn(() => breaker.execute(() => within(timeoutMs, caller, (signal) => send(method, order, signal))))
   }
 
   async function send(method: 'PUT' | 'GET' | 'DELETE', order: Order, signal: AbortSignal): Promise<Answer | null> {
