@@ -16,7 +16,7 @@ export type Trouble = 'away' | 'throttled'
 /** A broker of the run's own. */
 export interface Broker {
   readonly settings: BrokerSettings
-  /** Port to put a proxy before; null where clients are told other addresses by the broker itself. */
+  /** Port to put a proxy before; null where nothing is behind a network. */
   readonly port: number | null
   /** The same by way of another port, of this machine unless told otherwise. */
   through(port: number, host?: string): BrokerSettings

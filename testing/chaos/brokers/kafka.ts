@@ -1,9 +1,11 @@
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type AclOperationTypes,
   type AclPermissionTypes,
   type AclResourceTypes,
   type Admin,
+  type ISocketFactory,
   Kafka,
   logLevel,
   type ResourcePatternTypes,
@@ -24,12 +26,19 @@ const groupId = 'chaos'
 
 const client = ({ address }: BrokerSettings): Kafka =>
   new Kafka({
-    brokers: address.split(','),
+    brokers: [address],
+    socketFactory: alwaysTo(address),
     logLevel: logLevel.NOTHING,
     connectionTimeout: 2_000,
     requestTimeout: 5_000,
     retry: { initialRetryTime: 100, retries: 3 },
   })
+
+/** Kafka tells its clients its own address; they go by way of the proxy all the same. There is one broker. */
+function alwaysTo(address: string): ISocketFactory {
+  const { hostname, port } = new URL(`tcp://${address}`)
+  return ({ onConnect }) => connect({ host: hostname, port: Number(port), keepAlive: true }, onConnect)
+}
 
 /**
  * Whoever writes into the topic is refused (code 29) until the returned function is called; reading goes on. Fewer replicas than
@@ -49,11 +58,12 @@ async function forbidWriting(admin: Admin, name: string): Promise<() => Promise<
   return async () => void (await admin.deleteAcls({ filters: [denyWrite, allowAll] }))
 }
 
-/** Six partitions, shared out among the consumer processes. No proxy: Kafka tells its clients the broker's own address. */
+/** Six partitions, shared out among the consumer processes. */
 export const kafka: BrokerKind = {
   start: async () => {
     const server = await startKafka({ exclusive: true })
-    const settings: BrokerSettings = { kind: 'kafka', address: server.brokers.join(',') }
+    const [address = ''] = server.brokers
+    const settings: BrokerSettings = { kind: 'kafka', address }
     const admin = client(settings).admin()
     await admin.connect()
     const topics = [
@@ -63,8 +73,8 @@ export const kafka: BrokerKind = {
     await createKafkaTopics(admin, topics)
     return {
       settings,
-      port: null,
-      through: () => settings,
+      port: Number(new URL(`tcp://${address}`).port),
+      through: (port, host = '127.0.0.1') => ({ kind: 'kafka', address: `${host}:${String(port)}` }),
       restart: async (downMs) => {
         await server.stop('kill')
         await sleep(downMs)
