@@ -90,7 +90,7 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
   ],
   'exhaust-connections': ['PostgreSQL has no connection left (53300) when those of a relay end', 'what was in flight'],
   'broker-disk-full': [
-    "the broker's disk counts as full: it stops reading from whoever publishes",
+    "the broker's disk counts as full: RabbitMQ stops reading from whoever publishes, Kafka ends itself and starts again when there is room",
     'what was in flight',
   ],
   'restart-pgbouncer': ['SIGKILL of the PgBouncer that everybody goes through, in session mode', 'what was in flight'],

@@ -57,7 +57,7 @@ export function poolsNotHeld(
 
 async function fullDisk({ cluster: { broker } }: FaultLog, forMs: number): Promise<Hollow> {
   if (broker.fillDisk === undefined) return 'this broker has no disk that can be filled'
-  return (await broker.fillDisk(forMs)) ? undefined : 'no publisher was blocked by it'
+  return (await broker.fillDisk(forMs)) ? undefined : 'it took no notice of it'
 }
 
 interface Taken {

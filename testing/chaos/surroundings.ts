@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import type { BrokerName } from './brokers/broker.ts'
 import { whyNoDatabaseClock } from './database-clock.ts'
 import { whyNoNamespaces } from './namespaces.ts'
@@ -13,10 +14,16 @@ function whyNotHere(kind: FaultKind, broker: BrokerName): string | null {
     case 'partition-broker':
       return broker === 'log' ? 'a file is not behind a network' : whyNoNamespaces()
     case 'broker-disk-full':
-      return broker === 'rabbitmq' ? null : `no full disk is made for ${broker}`
+      return whyNoFullDisk(broker)
     default:
       return null
   }
+}
+
+function whyNoFullDisk(broker: BrokerName): string | null {
+  if (broker === 'rabbitmq') return null
+  if (broker !== 'kafka') return `${broker} has no disk of its own that could be full`
+  return spawnSync('prlimit', ['--version']).status === 0 ? null : 'the command `prlimit` (util-linux) is missing'
 }
 
 interface Asked {

@@ -26,7 +26,7 @@ export interface Broker {
   trouble(how: Trouble, forMs: number): Promise<void>
   /** Nothing can be put where its consumers' dead letters go, and nothing else is wrong. Keeps what is there. */
   refuseDeadLetters(forMs: number): Promise<void>
-  /** Its disk counts as full, where it has one. @returns whether that kept publishers from publishing */
+  /** Its disk counts as full, where it has one. @returns whether it noticed: it kept publishers from publishing, or ended itself */
   fillDisk?(forMs: number): Promise<boolean>
   /** How many dead letters of consumers it has. */
   deadLetters(): Promise<number>

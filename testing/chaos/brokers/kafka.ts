@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
@@ -16,8 +17,10 @@ import {
   createKafkaPublisher,
   producerDefaults,
 } from '../../../packages/adapter-kafka/src/index.ts'
-import { startKafka } from '../../services/kafka.ts'
+import { type KafkaService, startKafka } from '../../services/kafka.ts'
 import { createKafkaTopics } from '../../services/kafka-topics.ts'
+import { scaled } from '../../slowness.ts'
+import { nowMs } from '../journal.ts'
 import type { BrokerKind, BrokerSettings } from './broker.ts'
 
 const topic = 'chaos'
@@ -58,6 +61,36 @@ async function forbidWriting(admin: Admin, name: string): Promise<() => Promise<
   return async () => void (await admin.deleteAcls({ filters: [denyWrite, allowAll] }))
 }
 
+/** How long a broker may take to notice that it cannot write. It writes all the time. */
+const noticedMs = 20_000
+
+/**
+ * No file of the broker can grow any more. A broker that cannot write to its only folder ends itself; it is started again when there is room.
+ *
+ * @returns whether it ended by itself
+ */
+async function fillDisk(server: KafkaService, forMs: number): Promise<boolean> {
+  const { pid } = server
+  if (pid === null) return false
+  const limited = spawnSync('prlimit', ['--pid', String(pid), '--fsize=1:'])
+  if (limited.status !== 0) return false // It is being restarted.
+  const deadlineMs = nowMs() + scaled(noticedMs)
+  while (isAlive(pid) && nowMs() < deadlineMs) await sleep(50)
+  const hasEnded = !isAlive(pid)
+  await sleep(forMs)
+  await server.stop('kill')
+  await server.start()
+  return hasEnded
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 /** Six partitions, shared out among the consumer processes. */
 export const kafka: BrokerKind = {
   start: async () => {
@@ -95,6 +128,7 @@ export const kafka: BrokerKind = {
         await sleep(forMs)
         await allow()
       },
+      fillDisk: (forMs) => fillDisk(server, forMs),
       deadLetters: async () => {
         const ends = await admin.fetchTopicOffsets(deadLetterTopic)
         return ends.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0)

@@ -90,7 +90,7 @@ describe('a fault that cannot be done here', () => {
 
   it('is named with the reason, on a broker that has none', () => {
     expect(kindsNotRun({ kinds: ['broker-disk-full'], broker: 'sqs' })).toEqual({
-      'broker-disk-full': 'no full disk is made for sqs',
+      'broker-disk-full': expect.stringContaining('sqs has no disk'),
     })
   })
 
