@@ -14,6 +14,7 @@ const peers = [
   '@node-idempotency/core',
   'pg',
   'kysely',
+  'sqs-consumer',
 ] as const
 const tmpfs = 0x01021994
 

@@ -7,6 +7,7 @@ import { blockedKeys } from './blocked-keys.ts'
 import { brokerage } from './brokerage.ts'
 import { brokersQuestion } from './brokers.ts'
 import { commits } from './commits.ts'
+import { consumers } from './consumers.ts'
 import { cpu } from './cpu.ts'
 import { deadBacklog, deadDestinations } from './dead-destinations.ts'
 import { doorbell } from './doorbell.ts'
@@ -52,5 +53,6 @@ export const questions: readonly Benchmark[] = [
   requestBatches,
   inboxQuestion,
   hotAccount,
+  consumers,
   brokerage,
 ]
