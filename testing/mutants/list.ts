@@ -974,18 +974,36 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
   ]),
+  ...of(idempotency, '../migrations/0005_claim_functions.sql', 'pepper-rotation.pg.test.ts', [
+    [
+      'a key of two peppers that somebody else wrote is overwritten in silence',
+      'replayed',
+      "        if not found then\n          raise exception 'malote: the key was",
+      "        if false then\n          raise exception 'malote: the key was",
+    ],
+  ]),
+  ...of(idempotency, '../migrations/0008_claim_key_procedures.sql', 'claim-functions.pg.test.ts', [
+    [
+      'a key that somebody else wrote is overwritten in silence',
+      'replayed',
+      'if found then return; end if;',
+      'return;',
+    ],
+    [
+      'a transaction that did not claim may finish by the procedure',
+      'replayed',
+      "and current_setting('malote.claim', true) = mark then",
+      'then',
+    ],
+    ['a key that is known is claimed anew', 'replayed', 'if not found then', 'if true then'],
+    ['a key is claimed without its lock', 'replayed', 'and pg_try_advisory_xact_lock(locks[1]) then', 'then'],
+  ]),
   ...of(idempotency, '../migrations/0005_claim_functions.sql', 'claim-functions.pg.test.ts', [
     [
       'a transaction that did not claim may finish',
       'replayed',
       "if current_setting('malote.claim', true) is distinct from mark then",
       'if false then',
-    ],
-    [
-      'a key that somebody else wrote is overwritten in silence',
-      'replayed',
-      "        if not found then\n          raise exception 'malote: the key was",
-      "        if false then\n          raise exception 'malote: the key was",
     ],
     [
       'two that count the keys of a tenant do so at once',

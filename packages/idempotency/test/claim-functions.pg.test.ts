@@ -75,11 +75,11 @@ describe('the round trips of a request', () => {
     const orders = idempotencyOn(noted).atomic({ operation }, placeOrder)
 
     await send(orders)
-    expect(texts.map(verbs)).toEqual([['begin', 'select', 'savepoint'], ['insert'], ['select', 'commit']])
+    expect(texts.map(verbs)).toEqual([['begin', 'call', 'savepoint'], ['insert'], ['call', 'commit']])
 
     texts.length = 0
     expect(isReplay(await send(orders))).toBe(true)
-    expect(texts.map(verbs)).toEqual([['begin', 'select', 'savepoint'], ['commit']])
+    expect(texts.map(verbs)).toEqual([['begin', 'call', 'savepoint'], ['commit']])
   })
 
   it('are three for a 4xx that undoes its effects, and two for one without a key', async () => {
@@ -87,7 +87,7 @@ describe('the round trips of a request', () => {
     const idem = idempotencyOn(noted)
 
     await send(idem.atomic({ operation }, () => Promise.resolve({ status: 422, body: 'no' })))
-    expect(texts.map(verbs)).toEqual([['begin', 'select', 'savepoint'], ['rollback'], ['select', 'commit']])
+    expect(texts.map(verbs)).toEqual([['begin', 'call', 'savepoint'], ['rollback'], ['call', 'commit']])
 
     texts.length = 0
     await send(
@@ -237,7 +237,7 @@ describe('the end of a request', () => {
       const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<pg.QueryResult>
       Object.assign(client, {
         query: async (text: string, values?: unknown[]) => {
-          if (!text.includes('finish_v1')) return query(text, values)
+          if (!text.includes('finish_key_v1')) return query(text, values)
           await query(text.replace(/; commit$/, ''))
           finished.open()
           await opened.passed

@@ -189,7 +189,7 @@ describe('a failure inside the transaction', () => {
         return Object.assign(client, {
           query: async (text: string, values?: unknown[]) => {
             const result = await query(text, values)
-            if (text.includes('claim_v1'))
+            if (text.includes('claim_key_v1'))
               await pool.query('delete from malote.idempotency_keys where state = $1', ['completed'])
             return result
           },

@@ -8,8 +8,8 @@ export interface Statement {
   readonly text: string
   readonly values: readonly Parameter[]
   /**
-   * The same as a CALL with the same parameters, whose types the procedure names: for where the parameters are written into the text. A CALL is
-   * run as it is read, and a SELECT is planned first.
+   * The same as a CALL with the same parameters, whose types the procedure names: for one statement whose parameters are written into the text.
+   * A CALL is run as it is read, and a SELECT is planned first; many are one SELECT all the same, for each CALL has an answer of its own.
    */
   readonly call?: string
 }
@@ -31,15 +31,16 @@ export function unionAll(statements: readonly Statement[]): Statement {
  * literal, whatever it holds and however the server is set.
  */
 export function inline(statements: readonly Statement[]): string {
-  const isCalled = statements.every(({ call }) => call !== undefined)
-  return statements
-    .map(({ text, call, values }) => {
-      let whole = ''
-      for (const [at, piece] of piecesOf(isCalled ? (call as string) : text).entries())
-        whole += at % 2 === 0 ? piece : literal(values[Number(piece) - 1] ?? null)
-      return whole
-    })
-    .join(isCalled ? '; ' : unionWord)
+  const [only] = statements
+  if (statements.length === 1 && only?.call !== undefined) return filled(only.call, only.values)
+  return statements.map(({ text, values }) => filled(text, values)).join(unionWord)
+}
+
+function filled(text: string, values: readonly Parameter[]): string {
+  let whole = ''
+  for (const [at, piece] of piecesOf(text).entries())
+    whole += at % 2 === 0 ? piece : literal(values[Number(piece) - 1] ?? null)
+  return whole
 }
 
 const unionWord = ' union all '

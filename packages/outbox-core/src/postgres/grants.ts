@@ -73,6 +73,8 @@ const idempotencyProcedures = execute(
   [
     'claim_message_v1(text, uuid, timestamp with time zone, text, text)',
     'claim_message_by_day_v1(text, uuid, timestamp with time zone, text, text)',
+    'claim_key_v1(bigint[], text, bytea[], bigint, timestamp with time zone, text, integer, text, text)',
+    'finish_key_v1(text, bytea[], bytea, smallint, bytea, text, smallint, jsonb, bytea, boolean, text, text, bigint, bigint, integer, text)',
   ],
   'procedure',
 )

@@ -108,7 +108,8 @@ export function createAtomicStore<Db extends Database, Context>(
     claim: async (open, requests) => {
       let isHere = open.hasSavepoint
       const claims: Claim[] = []
-      const found = new Map(open.rows.map((row) => [Number(row['place']), row]))
+      // The procedure, which is for one request, does not say its place.
+      const found = new Map(open.rows.map((row) => [Number(row['place'] ?? 0), row]))
       let transaction: string | undefined
       for (const [place, request] of requests.entries()) {
         const again = (): Statement => claimOf(request, markOf(requests), place)
@@ -128,8 +129,14 @@ export function createAtomicStore<Db extends Database, Context>(
   }
 }
 
-const transactionOf = (row: Record<string, unknown> | undefined): string | undefined =>
-  (row?.['transaction'] as string | null | undefined) ?? undefined
+/** What `claim_key_v1` answers where `claim_v1` says "claimed": the number of the transaction. */
+const isNumber = /^\d+$/
+
+function transactionOf(row: Record<string, unknown> | undefined): string | undefined {
+  const claimed = row?.['claimed']
+  if (typeof claimed === 'string' && isNumber.test(claimed)) return claimed
+  return (row?.['transaction'] as string | null | undefined) ?? undefined
+}
 
 const hashesOf = (request: PreparedRequest): readonly Buffer[] => [request.keyHash, ...request.otherHashes]
 
@@ -174,6 +181,7 @@ function judgeOnce<Db extends Database, Context>(
   if (claimed === 'too-old') return keyExpired(settings)
   if (claimed === 'full') return tooManyKeys(settings)
   if (claimed === 'busy' || claimed === 'claimed') return { kind: claimed }
+  if (isNumber.test(claimed)) return { kind: 'claimed' }
   const known = JSON.parse(claimed) as { readonly is_free: boolean; readonly records: Record<string, unknown>[] }
   // Rows under two peppers are the work of a process that did not know one of them: what is remembered counts.
   const records = known.records.map(fromClaim)
