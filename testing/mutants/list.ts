@@ -974,14 +974,6 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
   ]),
-  ...of(idempotency, '../migrations/0005_claim_functions.sql', 'pepper-rotation.pg.test.ts', [
-    [
-      'a key of two peppers that somebody else wrote is overwritten in silence',
-      'replayed',
-      "        if not found then\n          raise exception 'malote: the key was",
-      "        if false then\n          raise exception 'malote: the key was",
-    ],
-  ]),
   ...of(idempotency, '../migrations/0008_claim_key_procedures.sql', 'claim-functions.pg.test.ts', [
     [
       'a key that somebody else wrote is overwritten in silence',
@@ -999,6 +991,12 @@ export const mutants: readonly Mutant[] = [
     ['a key is claimed without its lock', 'replayed', 'and pg_try_advisory_xact_lock(locks[1]) then', 'then'],
   ]),
   ...of(idempotency, '../migrations/0005_claim_functions.sql', 'claim-functions.pg.test.ts', [
+    [
+      'a key of two peppers that somebody else wrote is overwritten in silence',
+      'replayed',
+      "        if not found then\n          raise exception 'malote: the key was",
+      "        if false then\n          raise exception 'malote: the key was",
+    ],
     [
       'a transaction that did not claim may finish',
       'replayed',

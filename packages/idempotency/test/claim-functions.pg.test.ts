@@ -175,25 +175,33 @@ describe('a key that somebody else works on', () => {
     expect([isFree, await countOrders(pool)]).toEqual([false, 1])
   })
 
-  it('in lease mode, which takes no lock: the row decides, and nothing of the atomic request is kept', async () => {
-    const [entered, opened] = [gate(), gate()]
-    const atomic = idempotencyOn(pool).atomic({ operation }, async (call) => {
-      entered.open()
-      await opened.passed
-      return placeOrder(call)
-    })
-    const lease = idempotencyOn(pool).lease({ operation }, () => Promise.resolve({ status: 201, body: 'lease' }))
-    const first = send(atomic)
-    await entered.passed
-    const second = await send(lease).finally(opened.open)
+  it.each([
+    ['one pepper', {}],
+    ['two peppers', { pepper: { current: 'the pepper of this year', accepted: ['the pepper of last year'] } }],
+  ])(
+    'in lease mode, which takes no lock: the row decides, and nothing of the atomic request is kept (%s)',
+    async (_, peppers) => {
+      const [entered, opened] = [gate(), gate()]
+      const atomic = idempotencyOn(pool, peppers).atomic({ operation }, async (call) => {
+        entered.open()
+        await opened.passed
+        return placeOrder(call)
+      })
+      const lease = idempotencyOn(pool, peppers).lease({ operation }, () =>
+        Promise.resolve({ status: 201, body: 'lease' }),
+      )
+      const first = send(atomic)
+      await entered.passed
+      const second = await send(lease).finally(opened.open)
 
-    expect([second.text, (await first).text, isReplay(await first), await countOrders(pool)]).toEqual([
-      'lease',
-      'lease',
-      true,
-      0,
-    ])
-  })
+      expect([second.text, (await first).text, isReplay(await first), await countOrders(pool)]).toEqual([
+        'lease',
+        'lease',
+        true,
+        0,
+      ])
+    },
+  )
 })
 
 describe('the end of a request', () => {
