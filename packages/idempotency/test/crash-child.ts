@@ -21,7 +21,7 @@ Object.assign(pool, {
     const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<pg.QueryResult>
     return Object.assign(client, {
       query: async (text: string, values?: unknown[]) => {
-        if (!text.includes('finish_key_v1')) return query(text, values)
+        if (!/finish_(key_)?v1/.test(text)) return query(text, values)
         at('before completing')
         // The two statements of this round trip, one at a time, to die between them.
         await query(text.replace(/; commit$/, ''))
