@@ -121,6 +121,23 @@ describe.skipIf(brokers === '')('clients of Kafka', () => {
     })
   })
 
+  it.each(names)(
+    '%s: a producer that is disconnected while it connects ends both, and harms no other',
+    async (name) => {
+      const client = clientOf(name)
+      const [early, other] = [client.producer(), client.producer()]
+
+      const ends = await Promise.allSettled([early.connect(), early.disconnect()])
+      await other.connect()
+      const topic = await broker.topic()
+      await other.send({ topic, messages: [{ key: 'a', value: Buffer.from('{}'), headers: {} }] })
+      await other.disconnect()
+
+      expect(ends[1]).toMatchObject({ status: 'fulfilled' })
+      expect(await broker.read(topic)).toHaveLength(1)
+    },
+  )
+
   // That of kafkajs stands in `hanging-broker.broker.test.ts`.
   it.each(names.filter((name) => name !== 'kafkajs'))(
     '%s: a publish that is aborted while its producer connects ends at once, and so does close',
