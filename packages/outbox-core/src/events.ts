@@ -10,7 +10,7 @@ export type RelayEvent =
       readonly lanes: readonly number[]
       readonly reason: 'lease-expired' | 'fenced' | 'connection-lost'
     }
-  /** Lanes were gone from their table, as after a TRUNCATE of all tables, and were put back. */
+  /** Lanes were gone from their table, as after a TRUNCATE of all tables, and are put back. */
   | { readonly type: 'lanes.restored'; readonly lanes: number }
   | { readonly type: 'batch.published'; readonly messages: number; readonly failed: number; readonly ms: number }
   | { readonly type: 'batch.settled'; readonly messages: number; readonly ms: number }

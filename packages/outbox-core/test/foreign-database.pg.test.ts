@@ -30,7 +30,7 @@ describe('TRUNCATE of all tables, as test suites do', () => {
 
     await broker.received(400)
     await observer.waitFor('lanes.restored')
-    expect(await bench.count('lanes')).toBe(64)
+    await eventually(async () => expect(await bench.count('lanes')).toBe(64))
   })
 
   it('before a relay starts leaves it its lanes', async () => {

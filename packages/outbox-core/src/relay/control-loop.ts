@@ -148,10 +148,10 @@ export class ControlLoop {
     return true
   }
 
-  /** Without its lane no message is ever read. */
+  /** Without its lane no message is ever read. Said first: should the answer be lost, they are back, and nobody misses them again. */
   async #restoreLanes(missing: number): Promise<void> {
-    await this.#parts.membership.restoreLanes()
     this.#parts.report({ type: 'lanes.restored', lanes: missing })
+    await this.#parts.membership.restoreLanes()
   }
 
   async #acquire(count: number): Promise<void> {
