@@ -13,6 +13,7 @@ import type {
   KafkaProducer,
   TopicPartition,
 } from '../client.ts'
+import { createGroupEvents, timesOf } from './group.ts'
 
 export type { KafkaClient, KafkaConsumer, KafkaGroup, KafkaOffsetsAdmin, KafkaProducer } from '../client.ts'
 
@@ -143,36 +144,19 @@ function createConnection(client: Pick<ConfluentProducer, 'connect' | 'disconnec
   }
 }
 
-type Listener = (event: { payload: unknown }) => void
-
 function createConsumer(kafka: ConfluentKafka, group: KafkaGroup): KafkaConsumer {
-  const { groupId, sessionTimeoutMs = 30_000, rebalanceTimeoutMs = 60_000 } = group
-  const listeners = { 'consumer.group_join': new Set<Listener>(), 'consumer.crash': new Set<Listener>() }
+  const events = createGroupEvents()
   let subscription = { topics: [] as string[], fromBeginning: true }
   let member: (ConfluentConsumer & { readonly leave: () => Promise<void> }) | null = null
   let membership = 0
 
-  function tell(event: keyof typeof listeners, payload: unknown): void {
-    for (const listener of listeners[event]) listener({ payload })
-  }
-
-  function tellJoined(places: readonly TopicPartition[]): void {
-    const grouped = [...Map.groupBy(places, ({ topic }) => topic)]
-    const memberAssignment = Object.fromEntries(
-      grouped.map(([topic, all]) => [topic, all.map(({ partition }) => partition)]),
-    )
-    tell('consumer.group_join', { memberId: String(membership), memberAssignment })
-  }
-
   const settings = (): ConfluentConsumerSettings => ({
     kafkaJS: {
-      groupId,
+      groupId: group.groupId,
       fromBeginning: subscription.fromBeginning,
       autoCommit: false,
       allowAutoTopicCreation: false,
-      sessionTimeout: sessionTimeoutMs,
-      rebalanceTimeout: rebalanceTimeoutMs,
-      heartbeatInterval: Math.min(3_000, sessionTimeoutMs / 5),
+      ...timesOf(group),
       maxWaitTimeInMs: 250,
     },
     rebalance_cb: ({ code }, assignment, steps) => {
@@ -180,13 +164,12 @@ function createConsumer(kafka: ConfluentKafka, group: KafkaGroup): KafkaConsumer
         // Thrown out of the group, not asked to meet again: others may have the partitions by now.
         if (!steps.assignmentLost()) return Promise.resolve()
         membership++
-        const error = new Error('the group does not count this member any more: its session is over')
-        tell('consumer.crash', { error, restart: true })
+        events.crashed(new Error('the group does not count this member any more: its session is over'), true)
         return Promise.resolve()
       }
       // Before it is told: what is not assigned can be neither paused nor sought.
       steps.assign(assignment)
-      tellJoined(assignment)
+      events.joined(String(membership), assignment)
       return Promise.resolve()
     },
   })
@@ -220,9 +203,6 @@ function createConsumer(kafka: ConfluentKafka, group: KafkaGroup): KafkaConsumer
     seek: (position) => joined().seek(position),
     pause: (places) => joined().pause(places),
     resume: (places) => joined().resume(places),
-    on: (event, listener) => {
-      listeners[event].add(listener)
-      return () => void listeners[event].delete(listener)
-    },
+    on: events.on,
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { KafkaClient, KafkaConsumer, KafkaOffsetsAdmin, KafkaProducer } from '../client.ts'
 import { consumerDefaults, producerDefaults } from '../options.ts'
+import { timesOf } from './group.ts'
 
 export type { KafkaClient, KafkaConsumer, KafkaGroup, KafkaOffsetsAdmin, KafkaProducer } from '../client.ts'
 
@@ -39,14 +40,7 @@ export function kafkajsClient(kafka: KafkajsKafka): KafkaClient {
 
   return {
     producer: () => kafka.producer(producerDefaults),
-    consumer: ({ groupId, sessionTimeoutMs = 30_000, rebalanceTimeoutMs = 60_000 }) =>
-      kafka.consumer({
-        ...consumerDefaults,
-        groupId,
-        sessionTimeout: sessionTimeoutMs,
-        rebalanceTimeout: rebalanceTimeoutMs,
-        heartbeatInterval: Math.min(3_000, sessionTimeoutMs / 5),
-      }),
+    consumer: (group) => kafka.consumer({ ...consumerDefaults, groupId: group.groupId, ...timesOf(group) }),
     admin: {
       fetchTopicOffsets: (topic) => asking((admin) => admin.fetchTopicOffsets(topic)),
       fetchOffsets: (options) => asking((admin) => admin.fetchOffsets(options)),

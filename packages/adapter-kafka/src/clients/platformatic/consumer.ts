@@ -1,17 +1,13 @@
 import { OutboxError } from '@malote/outbox-core'
 import type { Clock } from '@malote/outbox-core/adapter'
 import type { FetchedBatch, KafkaConsumer, KafkaGroup, TopicPartition } from '../../client.ts'
+import { createGroupEvents, timesOf } from '../group.ts'
 import { createSession, type Session } from './session.ts'
 import type { PlatformaticConnection } from './settings.ts'
 
-type Listener = (event: { payload: unknown }) => void
-
 /** A consumer of a group that is not connected yet. After a failure `run` makes a new member of the group. */
 export function createConsumer(connection: PlatformaticConnection, group: KafkaGroup, clock: Clock): KafkaConsumer {
-  const listeners = { 'consumer.group_join': new Set<Listener>(), 'consumer.crash': new Set<Listener>() }
-  const tell = (event: keyof typeof listeners, payload: unknown): void => {
-    for (const listener of listeners[event]) listener({ payload })
-  }
+  const events = createGroupEvents()
   let subscription: { readonly topics: readonly string[]; readonly fromBeginning: boolean } = {
     topics: [],
     fromBeginning: true,
@@ -20,18 +16,10 @@ export function createConsumer(connection: PlatformaticConnection, group: KafkaG
   let isLeft = false
 
   function begin(eachBatch: (fetched: FetchedBatch) => Promise<void>): Session {
-    const { groupId, sessionTimeoutMs = 30_000, rebalanceTimeoutMs = 60_000 } = group
+    const { joined, crashed } = events
+    const failed = (error: Error): void => crashed(error, false)
     return createSession(
-      {
-        connection,
-        groupId,
-        sessionTimeoutMs,
-        rebalanceTimeoutMs,
-        ...subscription,
-        eachBatch,
-        joined: (memberId, places) => tell('consumer.group_join', { memberId, memberAssignment: byTopic(places) }),
-        failed: (error) => tell('consumer.crash', { error, restart: false }),
-      },
+      { connection, groupId: group.groupId, ...timesOf(group), ...subscription, eachBatch, joined, failed },
       clock,
     )
   }
@@ -71,14 +59,6 @@ export function createConsumer(connection: PlatformaticConnection, group: KafkaG
     resume: (places) => {
       for (const place of allOf(places)) session?.resume(place)
     },
-    on: (event, listener) => {
-      listeners[event].add(listener)
-      return () => void listeners[event].delete(listener)
-    },
+    on: events.on,
   }
-}
-
-function byTopic(places: readonly TopicPartition[]): Record<string, number[]> {
-  const grouped = [...Map.groupBy(places, ({ topic }) => topic)]
-  return Object.fromEntries(grouped.map(([topic, all]) => [topic, all.map(({ partition }) => partition)]))
 }

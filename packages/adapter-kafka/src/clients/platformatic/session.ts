@@ -21,8 +21,10 @@ export interface Session {
 export interface SessionOptions {
   readonly connection: PlatformaticConnection
   readonly groupId: string
-  readonly sessionTimeoutMs: number
-  readonly rebalanceTimeoutMs: number
+  /** In milliseconds, as `timesOf` gives them. */
+  readonly sessionTimeout: number
+  readonly rebalanceTimeout: number
+  readonly heartbeatInterval: number
   readonly topics: readonly string[]
   readonly fromBeginning: boolean
   readonly eachBatch: (fetched: FetchedBatch) => Promise<void>
@@ -68,16 +70,16 @@ class GroupSession implements Session {
   #over = false
 
   constructor(options: SessionOptions, clock: Clock) {
-    const { connection, groupId, sessionTimeoutMs, rebalanceTimeoutMs, topics } = options
+    const { connection, groupId, sessionTimeout, rebalanceTimeout, heartbeatInterval, topics } = options
     this.#options = options
     this.#clock = clock
     this.#client = new Consumer({
       ...connection,
       ...fixedSettings,
       groupId,
-      sessionTimeout: sessionTimeoutMs,
-      rebalanceTimeout: Math.max(rebalanceTimeoutMs, sessionTimeoutMs),
-      heartbeatInterval: Math.min(3_000, sessionTimeoutMs / 5),
+      sessionTimeout,
+      rebalanceTimeout: Math.max(rebalanceTimeout, sessionTimeout),
+      heartbeatInterval,
       // By one of these names members of the other clients know their own way to share partitions, so that clients can be mixed in a group.
       protocols: [
         { name: 'roundrobin', version: 1 },
