@@ -11,10 +11,7 @@ const batchSize = 500
 export async function createKafkaRig(): Promise<BrokerRig> {
   const broker = await startKafka()
   const kafka = new Kafka({ brokers: [...broker.brokers], logLevel: logLevel.NOTHING })
-  const admin = kafka.admin()
-  await admin.connect()
-  await createKafkaTopics(admin, [{ topic, numPartitions: 6 }])
-  await admin.disconnect()
+  await createKafkaTopics(kafka, [{ topic, numPartitions: 6 }])
   const alone = Array.from({ length: producers }, () => kafka.producer(producerDefaults))
   await Promise.all(alone.map((producer) => producer.connect()))
   return {

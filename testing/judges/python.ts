@@ -155,9 +155,7 @@ async function openRabbitmq(topic: string): Promise<Opened> {
 async function openKafka(topic: string): Promise<Opened> {
   const server = await startKafka()
   const kafka = new Kafka({ brokers: [...server.brokers], logLevel: logLevel.NOTHING })
-  const admin = kafka.admin()
-  await admin.connect()
-  await createKafkaTopics(admin, [{ topic, numPartitions: 3 }])
+  await createKafkaTopics(kafka, [{ topic, numPartitions: 3 }])
   const producer = (): ReturnType<Kafka['producer']> => kafka.producer(producerDefaults)
   return {
     where: { server: server.brokers.join(',') },
@@ -170,7 +168,6 @@ async function openKafka(topic: string): Promise<Opened> {
         handler,
       }),
     close: async () => {
-      await admin.disconnect()
       await server.dispose()
     },
   }

@@ -2,14 +2,16 @@ import { describe, expect, it } from 'vitest'
 import { harnessFailure } from '../harness-error.ts'
 import { createKafkaTopics } from './kafka-topics.ts'
 
-type Fake = Parameters<typeof createKafkaTopics>[0]
+type Fake = ReturnType<Parameters<typeof createKafkaTopics>[0]['admin']>
 
 /** A broker that has just created a topic: no partition first, then no leader (code 5), then one that refuses, then service. */
-function anAdmin(stages: readonly ('unknown' | 'leaderless' | 'refusing' | 'serving')[]): Fake & { asked(): number } {
+function aClient(stages: readonly ('unknown' | 'leaderless' | 'refusing' | 'serving')[]) {
   let stage = -1
+  let open = 0
   const now = () => stages[Math.min(stage, stages.length - 1)]
-  return {
-    asked: () => stage + 1,
+  const admin: Fake = {
+    connect: () => Promise.resolve(void open++),
+    disconnect: () => Promise.resolve(void open--),
     createTopics: () => Promise.resolve(true),
     fetchTopicMetadata: () => {
       stage++
@@ -26,15 +28,17 @@ function anAdmin(stages: readonly ('unknown' | 'leaderless' | 'refusing' | 'serv
     },
     fetchTopicOffsets: () => (now() === 'serving' ? Promise.resolve([]) : Promise.reject(new Error('NOT_LEADER'))),
   }
+  return { admin: () => admin, asked: () => stage + 1, open: () => open }
 }
 
 describe('creating Kafka topics', () => {
   it('waits until each partition has a leader and the leader serves', async () => {
-    const admin = anAdmin(['unknown', 'leaderless', 'refusing', 'serving'])
+    const client = aClient(['unknown', 'leaderless', 'refusing', 'serving'])
 
-    await createKafkaTopics(admin, [{ topic: 't', numPartitions: 1 }])
+    await createKafkaTopics(client, [{ topic: 't', numPartitions: 1 }])
 
-    expect(admin.asked()).toBe(4)
+    expect(client.asked()).toBe(4)
+    expect(client.open()).toBe(0)
   })
 
   it.each([
@@ -42,9 +46,11 @@ describe('creating Kafka topics', () => {
     ['leaderless', '0 of 1 partitions have one'],
     ['refusing', 'NOT_LEADER'],
   ] as const)('fails as a harness when a topic stays %s', async (stage, why) => {
-    const creating = createKafkaTopics(anAdmin([stage]), [{ topic: 't', numPartitions: 1 }], 0)
+    const client = aClient([stage])
+    const creating = () => createKafkaTopics(client, [{ topic: 't', numPartitions: 1 }], 0)
 
-    await expect(creating).rejects.toThrow(harnessFailure)
-    await expect(createKafkaTopics(anAdmin([stage]), [{ topic: 't', numPartitions: 1 }], 0)).rejects.toThrow(why)
+    await expect(creating()).rejects.toThrow(harnessFailure)
+    await expect(creating()).rejects.toThrow(why)
+    expect(client.open()).toBe(0)
   })
 })

@@ -7,14 +7,29 @@ import { scaled } from '../slowness.ts'
  * Creates topics and resolves once every partition has a leader that serves. The broker promises less: it answers when the topics
  * are written down, names leaders later, and a leader that is named may still refuse (codes 3, 5 and 6).
  *
+ * The connection is its own: asking kafkajs for one topic's metadata makes it forget those of every other topic, so whoever shares
+ * an admin with this finds a topic without partitions in between.
+ *
  * @param quietMs - how long a quiet machine may take, in milliseconds @defaultValue 15_000
  * @throws HarnessError with the broker's last refusal when a topic is not served in time
  */
 export async function createKafkaTopics(
-  admin: Pick<Admin, 'createTopics' | 'fetchTopicMetadata' | 'fetchTopicOffsets'>,
+  kafka: { admin(): TopicsAdmin },
   topics: readonly ITopicConfig[],
   quietMs = 15_000,
 ): Promise<void> {
+  const admin = kafka.admin()
+  await admin.connect()
+  try {
+    await createServed(admin, topics, quietMs)
+  } finally {
+    await admin.disconnect()
+  }
+}
+
+type TopicsAdmin = Pick<Admin, 'connect' | 'createTopics' | 'disconnect' | 'fetchTopicMetadata' | 'fetchTopicOffsets'>
+
+async function createServed(admin: TopicsAdmin, topics: readonly ITopicConfig[], quietMs: number): Promise<void> {
   // Asked for here: kafkajs itself gives up after its client's retries, which tests keep few.
   await admin.createTopics({ topics: [...topics], waitForLeaders: false })
   const deadlineMs = performance.now() + scaled(quietMs)
@@ -30,11 +45,7 @@ export async function createKafkaTopics(
 }
 
 /** What keeps the topic from being served, or null. */
-async function refusalOf(
-  admin: Pick<Admin, 'fetchTopicMetadata' | 'fetchTopicOffsets'>,
-  topic: string,
-  partitions: number,
-): Promise<string | null> {
+async function refusalOf(admin: TopicsAdmin, topic: string, partitions: number): Promise<string | null> {
   try {
     const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
     const led = topics[0]?.partitions.filter(

@@ -47,7 +47,7 @@ export async function connectKafka(brokers: readonly string[]): Promise<KafkaBro
     admin,
     topic: async ({ name = `test-${randomUUID()}`, partitions = 3, config = {} } = {}) => {
       const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
-      await createKafkaTopics(admin, [{ topic: name, numPartitions: partitions, configEntries }])
+      await createKafkaTopics(kafka, [{ topic: name, numPartitions: partitions, configEntries }])
       return name
     },
     publisher: (options) => {

@@ -97,13 +97,14 @@ export const kafka: BrokerKind = {
     const server = await startKafka({ exclusive: true })
     const [address = ''] = server.brokers
     const settings: BrokerSettings = { kind: 'kafka', address }
-    const admin = client(settings).admin()
+    const kafka = client(settings)
+    const admin = kafka.admin()
     await admin.connect()
     const topics = [
       { topic, numPartitions: 6 },
       { topic: deadLetterTopic, numPartitions: 1 },
     ]
-    await createKafkaTopics(admin, topics)
+    await createKafkaTopics(kafka, topics)
     return {
       settings,
       port: Number(new URL(`tcp://${address}`).port),
