@@ -8,7 +8,7 @@ import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { createTestDatabase } from '../testing/database.ts'
-import { stablePort } from '../testing/services/free-port.ts'
+import { stablePort } from '../testing/services/stable-port.ts'
 import { startPostgres } from '../testing/services/postgres.ts'
 import { serverUser } from '../testing/services/server-user.ts'
 

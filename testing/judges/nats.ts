@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect as dial, createServer, type AddressInfo } from 'node:net'
+import { connect as dial } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DiscardPolicy, jetstreamManager, type JetStreamManager, type StreamConfig } from '@nats-io/jetstream'
@@ -18,6 +18,7 @@ import {
   runConformance,
   startTcpProxy,
 } from '../../packages/outbox-core/src/testing/index.ts'
+import { stablePort } from '../services/stable-port.ts'
 import { endJudge, folderOf, type PythonPackage, whatIsMissing } from './python-tools.ts'
 
 /** It has no module, only the program: asking for its version is how to know that it is there. */
@@ -37,7 +38,7 @@ if (missing !== null) {
 
 async function judge(program: string): Promise<'ok' | 'wrong'> {
   const folder = mkdtempSync(join(tmpdir(), 'malote-nats-'))
-  const port = await freePort()
+  const port = await stablePort()
   let running = await start(program, port, folder)
   const proxy = await startTcpProxy(port)
   const reconnecting = { maxReconnectAttempts: -1, reconnectTimeWait: 100, reconnectJitter: 0 }
@@ -135,12 +136,4 @@ async function start(program: string, port: number, folder: string): Promise<Chi
     await once(socket, 'data').finally(() => socket.destroy())
   })
   return child
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  return port
 }

@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { freePort } from './free-port.ts'
+import { HarnessError } from '../harness-error.ts'
+import { stablePort } from './stable-port.ts'
 import { jarFolder } from './maven-jars.ts'
 
 export interface DynamodbService {
@@ -25,7 +26,7 @@ export async function startDynamodb(): Promise<DynamodbService> {
     artifacts: [{ group: 'com.amazonaws', artifact: 'DynamoDBLocal', version: '2.6.1' }],
     advice: 'tests against DynamoDB cannot run: install a Java 17 JDK and Maven, or set MALOTE_TEST_DYNAMODB_ENDPOINT',
   })
-  const port = await freePort()
+  const port = await stablePort()
   const flags = ['-Xmx256m', '-cp', join(jars, '*'), `-Djava.library.path=${jars}`]
   const program = join(import.meta.dirname, 'DynamoDbOnLoopback.java')
   const server = spawn('java', [...flags, program, String(port)], {
@@ -34,7 +35,7 @@ export async function startDynamodb(): Promise<DynamodbService> {
   })
   const exited = once(server, 'exit')
   const first = await Promise.race([waitForReady(server.stdout), exited, once(server, 'error')])
-  if (first !== 'ready') throw new Error(`DynamoDB Local ended before it was ready: ${String(first)}`)
+  if (first !== 'ready') throw new HarnessError(`DynamoDB Local ended before it was ready: ${String(first)}`)
   return {
     endpoint: `http://127.0.0.1:${String(port)}`,
     close: async () => {

@@ -1,12 +1,12 @@
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
-import { freePort } from './free-port.ts'
+import { stablePort } from './stable-port.ts'
 import { kafkaSettings } from './kafka-settings.ts'
 import type { KafkaService } from './kafka.ts'
 
 /** Runs Apache's own image, on a host port that stays the same when the container is stopped and started. */
 export async function startKafkaContainer(version: string): Promise<KafkaService> {
   // A fixed host port: clients are told the advertised address, and a mapped port changes on restart.
-  const port = await freePort()
+  const port = await stablePort()
   const settings = kafkaSettings({ port, controllerPort: 9093, listenOn: '0.0.0.0', dataDir: '/tmp/kafka-data' })
   const environment = Object.entries(settings).map(([name, value]) => [
     `KAFKA_${name.toUpperCase().replaceAll('.', '_')}`,

@@ -5,7 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { stablePort } from './free-port.ts'
+import { stablePort } from './stable-port.ts'
+import { HarnessError } from '../harness-error.ts'
 import { kafkaSettings } from './kafka-settings.ts'
 import type { KafkaService } from './kafka.ts'
 
@@ -58,7 +59,7 @@ function format(java: readonly string[], settingsFile: string): void {
   const command = [...java, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', settingsFile]
   const made = spawnSync('java', command, { encoding: 'utf8', cwd: tmpdir() })
   if (made.status !== 0)
-    throw new Error(`cannot format Kafka's storage:\n${`${made.stdout}${made.stderr}`.slice(-2_000)}`)
+    throw new HarnessError(`cannot format Kafka's storage:\n${`${made.stdout}${made.stderr}`.slice(-2_000)}`)
 }
 
 async function launch(java: readonly string[], settingsFile: string, folder: string): Promise<ChildProcess> {
@@ -76,7 +77,7 @@ async function launch(java: readonly string[], settingsFile: string, folder: str
     })
     broker.once('error', reject)
     broker.once('exit', (code) =>
-      reject(new Error(`Kafka ended with ${String(code)} before it was ready:\n${log.join('\n')}`)),
+      reject(new HarnessError(`Kafka ended with ${String(code)} before it was ready:\n${log.join('\n')}`)),
     )
   })
   endWithThisProcess(broker, folder)

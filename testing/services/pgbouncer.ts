@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { canInstallDebianPackages, installDebianPackage } from './debian-package.ts'
-import { freePort } from './free-port.ts'
+import { HarnessError } from '../harness-error.ts'
+import { stablePort } from './stable-port.ts'
 import { serverUser } from './server-user.ts'
 
 export type PoolMode = 'session' | 'transaction' | 'statement'
@@ -36,7 +37,7 @@ export async function startPgbouncer(
 ): Promise<PooledUrl> {
   provideServer()
   const target = new URL(databaseUrl)
-  const port = await freePort()
+  const port = await stablePort()
   const folder = mkdtempSync(join(tmpdir(), 'malote-pgbouncer-'))
   chmodSync(folder, 0o755) // As root, it runs as somebody else and must get through to its settings.
   const file = join(folder, 'pgbouncer.ini')
@@ -64,7 +65,7 @@ async function launch(file: string): Promise<ChildProcess> {
     })
   })
   const first = await Promise.race([ready, once(server, 'exit'), once(server, 'error')])
-  if (first !== 'ready') throw new Error(`pgbouncer ended before it was ready: ${String(first)}`)
+  if (first !== 'ready') throw new HarnessError(`pgbouncer ended before it was ready: ${String(first)}`)
   return server
 }
 

@@ -4,8 +4,9 @@ import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { HarnessError } from '../harness-error.ts'
 import { scaled } from '../slowness.ts'
-import { stablePort } from './free-port.ts'
+import { stablePort } from './stable-port.ts'
 import { postgresBinaries } from './postgres-binaries.ts'
 import { type ServerUser, serverUser } from './server-user.ts'
 
@@ -79,7 +80,7 @@ function initialise(binaries: string, dataDir: string, user: ServerUser): void {
   const flags = ['-D', aside, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
   const made = spawnSync(join(binaries, 'initdb'), flags, { ...user, encoding: 'utf8', cwd: tmpdir() })
   if (made.status !== 0)
-    throw new Error(`cannot create a PostgreSQL data folder in ${dataDir}: ${made.stderr || String(made.error)}`)
+    throw new HarnessError(`cannot create a PostgreSQL data folder in ${dataDir}: ${made.stderr || String(made.error)}`)
   if (existsSync(dataDir)) rmdirSync(dataDir)
   renameSync(aside, dataDir)
 }
@@ -94,7 +95,7 @@ async function endLeftOver(dataDir: string): Promise<void> {
   const deadline = Date.now() + scaled(30_000)
   while (runsPostgres(pid, dataDir)) {
     if (Date.now() > deadline)
-      throw new Error(`PostgreSQL process ${String(pid)} still uses ${dataDir} after 30 s: end it and try again`)
+      throw new HarnessError(`PostgreSQL process ${String(pid)} still uses ${dataDir} after 30 s: end it and try again`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }
@@ -164,7 +165,7 @@ async function launch(
     })
     server.once('error', reject)
     server.once('exit', (code) =>
-      reject(new Error(`PostgreSQL ended with ${String(code)} before it was ready:\n${log.join('\n')}`)),
+      reject(new HarnessError(`PostgreSQL ended with ${String(code)} before it was ready:\n${log.join('\n')}`)),
     )
   })
   server.unref()

@@ -1,5 +1,5 @@
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
-import { freePort } from './free-port.ts'
+import { stablePort } from './stable-port.ts'
 import { untilSaved } from './rabbitmq-queue-names.ts'
 import type { RabbitmqService } from './rabbitmq.ts'
 
@@ -20,7 +20,7 @@ export async function dockerAnswers(): Promise<boolean> {
 
 /** Runs the broker in a container, on a host port that stays the same when the container is stopped and started. */
 export async function startRabbitmqContainer(): Promise<RabbitmqService> {
-  const port = await freePort()
+  const port = await stablePort()
   const ready = Wait.forLogMessage(/Server startup complete/)
   const started = await new GenericContainer(image)
     .withExposedPorts({ container: 5672, host: port })

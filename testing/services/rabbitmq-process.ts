@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { HarnessError } from '../harness-error.ts'
 import { scaled } from '../slowness.ts'
-import { stablePort } from './free-port.ts'
+import { stablePort } from './stable-port.ts'
 import { savedMark, untilSaved } from './rabbitmq-queue-names.ts'
 import type { RabbitmqService } from './rabbitmq.ts'
 import { type ServerUser, serverUser } from './server-user.ts'
@@ -168,7 +168,7 @@ async function launchBroker(node: Node): Promise<ChildProcess> {
     createInterface({ input: broker.stderr }).on('line', hear)
     broker.once('error', reject)
     broker.once('exit', (code) =>
-      reject(new Error(`RabbitMQ ended with ${String(code)} before it was ready:\n${said.join('\n')}`)),
+      reject(new HarnessError(`RabbitMQ ended with ${String(code)} before it was ready:\n${said.join('\n')}`)),
     )
   })
   broker.unref()

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
 import { canInstallDebianPackages, installDebianPackage } from './debian-package.ts'
-import { freePort } from './free-port.ts'
+import { HarnessError } from '../harness-error.ts'
+import { stablePort } from './stable-port.ts'
 
 export interface RedisService {
   readonly url: string
@@ -20,7 +21,7 @@ export async function startRedis(): Promise<RedisService> {
   const given = process.env['MALOTE_TEST_REDIS_URL']
   if (given !== undefined && given !== '') return { url: given, close: () => Promise.resolve() }
   provideServer()
-  const port = await freePort()
+  const port = await stablePort()
   const flags = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
   const server = spawn('redis-server', flags, { cwd: tmpdir(), stdio: ['ignore', 'pipe', 'ignore'] })
   const exited = once(server, 'exit')
@@ -30,7 +31,7 @@ export async function startRedis(): Promise<RedisService> {
     })
   })
   const first = await Promise.race([ready, exited, once(server, 'error')])
-  if (first !== 'ready') throw new Error(`redis-server ended before it was ready: ${String(first)}`)
+  if (first !== 'ready') throw new HarnessError(`redis-server ended before it was ready: ${String(first)}`)
   return {
     url: `redis://127.0.0.1:${String(port)}`,
     close: async () => {

@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { freePort } from './free-port.ts'
+import { HarnessError } from '../harness-error.ts'
+import { stablePort } from './stable-port.ts'
 import { jarFolder } from './maven-jars.ts'
 import type { SqsService } from './sqs.ts'
 
@@ -20,7 +21,7 @@ export async function startElasticMq(): Promise<SqsService> {
     ],
     advice: 'ElasticMQ cannot run: install a Java 17 JDK and Maven',
   })
-  const port = await freePort()
+  const port = await stablePort()
   const program = join(import.meta.dirname, 'ElasticMqOnLoopback.java')
   const server = spawn('java', ['-Xmx384m', '-cp', join(jars, '*'), program, String(port)], {
     stdio: ['pipe', 'pipe', 'ignore'],
@@ -37,7 +38,7 @@ export async function startElasticMq(): Promise<SqsService> {
  * @param packages - where pip has put it
  */
 export async function startMoto(packages: string): Promise<SqsService> {
-  const port = await freePort()
+  const port = await stablePort()
   const server = spawn('/usr/bin/python3', ['-m', 'moto.server', '-H', '127.0.0.1', '-p', String(port)], {
     stdio: 'ignore',
     env: { ...process.env, PYTHONPATH: packages },
@@ -62,7 +63,7 @@ async function serviceOf(
   end: () => void,
 ): Promise<SqsService> {
   const exited = once(server, 'exit')
-  const tooEarly = exited.then(([code]) => Promise.reject(new Error(`${origin} ended with ${String(code)}`)))
+  const tooEarly = exited.then(([code]) => Promise.reject(new HarnessError(`${origin} ended with ${String(code)}`)))
   await Promise.race([isReady, tooEarly])
   tooEarly.catch(() => {}) // It ends when it is closed.
   return {

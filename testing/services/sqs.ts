@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startFauxqs } from 'fauxqs'
-import { stablePort } from './free-port.ts'
+import { HarnessError } from '../harness-error.ts'
+import { stablePort } from './stable-port.ts'
 
 export interface SqsService {
   /** Base address of SQS and SNS, for example `http://127.0.0.1:4566`. Stays the same over restarts. */
@@ -117,7 +118,9 @@ async function launch(port: number, dataDir: string): Promise<ChildProcess> {
   await new Promise<void>((resolve, reject) => {
     server.once('message', () => resolve())
     server.once('error', reject)
-    server.once('exit', (code) => reject(new Error(`fauxqs ended with ${String(code)} before it was ready:\n${log}`)))
+    server.once('exit', (code) =>
+      reject(new HarnessError(`fauxqs ended with ${String(code)} before it was ready:\n${log}`)),
+    )
   })
   return server
 }
