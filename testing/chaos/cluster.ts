@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
+import { preparing } from '../harness-error.ts'
 import { type PooledUrl, startPgbouncer } from '../services/pgbouncer.ts'
 import { startPostgres, type PostgresService } from '../services/postgres.ts'
 import { type Broker, brokerKind, type BrokerName } from './brokers/broker.ts'
@@ -90,7 +91,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       settings: { max_connections: connections },
       ...(databaseClock === null ? {} : { env: databaseClock.env }),
     }),
-    brokerKind(options.broker).then((kind) => kind.start()),
+    preparing('start the broker', async () => (await brokerKind(options.broker)).start()),
   ])
   const pool = new pg.Pool({
     connectionString: postgres.url,

@@ -1,3 +1,4 @@
+import { preparing } from '../harness-error.ts'
 import type { Fault } from '../history/history.ts'
 import type { Cluster, Slot } from './cluster.ts'
 import { nowMs } from './journal.ts'
@@ -37,7 +38,7 @@ export class FaultLog {
   /** Harms a server, and with it every lane, after whatever else is done to that server. */
   onServer(server: 'postgres' | 'broker', { kind }: PlannedFault, harm: () => Promise<Hollow>): Promise<void> {
     const before = this.#queues.get(server) ?? Promise.resolve()
-    const turn = before.then(() => this.#note(kind, null, allLanes, harm))
+    const turn = before.then(() => this.#note(kind, null, allLanes, () => preparing(kind, harm)))
     this.#queues.set(server, turn)
     return turn
   }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { preparing } from '../harness-error.ts'
 import type { Fault } from '../history/history.ts'
 import type { Trouble } from './brokers/broker.ts'
 import type { Cluster } from './cluster.ts'
@@ -193,7 +194,9 @@ function consumerFaults(log: FaultLog): Record<ConsumerFault, Harm> {
       await sleep(forMs)
       for (const way of ways) way.set('open')
     }),
-    'dead-letters-away': once('dead-letters-away', ({ forMs }) => cluster.broker.refuseDeadLetters(forMs)),
+    'dead-letters-away': once('dead-letters-away', ({ forMs }) =>
+      preparing('refuse dead letters', () => cluster.broker.refuseDeadLetters(forMs)),
+    ),
   }
 }
 

@@ -182,7 +182,9 @@ async function injectAll(options: ChaosOptions, injector: Injector): Promise<voi
     options.say(
       `${String(Math.round(fault.atMs / 1_000)).padStart(4)} s  ${fault.kind}${fault.point === null ? '' : ` (${fault.point})`}`,
     )
-    running.push(injector.inject(fault))
+    const injecting = injector.inject(fault)
+    injecting.catch(() => {}) // It is awaited below: until then nobody else listens.
+    running.push(injecting)
   }
   await sleep(Math.max(0, startMs + options.seconds * 1_000 - nowMs()))
   await Promise.all(running)
