@@ -5,6 +5,7 @@ import {
   splitConformance,
 } from '../packages/outbox-core/src/testing/conformance.ts'
 import { describe, expect, it } from 'vitest'
+import { scaledTimeout } from './slowness.ts'
 
 /** What a conformance test leaves on its vitest task, for the report of cases × brokers. */
 export interface ConformanceMeta {
@@ -38,7 +39,7 @@ export function describeConformance<Harness>(
   describe(`${kit} conformance of ${subject}`, () => {
     // Not `it.for`: it cuts a name in a title after forty characters.
     for (const one of applicable) {
-      it(one.name, { timeout: 180_000 }, async ({ task }) => {
+      it(one.name, { timeout: scaledTimeout(180_000) }, async ({ task }) => {
         const result = await runConformanceCase(one, harness())
         task.meta.conformance = [{ kit, subject, name: one.name, status: result.status }]
         if (result.status === 'failed') throw result.error

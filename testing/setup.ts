@@ -2,17 +2,14 @@
 import { beforeEach, vi } from 'vitest'
 import { harnessFailure } from './harness-error.ts'
 import { propertyRuns, propertyScale, propertySeed } from './property-scale.ts'
-import { measureSlowness } from './slowness.ts'
+import { measureSlowness, scaledTimeout } from './slowness.ts'
 import { shake } from './test-runner/shake.ts'
 
-const slowness = measureSlowness()
-// A case that hangs must not take an hour to fail.
-const stretch = Math.min(4, slowness)
 // What `eventually` multiplies its patience by, also in processes that a test starts.
-process.env['MALOTE_PATIENCE'] = String(slowness)
+process.env['MALOTE_PATIENCE'] = String(measureSlowness())
 vi.setConfig({
-  testTimeout: Math.ceil(Number(process.env['MALOTE_TEST_TIMEOUT']) * stretch * propertyScale),
-  hookTimeout: Math.ceil(Number(process.env['MALOTE_HOOK_TIMEOUT']) * stretch),
+  testTimeout: scaledTimeout(Number(process.env['MALOTE_TEST_TIMEOUT']) * propertyScale),
+  hookTimeout: scaledTimeout(Number(process.env['MALOTE_HOOK_TIMEOUT'])),
 })
 
 if (propertySeed !== null) {

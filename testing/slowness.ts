@@ -23,6 +23,9 @@ export function measureSlowness(): number {
   return Math.min(most, Math.max(1, workRatio, sharersOfCore))
 }
 
+/** How long a case may take that takes `quietMs` at the most on a quiet machine. One that hangs must not take an hour to fail. */
+export const scaledTimeout = (quietMs: number): number => Math.ceil(quietMs * Math.min(4, measureSlowness()))
+
 /**
  * A bound on time, multiplied by how slow the machine is now. For what must not take long but takes longer on a busy machine.
  *

@@ -69,7 +69,7 @@ describe('a relay whose connection is cut', () => {
     await eventually(async () => expect(await backends(name)).toHaveLength(3))
     await relay.stop()
     await eventually(async () => expect(await backends(name)).toHaveLength(0))
-  }, 60_000)
+  })
 })
 
 describe('a server that ends the session in the moment it begins', () => {

@@ -60,4 +60,4 @@ it('a server that crashes while settles are not yet on its disk costs repetition
 
   const accepted = new Set(broker.accepted.map(({ id }) => id))
   expect(ids.filter((id) => !accepted.has(id))).toEqual([])
-}, 120_000)
+})

@@ -90,7 +90,7 @@ it('old and new writers and relays go on while the released schema is migrated u
   ])
   expect(places).toEqual(places.map(([key, found]) => [key, (found as unknown[]).map((_, index) => index + 1)]))
   expect(world.events.filter((type) => /lost|disconnected|dead-lettered|missed/.test(type))).toEqual([])
-}, 60_000)
+})
 
 /** Writers that lock their key first, and relays of any version whose broker refuses a message now and then. */
 function startWorld() {
