@@ -5,14 +5,14 @@ import { createKafkaTopics } from './kafka-topics.ts'
 type Fake = ReturnType<Parameters<typeof createKafkaTopics>[0]['admin']>
 
 /** A broker that has just created a topic: no partition first, then no leader (code 5), then one that refuses, then service. */
-function aClient(stages: readonly ('unknown' | 'leaderless' | 'refusing' | 'serving')[]) {
+function aClient(stages: readonly ('unknown' | 'leaderless' | 'refusing' | 'serving')[], refusals = 0) {
   let stage = -1
   let open = 0
   const now = () => stages[Math.min(stage, stages.length - 1)]
   const admin: Fake = {
     connect: () => Promise.resolve(void open++),
     disconnect: () => Promise.resolve(void open--),
-    createTopics: () => Promise.resolve(true),
+    createTopics: () => (refusals-- > 0 ? Promise.reject(new Error('NOT_CONTROLLER')) : Promise.resolve(true)),
     fetchTopicMetadata: () => {
       stage++
       if (now() === 'unknown') return Promise.reject(new Error('UNKNOWN_TOPIC_OR_PARTITION'))
@@ -39,6 +39,15 @@ describe('creating Kafka topics', () => {
 
     expect(client.asked()).toBe(4)
     expect(client.open()).toBe(0)
+  })
+
+  it('asks again when a broker that has just come back does not create them', async () => {
+    const client = aClient(['serving'], 2)
+
+    await createKafkaTopics(client, [{ topic: 't', numPartitions: 1 }])
+
+    await expect(createKafkaTopics(aClient(['serving'], 1), [{ topic: 't' }], 0)).rejects.toThrow('NOT_CONTROLLER')
+    expect(client.asked()).toBe(1)
   })
 
   it.each([

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin, ITopicConfig } from 'kafkajs'
-import { HarnessError } from '../harness-error.ts'
+import { HarnessError, preparing } from '../harness-error.ts'
 import { scaled } from '../slowness.ts'
 
 /**
@@ -19,30 +19,35 @@ export async function createKafkaTopics(
   quietMs = 15_000,
 ): Promise<void> {
   const admin = kafka.admin()
-  await admin.connect()
-  try {
-    await createServed(admin, topics, quietMs)
-  } finally {
-    await admin.disconnect()
-  }
+  await preparing('create Kafka topics', async () => {
+    await admin.connect()
+    try {
+      await createServed(admin, topics, quietMs)
+    } finally {
+      await admin.disconnect()
+    }
+  })
 }
 
 type TopicsAdmin = Pick<Admin, 'connect' | 'createTopics' | 'disconnect' | 'fetchTopicMetadata' | 'fetchTopicOffsets'>
 
 async function createServed(admin: TopicsAdmin, topics: readonly ITopicConfig[], quietMs: number): Promise<void> {
-  // Asked for here: kafkajs itself gives up after its client's retries, which tests keep few.
-  await admin.createTopics({ topics: [...topics], waitForLeaders: false })
   const deadlineMs = performance.now() + scaled(quietMs)
-  for (const { topic, numPartitions = 1 } of topics) {
-    for (;;) {
-      const refusal = await refusalOf(admin, topic, numPartitions)
-      if (refusal === null) break
-      if (performance.now() > deadlineMs)
-        throw new HarnessError(`the Kafka topic ${topic} has no serving leaders: ${refusal}`)
+  const until = async (isDone: string, ask: () => Promise<string | null>): Promise<void> => {
+    for (let refusal = await ask(); refusal !== null; refusal = await ask()) {
+      if (performance.now() > deadlineMs) throw new HarnessError(`${isDone}: ${refusal}`)
       await sleep(50) // The broker tells nobody when it is ready: it has to be asked.
     }
   }
+  // Asked for here: kafkajs itself gives up after its client's retries, which tests keep few.
+  await until('Kafka does not create topics', () =>
+    admin.createTopics({ topics: [...topics], waitForLeaders: false }).then(() => null, messageOf),
+  )
+  for (const { topic, numPartitions = 1 } of topics)
+    await until(`the Kafka topic ${topic} has no serving leaders`, () => refusalOf(admin, topic, numPartitions))
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** What keeps the topic from being served, or null. */
 async function refusalOf(admin: TopicsAdmin, topic: string, partitions: number): Promise<string | null> {
@@ -55,6 +60,6 @@ async function refusalOf(admin: TopicsAdmin, topic: string, partitions: number):
     await admin.fetchTopicOffsets(topic)
     return null
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    return messageOf(error)
   }
 }

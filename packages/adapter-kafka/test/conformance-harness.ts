@@ -1,6 +1,7 @@
 import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
 import { type ConsumerHarness, eventually, type PublisherHarness } from '@malote/outbox-core/testing'
 import type { ConsumerStores } from '@malote/testing/consumer-stores'
+import { preparing } from '@malote/testing/harness-error'
 import type { KafkaService } from '@malote/testing/services/kafka'
 import { ConfigResourceTypes } from 'kafkajs'
 import { randomUUID } from 'node:crypto'
@@ -79,12 +80,13 @@ export function publisherHarness(surroundings: Surroundings): PublisherHarness {
 export function consumerHarness(surroundings: Surroundings): ConsumerHarness {
   const { service, broker, stores, connect } = surroundings
   const severers = new WeakMap<Consumer, () => void>()
-  const sendForeign = async (topic: string, body: string): Promise<void> => {
-    const producer = broker.kafka.producer()
-    await producer.connect()
-    await producer.send({ topic, messages: [{ value: body }] })
-    await producer.disconnect()
-  }
+  const sendForeign = (topic: string, body: string): Promise<void> =>
+    preparing('send a foreign record', async () => {
+      const producer = broker.kafka.producer()
+      await producer.connect()
+      await producer.send({ topic, messages: [{ value: body }] })
+      await producer.disconnect()
+    })
   return {
     freshTopic: async () => {
       const topic = await broker.topic()
@@ -123,12 +125,13 @@ export function consumerHarness(surroundings: Surroundings): ConsumerHarness {
           note: readDeadLetterNote(headers),
         }
       }),
-    removeDeadLetterPlace: async (topic) => {
-      await broker.admin.deleteTopics({ topics: [`${topic}.dead`] })
-      await eventually(async () => {
-        if ((await broker.admin.listTopics()).includes(`${topic}.dead`)) throw new Error('the topic is still there')
-      })
-    },
+    removeDeadLetterPlace: (topic) =>
+      preparing('delete a topic', async () => {
+        await broker.admin.deleteTopics({ topics: [`${topic}.dead`] })
+        await eventually(async () => {
+          if ((await broker.admin.listTopics()).includes(`${topic}.dead`)) throw new Error('the topic is still there')
+        })
+      }),
     restoreDeadLetterPlace: async (topic) => void (await broker.topic({ name: `${topic}.dead`, partitions: 1 })),
     sendLargest: async (topic) => {
       const body = 'x'.repeat(largestRecord - recordOverhead)
@@ -138,7 +141,7 @@ export function consumerHarness(surroundings: Surroundings): ConsumerHarness {
     narrowDeadLetterPlace: async (topic) => {
       const configEntries = [{ name: 'max.message.bytes', value: '2000' }]
       const resource = { type: ConfigResourceTypes.TOPIC, name: `${topic}.dead`, configEntries }
-      await broker.admin.alterConfigs({ validateOnly: false, resources: [resource] })
+      await preparing('narrow a topic', () => broker.admin.alterConfigs({ validateOnly: false, resources: [resource] }))
     },
     redrive: (topic, options) => {
       const { client } = connect(service.brokers)

@@ -20,6 +20,7 @@ import { aMessage, connectKafka, type KafkaBroker, kafkaClient } from './kafka-b
 
 const brokers = inject('kafkaBrokers')
 const never = new AbortController().signal
+const sessionTimeoutMs = scaled(1_500)
 
 describe.skipIf(brokers === '')('consuming from Kafka', () => {
   let broker: KafkaBroker
@@ -41,7 +42,12 @@ describe.skipIf(brokers === '')('consuming from Kafka', () => {
     ): Promise<Consumer> => {
       const kafka = kafkaClient(brokers.split(','))
       const consumer = createKafkaConsumer({
-        consumer: kafka.consumer({ ...consumerDefaults, groupId, sessionTimeout: 1_500, heartbeatInterval: 300 }),
+        consumer: kafka.consumer({
+          ...consumerDefaults,
+          groupId,
+          sessionTimeout: sessionTimeoutMs,
+          heartbeatInterval: 300,
+        }),
         topics: [topic],
         producer: () => kafka.producer(producerDefaults),
         handler,
@@ -56,12 +62,7 @@ describe.skipIf(brokers === '')('consuming from Kafka', () => {
       const results = await broker.publisher().publish(messages, never)
       expect(results.filter((result) => result.status === 'failed')).toEqual([])
     }
-    const committed = async (): Promise<bigint[]> => {
-      const [offsets] = await broker.admin.fetchOffsets({ groupId, topics: [topic] })
-      return (offsets?.partitions ?? [])
-        .toSorted((a, b) => a.partition - b.partition)
-        .map((each) => BigInt(each.offset))
-    }
+    const committed = (): Promise<bigint[]> => broker.committed(groupId, topic)
     return { topic, consume, send, committed }
   }
 
@@ -81,11 +82,12 @@ describe.skipIf(brokers === '')('consuming from Kafka', () => {
       { backoff: () => 60_000 },
     )
     await eventually(async () => expect(await committed()).toEqual([3n]))
-    await eventually(() => expect(first).toHaveLength(9))
+    // A member that lost its session meanwhile, on a busy machine, is given them again.
+    await eventually(() => expect(new Set(first).size).toBe(9))
     await consumer.stop()
     await consume(({ message }) => Promise.resolve(void second.push(message.id)))
 
-    await eventually(() => expect(second).toEqual(messages.slice(3).map((message) => message.id)))
+    await eventually(() => expect([...new Set(second)]).toEqual(messages.slice(3).map((message) => message.id)))
     await eventually(async () => expect(await committed()).toEqual([10n]))
   })
 
@@ -96,8 +98,8 @@ describe.skipIf(brokers === '')('consuming from Kafka', () => {
     const attempts: number[] = []
     const handled = new Set<string>()
     const events: ConsumerEvent['type'][] = []
-    // The others are handled while it waits: both times grow with the machine's slowness.
-    const waitMs = scaled(3_000)
+    // The others are handled while it waits: its time grows with the machine's slowness.
+    const waitMs = 2 * sessionTimeoutMs
     await send([stuck])
 
     await consume(

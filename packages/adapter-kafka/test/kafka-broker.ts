@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { OutboxMessage } from '@malote/outbox-core'
+import { preparing } from '@malote/testing/harness-error'
 import { createKafkaTopics } from '@malote/testing/services/kafka-topics'
-import { type Admin, type IHeaders, Kafka, logLevel } from 'kafkajs'
+import { type Admin, type IHeaders, Kafka, type KafkaMessage, logLevel } from 'kafkajs'
 import { createKafkaPublisher, type FetchedRecord, type KafkaPublisherOptions, producerDefaults } from '../src/index.ts'
 import type { Sockets } from './sockets.ts'
 
@@ -22,6 +23,8 @@ export interface KafkaBroker {
   /** A new topic, of a random name unless told. */
   topic(settings?: { name?: string; partitions?: number; config?: Readonly<Record<string, string>> }): Promise<string>
   publisher(options?: Partial<KafkaPublisherOptions>): ReturnType<typeof createKafkaPublisher>
+  /** What the group has committed, by partition; -1 where nothing. */
+  committed(groupId: string, topic: string): Promise<bigint[]>
   /** Everything in the topic, by a plain consumer that reads to the end as of now. */
   read(topic: string): Promise<ReadRecord[]>
   close(): Promise<void>
@@ -40,7 +43,7 @@ export function kafkaClient(brokers: readonly string[], sockets?: Sockets): Kafk
 export async function connectKafka(brokers: readonly string[]): Promise<KafkaBroker> {
   const kafka = kafkaClient(brokers)
   const admin = kafka.admin()
-  await admin.connect()
+  await preparing('connect to Kafka', () => admin.connect())
   const closers: (() => Promise<void>)[] = [() => admin.disconnect()]
   return {
     kafka,
@@ -59,46 +62,73 @@ export async function connectKafka(brokers: readonly string[]): Promise<KafkaBro
       closers.unshift(() => publisher.close())
       return publisher
     },
-    read: (topic) => readTopic(kafka, admin, topic),
+    committed: async (groupId, topic) => {
+      const [offsets] = await preparing('read offsets', () => admin.fetchOffsets({ groupId, topics: [topic] }))
+      const sorted = (offsets?.partitions ?? []).toSorted((a, b) => a.partition - b.partition)
+      return sorted.map(({ offset }) => BigInt(offset))
+    },
+    read: (topic) => preparing(`read the topic ${topic}`, () => readTopic(kafka, topic)),
     close: async () => {
       for (const close of closers) await close()
     },
   }
 }
 
-async function readTopic(kafka: Kafka, admin: Admin, topic: string): Promise<ReadRecord[]> {
-  const ends = await admin.fetchTopicOffsets(topic)
+/** An admin of its own: kafkajs keeps one set of metadata for all that share one. */
+async function endsOf(kafka: Kafka, topic: string): ReturnType<Admin['fetchTopicOffsets']> {
+  const admin = kafka.admin()
+  await admin.connect()
+  try {
+    return await admin.fetchTopicOffsets(topic)
+  } finally {
+    await admin.disconnect()
+  }
+}
+
+async function readTopic(kafka: Kafka, topic: string): Promise<ReadRecord[]> {
+  const ends = await endsOf(kafka, topic)
   const open = new Set(ends.filter(({ high, low }) => high !== low).map(({ partition }) => partition))
   if (open.size === 0) return []
   // By place: the reader starts over when the group has to meet again.
   const records = new Map<string, ReadRecord>()
   const consumer = kafka.consumer({ groupId: randomUUID(), maxWaitTimeInMs: 50 })
-  const { promise, resolve } = Promise.withResolvers<void>()
-  await consumer.connect()
-  await consumer.subscribe({ topics: [topic], fromBeginning: true })
-  await consumer.run({
-    autoCommit: false,
-    eachMessage: ({ partition, message: raw }) => {
-      const { offset, key, value, headers = {} } = raw
-      const id = String(headers['ce_id'])
-      records.set(`${String(partition)}/${offset}`, {
-        partition,
-        offset,
-        key: key?.toString() ?? null,
-        value: String(value),
-        id,
-        headers,
-        raw,
-      })
-      const end = ends.find((end) => end.partition === partition)?.high
-      if (BigInt(offset) + 1n === BigInt(end ?? 0)) open.delete(partition)
-      if (open.size === 0) resolve()
-      return Promise.resolve()
-    },
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  promise.catch(() => {}) // It is awaited below; a crash may come before that.
+  consumer.on('consumer.crash', ({ payload }) => {
+    if (!payload.restart) reject(payload.error) // It would never read on, and nobody would hear of it.
   })
-  await promise
-  await consumer.disconnect()
+  await consumer.connect()
+  try {
+    await consumer.subscribe({ topics: [topic], fromBeginning: true })
+    await consumer.run({
+      autoCommit: false,
+      eachMessage: ({ partition, message: raw }) => {
+        const { offset } = raw
+        records.set(`${String(partition)}/${offset}`, recordOf(partition, raw))
+        const end = ends.find((end) => end.partition === partition)?.high
+        if (BigInt(offset) + 1n === BigInt(end ?? 0)) open.delete(partition)
+        if (open.size === 0) resolve()
+        return Promise.resolve()
+      },
+    })
+    await promise
+  } finally {
+    await consumer.disconnect()
+  }
   return [...records.values()]
+}
+
+function recordOf(partition: number, raw: KafkaMessage): ReadRecord {
+  const { offset, key, value, headers = {} } = raw
+  return {
+    partition,
+    offset,
+    key: key?.toString() ?? null,
+    value: String(value),
+    id: String(headers['ce_id']),
+    headers,
+    raw,
+  }
 }
 
 let made = 0
