@@ -59,10 +59,15 @@ export async function measurePredecessor(brokerage: Brokerage, measured: Measure
   }
 }
 
-export async function measureBrokerage(brokerage: Brokerage, measured: Measured): Promise<Outcome> {
-  const load = await sendOrders({ apiUrl: brokerage.apiUrl, ...measured })
-  const settled = await settledPerSecond(brokerage.pool, 'brokerage', load)
-  await whenAllClosed(brokerage.pool)
+/** @throws Error when orders stay open: whatever was measured, it was no brokerage that works */
+export async function measureBrokerage(
+  { apiUrl, pool }: Pick<Brokerage, 'apiUrl' | 'pool'>,
+  measured: Measured,
+  patienceMs?: number,
+): Promise<Outcome> {
+  const load = await sendOrders({ apiUrl, ...measured })
+  const settled = await settledPerSecond(pool, 'brokerage', load)
+  await untilAllClosed(pool, patienceMs)
   return { load, settledPerSecond: settled }
 }
 
@@ -79,15 +84,25 @@ async function settledPerSecond(pool: pg.Pool, schema: string, { from, to, secon
   return Number(rows[0]?.count) / seconds
 }
 
-const patienceMs = 60_000
-
-/** Waits until every order has ended. @returns whether all have, within our patience */
-export async function whenAllClosed(pool: pg.Pool): Promise<boolean> {
-  const giveUpMs = performance.now() + patienceMs
+/**
+ * Waits until every order has ended.
+ *
+ * @param patienceMs - longest time in which none ends
+ * @throws Error when so much time has passed
+ */
+export async function untilAllClosed(pool: pg.Pool, patienceMs = 60_000): Promise<void> {
+  let [open, sinceMs] = [Number.POSITIVE_INFINITY, performance.now()]
   for (;;) {
-    const { rows } = await pool.query(`select not exists (select from brokerage.orders where is_open) as done`)
-    if (rows[0].done === true) return true
-    if (performance.now() > giveUpMs) return false
+    const { rows } = await pool.query<{ open: number }>(
+      'select count(*)::integer as open from brokerage.orders where is_open',
+    )
+    const left = rows[0]?.open ?? 0
+    if (left === 0) return
+    if (left < open) [open, sinceMs] = [left, performance.now()]
+    else if (performance.now() > sinceMs + patienceMs)
+      throw new Error(
+        `${left === 1 ? '1 order has' : `${String(left)} orders have`} not ended, and none has for ${String(patienceMs)} ms`,
+      )
     await pause(50)
   }
 }

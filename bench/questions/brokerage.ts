@@ -8,7 +8,7 @@ import {
   type Measured,
   type Outcome,
   throughputOf,
-  whenAllClosed,
+  untilAllClosed,
 } from '../brokerage/contestants.ts'
 import { type CpuByName, cpuOf } from '../brokerage/cpu.ts'
 import { clients, sendAtOnce } from '../brokerage/load.ts'
@@ -54,7 +54,7 @@ export const brokerage: Benchmark = {
       rows: [...judged.rows, ...shown.flatMap(({ rows }) => rows)],
       runs: judged.runs,
       notes: [
-        `${String(clients)} clients, each with one request under way, ${String(accounts.length)} accounts. API, relay, exchange, market, six consumers in three processes, RabbitMQ, PostgreSQL (durable) and this client share the cores. An order counts when it was accepted and settled in the measured time: the smaller of the two rates.`,
+        `${String(clients)} clients, each with one request under way, ${String(accounts.length)} accounts. API, relay, exchange, market, five consumers in three processes, RabbitMQ, PostgreSQL (durable) and this client share the cores. An order counts when it was accepted and settled in the measured time: the smaller of the two rates.`,
         'bare route: one Fastify route that inserts one row and commits, on the same PostgreSQL. predecessor: `bench/brokerage/predecessor.ts`. Both run beside the idle brokerage, whose roles then wait for messages.',
         'Processor time is what the kernel has counted for each process and its children, divided by the orders of the round, its warm-up included.',
       ],
@@ -177,8 +177,8 @@ const countOrders = async (pool: Brokerage['pool']): Promise<number> =>
 async function burstMs({ apiUrl, pool }: Brokerage, from: readonly string[]): Promise<number> {
   const startedAt = new Date()
   const accepted = await sendAtOnce(apiUrl, from)
-  if (accepted !== from.length || !(await whenAllClosed(pool)))
-    throw new Error(`of ${String(from.length)} orders ${String(accepted)} were accepted, and not all have ended`)
+  if (accepted !== from.length) throw new Error(`of ${String(from.length)} orders ${String(accepted)} were accepted`)
+  await untilAllClosed(pool)
   const { rows } = await pool.query<{ ms: number }>(
     `select 1000 * date_part('epoch', max(updated_at) - min(created_at)) as ms from orders where created_at >= $1`,
     [startedAt],
