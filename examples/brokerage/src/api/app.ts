@@ -8,6 +8,7 @@ import type { Database } from '../database/database.ts'
 import { log } from '../process/log.ts'
 import { accountRoutes } from './account-routes.ts'
 import { authenticate, nobody } from './bearer.ts'
+import { type Cache, noCache } from './cache.ts'
 import { consoleRoutes } from './console-routes.ts'
 import { healthRoutes } from './health-routes.ts'
 import { marketRoutes } from './market-routes.ts'
@@ -38,6 +39,8 @@ export interface ApiOptions {
   readonly requestsPerMinute: number | null
   /** Where whoever runs the roles takes faults and kills. Null: nobody does. */
   readonly controlUrl: string | null
+  /** For answers that are dear to make. @defaultValue none */
+  readonly cache?: Cache
   /** The library's console, below `/malote`. @defaultValue none */
   readonly outboxConsole?: Console
   /** Longest time a request may take to arrive, body included, in milliseconds; then it is answered 408, within a second. @defaultValue 10_000 */
@@ -77,7 +80,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   if (options.requestsPerMinute !== null) await limitRequests(app, options.requestsPerMinute)
   await describeApi(app)
   orderRoutes(app, options)
-  queryRoutes(app, options.db)
+  queryRoutes(app, options.db, options.cache ?? noCache)
   accountRoutes(app, options)
   marketRoutes(app, options.db)
   operatorRoutes(app, options)

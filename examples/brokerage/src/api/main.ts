@@ -6,6 +6,7 @@ import { defaultOrderTimeoutMs } from '../orders/timing.ts'
 import { runRole } from '../process/run-role.ts'
 import { milliseconds, setting } from '../process/settings.ts'
 import { createApi } from './app.ts'
+import { createRedisCache, noCache } from './cache.ts'
 import { notePool } from './metrics.ts'
 import { outboxConsolePath } from './outbox-console.ts'
 import { createTokens } from './tokens.ts'
@@ -14,6 +15,8 @@ await runRole(async () => {
   const pool = createPool(setting('DATABASE_URL'), 20)
   const demo = process.env['DEMO'] === '1'
   const consoleToken = process.env['MALOTE_CONSOLE_TOKEN']
+  const cacheUrl = process.env['CACHE_URL'] ?? ''
+  const cache = cacheUrl === '' ? noCache : await createRedisCache(cacheUrl, setting('DATABASE_URL'))
   const limit = setting('REQUESTS_PER_MINUTE', '100')
   const api = await createApi({
     db: createDatabase(pool),
@@ -27,6 +30,7 @@ await runRole(async () => {
     pepper: setting('IDEMPOTENCY_PEPPER'),
     orderTimeoutMs: milliseconds('ORDER_TIMEOUT_MS', defaultOrderTimeoutMs),
     demo,
+    cache,
     requestsPerMinute: limit === 'none' ? null : Number(limit),
     controlUrl: process.env['CONTROL_URL'] ?? null,
     // In the demo everybody may break things, and mend them. Elsewhere it is there for whoever has the token.
@@ -49,6 +53,7 @@ await runRole(async () => {
     stop: async () => {
       clearInterval(watching)
       await api.close()
+      await cache.close()
       await pool.end()
     },
   }

@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { z } from 'zod'
 import type { Database } from '../database/database.ts'
 import { rebuildViews } from '../listeners/project-order.ts'
+import type { Cache } from './cache.ts'
 import { brlFromCentavos, sharesFromQuantity } from '../money.ts'
 import { historyByActor, historyOf } from '../orders/order-history.ts'
 import type { StoredOrder } from '../orders/order-store.ts'
@@ -36,7 +37,7 @@ const viewColumns = sql`order_id as "orderId", account_id as "accountId", asset,
   created_at as "createdAt", updated_at as "updatedAt"`
 
 /** The query side: reads what `listeners/project-order.ts` keeps, never the tables that orders are written to. */
-export function queryRoutes(app: FastifyInstance, db: Database): void {
+export function queryRoutes(app: FastifyInstance, db: Database, cache: Cache): void {
   const own = { config: { permission: 'orders:read' } }
   const all = { config: { permission: 'orders:read-all' } }
 
@@ -79,14 +80,21 @@ export function queryRoutes(app: FastifyInstance, db: Database): void {
   )
 
   const analytics = operation('queries', 'Orders and volume per asset and day', {})
-  app.get('/api/orders/analytics', { ...all, ...analytics }, async () => ({ days: await analyse(db) }))
+  // Reads every order there is, and is the same for everybody. Lists are neither: a customer looks there for the order just placed.
+  app.get('/api/orders/analytics', { ...all, ...analytics }, async (_request, reply) => {
+    const { value, isKept } = await cache.get('analytics', () => analyse(db))
+    reply.header('x-cache', isKept ? 'hit' : 'miss')
+    return { days: value }
+  })
 
   app.post(
     '/api/orders/views/rebuild',
     { ...all, ...operation('queries', 'Make the query side anew from the history') },
-    async () => ({
-      orders: await rebuildViews(db),
-    }),
+    async () => {
+      const orders = await rebuildViews(db)
+      await cache.forget('analytics')
+      return { orders }
+    },
   )
 
   auditRoutes(app, db)
