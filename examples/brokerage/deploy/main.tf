@@ -14,12 +14,11 @@ locals {
   }
   # fifo: keeps the order of an account.
   subscriptions = {
-    order-queue      = { fifo = true, topics = ["order-requests"] }
-    check-queue      = { fifo = false, topics = ["order-checks"] }
-    balance-queue    = { fifo = true, topics = ["order-outcomes"] }
-    listener-queue   = { fifo = false, topics = ["order-results", "order-reports"] }
-    notice-queue     = { fifo = false, topics = ["order-notices"] }
-    projection-queue = { fifo = false, topics = ["order-requests", "order-results"] }
+    order-queue    = { fifo = true, topics = ["order-requests"] }
+    check-queue    = { fifo = false, topics = ["order-checks"] }
+    balance-queue  = { fifo = true, topics = ["order-outcomes"] }
+    listener-queue = { fifo = false, topics = ["order-requests", "order-results", "order-reports"] }
+    notice-queue   = { fifo = false, topics = ["order-notices"] }
   }
   pairs = merge([for queue, it in local.subscriptions : { for topic in it.topics : "${queue}.${topic}" => { queue = queue, topic = topic } }]...)
 }

@@ -23,7 +23,7 @@ const listener = (name: string, create: (applyOnce: ApplyOnce) => DeliveryHandle
   }
 }
 const all = (applyOnce: ApplyOnce) =>
-  tellListeners(applyOnce, [notifyCustomer(false), recordEvent, countOrder, raiseAlert])
+  tellListeners(applyOnce, [projectOrder, notifyCustomer(false), recordEvent, countOrder, raiseAlert])
 async function settledOrder() {
   const order = await bench.place(bench.nextAccount())
   const accepted = await bench.messageOf(order, 'order-requests')
@@ -77,7 +77,7 @@ describe('a listener', () => {
 
   it('of the query side lets no late event overwrite a newer one, and a rebuild makes the same rows', async () => {
     const { order, accepted, settled } = await settledOrder()
-    await listener('projection', projectOrder)(settled, accepted)
+    await listener('listeners', all)(settled, accepted)
     const view = () =>
       rows('select state, version, filled_quantity, fill_price_centavos from order_views where order_id = $1', [
         order.orderId,

@@ -1,7 +1,7 @@
 import { createPool } from '../database/database.ts'
 import { setting } from '../process/settings.ts'
 import { connectNotifier } from './notifier.ts'
-import { batchingOfListeners as batching } from '../messaging/batching.ts'
+import { batchingOfListeners as batching, listenerConcurrency as concurrency } from '../messaging/batching.ts'
 import { runConsumers } from '../messaging/run-consumers.ts'
 import { recordEvent } from './record-event.ts'
 import { countOrder } from './count-order.ts'
@@ -13,16 +13,19 @@ import { tellListeners } from './tell-listeners.ts'
 const pool = createPool(setting('DATABASE_URL'), 5)
 const notifier = await connectNotifier(pool)
 
-// Same database, same queue: these are told together.
-const listeners = [notifyCustomer(notifier !== null), recordEvent, countOrder, raiseAlert]
+// Same database, same queue: these are told together. The query side comes first, since a rebuild of it may have to be waited for.
+const listeners = [projectOrder, notifyCustomer(notifier !== null), recordEvent, countOrder, raiseAlert]
 
-// Another database or somebody else's service, another queue, with its own retries: the notifier has one, and so has the query side,
-// which may move to a database of its own any day. One process is enough for all of them.
+// Somebody else's service, another queue, with its own retries. One process is enough for both.
 await runConsumers(
   [
-    { name: 'listeners', batching, createHandler: (_db, applyOnce) => tellListeners(applyOnce, listeners) },
+    {
+      name: 'listeners',
+      batching,
+      concurrency,
+      createHandler: (_db, applyOnce) => tellListeners(applyOnce, listeners),
+    },
     { name: 'notification', batching, createHandler: (_db, applyOnce) => deliverNotice(applyOnce, notifier) },
-    { name: 'projection', batching, createHandler: (_db, applyOnce) => projectOrder(applyOnce) },
   ],
   async () => {
     await notifier?.close()

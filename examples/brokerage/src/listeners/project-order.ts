@@ -1,23 +1,17 @@
-import type { StreamHandler } from '@malote/outbox-core'
 import { sql } from 'kysely'
-import type { Database, Tx } from '../database/database.ts'
-import type { ApplyOnce } from '../messaging/apply-once.ts'
-import { handleStreams } from '../messaging/handle-streams.ts'
-import { orderEvent, type OrderEvent } from '../orders/order-events.ts'
+import type { Database } from '../database/database.ts'
+import type { OrderEvent } from '../orders/order-events.ts'
+import type { Listener } from './tell-listeners.ts'
 
 /**
  * Keeps the query side: one row for each order, as the last event described it. Events of an order may arrive in another
  * sequence than they happened; the version decides, so an old one changes nothing.
  */
-export function projectOrder(applyOnce: ApplyOnce): StreamHandler {
-  return handleStreams(applyOnce<OrderEvent>(writeViews), ({ message }) => orderEvent.parse(message.json()))
-}
-
-async function writeViews(tx: Tx, events: readonly OrderEvent[]): Promise<void> {
+export const projectOrder: Listener = async (tx, told) => {
   // The newest of each order, in one sequence for all, so that two batches cannot wait for each other.
   const newest = new Map<string, OrderEvent>()
-  for (const event of events)
-    if ((newest.get(event.orderId)?.version ?? 0) < event.version) newest.set(event.orderId, event)
+  for (const { order } of told)
+    if ((newest.get(order.orderId)?.version ?? 0) < order.version) newest.set(order.orderId, order)
   await sql`
     insert into order_views as view (order_id, account_id, asset, side, amount_centavos, quantity, filled_quantity,
       fill_price_centavos, state, reason, version, created_at, updated_at)

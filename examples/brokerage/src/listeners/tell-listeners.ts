@@ -34,7 +34,8 @@ export function tellListeners(applyOnce: ApplyOnce, listeners: readonly Listener
   })
   return handleStreams(tell, ({ message }, trace) => {
     const { type } = message
-    if (!isEventOf(type, topics.results) && !isEventOf(type, topics.reports)) throw new UnknownTypeError(type)
+    if (!isEventOf(type, topics.requests) && !isEventOf(type, topics.results) && !isEventOf(type, topics.reports))
+      throw new UnknownTypeError(type)
     return { type, order: orderEvent.parse(message.json()), happenedAt: message.createdAt, trace }
   })
 }

@@ -9,8 +9,9 @@ export const consumerConcurrency = 100
  */
 export const batching: InBatchesOptions = { maxSize: consumerConcurrency, lingerMs: 50 }
 
-/** Nobody waits for those who only look on: their batches are larger, and an order has half as many transactions. */
-export const batchingOfListeners: InBatchesOptions = { ...batching, lingerMs: 250 }
+/** Nobody waits for those who only look on, and they are told of every order twice: their batches are larger, and an order has half as many transactions. */
+export const listenerConcurrency = 200
+export const batchingOfListeners: InBatchesOptions = { maxSize: listenerConcurrency, lingerMs: 250 }
 
 /** What a consumer has in hand. */
 export interface Hand {

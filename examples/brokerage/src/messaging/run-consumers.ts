@@ -21,6 +21,8 @@ export interface ConsumerRole {
   readonly name: ConsumerName
   /** How its messages share transactions. @defaultValue `batching` */
   readonly batching?: InBatchesOptions
+  /** Streams under way at a time: what a batch is made of. @defaultValue `consumerConcurrency` */
+  readonly concurrency?: number
   readonly createHandler: (db: Database, applyOnce: ApplyOnce, batching: InBatchesOptions) => StreamHandler
 }
 
@@ -36,14 +38,14 @@ export function runConsumers(
     const inbox = createInbox()
     const witness = process.env['WITNESS'] === '1' ? (await import('../witness/witness.ts')).witness : null
     const fault = consumerFault()
-    const consumers = roles.map(({ name, createHandler, batching: given }) => {
+    const consumers = roles.map(({ name, createHandler, batching: given, concurrency = consumerConcurrency }) => {
       const { batching, counted } = createHand(given)
       const applyOnce = createApplyOnce(pool, inbox, name, witness, batching)
       const { run, ...sizes } = createHandler(db, applyOnce, batching).byStream
       const handler = inBatches(fault(counted(run)), { ...sizes, byStream: true })
       return broker.createConsumer(subscriptionOf(name), {
         handler: isTraced() ? tracedHandler(handler, { system: setting('BROKER') }) : handler,
-        concurrency: consumerConcurrency,
+        concurrency,
         // A database may be away for hours; messages wait for it and are not thrown away.
         maxAttempts: 1_000_000,
         backoff: exponentialBackoff({ baseMs: 100, maxMs: 2_000 }),

@@ -1,7 +1,7 @@
 import { type Topic, topics } from '../orders/order-events.ts'
 
 /** Who consumes, and its place in the inbox. Never rename one: the inbox would forget what was applied. */
-export type ConsumerName = 'orders' | 'checks' | 'balances' | 'listeners' | 'notification' | 'projection'
+export type ConsumerName = 'orders' | 'checks' | 'balances' | 'listeners' | 'notification'
 
 export interface Subscription {
   readonly consumer: ConsumerName
@@ -18,13 +18,12 @@ export const subscriptions: readonly Subscription[] = [
   { consumer: 'orders', queue: 'order-queue', topics: [topics.requests] },
   { consumer: 'checks', queue: 'check-queue', topics: [topics.checks] },
   { consumer: 'balances', queue: 'balance-queue', topics: [topics.outcomes] },
-  // Notification, audit, reports and compliance keep what they learn in one database: one copy, one transaction for all four. What an order
-  // went through is in its history, by whom and why; they are told how it ended, and what compliance must hear of.
-  { consumer: 'listeners', queue: 'listener-queue', topics: [topics.results, topics.reports] },
+  // Query side, notification, audit, reports and compliance keep what they learn in one database: one copy, one transaction for all five. What
+  // an order went through is in its history, by whom and why; they are told that it was accepted, how it ended, and what compliance must
+  // hear of. Between the first two it changes too quickly for anybody to look; what stays undecided is a result.
+  { consumer: 'listeners', queue: 'listener-queue', topics: [topics.requests, topics.results, topics.reports] },
   // Calls somebody else's service, if there is one.
   { consumer: 'notification', queue: 'notice-queue', topics: [topics.notices] },
-  // Between request and result an order changes too quickly for anybody to look; what stays undecided is a result.
-  { consumer: 'projection', queue: 'projection-queue', topics: [topics.requests, topics.results] },
 ]
 
 export function subscriptionOf(consumer: ConsumerName): Subscription {
