@@ -154,7 +154,7 @@ cores and other work to do: read the figures as upper bounds. What the long runs
 begins every two and a half seconds, or from those of outages below. The ten last ones are done when a run asks for them by name
 (\`--faults\`), because they need a set-up of their own ([commands and results](records.md#faults-in-a-running-system)).
 Each of them looks whether it bites, and a run in which one did nothing fails as \`HOLLOW\`. What a machine cannot do (no root for network
-namespaces, no libfaketime) is told as \`NOT RUN\`, and fails under \`CI=true\`.
+namespaces, no libfaketime) is told as \`NOT RUN\`, and fails under \`CI=true\`; what a broker has no such thing for is \`SKIPPED\`.
 
 ${faultTable(long, [...destinations, ...lately, ...outages, ...asked])}
 Reproduce a run's plan with its seed, for example \`${command(long[0])}\`. What the plan does and to whom is the same

@@ -17,7 +17,7 @@ import type { RoleName } from './processes.ts'
 import { hollowOutages, resumptionOf } from './resumption.ts'
 import { hungKeys } from './roles/hanging-publisher.ts'
 import { poolsNotHeld } from './shortage-faults.ts'
-import { kindsNotRun } from './surroundings.ts'
+import { kindsDone, kindsNotRun, kindsSkipped } from './surroundings.ts'
 
 export interface ChaosOptions extends ClusterOptions {
   /** How long faults are injected; starting, draining and checking come on top. */
@@ -39,7 +39,9 @@ export interface ChaosReport extends Verdict {
   readonly outageMs?: number
   /** Kind → how many were injected. */
   readonly faults: Readonly<Record<string, number>>
-  /** Kind → why it could not be done on this machine, or to this broker. */
+  /** Kind → why this broker has no such thing. */
+  readonly skipped?: Readonly<Record<string, string>>
+  /** Kind → what this machine lacks for it. */
   readonly notRun?: Readonly<Record<string, string>>
   /** Kind of outage of what consumers need → how long after each mend they went on. */
   readonly resumedMs?: Readonly<Record<string, readonly number[]>>
@@ -84,9 +86,9 @@ export interface ChaosRun {
 export async function runChaos(wanted: ChaosOptions): Promise<ChaosRun> {
   const { say } = wanted
   say(`seed ${String(wanted.seed)}`)
-  const notRun = kindsNotRun(wanted)
-  for (const [kind, why] of Object.entries(notRun)) say(`NOT RUN ${kind}: ${why}`)
-  const options = { ...wanted, kinds: wanted.kinds.filter((kind) => !(kind in notRun)) }
+  const [skipped, notRun, { kinds, leftOut }] = [kindsSkipped(wanted), kindsNotRun(wanted), kindsDone(wanted)]
+  for (const line of leftOut) say(line)
+  const options = { ...wanted, kinds }
   const cluster = await startCluster(options)
   try {
     await lanesSharedOut(cluster)
@@ -147,6 +149,7 @@ export async function runChaos(wanted: ChaosOptions): Promise<ChaosRun> {
         seconds: options.seconds,
         ...(options.outageMs === null ? {} : { outageMs: options.outageMs }),
         faults,
+        ...(Object.keys(skipped).length === 0 ? {} : { skipped }),
         ...(Object.keys(notRun).length === 0 ? {} : { notRun }),
         resumedMs: resumptionOf(history.faults, journals),
         paid: await paidBy(history, cluster),

@@ -4,7 +4,7 @@ import { chaosArguments } from '../arguments.ts'
 import { heldNobody, ignoredOperators } from '../operator-faults.ts'
 import { onlyByName } from '../plan.ts'
 import { poolsNotHeld } from '../shortage-faults.ts'
-import { kindsNotRun } from '../surroundings.ts'
+import { kindsDone, kindsNotRun } from '../surroundings.ts'
 
 const fault = (kind: string, more: Partial<Fault> = {}): Fault => ({
   kind,
@@ -88,9 +88,13 @@ describe('a fault that cannot be done here', () => {
     expect(notRun).toEqual({ 'partition-broker': 'only root can make network namespaces' })
   })
 
-  it('is named with the reason, on a broker that has none', () => {
-    expect(kindsNotRun({ kinds: ['broker-disk-full'], broker: 'sqs' })).toEqual({
-      'broker-disk-full': expect.stringContaining('sqs has no disk'),
+  it('is skipped by name on a broker that has no such thing, and lacks nothing of this machine', () => {
+    const asked = { kinds: ['broker-disk-full', 'kill-relay'], broker: 'sqs' } as const
+
+    expect(kindsNotRun(asked)).toEqual({})
+    expect(kindsDone(asked)).toEqual({
+      kinds: ['kill-relay'],
+      leftOut: ['SKIPPED broker-disk-full: sqs has no disk of its own that could be full'],
     })
   })
 
