@@ -217,8 +217,8 @@ const limits = `## What is not promised
   in a row have put its lane under suspicion, up to two more have narrowed that to single messages, and \`maxAttempts\` have
   happened while it was published alone. A good message
   is taken for one only if that many relays die of something else in the very moments in which they publish it alone.
-- A time to recover. Without the presence signal (a transaction-mode pooler, a machine that vanished) it is the lease; the relays'
-  share of lanes, reconnecting with backoff and the broker's own start come on top.
+- A time to recover. Without the presence signal (a transaction-mode pooler, a machine that vanished) it is the lease, or
+  \`databaseTimeoutMs\` where the machine vanished in the middle of a transaction; the relays' share of lanes, reconnecting with backoff and the broker's own start come on top.
 - That time on the database host is right. Due times are its clock's: when that goes back by N, what was scheduled for later or for a
   retry before it did waits N longer. Nothing is lost or reordered; when it goes forward, the same messages come early.
 `

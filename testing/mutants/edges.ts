@@ -305,6 +305,14 @@ export const edges: readonly Mutant[] = [
       '',
     ],
   ]),
+  ...mutantsOf(core, 'postgres/session-settings.ts', 'race/black-hole.pg.test.ts', [
+    [
+      'a machine that vanished keeps its lanes locked',
+      'bounded',
+      '  idle_in_transaction_session_timeout: String(timeoutMs),\n',
+      '',
+    ],
+  ]),
   ...mutantsOf(core, 'postgres/session-settings.ts', 'foreign-database.pg.test.ts', [
     ['the isolation of the role counts', 'delivered', "    default_transaction_isolation: 'read committed',\n", ''],
     [

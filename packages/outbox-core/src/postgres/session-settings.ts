@@ -2,10 +2,12 @@ import type { Connection } from './connections.ts'
 
 /**
  * The relay's statements run as they were written for, whatever the role or the database has as defaults. The server ends a
- * statement a little before we give its connection up.
+ * statement a little before we give its connection up. It does not hear of a machine that vanishes: it ends a transaction that
+ * waits for its next statement as well, or our row in `relays` would stay locked, and our lanes with it, until TCP gives up.
  */
 const settingsFor = (timeoutMs: number): Readonly<Record<string, string>> => ({
   statement_timeout: String(Math.ceil(timeoutMs * 0.9)),
+  idle_in_transaction_session_timeout: String(timeoutMs),
   lock_timeout: '0',
   bytea_output: 'hex',
   extra_float_digits: '1',

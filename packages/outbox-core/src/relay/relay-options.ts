@@ -55,7 +55,7 @@ export interface RelayOptions {
   /**
    * Longest the relay waits for the database, in milliseconds: for a connection, and for the answer to a statement. Then the
    * connection counts as dead and the relay connects again. On a session connection the server ends a statement of the relay a
-   * little earlier, whatever `statement_timeout` the role has.
+   * little earlier, whatever `statement_timeout` the role has, and a transaction of the relay that waits this long for its next statement.
    *
    * @defaultValue 30_000: no statement of the relay takes a second on a healthy server
    */

@@ -11,7 +11,7 @@ export interface TcpProxy {
   readonly connections: number
   /** Cuts every connection; new ones are welcome. */
   cut(): void
-  /** Goes silent as a dead network does: connections stay and nothing passes on them any more. */
+  /** Goes silent as a dead network does: connections stay and nothing passes on them any more, nor the news that a client closed one. */
   silence(): void
   /**
    * A black hole until `accept()`: passes this many more answers of the server, then nothing on any connection. New connections
@@ -66,7 +66,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     })
     client.on('close', () => {
       clients.delete(client)
-      target.destroy()
+      if (!isSilent.has(target)) target.destroy()
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -95,6 +95,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       const closed = once(server, 'close')
       server.close()
       cut()
+      for (const target of targets) target.destroy() // Of clients that are gone without a word, too.
       await closed
     },
   }
