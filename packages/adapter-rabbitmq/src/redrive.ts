@@ -5,9 +5,10 @@ import {
   encodeDeadLetterNote,
   type RedriveOptions,
   type RedriveReport,
+  systemClock,
 } from '@malote/outbox-core/adapter'
 import type { Channel, GetMessage } from 'amqplib'
-import { type Connect, openConnection } from './connection.ts'
+import { type Connect, type LiveConnection, openConnection } from './connection.ts'
 import { deadLetterNoteOf } from './dead-letter.ts'
 import { notes, textHeaders } from './decode.ts'
 import { createMover, type Mover } from './mover.ts'
@@ -36,30 +37,52 @@ export async function redriveDeadLetters(options: RabbitmqRedriveOptions): Promi
   const connection = await openConnection(options.connect)
   const mover = createMover(options.connect, exponentialBackoff({ baseMs: 100, maxMs: 1_000 }))
   try {
-    const channel = await connection.model.createChannel()
-    channel.on('error', () => {}) // What was under way rejects with it.
-    return await redrive(channel, mover, options)
+    return await redrive(connection, mover, options)
   } finally {
     await mover.close()
     await connection.discard()
   }
 }
 
-async function redrive(channel: Channel, mover: Mover, options: RabbitmqRedriveOptions): Promise<RedriveReport> {
+async function openChannel({ model }: LiveConnection): Promise<Channel> {
+  const channel = await model.createChannel()
+  channel.on('error', () => {}) // What was under way rejects with it.
+  return channel
+}
+
+/** How long letters may be on their way back, in milliseconds. Whoever else takes them meanwhile must not be waited for. */
+const givenBackMs = 1_000
+
+/** Closing the channel gives back what it has looked at. A quorum queue has it again a moment after the broker says that the channel is closed. */
+async function giveBack(connection: LiveConnection, channel: Channel, queue: string, letters: number): Promise<void> {
+  await channel.close()
+  const other = await openChannel(connection)
+  const untilMs = systemClock.monotonicMs() + givenBackMs
+  while ((await other.checkQueue(queue)).messageCount < letters && systemClock.monotonicMs() < untilMs)
+    await systemClock.sleep(10)
+}
+
+async function redrive(
+  connection: LiveConnection,
+  mover: Mover,
+  options: RabbitmqRedriveOptions,
+): Promise<RedriveReport> {
   const { queue, deadLetterQueue = deadLetterQueueOf(queue), dryRun = false } = options
   const count = createRedriveCount(options)
+  const channel = await openChannel(connection)
   const { messageCount } = await channel.checkQueue(deadLetterQueue)
   for (let looked = 0; looked < messageCount && count.hasRoom; looked++) {
     const letter = await channel.get(deadLetterQueue)
     if (letter === false) break
     const note = deadLetterNoteOf(letter)
     const isTaken = count.takes(note)
-    if (dryRun) continue // Closing the channel gives it back.
+    if (dryRun) continue // All are given back at the end.
     await (isTaken
       ? mover.move(letter, queue, topicOf(letter, note))
       : mover.move(letter, deadLetterQueue, notesOf(letter, note)))
     channel.ack(letter)
   }
+  if (dryRun) await giveBack(connection, channel, deadLetterQueue, messageCount)
   return count.report()
 }
 

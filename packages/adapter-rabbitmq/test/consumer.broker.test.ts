@@ -23,7 +23,7 @@ import {
   type RedriveReport,
   retryQueueOf,
 } from '../src/index.ts'
-import { exchange, through, uniqueName, withChannel } from './rabbitmq-harness.ts'
+import { askBroker, exchange, lookAt, through, uniqueName, withChannel } from './rabbitmq-harness.ts'
 
 const url = inject('rabbitmqUrl')
 
@@ -98,18 +98,17 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
     const { deliveries } = await consume(queue, { retryDelaysMs: [50], backoff: () => 50, maxAttempts: 2 }, () => {
       throw new Error('never')
     })
-    const waiting = (name: string) => withChannel(url, async (channel) => (await channel.checkQueue(name)).messageCount)
 
-    await eventually(async () => expect(await waiting(deadLetterQueueOf(queue))).toBe(1))
+    await eventually(async () => expect(await depthOf(deadLetterQueueOf(queue))).toBe(1))
 
     expect(deliveries).toHaveLength(2)
     // What RabbitMQ did itself when the producer sent it, for CC and BCC together.
-    expect(await waiting(copied)).toBe(1)
+    expect(await depthOf(copied)).toBe(1)
   })
 
   it('leaves a message it cannot dead-letter where it is, and tells', async () => {
     const queue = await topology({})
-    await withChannel(url, (channel) => channel.deleteQueue(deadLetterQueueOf(queue)))
+    await askBroker(url, (channel) => channel.deleteQueue(deadLetterQueueOf(queue)))
     await send(queue, {})
     const alwaysFail = (): never => {
       throw new Error('never')
@@ -155,11 +154,7 @@ describe.skipIf(url === '')('a RabbitMQ consumer', () => {
         return new Promise(() => {}) // As a killed process: it never ends.
       })
     await eventually(async () => expect(await depthOf(deadLetterQueueOf(queue))).toBe(1))
-    const notes = (): Promise<(DeadLetterNote | null)[]> =>
-      withChannel(url, async (channel) => {
-        const letter = await channel.get(deadLetterQueueOf(queue))
-        return letter === false ? [] : [deadLetterNoteOf(letter)]
-      })
+    const notes = (): Promise<(DeadLetterNote | null)[]> => lookAt(url, deadLetterQueueOf(queue), deadLetterNoteOf)
     const reason = { reason: 'DELIVERY_LIMIT', source: queue, topic: queue }
     const noted = await notes()
     const redrive = (where: (note: DeadLetterNote | null) => boolean): Promise<RedriveReport> =>
@@ -319,5 +314,5 @@ function failOnce(_delivery: Delivery, count: number): void {
 }
 
 async function depthOf(queue: string): Promise<number> {
-  return withChannel(url, async (channel) => (await channel.checkQueue(queue)).messageCount)
+  return askBroker(url, async (channel) => (await channel.checkQueue(queue)).messageCount)
 }

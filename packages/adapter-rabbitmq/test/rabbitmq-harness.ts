@@ -7,10 +7,11 @@ import {
   type PublishedRecord,
   type PublisherHarness,
 } from '@malote/outbox-core/testing'
+import { preparing } from '@malote/testing/harness-error'
 import type { RabbitmqService } from '@malote/testing/services/rabbitmq'
 import { scaled } from '@malote/testing/slowness'
 import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
-import { type Channel, type ChannelModel, connect, type ConsumeMessage } from 'amqplib'
+import { type Channel, type ChannelModel, connect, type ConsumeMessage, type GetMessage } from 'amqplib'
 import { decodeMessage } from '../src/decode.ts'
 import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
 import {
@@ -27,18 +28,22 @@ const ownExchange = 'own-'
 
 export const uniqueName = (prefix: string): string => `${prefix}-${randomBytes(6).toString('hex')}`
 
-/** Runs `work` on a channel of a short-lived connection. Connects again while the broker is still coming up. */
+/** Runs `work` on a channel of a short-lived connection. */
 export async function withChannel<Result>(url: string, work: (channel: Channel) => Promise<Result>): Promise<Result> {
-  const connection = await connect(url)
+  const connection = await preparing('connect to RabbitMQ', () => connect(url))
   connection.on('error', () => {}) // What was under way rejects with the same error.
   try {
-    const channel = await connection.createChannel()
+    const channel = await preparing('open a channel', () => connection.createChannel())
     channel.on('error', () => {}) // As above.
     return await work(channel)
   } finally {
     await connection.close()
   }
 }
+
+/** The same for what a test itself asks of the broker: when it fails, the test is not prepared. Never for what is under test. */
+export const askBroker = <Result>(url: string, work: (channel: Channel) => Promise<Result>): Promise<Result> =>
+  preparing('ask something of RabbitMQ', () => withChannel(url, work))
 
 /** Connects through the proxy instead of to the broker itself. */
 export function through(proxy: TcpProxy, url: string): () => Promise<ChannelModel> {
@@ -73,7 +78,7 @@ export async function createPublisherHarness(broker: RabbitmqService): Promise<R
     brokerRefusal: async () => {
       const topic = uniqueName(ownExchange)
       await makeQueue(url, topic)
-      await withChannel(url, async (channel) => {
+      await askBroker(url, async (channel) => {
         await channel.assertExchange(topic, 'headers')
         await channel.bindQueue(topic, topic, '', { 'x-match': 'all', 'cloudEvents:type': 'order.accepted' })
       })
@@ -81,7 +86,7 @@ export async function createPublisherHarness(broker: RabbitmqService): Promise<R
     },
     troubledTopic: async () => {
       const topic = uniqueName('full')
-      await withChannel(url, async (channel) => {
+      await askBroker(url, async (channel) => {
         await channel.assertExchange(exchange, 'topic')
         await channel.assertQueue(topic, { maxLength: 1, arguments: { 'x-overflow': 'reject-publish' } })
         await channel.bindQueue(topic, exchange, topic)
@@ -89,7 +94,7 @@ export async function createPublisherHarness(broker: RabbitmqService): Promise<R
         await channel.checkQueue(topic)
       })
       const mend = async (): Promise<void> => {
-        await withChannel(url, (channel) => channel.deleteQueue(topic))
+        await askBroker(url, (channel) => channel.deleteQueue(topic))
         await makeQueue(url, topic)
       }
       return { topic, mend }
@@ -117,10 +122,11 @@ async function makeQueue(url: string, name: string): Promise<string> {
 
 /** Takes what is in the queue: waits for `count`, then takes what is left besides. */
 export async function receive(url: string, queue: string, count: number): Promise<PublishedRecord[]> {
-  return withChannel(url, async (channel) => {
+  return askBroker(url, async (channel) => {
     const taken: ConsumeMessage[] = []
     const { consumerTag } = await channel.consume(queue, (message) => message && taken.push(message), { noAck: true })
-    for (let waitedMs = 0; taken.length < count && waitedMs < 10_000; waitedMs += 10) await pause(10)
+    const deadlineMs = performance.now() + scaled(10_000)
+    while (taken.length < count && performance.now() < deadlineMs) await pause(10)
     await channel.cancel(consumerTag)
     const records = taken.map((message) => recordOf(message))
     for (let more = await channel.get(queue, { noAck: true }); more; more = await channel.get(queue, { noAck: true }))
@@ -181,13 +187,13 @@ export async function createConsumerHarness(
       for (const { topic } of messages) sent.set(topic, (sent.get(topic) ?? 0) + 1)
     },
     sendForeign: (topic, body) =>
-      withChannel(url, async (channel) => {
+      askBroker(url, async (channel) => {
         channel.sendToQueue(topic, Buffer.from(body))
         await channel.checkQueue(topic)
       }),
     // Bodies have all the room there is, headers have not.
     sendLargest: (topic) =>
-      withChannel(url, async (channel) => {
+      askBroker(url, async (channel) => {
         const body = 'of headers alone'
         channel.sendToQueue(topic, Buffer.from(body), { headers: { long: 'x'.repeat(largestHeader) } })
         await channel.checkQueue(topic)
@@ -195,16 +201,16 @@ export async function createConsumerHarness(
       }),
     deadLetters: (topic) => peek(url, deadLetterQueueOf(topic)),
     removeDeadLetterPlace: async (topic) =>
-      void (await withChannel(url, (channel) => channel.deleteQueue(deadLetterQueueOf(topic)))),
+      void (await askBroker(url, (channel) => channel.deleteQueue(deadLetterQueueOf(topic)))),
     restoreDeadLetterPlace: async (topic) => {
       const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum' } }
-      await withChannel(url, (channel) => channel.assertQueue(deadLetterQueueOf(topic), quorum))
+      await askBroker(url, (channel) => channel.assertQueue(deadLetterQueueOf(topic), quorum))
     },
     redrive: (queue, options) => redriveDeadLetters({ connect: () => connect(url), queue, ...options }),
     crash: (consumer) => Promise.resolve(proxies.get(consumer)?.refuse()),
     // RabbitMQ counts them only every few seconds; what it still has ready it knows at once. No handler has ended by then.
     unacknowledged: async (topic) =>
-      (sent.get(topic) ?? 0) - (await withChannel(url, (channel) => channel.checkQueue(topic))).messageCount,
+      (sent.get(topic) ?? 0) - (await askBroker(url, (channel) => channel.checkQueue(topic))).messageCount,
     stopBroker: () => crashBroker(broker),
     startBroker: () => broker.start(),
     close: async () => {
@@ -221,17 +227,36 @@ const largestHeader = 65_536 - 100
 const retryDelaysMs = [100, 1_500]
 
 /** Looks at the dead letters without taking them. */
-async function peek(url: string, queue: string): Promise<HeldDeadLetter[]> {
-  return withChannel(url, async (channel) => {
-    const found: HeldDeadLetter[] = []
-    for (let raw = await channel.get(queue); raw; raw = await channel.get(queue)) {
-      const headers = raw.properties.headers as Record<string, unknown>
-      found.push({
-        id: (headers['cloudEvents:id'] as string | undefined) ?? null,
-        body: raw.content,
-        note: readDeadLetterNote(headers as Record<string, string>),
-      })
+const peek = (url: string, queue: string): Promise<HeldDeadLetter[]> =>
+  lookAt(url, queue, (raw) => {
+    const headers = raw.properties.headers as Record<string, unknown>
+    return {
+      id: (headers['cloudEvents:id'] as string | undefined) ?? null,
+      body: raw.content,
+      note: readDeadLetterNote(headers as Record<string, string>),
     }
-    return found // Unacknowledged: closing the channel puts them back.
   })
+
+/** Looks at what is in the queue, and resolves when the queue has it again: some time after the broker says that the channel is closed. */
+export function lookAt<Seen>(url: string, queue: string, see: (raw: GetMessage) => Seen): Promise<Seen[]> {
+  return preparing(`look at ${queue}`, async () => {
+    const seen = await withChannel(url, async (channel) => {
+      const found: Seen[] = []
+      for (let raw = await channel.get(queue); raw; raw = await channel.get(queue)) found.push(see(raw))
+      return found // Unacknowledged: closing the channel gives them back.
+    })
+    if (seen.length > 0) await untilHeld(url, queue, seen.length)
+    return seen
+  })
+}
+
+/** Somebody else may take them meanwhile: that is waited for no longer than a moment. */
+function untilHeld(url: string, queue: string, count: number): Promise<void> {
+  const options = { patienceMs: 1_000 }
+  return withChannel(url, (channel) =>
+    eventually(async () => {
+      const { messageCount } = await channel.checkQueue(queue)
+      if (messageCount < count) throw new Error(`${String(messageCount)} of ${String(count)} are back`)
+    }, options).catch(() => {}),
+  )
 }
