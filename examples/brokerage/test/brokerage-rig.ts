@@ -61,7 +61,7 @@ export async function startRig(broker: BrokerName, env: Readonly<Record<string, 
       method,
       headers: body === undefined ? headers : { ...json, ...headers },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(scaled(10_000)),
     })
     return { status: response.status, body: (await response.json()) as Record<string, unknown> }
   }

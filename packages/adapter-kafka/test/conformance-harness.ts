@@ -3,6 +3,7 @@ import { type ConsumerHarness, eventually, type PublisherHarness } from '@malote
 import type { ConsumerStores } from '@malote/testing/consumer-stores'
 import { preparing } from '@malote/testing/harness-error'
 import type { KafkaService } from '@malote/testing/services/kafka'
+import { scaled } from '@malote/testing/slowness'
 import { ConfigResourceTypes } from 'kafkajs'
 import { randomUUID } from 'node:crypto'
 import { decodeMessage, headersOf } from '../src/decode.ts'
@@ -15,8 +16,8 @@ const largestRecord = 1_048_588
 /** Of a batch with one record that has neither key nor headers, and a little less than a note takes. */
 const recordOverhead = 100
 const patienceMs = 20_000
-/** Short, so that a crashed consumer's partitions go to another one within the patience of a test. */
-const sessionTimeoutMs = 1_500
+/** Short, so that a crashed consumer's partitions go to another one soon; not so short that a busy machine's consumer loses them. */
+const sessionTimeoutMs = Math.max(1_500, scaled(500))
 
 /** The broker under test, which cases stop, and the client library that takes the adapter to it. */
 export interface Surroundings {
@@ -97,7 +98,11 @@ export function consumerHarness(surroundings: Surroundings): ConsumerHarness {
       const { client, sever } = connect(service.brokers)
       const consumer = createKafkaConsumer({
         ...options,
-        consumer: client.consumer({ groupId: `group-of-${topic}`, sessionTimeoutMs, rebalanceTimeoutMs: 3_000 }),
+        consumer: client.consumer({
+          groupId: `group-of-${topic}`,
+          sessionTimeoutMs,
+          rebalanceTimeoutMs: 2 * sessionTimeoutMs,
+        }),
         topics: [topic],
         producer: client.producer,
       })

@@ -9,7 +9,9 @@ import {
 import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
 import type { Absences, ConsumerHarness, HeldDeadLetter } from '@malote/outbox-core/testing'
 import { eventually } from '@malote/outbox-core/testing'
+import { preparing } from '@malote/testing/harness-error'
 import { givenSqsEndpoint, isLackingSizes, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
+import { scaled } from '@malote/testing/slowness'
 import { startTcpProxy } from '@malote/testing/tcp-proxy'
 import { randomUUID } from 'node:crypto'
 import { textAttributes } from '../src/decode.ts'
@@ -44,7 +46,8 @@ export const consumerAbsences: Readonly<Record<Flavour, Absences<ConsumerHarness
   },
 }
 
-const visibilityTimeoutMs = 2_000
+/** A machine so busy that the consumer cannot prolong it in time would see its messages come again. SQS counts seconds. */
+const visibilityTimeoutMs = Math.max(2_000, Math.ceil(scaled(700) / 1_000) * 1_000)
 
 /** Every consumer reaches the server through a proxy of its own, so that a crash can cut off this one and no other. */
 export async function openConsumerHarness(
@@ -60,7 +63,7 @@ export async function openConsumerHarness(
   const sendForeign = async (topic: string, body: string): Promise<void> => {
     const group = { MessageGroupId: 'foreign', MessageDeduplicationId: randomUUID() }
     const message = { QueueUrl: queues.urlOf(topic), MessageBody: body, ...(flavour === 'fifo' ? group : {}) }
-    await direct.send(new SendMessageCommand(message))
+    await preparing('send a foreign message', () => direct.send(new SendMessageCommand(message)))
   }
   return {
     redeliveryMs: visibilityTimeoutMs * 2,
@@ -92,11 +95,14 @@ export async function openConsumerHarness(
     },
     narrowDeadLetterPlace: async (topic) => {
       const QueueUrl = queues.urlOf(deadLettersOf(topic))
-      await direct.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '2000' } }))
+      const request = new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '2000' } })
+      await preparing('narrow a queue', () => direct.send(request))
     },
     deadLetters: (topic) => deadLettersIn(direct, queues.urlOf(deadLettersOf(topic))),
-    removeDeadLetterPlace: async (topic) =>
-      void (await direct.send(new DeleteQueueCommand({ QueueUrl: queues.urlOf(deadLettersOf(topic)) }))),
+    removeDeadLetterPlace: async (topic) => {
+      const request = new DeleteQueueCommand({ QueueUrl: queues.urlOf(deadLettersOf(topic)) })
+      await preparing('delete a queue', () => direct.send(request))
+    },
     restoreDeadLetterPlace: async (topic) => void (await queues.make({ VisibilityTimeout: '0' }, deadLettersOf(topic))),
     redrive: (topic, options) =>
       redriveDeadLetters({
@@ -108,7 +114,8 @@ export async function openConsumerHarness(
     unacknowledged: async (topic) => {
       const name = 'ApproximateNumberOfMessagesNotVisible'
       const request = new GetQueueAttributesCommand({ QueueUrl: queues.urlOf(topic), AttributeNames: [name] })
-      return Number((await direct.send(request)).Attributes?.[name])
+      const { Attributes } = await preparing('count messages', () => direct.send(request))
+      return Number(Attributes?.[name])
     },
     ...(ours === null ? {} : { stopBroker: () => ours.stop(), startBroker: () => ours.start() }),
     close: async () => {
@@ -158,7 +165,7 @@ function createProxiedConsumers(port: number, queues: Queues): ProxiedConsumers 
 
 async function deadLettersIn(client: SQSClient, queueUrl: string): Promise<HeldDeadLetter[]> {
   const request = { QueueUrl: queueUrl, MaxNumberOfMessages: 10, MessageAttributeNames: ['All'] }
-  const answer = await client.send(new ReceiveMessageCommand(request))
+  const answer = await preparing('look at the dead letters', () => client.send(new ReceiveMessageCommand(request)))
   return (answer.Messages ?? []).map((raw): HeldDeadLetter => {
     const note = readDeadLetterNote(textAttributes(raw.MessageAttributes))
     const id = raw.MessageAttributes?.['ce-id']?.StringValue ?? null

@@ -1,5 +1,7 @@
 import { CreateQueueCommand, DeleteMessageBatchCommand, type Message, ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import type { SQSClient } from '@aws-sdk/client-sqs'
+import { preparing } from '@malote/testing/harness-error'
+import { scaled } from '@malote/testing/slowness'
 import { randomUUID } from 'node:crypto'
 
 export type Flavour = 'standard' | 'fifo'
@@ -11,7 +13,7 @@ export interface Queues {
   unusedName(): string
   /** Makes an empty queue and gives its name. */
   make(attributes?: Readonly<Record<string, string>>, name?: string): Promise<string>
-  /** Takes messages from a queue until there are `count` and the queue is empty, or patience ends. */
+  /** Takes messages from a queue until there are `count` and the queue is empty, or patience, that of a quiet machine, ends. */
   drain(topic: string, count: number, patienceMs: number): Promise<readonly Message[]>
 }
 
@@ -21,21 +23,21 @@ export function queuesOn(client: SQSClient, endpoint: string, flavour: Flavour):
   const unusedName = (): string => `queue-${randomUUID().slice(0, 8)}${suffix}`
 
   async function receive(topic: string, waitSeconds: number): Promise<Message[]> {
-    const answer = await client.send(
-      new ReceiveMessageCommand({
-        QueueUrl: urlOf(topic),
-        MaxNumberOfMessages: 10,
-        WaitTimeSeconds: waitSeconds,
-        MessageAttributeNames: ['All'],
-        MessageSystemAttributeNames: ['All'],
-      }),
-    )
+    const request = new ReceiveMessageCommand({
+      QueueUrl: urlOf(topic),
+      MaxNumberOfMessages: 10,
+      WaitTimeSeconds: waitSeconds,
+      MessageAttributeNames: ['All'],
+      MessageSystemAttributeNames: ['All'],
+    })
+    const answer = await preparing('receive from SQS', () => client.send(request))
     return answer.Messages ?? []
   }
 
   async function remove(topic: string, messages: readonly Message[]): Promise<void> {
     const Entries = messages.map((message, index) => ({ Id: String(index), ReceiptHandle: message.ReceiptHandle }))
-    await client.send(new DeleteMessageBatchCommand({ QueueUrl: urlOf(topic), Entries }))
+    const request = new DeleteMessageBatchCommand({ QueueUrl: urlOf(topic), Entries })
+    await preparing('delete from SQS', () => client.send(request))
   }
 
   return {
@@ -43,13 +45,14 @@ export function queuesOn(client: SQSClient, endpoint: string, flavour: Flavour):
     unusedName,
     make: async (attributes = {}, name = unusedName()) => {
       const fifo: Record<string, string> = name.endsWith('.fifo') ? { FifoQueue: 'true' } : {}
-      await client.send(new CreateQueueCommand({ QueueName: name, Attributes: { ...attributes, ...fifo } }))
+      const request = new CreateQueueCommand({ QueueName: name, Attributes: { ...attributes, ...fifo } })
+      await preparing('make a queue', () => client.send(request))
       return name
     },
     drain: async (topic, count, patienceMs) => {
       const taken: Message[] = []
       const removing: Promise<void>[] = []
-      const deadlineMs = performance.now() + patienceMs
+      const deadlineMs = performance.now() + scaled(patienceMs)
       for (;;) {
         const missing = taken.length < count && performance.now() < deadlineMs
         // The last look must not find a group closed by a message that is still being removed.
