@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
-import { HarnessError } from './harness-error.ts'
+import { HarnessError, preparing } from './harness-error.ts'
 
 export interface TestDatabase {
   readonly url: string
@@ -44,13 +44,13 @@ export async function createTestDatabase(serverUrl: string): Promise<TestDatabas
       const role = `role_${randomBytes(6).toString('hex')}`
       await administer(url, `create role ${role} login password 'p'`)
       roles.push(role)
-      await administer(url, grants(role).join('\n'))
+      await connected(url, (client) => client.query(grants(role).join('\n'))) // On trial: no failure of the harness.
       return Object.assign(new URL(url), { username: role, password: 'p' }).toString()
     },
     client: async (config) => {
       const client = new pg.Client({ connectionString: url, ...config })
       client.on('error', () => {}) // As above.
-      await client.connect()
+      await preparing('connect to the database', () => client.connect())
       clients.push(client)
       return client
     },
@@ -70,7 +70,7 @@ export async function createTestDatabase(serverUrl: string): Promise<TestDatabas
 
 async function truncate(url: string, tables: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
-  await client.connect()
+  await preparing('connect to the database', () => client.connect())
   try {
     await client.query(`set lock_timeout = '1s'`)
     for (let left = 60; !(await isTruncated(client, tables)); left--) {
@@ -98,12 +98,33 @@ const lockNotAvailable = '55P03'
 const endLeftOvers = `select pg_terminate_backend(pid) from pg_stat_activity
   where datname = current_database() and state like 'idle in transaction%' and state_change < clock_timestamp() - interval '2s'`
 
-async function administer(serverUrl: string, statement: string): Promise<void> {
+const administer = (serverUrl: string, statement: string): Promise<void> =>
+  preparing(statement, () =>
+    connected(serverUrl, async (client) => {
+      for (let left = 5; !(await isDone(client, statement)); left--)
+        if (left === 0) throw new HarnessError(`somebody is still connected: ${statement}`)
+    }),
+  )
+
+async function connected(serverUrl: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
   const client = new pg.Client({ connectionString: serverUrl })
   await client.connect()
   try {
-    await client.query(statement)
+    await work(client)
   } finally {
     await client.end()
   }
 }
+
+/** False while somebody is connected: PostgreSQL waits five seconds for sessions that it has told to end, which is little on a busy machine. */
+async function isDone(client: pg.Client, statement: string): Promise<boolean> {
+  try {
+    await client.query(statement)
+    return true
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.code === objectInUse) return false
+    throw error
+  }
+}
+
+const objectInUse = '55006'
