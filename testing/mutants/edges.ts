@@ -207,6 +207,14 @@ export const edges: readonly Mutant[] = [
       'insert into messages (id, lane, topic, type, ordering_key, payload, content_type',
     ],
   ]),
+  ...mutantsOf(core, '../migrations/0011_ring_inside_the_insert.sql', 'add-functions.pg.test.ts', [
+    [
+      'the select of a prepared message is run apart from its insert',
+      'bounded',
+      'ring_doorbell() stable',
+      'ring_doorbell() volatile',
+    ],
+  ]),
   ...mutantsOf(core, '../migrations/0002_limit_messages.sql', 'large-bodies.pg.test.ts', [
     [
       'plain SQL schedules a body of any size',

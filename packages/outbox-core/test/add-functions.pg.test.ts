@@ -106,6 +106,20 @@ it('all messages of one key share a lane, whoever inserts or changes them', asyn
   expect(rows).toHaveLength(9)
 })
 
+it('a prepared message is one insert, with no select that is run apart', async () => {
+  const { text, values } = await createOutbox({ schema: 'Odd "schema"' }).statement(
+    { topic: 't', type: 'x', payload: 1 },
+    { prepared: true },
+  )
+
+  const plan = (await pool.query(`explain (costs off) ${text}`, [...values])).rows.map((row) =>
+    String(row['QUERY PLAN']),
+  )
+
+  const steps = plan.filter((line) => line.includes('->')).map((line) => line.trim())
+  expect(steps).toEqual(['->  Seq Scan on doorbell', '->  Result'])
+})
+
 it.each([false, true])(
   'a relay that lay down while the statement waited for its lock is rung for (prepared: %j)',
   async (prepared) => {
