@@ -17,6 +17,10 @@ export const notBlocked = (alias: string, n: number): string =>
 export const notSuspended = (alias: string, n: number): string =>
   `(cardinality($${String(n)}::text[]) = 0 or ${alias}.topic <> all($${String(n)}::text[]))`
 
+/** `$n::bigint[]` holds the seqs of what is in memory: thousands, looked up by their hash, as with `notBlocked`. */
+export const notKnown = (alias: string, n: number): string =>
+  `(${alias}.seq = any($${String(n)}::bigint[])) is not true`
+
 /** Operators and plain SQL may have left any number: one more than the largest is no integer. */
 export const attemptsPaid = (paid: string): string => `least(m.attempts, 2147483646) + ${paid}`
 

@@ -1,5 +1,5 @@
 import type { Connection } from './connections.ts'
-import { notBlocked, notSuspended, stream } from './fragments.ts'
+import { notBlocked, notKnown, notSuspended, stream } from './fragments.ts'
 import { quoteIdentifier } from './identifiers.ts'
 import { bytesBefore, measured, priced, withinBudget } from './message-columns.ts'
 
@@ -209,35 +209,38 @@ export function messageReadTexts(schema: string): Readonly<Record<keyof MessageR
 
     // $1 lanes, $2 closed streams, $3 known seqs, $4 limit, $5 byte limit, $6 the most bytes of a body, or of headers, that are ever read, $7 whether the
     // first may exceed the byte limit, $8 suspended topics, $9 most attempts. Bodies as in `ready`. Failed and replayed messages that are due: of
-    // the streams that have most reason to go now as many as their share of the limit, and of each those that wait first, up to one
-    // that is not due. So whatever is returned, nothing of its stream waits below it unread. Streams whose first is not due are
+    // the streams that have most reason to go now as many as their share of the limit, and of each those unknown ones that wait first,
+    // up to one that is not due. So whatever is returned, nothing of its stream waits below it unread. Streams whose first is not due are
     // named as resting. Served by messages_waiting, and for each stream, once, by messages_waiting_in_order: entries of what was
-    // deleted stand at its front. The "limit 1" leaves the planner no join that reads the table. Always at least one row.
+    // deleted stand at its front. A row is found again by where it lies, which one snapshot shows the same all along; the "limit 1"
+    // leaves the planner no join that reads the table. Always at least one row.
     waiting: `
       with due as materialized (
-        select m.lane, m.seq, m.topic, m.ordering_key, m.available_at
+        select m.ctid as place, m.topic, m.ordering_key, m.available_at
         from ${s}.messages as m
         where m.available_at <= now() and m.lane = any($1::smallint[])
-          and ${notBlocked('m', 2)} and ${notSuspended('m', 8)} and m.seq <> all($3::bigint[])
-        order by m.available_at, m.seq
+          and ${notBlocked('m', 2)} and ${notSuspended('m', 8)} and ${notKnown('m', 3)}
+        order by m.available_at
         limit $4),
       turns as materialized (
-        select due.topic, due.ordering_key, min(due.available_at) as since, count(*) as share
+        select row_number() over () as n, due.topic, due.ordering_key, min(due.available_at) as since, count(*) as share
         from due where due.ordering_key is not null group by due.topic, due.ordering_key),
       runs as materialized (
-        select turns.topic, turns.ordering_key, turns.since, run.lane, run.seq, run.is_due
-        from turns cross join lateral (
-          select next.lane, next.seq, bool_and(next.available_at <= now()) over (order by next.seq) as is_due
-          from (
-            select m.lane, m.seq, m.available_at from ${s}.messages as m where ${waitsInStreamOf('m', 'turns')}
-            order by m.seq limit turns.share) as next) as run),
+        select next.*, row_number() over in_turn = 1 as is_first, bool_and(next.available_at <= now()) over in_turn as is_due
+        from (
+          select turns.n, turns.topic, turns.ordering_key, turns.since, one.place, one.seq, one.available_at
+          from turns cross join lateral (
+            select m.ctid as place, m.seq, m.available_at from ${s}.messages as m
+            where ${waitsInStreamOf('m', 'turns')} and ${notKnown('m', 3)}
+            order by m.seq limit turns.share) as one) as next
+        window in_turn as (partition by next.n order by next.seq)),
       found as materialized (
-        select due.lane, due.seq, due.available_at as since from due where due.ordering_key is null
+        select due.place, due.available_at as since from due where due.ordering_key is null
         union all
-        select runs.lane, runs.seq, runs.since from runs where runs.is_due)
+        select runs.place, runs.since from runs where runs.is_due)
       select o.*, (select count(*)::integer from due) as due,
-        case when coalesce(o.before, 0) = 0 then array(
-          select ${stream('runs')} from runs group by runs.topic, runs.ordering_key having not bool_or(runs.is_due)) end as resting
+        case when coalesce(o.before, 0) = 0
+          then array(select ${stream('runs')} from runs where runs.is_first and not runs.is_due) end as resting
       from (select) as always left join (
         select ${withinBudget('(o.before + o.cost <= $5::float8 or o.cost is not null and o.before = 0 and $7::boolean)')},
           o.before, o.since
@@ -247,8 +250,7 @@ export function messageReadTexts(schema: string): Readonly<Record<keyof MessageR
             `
             select one.*, found.since
             from found cross join lateral (
-              select ${measured} from ${s}.messages as m
-              where m.lane = found.lane and m.seq = found.seq limit 1) as one`,
+              select ${measured} from ${s}.messages as m where m.ctid = found.place limit 1) as one`,
             'since, seq',
             6,
             9,

@@ -87,10 +87,15 @@ export class Backlog {
   }
 
   /**
-   * Streams of which nothing that waits is to be read: held, resting, or what was read of them before is not through. As a
+   * Streams of which nothing that waits is to be read: held, resting, or what failed of them is not written down yet. As a
    * PostgreSQL array literal.
    */
   closedStreams(lanes?: readonly number[]): string {
+    return this.#blocks.closed(this.#resting, lanes)
+  }
+
+  /** Those, and the streams of which something that had waited is in memory: what waits is not their first. */
+  streamsNotToProbe(lanes?: readonly number[]): string {
     return this.#blocks.closed([...this.#memory.waitedStreams(), ...this.#resting], lanes)
   }
 
@@ -159,8 +164,8 @@ export class Backlog {
   }
 
   /**
-   * A failed or replayed message that is due was read, and in sequence all that waits before it in its stream, of which nothing
-   * was in memory when the query was sent. What is ready behind it must not overtake it.
+   * A failed or replayed message that is due was read, and in sequence all that waits before it in its stream and was not in
+   * memory when the query was sent. What is ready behind it must not overtake it.
    */
   addWaiting(message: BufferedMessage): boolean {
     const { stream, lane, seq } = message

@@ -33,6 +33,9 @@ const bytesPauseMs = 20
 /** Between two looks at blocked streams, in times that the first took. */
 const betweenBlocks = 4
 
+/** And so many only for streams of which all is through that waited, while others wait in a crowd: each such look reads all of it. */
+const betweenBlocksInCrowd = 20
+
 /** A millisecond each, and only while a transaction is open that was so before the relay's first two looks. */
 const mostFirstLooks = 20
 
@@ -73,8 +76,10 @@ export class ReadLoop {
     /** Whether blocked streams still have a reason. */
     blockCheck: number
   }
-  /** Blocks are not loaded anew before: of very many each takes long, and others read on the same connection. */
-  #blocksAgainMs = 0
+  /** The last look at blocked streams: of very many each takes long, and others read on the same connection. */
+  #blocksLoaded = { endMs: 0, tookMs: 0 }
+  /** More waits and is due than the last look at it could take. */
+  #isCrowd = false
   /** Lanes of which streams may have been blocked or freed. */
   readonly #changed = new Set<number>()
   #rescans = 0
@@ -118,16 +123,17 @@ export class ReadLoop {
   }
 
   /** An operator, or a settled message, may have changed which streams of the lanes wait. */
-  reloadBlocks(lanes: Iterable<number> = this.#parts.lanes.numbers()): void {
+  reloadBlocks(lanes: Iterable<number> = this.#parts.lanes.numbers(), between: number = betweenBlocks): void {
     for (const lane of lanes) this.#changed.add(lane)
-    this.#dueMs.blocks = this.#blocksAgainMs
+    const { endMs, tookMs } = this.#blocksLoaded
+    this.#dueMs.blocks = Math.min(this.#dueMs.blocks, endMs + tookMs * between)
     this.#wake.now()
   }
 
   /** What had waited of a stream of the lanes and was read is through. */
   goOn(lanes: Iterable<number>): void {
     this.waitingDueIn(0)
-    this.reloadBlocks(lanes)
+    this.reloadBlocks(lanes, this.#isCrowd ? betweenBlocksInCrowd : betweenBlocks)
   }
 
   /** Topics go on. */
@@ -208,8 +214,9 @@ export class ReadLoop {
       this.#changed.clear()
       await reader.loadBlocks(loading)
       const endMs = clock.monotonicMs()
-      this.#blocksAgainMs = endMs + (endMs - startMs) * betweenBlocks
-      this.#dueMs.blocks = Math.max(this.#dueMs.blocks, this.#blocksAgainMs) // It may have changed again meanwhile.
+      const tookMs = endMs - startMs
+      this.#blocksLoaded = { endMs, tookMs }
+      this.#dueMs.blocks = Math.max(this.#dueMs.blocks, endMs + tookMs * betweenBlocks) // It may have changed again meanwhile.
     } else if (unread.length > 0) await reader.loadBlocks(unread)
   }
 
@@ -220,7 +227,7 @@ export class ReadLoop {
   }
 
   async #lookAtClock(): Promise<boolean> {
-    const { reader, scheduled, dispatcher, lanes, clock, report } = this.#parts
+    const { reader, scheduled, dispatcher, lanes, clock, report, minSpace } = this.#parts
     let isBusy = false
     const nowMs = clock.monotonicMs()
     if (nowMs >= this.#dueMs.scheduled) {
@@ -230,10 +237,12 @@ export class ReadLoop {
         isBusy = true
       }
     }
-    if (nowMs >= this.#dueMs.waiting && reader.space > 0) {
+    if (nowMs >= this.#dueMs.waiting && reader.space >= minSpace) {
       this.#dueMs.waiting = Number.POSITIVE_INFINITY
       const { messages, isPartial } = await reader.readWaiting()
       dispatcher.pump()
+      this.#isCrowd = isPartial
+      if (!isPartial && this.mustReload) this.reloadBlocks([])
       if (isPartial) {
         // Without a message there were no bytes for one: what is in memory has to go first.
         this.#dueMs.waiting = messages > 0 ? nowMs : nowMs + bytesPauseMs
@@ -258,7 +267,10 @@ export class ReadLoop {
 
   #untilNextLook(): number {
     const { blocks, waiting, scheduled } = this.#dueMs
-    const dueMs = Math.min(waiting, scheduled, blocks) - this.#parts.clock.monotonicMs()
+    const { reader, minSpace, clock } = this.#parts
+    // Whoever makes room wakes us.
+    const readMs = reader.space >= minSpace ? waiting : Number.POSITIVE_INFINITY
+    const dueMs = Math.min(readMs, scheduled, blocks) - clock.monotonicMs()
     return Math.max(1, Math.min(this.#hearing.nextPauseMs(), dueMs))
   }
 }

@@ -190,7 +190,7 @@ export class Reader {
     // Of a lane that has none all is read, and meanwhile nothing that is healthy: few lanes first, then twice as many each time.
     for (let count = maxSamples; rows.length === 0 && numbers.length > 0; count *= 2) {
       const chosen = numbers.splice(0, count)
-      const [blockedStreams, closedStreams] = [backlog.blockedStreams(chosen), backlog.closedStreams(chosen)]
+      const [blockedStreams, closedStreams] = [backlog.blockedStreams(chosen), backlog.streamsNotToProbe(chosen)]
       rows = await reads.samples({ topics, known, lanes: chosen, blockedStreams, closedStreams, limit: maxSamples })
     }
     return rows.map((row) => this.#toMessage(row, row.waited))

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vi
 import type { OutboxMessage } from '../../src/index.ts'
 import { eventually } from '../../src/testing/index.ts'
 import { aMessage, createRelayBench, type RelayBench } from '../relay-bench.ts'
+import { createSteppedRelay } from './stepped-relay.ts'
 
 let bench: RelayBench
 
@@ -48,6 +49,20 @@ describe('messages of one key that wait and are due', () => {
     assertInOrder(broker.accepted, ids)
     // One look and one read for hundreds of them, not one for each.
     expect(observer.of('batch.settled').length).toBeLessThan(100)
+  })
+
+  it('are read on, each once, while the first of them are under way', async () => {
+    const ids = await bench.add(...keyed(3_200, 1))
+    await wait(ids, 'now()')
+    const { reader, backlog, connections } = await createSteppedRelay(bench.as.relay, { maxMessages: 10_000 })
+    const reports = [await reader.readWaiting()]
+    const first = backlog.take(500)
+    for (let more = 0; more < 2; more++) reports.push(await reader.readWaiting())
+    backlog.end(first, { failed: [], returned: first })
+    connections.destroy()
+
+    expect(reports).toEqual([3_000, 200, 0].map((messages) => ({ messages, isPartial: messages === 3_000 })))
+    expect(backlog.take(4_000).map(({ message }) => message.id)).toEqual(ids)
   })
 
   it('leave up to the first that is not due, and from there on when it is', async () => {

@@ -122,7 +122,8 @@ class World {
   /** @param isWell - the broker accepts everything and nothing new happens */
   async step(isWell: boolean): Promise<void> {
     const dice = this.#random()
-    if (!isWell && dice < 0.2) this.#add()
+    if (!isWell && dice < 0.01) this.#addWaiting()
+    else if (!isWell && dice < 0.2) this.#add()
     else if (dice < 0.25) this.#commit()
     else if (dice < 0.45) await this.#read()
     else if (dice < 0.55) await this.#readWaiting()
@@ -166,6 +167,22 @@ class World {
     const row = { ...written, committedAt: drawnAt }
     if (this.#random() < 0.3) this.#open.push(row)
     else this.#rows.set(seq, row)
+  }
+
+  /** A whole stream waits and is due, as after an incident: more than one look takes in. */
+  #addWaiting(): void {
+    const lane = Math.floor(this.#random() * laneNumbers.length)
+    const topic = topics[Math.floor(this.#random() * topics.length)] as string
+    const stream = `${topic} r${String(lane)}`
+    // What is replayed goes before what is new: none of it would be in its place before this.
+    if ([...this.#rows.values()].some((row) => row.stream === stream)) return
+    const dueMs = this.#clock.monotonicMs()
+    for (let n = 0; n < 10; n++) {
+      const [seq, drawnAt] = [++this.#seq, ++this.#moment]
+      const written = { seq, lane, stream, topic, maxTogether: Number.POSITIVE_INFINITY, dueMs, attempts: 0 }
+      this.#rows.set(seq, { ...written, isUnnoticed: true, drawnAt, committedAt: drawnAt })
+    }
+    this.#reload()
   }
 
   /** Late: what was drawn meanwhile, also of its own stream, may long be published, failed or buried. */
@@ -236,7 +253,7 @@ class World {
   #samplesOf(wanted: readonly string[]): readonly Row[] {
     const known = this.#known()
     const rows = [...this.#rows.values()].filter(({ topic, seq }) => wanted.includes(topic) && !known.has(seq))
-    const [blocked, closed] = [this.#blocked(), this.#closed()]
+    const [blocked, closed] = [this.#blocked(), new Set(textsOf(this.#backlog.streamsNotToProbe()))]
     const ready = laneNumbers.flatMap((lane) =>
       rows
         .filter((row) => row.lane === lane && row.dueMs === null && !blocked.has(row.stream ?? ''))
@@ -304,20 +321,23 @@ class World {
 
   async #readWaiting(): Promise<void> {
     const known = this.#known()
+    const limit = this.#random() < 0.5 ? 1 : 4
     const active = this.#lanes.active()
     const [closed, suspended] = [this.#closed(), new Set(this.#backlog.suspendedTopics)]
     const due = [...this.#rows.values()]
       .filter((row) => this.#isDue(row) && !known.has(row.seq))
       .filter(({ topic, stream }) => !suspended.has(topic) && !closed.has(stream ?? ''))
       .sort((a, b) => (a.dueMs ?? 0) - (b.dueMs ?? 0) || a.seq - b.seq)
-      .slice(0, 4)
+      .slice(0, limit)
+    const unknown = (row: Row): Row[] => this.#inOrder(row).filter(({ seq }) => !known.has(seq))
     const streams = new Set(due.flatMap(({ stream }) => stream ?? []))
     const runs = [...streams].flatMap((stream) => {
       const share = due.filter((row) => row.stream === stream)
-      const run = this.#inOrder(share[0] as Row).slice(0, share.length)
+      const run = unknown(share[0] as Row).slice(0, share.length)
       const end = run.findIndex((row) => !this.#isDue(row))
       return end < 0 ? run : run.slice(0, end)
     })
+    const resting = due.flatMap((row) => (this.#isDue(unknown(row)[0] ?? row) ? [] : (row.stream ?? [])))
     const shown = [...due.filter(({ stream }) => stream === null), ...runs].map((row) => toMessage(row, true))
     this.#backlog.beginAsking()
     this.#isReading = true
@@ -326,8 +346,7 @@ class World {
     for (const message of shown)
       if (active.includes(this.#lanes.get(message.lane) as (typeof active)[number])) this.#backlog.addWaiting(message)
     this.#backlog.endAsking()
-    const resting = due.flatMap((row) => (this.#isDue(this.#inOrder(row)[0] ?? row) ? [] : (row.stream ?? [])))
-    this.#backlog.rest(resting, due.length === 4)
+    this.#backlog.rest(resting, due.length === limit)
     if (this.#needsReload) this.#reload()
   }
 
