@@ -17,6 +17,8 @@ interface Breaker extends OpenBreaker {
   failure: DestinationFailure
   failures: number
   probeAtMs: number
+  /** When the last probe began. */
+  probedAtMs: number
   isProbing: boolean
 }
 
@@ -60,7 +62,7 @@ export class Breakers {
     }
     const pauseMs = this.#pauseMs(1, failure)
     const topics = new Set([topic])
-    const state = { failures: 1, probeAtMs: nowMs + pauseMs, isProbing: false }
+    const state = { failures: 1, probeAtMs: nowMs + pauseMs, probedAtMs: nowMs, isProbing: false }
     this.#breakers.set(destination, { destination, topics, sinceMs: nowMs, failure, ...state })
     this.version++
     return pauseMs
@@ -71,17 +73,24 @@ export class Breakers {
     const due = [...this.#breakers.values()]
       .filter(({ isProbing, probeAtMs }) => !isProbing && probeAtMs <= nowMs)
       .slice(0, limit)
-    for (const breaker of due) breaker.isProbing = true
+    for (const breaker of due) {
+      breaker.isProbing = true
+      breaker.probedAtMs = nowMs
+    }
     return due
   }
 
-  /** The probe was refused, or never sent. */
+  /**
+   * The probe was refused, or never sent. The pause counts from its beginning, so that a slow answer does not make a mend wait
+   * for longer; but half of it at least comes after the answer.
+   */
   probeFailed(destination: string, nowMs: number): void {
     const breaker = this.#breakers.get(destination)
     if (breaker === undefined) return
     breaker.isProbing = false
     breaker.failures++
-    breaker.probeAtMs = nowMs + this.#pauseMs(breaker.failures, breaker.failure)
+    const pauseMs = this.#pauseMs(breaker.failures, breaker.failure)
+    breaker.probeAtMs = Math.max(breaker.probedAtMs + pauseMs, nowMs + pauseMs / 2)
   }
 
   /** The destination takes messages. @returns how long it did not, in milliseconds, or null when it always did */

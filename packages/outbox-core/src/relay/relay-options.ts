@@ -90,8 +90,8 @@ export interface RelayOptions {
    * Pause before a destination that takes nothing is tried again, from the 1-based failure in a row. Other destinations do not
    * wait meanwhile.
    *
-   * @defaultValue exponential from 200 ms to 2 s, drawn between half of it and all: trying costs a few messages, and what waits
-   * goes on at most about two seconds after somebody has mended it
+   * @defaultValue exponential from 200 ms to 1.6 s, drawn between half of it and all: trying costs a few messages, and what waits
+   * goes on within two seconds after somebody has mended it, the time to read it again included
    */
   readonly destinationBackoff?: Backoff
   /**

@@ -78,7 +78,7 @@ export function resolveRelayOptions(options: RelayOptions): ResolvedRelayOptions
     outageBackoff: soundBackoff(options.outageBackoff, exponentialBackoff({ baseMs: 200, maxMs: 30_000 })),
     destinationBackoff: soundBackoff(
       options.destinationBackoff,
-      exponentialBackoff({ baseMs: 200, maxMs: 2_000, random: inUpperHalf }),
+      exponentialBackoff({ baseMs: 200, maxMs: 1_600, random: inUpperHalf }),
     ),
     afterDeadLetter: choiceOf('afterDeadLetter', options.afterDeadLetter, ['hold', 'skip']),
     isArchived: archivedTopics(options.afterPublish),

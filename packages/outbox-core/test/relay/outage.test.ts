@@ -50,12 +50,25 @@ describe('the breaker of a destination', () => {
 
     expect(breakers.startProbes(99, 9)).toEqual([])
     expect(breakers.startProbes(100, 9)).toHaveLength(1)
-    expect(breakers.startProbes(500, 9)).toEqual([])
-    breakers.probeFailed('queue', 500)
-    expect(breakers.nextProbeAtMs).toBe(700)
+    expect(breakers.startProbes(150, 9)).toEqual([])
+    breakers.probeFailed('queue', 150)
+    expect(breakers.nextProbeAtMs).toBe(300)
 
     expect(breakers.close('queue', 800)).toBe(800)
     expect([breakers.size, breakers.close('queue', 900)]).toEqual([0, null])
+  })
+
+  it('counts a pause from the beginning of the last probe, half of it at least after its answer', () => {
+    const breakers = new Breakers(() => 100)
+    breakers.fail(failure, 'a', 0)
+    const next = [30, 80].map((tookMs) => {
+      const startMs = breakers.nextProbeAtMs
+      breakers.startProbes(startMs, 1)
+      breakers.probeFailed('queue', startMs + tookMs)
+      return breakers.nextProbeAtMs - startMs
+    })
+
+    expect(next).toEqual([100, 130])
   })
 
   it('waits at least as long as the broker asks', () => {
