@@ -1,16 +1,17 @@
 import type { InBatchesOptions, StreamBatchFunction } from '@malote/outbox-core'
 
 /** Accounts under way in a consumer at a time, each with all of its messages that are there: what the batches are made of. */
-export const consumerConcurrency = 100
+export const consumerConcurrency = 200
 
 /**
- * Every step of an order waits this long for others to share its transaction with. Measured on two cores: 50 ms bring a quarter
- * more orders through than no wait, and an order that has five steps is done in half a second all the same.
+ * Every step of an order waits this long for others to share its transaction with, unless all that are in hand are there already. What a
+ * transaction costs is shared by its orders: to settle one takes 0.32 ms of processor time among 32, 0.22 among 64 and 0.14 among 128
+ * (`bench/brokerage/batch-size.ts`). An order has three such steps, so under load it is done a third of a second later than it could be.
  */
-export const batching: InBatchesOptions = { maxSize: consumerConcurrency, lingerMs: 50 }
+export const batching: InBatchesOptions = { maxSize: consumerConcurrency, lingerMs: 120 }
 
-/** Nobody waits for those who only look on, and they are told of every order twice: their batches are larger, and an order has half as many transactions. */
-export const listenerConcurrency = 200
+/** Nobody waits for those who only look on, and they are told of every order twice. */
+export const listenerConcurrency = 400
 export const batchingOfListeners: InBatchesOptions = { maxSize: listenerConcurrency, lingerMs: 250 }
 
 /** What a consumer has in hand. */

@@ -28,10 +28,9 @@ export function createRabbitmqBroker(url: string): Promise<Broker> {
   return Promise.resolve({
     createPublisher: () => createRabbitmqPublisher({ connect: open, source: '/brokerage', exchange }),
     createConsumer: (subscription, options) => {
-      const { queue } = subscription
-      // Consumers that share a queue take little ahead, so that each has work.
-      const prefetch = keepsOrder(subscription) ? {} : { prefetch: 2 * (options.concurrency ?? 10) }
-      return createRabbitmqConsumer({ ...options, ...prefetch, connect: open, queue })
+      // While one batch is handled the next one is here already. More would leave others who share the queue without work.
+      const prefetch = 2 * (options.concurrency ?? 10)
+      return createRabbitmqConsumer({ ...options, prefetch, connect: open, queue: subscription.queue })
     },
     close: () => Promise.resolve(), // Publishers and consumers close the connections they opened.
   })

@@ -31,8 +31,8 @@ await runRole(async () => {
     // A demo should not wait long for a broker that is back; a production relay is well served by the default.
     // A new look comes due within a second or two: a reminder should not be much later than it is meant to be.
     pollIntervalMs: 500,
-    // An order has three messages and two seconds: nobody sees this wait, and each look at the table finds ten times as many.
-    lingerMs: 20,
+    // An order has three messages and two seconds: nobody sees this wait, and each look at the table finds many times as many.
+    lingerMs: 60,
     outageBackoff: exponentialBackoff({ baseMs: 200, maxMs: 2_000 }),
     onEvent: (event) => {
       if (event.type === 'message.dead-lettered') log.error(event, 'message dead-lettered')
