@@ -12,10 +12,14 @@ import {
   pgTransactionalOutboxConfiguration,
 } from '../peers/pg-transactional-outbox.ts'
 import { loadTool } from '../peers/pgbench.ts'
+import { createRiverDrainer, riverConfiguration, whyNoRiver } from '../peers/river.ts'
 import { drainWithServer } from '../peers/server-limit.ts'
 
 /** By how much to beat whom. */
 const targets = { 'graphile-worker': 2, 'pg-boss': 3, 'pg-transactional-outbox': 50, 'server-limit': 0.6 } as const
+
+/** Promised of nobody, and worth knowing: the fastest queue outside Node. */
+const river = 'river'
 
 /** It would need minutes for the whole backlog: it is rated by what it does in this time, with the backlog in the table. */
 const slowPeerCapMs = 4_000
@@ -24,6 +28,7 @@ export const drainQuestion: Benchmark = {
   name: 'drain',
   question: 'How fast is a backlog of 100,000 messages emptied into a handler that does nothing?',
   run: async ({ server, rounds, scale, log }) => {
+    const noRiver = whyNoRiver()
     const samples = await alternate(rounds, await contestants(server, 100_000 * scale), log)
     const ours = samples['malote']
     return {
@@ -32,6 +37,9 @@ export const drainQuestion: Benchmark = {
         ...Object.entries(targets).map(([name, bound]) =>
           ratioRow(name, `drain ÷ ${name}`, ratioOf(ours, samples[name]), atLeast(bound)),
         ),
+        ...(samples[river] === undefined
+          ? []
+          : [ratioRow(river, 'drain ÷ river', ratioOf(ours, samples[river]), null)]),
         ratioRow(
           'async-settles',
           'drain with durable settles ÷ with `durableSettles: false`',
@@ -51,6 +59,7 @@ export const drainQuestion: Benchmark = {
         `graphile-worker: ${graphileConfiguration}.`,
         `pg-boss: ${pgBossConfiguration}.`,
         `pg-transactional-outbox: ${pgTransactionalOutboxConfiguration}; rated by its first ${String(slowPeerCapMs / 1000)} s.`,
+        noRiver === null ? `River: ${riverConfiguration}.` : `River: not run, ${noRiver}.`,
         `server-limit: ${loadTool}, 2 workers that claim and delete 500 at a time.`,
       ],
     }
@@ -66,9 +75,11 @@ async function contestants(server: BenchServer, count: number): Promise<Record<s
   const graphile = await createGraphileDrainer(await server.database())
   const boss = await createPgBossDrainer(await server.database())
   const outbox = await createPgTransactionalOutboxDrainer(await server.database())
+  const goes = whyNoRiver() === null ? await createRiverDrainer(await server.database()) : null
   return {
     malote: () => drain(durable, { count }),
     'graphile-worker': () => drain(graphile, { count }),
+    ...(goes === null ? {} : { [river]: () => drain(goes, { count }) }),
     'server-limit': () => drainWithServer(limit, count),
     'pg-boss': () => drain(boss, { count }),
     'malote, async settles': () => drain(asynchronous, { count }),

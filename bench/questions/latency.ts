@@ -1,51 +1,70 @@
 import { createOutbox, migrate } from '@malote/outbox-core'
 import type pg from 'pg'
-import type { Benchmark } from '../harness/benchmark.ts'
+import type { Benchmark, Row } from '../harness/benchmark.ts'
 import { payload, topic, type } from '../harness/load.ts'
 import type { BenchDatabase, BenchServer } from '../harness/server.ts'
 import { atMost, figuresOf, percentile, ratioOf, ratioRow } from '../harness/statistics.ts'
 import { createGraphileLatencyRig } from '../peers/graphile-worker.ts'
 import type { LatencyRig } from '../peers/latency-rig.ts'
 import { createMaloteDrainer, noopPublisher } from '../peers/malote.ts'
+import { createRiverLatencyRig, riverLatencyConfiguration, whyNoRiver } from '../peers/river.ts'
 
 const perSecond = 100
 const seconds = 4
+
+/** At most this share of whose time; null: nothing is promised. */
+const targets = { 'graphile-worker': { p50: 0.6, p99: 1 }, river: { p50: null, p99: null } } as const
 
 export const latency: Benchmark = {
   name: 'latency',
   question: 'How long from COMMIT to the publisher at 100 messages a second?',
   run: async ({ server, rounds, scale, log }) => {
     const graphileDatabase = await server.database()
+    const noRiver = whyNoRiver()
     const contestants = {
       malote: await maloteRig(server),
       'graphile-worker': {
         rig: await createGraphileLatencyRig(graphileDatabase),
         client: await graphileDatabase.client(),
       },
+      ...(noRiver === null ? { river: await riverRig(server) } : {}),
     }
     const samples = await latencySamples(contestants, Math.max(100, perSecond * seconds * scale), { rounds, log })
     return {
       figures: figuresOf(samples, 'ms'),
-      rows: (
-        [
-          ['p50', 0.6],
-          ['p99', 1],
-        ] as const
-      ).map(([label, bound]) =>
-        ratioRow(
-          `graphile-worker-${label}`,
-          `COMMIT → publish, ${label} ÷ graphile-worker`,
-          ratioOf(samples[`malote ${label}`], samples[`graphile-worker ${label}`]),
-          atMost(bound),
-        ),
+      rows: Object.entries(targets).flatMap(([peer, bounds]) =>
+        samples[`${peer} p50`] === undefined ? [] : ratioRows(peer, bounds, samples),
       ),
       runs: rounds,
       notes: [
         'Counted from just before COMMIT is sent, so the durable commit is in it for both.',
         'graphile-worker: concurrentJobs 10, maxPoolSize 12, no local queue and no batched completion: its settings for latency.',
+        noRiver === null
+          ? `River: ${riverLatencyConfiguration}; its worker notes when a job arrives.`
+          : `River: not run, ${noRiver}.`,
       ],
     }
   },
+}
+
+function ratioRows(
+  peer: string,
+  bounds: Readonly<Record<'p50' | 'p99', number | null>>,
+  samples: Readonly<Record<string, readonly number[]>>,
+): Row[] {
+  return Object.entries(bounds).map(([label, bound]) =>
+    ratioRow(
+      `${peer}-${label}`,
+      `COMMIT → publish, ${label} ÷ ${peer}`,
+      ratioOf(samples[`malote ${label}`] ?? [], samples[`${peer} ${label}`] ?? []),
+      bound === null ? null : atMost(bound),
+    ),
+  )
+}
+
+async function riverRig(server: BenchServer): Promise<Contestant> {
+  const database = await server.database()
+  return { rig: await createRiverLatencyRig(database), client: await database.client() }
 }
 
 interface RigParts {
@@ -111,8 +130,8 @@ async function latencies(rig: LatencyRig, client: pg.Client, count: number): Pro
   const finished = new Promise<void>((resolve) => (finish = resolve))
   // The first messages find the worker still starting: they are waited for and not counted.
   const warmUp = perSecond / 2
-  const worker = await rig.start((sentAt) => {
-    if (sentAt >= warmUp) taken.push(performance.now() - (commits.get(sentAt) ?? Number.NaN))
+  const worker = await rig.start((sentAt, atMs = performance.now()) => {
+    if (sentAt >= warmUp) taken.push(atMs - (commits.get(sentAt) ?? Number.NaN))
     if (sentAt === count + warmUp - 1) finish()
   })
   const start = performance.now()
