@@ -110,7 +110,7 @@ export interface KeptReports {
   readonly long: readonly BrokerReport[]
   /** Of shorter runs, with what the others did not know yet. */
   readonly lately: readonly BrokerReport[]
-  /** Of runs that were asked for faults by name. */
+  /** Of runs that were asked for faults by name: first those in which one is over before the next begins. */
   readonly asked: readonly BrokerReport[]
   /** Of runs in which consumers lack what they need for long. */
   readonly outages: readonly BrokerReport[]
@@ -140,9 +140,11 @@ ${plantedFaultTable()}
 ## Runs
 
 ${runTable([...long, ...lately, ...asked])}
-The long runs are older than cut-offs and than some of the faults. Those of three minutes draw what every run draws. Those of two minutes were asked
-for faults by name: three runs on each broker, a fault every two and a half seconds, beside so much other work that thirty processes waited for
-two cores. A cut-off that is not complete says so, and promises nothing.
+The runs of ${String(thirtyMinutes / 60)} minutes and of three draw what every run draws${olderThanCutOffs(long)}. The others were asked for faults by name:
+those of two minutes begin one every two and a half seconds, so that faults of a server queue up, the other runs of three minutes one every fifteen
+seconds. *Load* is the machine's load average over a minute, its median and the most of it: above the number of cores, which is two, processes wait for one, and
+starting one takes many times as long; a dash is for runs that did not note it, beside other work too. A cut-off that is not
+complete says so, and promises nothing.
 
 ## Faults
 
@@ -150,8 +152,8 @@ No fault may lose, invent or reorder a message, apply one twice, or give a lane 
 be published a second time. *Again after* is the time from the fault (or, for a server, from when it was up again) to the
 first publish in each lane that stood still, over all lanes: half of them within the first figure, the last within the
 second. Faults overlap in these runs, so the second figure often includes another fault. The machine of these runs had two
-cores and other work to do: read the figures as upper bounds. What the long runs do not know comes from the short ones, where a fault
-begins every two and a half seconds, or from those of outages below. The ten last ones are done when a run asks for them by name
+cores and other work to do: read the figures as upper bounds. What the long runs do not know comes from the short ones, of
+these from those with a fault every fifteen seconds first, or from those of outages below. The ten last ones are done when a run asks for them by name
 (\`--faults\`), because they need a set-up of their own ([commands and results](records.md#faults-in-a-running-system)).
 Each of them looks whether it bites, and a run in which one did nothing fails as \`HOLLOW\`. What a machine cannot do (no root for network
 namespaces, no libfaketime) is told as \`NOT RUN\`, and fails under \`CI=true\`; what a broker has no such thing for is \`SKIPPED\`.
@@ -220,20 +222,30 @@ const limits = `## What is not promised
 - A time to recover. Without the presence signal (a transaction-mode pooler, a machine that vanished) it is the lease, or
   \`databaseTimeoutMs\` where the machine vanished in the middle of a transaction; the relays' share of lanes, reconnecting with backoff and the broker's own start come on top.
 - That time on the database host is right. Due times are its clock's: when that goes back by N, what was scheduled for later or for a
-  retry before it did waits N longer. Nothing is lost or reordered; when it goes forward, the same messages come early.
+  retry before it did waits N longer. Nothing is lost or reordered; when it goes forward, the same messages come early. A jump forward ends leases
+  that their relays still trust: until its next renewal such a relay publishes by its own clock what another has taken over, and both may publish the same.
 `
+
+const thirtyMinutes = 1_800
+
+const olderThanCutOffs = (long: readonly BrokerReport[]): string =>
+  long.some(({ report }) => report.cutOffs === undefined)
+    ? '; those of ten minutes are older than cut-offs and than some of the faults'
+    : ''
 
 function runTable(reports: readonly BrokerReport[]): string {
   const rows = reports.map(({ broker, report }) => {
     const faults = Object.values(report.faults).reduce((sum, count) => sum + count, 0)
-    const cells = [report.seconds, report.seed, faults, report.published, report.delivered, report.duplicates]
+    const { load } = report
+    const busy = load === undefined ? '–' : `${load.median.toFixed(0)} … ${load.max.toFixed(0)}`
+    const cells = [report.seconds, report.seed, busy, faults, report.published, report.delivered, report.duplicates]
     const lines =
       report.cutOffs === undefined ? '–' : `${String(report.cutOffs.complete)} of ${String(report.cutOffs.drawn)}`
     const verdict = [report.effectsApplied, lines, report.lost, report.orderViolations, report.violations.length]
     return `| ${[broker, ...cells, ...verdict].join(' | ')} |`
   })
-  return `| broker | seconds | seed | faults | published | delivered | repeats | effects | cut-offs complete | lost | out of order | violations |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+  return `| broker | seconds | seed | load | faults | published | delivered | repeats | effects | cut-offs complete | lost | out of order | violations |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 `
 }

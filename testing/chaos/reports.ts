@@ -9,7 +9,7 @@ export function readReports(): KeptReports {
   return {
     long: inFolder('reports'),
     lately: inFolder('reports/lately'),
-    asked: ['operators', 'network', 'clock'].flatMap((kind) => inFolder(`reports/asked/${kind}`)),
+    asked: ['apart', 'operators', 'network', 'clock'].flatMap((kind) => inFolder(`reports/asked/${kind}`)),
     outages: inFolder('reports/outages'),
     destinations: inFolder('reports/destinations'),
     longDestinations: inFolder('reports/destinations/long'),

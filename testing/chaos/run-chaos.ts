@@ -11,12 +11,14 @@ import { gatherHistory } from './gather.ts'
 import { type Drain, drain } from './drain.ts'
 import { createInjector, type Injector } from './inject.ts'
 import { nowMs, readJournals } from './journal.ts'
+import { type Load, watchLoad } from './load.ts'
 import { ignoredOperators } from './operator-faults.ts'
 import { planFaults } from './plan.ts'
 import type { RoleName } from './processes.ts'
 import { hollowOutages, resumptionOf } from './resumption.ts'
 import { hungKeys } from './roles/hanging-publisher.ts'
 import { poolsNotHeld } from './shortage-faults.ts'
+import { slowest } from './slowest.ts'
 import { kindsDone, kindsNotRun, kindsSkipped } from './surroundings.ts'
 
 export interface ChaosOptions extends ClusterOptions {
@@ -35,6 +37,7 @@ export interface ChaosOptions extends ClusterOptions {
 export interface ChaosReport extends Verdict {
   readonly seed: number
   readonly seconds: number
+  readonly load?: Load
   /** How long each outage of a destination, or of what consumers need, lasted, where the run was told. */
   readonly outageMs?: number
   /** Kind → how many were injected. */
@@ -96,7 +99,9 @@ export async function runChaos(wanted: ChaosOptions): Promise<ChaosRun> {
     const before = await measure(cluster)
     const injector = createInjector(cluster, keysOf(options))
     const operator = startCutOffs(cluster, options.variant)
+    const endOfWatch = watchLoad()
     await injectAll(options, injector)
+    const load = endOfWatch()
     await complete(cluster, scaled(20_000))
     const healedAtMs = nowMs()
     if (!options.isHasty) await busyAgain(cluster, healedAtMs)
@@ -147,6 +152,7 @@ export async function runChaos(wanted: ChaosOptions): Promise<ChaosRun> {
       report: {
         seed: options.seed,
         seconds: options.seconds,
+        load,
         ...(options.outageMs === null ? {} : { outageMs: options.outageMs }),
         faults,
         ...(Object.keys(skipped).length === 0 ? {} : { skipped }),
@@ -281,19 +287,4 @@ function starved({ faults, committed, publications }: History): string[] {
     )
     return isAlone && isBusy && !flows ? [`nothing was published from ${String(fromMs)} to ${String(toMs)}`] : []
   })
-}
-
-function slowest({ committed, publications }: History): string[] {
-  const first = new Map(publications.toReversed().map((publication) => [publication.id, publication]))
-  return committed
-    .flatMap(({ id, lane, atMs }) => {
-      const publication = first.get(id)
-      return publication === undefined ? [] : [{ ...publication, lane, atMs, waitedMs: publication.startedAtMs - atMs }]
-    })
-    .sort((a, b) => b.waitedMs - a.waitedMs)
-    .slice(0, 8)
-    .map(
-      ({ id, lane, relay, waitedMs, atMs }) =>
-        `${id} lane ${String(lane)} ${relay} ${String(Math.round(waitedMs))} ms from ${String(Math.round(atMs))}`,
-    )
 }

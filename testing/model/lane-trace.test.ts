@@ -105,3 +105,26 @@ describe('a lane passes from one relay to another while a message of it waits', 
     })
   })
 })
+
+describe("the database's clock jumps, and a relay whose lease it ended publishes by its own clock", () => {
+  const jumped: Fault = { ...lost('r1', 900), kind: 'move-database-clock', relay: null, lanes: [lane] }
+  const publishes = (...owners: readonly OwnershipChange[]): History =>
+    run({
+      atMs: 1_000,
+      ownerships: [taken('r1', 100), ...owners],
+      faults: [jumped],
+      publications: [published('r1', 1_100)],
+    })
+
+  it('which the model has no word for, and is left out by name', () => {
+    expect(replayHistory(publishes(freed('r2', 950)))).toMatchObject({
+      accepted: 0,
+      refused: [],
+      leftOut: { 'move-database-clock': 1 },
+    })
+  })
+
+  it('which tells nothing of a lane that did not pass on', () => {
+    expect(replayHistory(publishes())).toMatchObject({ accepted: 1, leftOut: {} })
+  })
+})

@@ -34,6 +34,8 @@ const most = { messages: 8, publications: 16 }
 
 /** The faults that undo what the model takes for certain: a settled row comes back, a lane's owner is forgotten. */
 const outside: ReadonlySet<string> = new Set(['restart-postgres-immediate', 'truncate'])
+/** The model's leases have one clock. Where the database's jumps, a lane passes on while its owner's own clock lets it read and publish. */
+const outsideWhereTheLanePasses = 'move-database-clock'
 
 /** Cuts a history into traces of the lane's model. */
 export function laneTraces(history: History): LaneTraces {
@@ -46,7 +48,7 @@ export function laneTraces(history: History): LaneTraces {
   const leftOut: Record<string, number> = {}
   for (const messages of byKey.values()) {
     for (const stretch of stretches(messages, published)) {
-      const why = reasonToLeaveOut(stretch, history.faults)
+      const why = reasonToLeaveOut(stretch, history)
       if (why === null) traces.push(traceOf(stretch, history))
       else leftOut[why] = (leftOut[why] ?? 0) + 1
     }
@@ -144,12 +146,20 @@ const stretchOf = (messages: readonly Sent[], endMs: number): Stretch => ({
   endMs,
 })
 
-function reasonToLeaveOut({ messages, startMs, endMs }: Stretch, faults: readonly Fault[]): string | null {
+function reasonToLeaveOut(stretch: Stretch, { faults, ownerships }: History): string | null {
+  const { messages, startMs, endMs } = stretch
   const publications = messages.reduce((sum, sent) => sum + sent.publications.length, 0)
   if (messages.length > most.messages || publications > most.publications) return 'too long'
+  const passes = (sinceMs: number): boolean =>
+    ownerships.some(
+      ({ lane, atMs }) =>
+        lane === messages[0]?.message.lane && atMs >= sinceMs - clockToleranceMs && atMs <= endMs + clockToleranceMs,
+    )
   const undone = faults.find(
     ({ kind, startedAtMs, endedAtMs }) =>
-      outside.has(kind) && startedAtMs <= endMs && startMs <= endedAtMs + aftermathMs,
+      (outside.has(kind) || (kind === outsideWhereTheLanePasses && passes(startedAtMs))) &&
+      startedAtMs <= endMs &&
+      startMs <= endedAtMs + aftermathMs,
   )
   return undone?.kind ?? null
 }
