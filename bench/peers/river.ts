@@ -40,7 +40,7 @@ const migrate = (database: BenchDatabase): unknown => execFileSync(program, ['mi
 
 const clear = (database: BenchDatabase): Promise<unknown> => database.admin.query('truncate river_job')
 
-export async function createRiverDrainer(database: BenchDatabase, workers = drainWorkers): Promise<Drainer> {
+export async function createRiverDrainer(database: BenchDatabase, workers: number = drainWorkers): Promise<Drainer> {
   await migrate(database)
   return {
     name: 'river',

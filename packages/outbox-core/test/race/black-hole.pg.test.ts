@@ -77,31 +77,38 @@ describe('a network that accepts and does not answer', () => {
 })
 
 describe('a machine that vanishes', () => {
-  it('in the middle of a transaction keeps its lanes from others no longer than its lease and its timeout', async () => {
-    const connectionString = Object.assign(new URL(bench.urlAs.relay), { port: String(proxy.port) }).toString()
-    const pool = bench.relayPool({ connectionString, max: 3 })
-    pool.on('connect', (client) => {
-      const query = client.query.bind(client) as (...asked: unknown[]) => Promise<unknown>
-      const vanishAfterTheWrite = async (...asked: unknown[]): Promise<unknown> => {
-        const answer = await query(...asked)
-        if (!(asked[0] as { text: string }).text.includes('fenced as materialized')) return answer
-        proxy.swallow()
-        proxy.silence()
-        return answer
-      }
-      Object.assign(client, { query: vanishAfterTheWrite })
-    })
-    const vanishing = bench.relay({ pool, leaseMs: 500, databaseTimeoutMs: 500 })
-    vanishing.broker.failWith(() => ({ kind: 'retryable', code: 'NO', message: 'not this time' }))
-    vanishing.relay.start()
-    const [id] = await bench.add(aMessage())
-    await vanishing.observer.waitFor('database.disconnected')
+  // Without an end its lanes are nobody's for hours.
+  const timeout = scaled(20_000)
 
-    const { relay, broker } = bench.relay({ leaseMs: 500 })
-    relay.start()
+  it(
+    'in the middle of a transaction keeps its lanes from others no longer than its lease and its timeout',
+    { timeout },
+    async () => {
+      const connectionString = Object.assign(new URL(bench.urlAs.relay), { port: String(proxy.port) }).toString()
+      const pool = bench.relayPool({ connectionString, max: 3 })
+      pool.on('connect', (client) => {
+        const query = client.query.bind(client) as (...asked: unknown[]) => Promise<unknown>
+        const vanishAfterTheWrite = async (...asked: unknown[]): Promise<unknown> => {
+          const answer = await query(...asked)
+          if (!(asked[0] as { text: string }).text.includes('fenced as materialized')) return answer
+          proxy.swallow()
+          proxy.silence()
+          return answer
+        }
+        Object.assign(client, { query: vanishAfterTheWrite })
+      })
+      const vanishing = bench.relay({ pool, leaseMs: 500, databaseTimeoutMs: 500 })
+      vanishing.broker.failWith(() => ({ kind: 'retryable', code: 'NO', message: 'not this time' }))
+      vanishing.relay.start()
+      const [id] = await bench.add(aMessage())
+      await vanishing.observer.waitFor('database.disconnected')
 
-    expect((await broker.received(1)).map((message) => message.id)).toEqual([id])
-  })
+      const { relay, broker } = bench.relay({ leaseMs: 500 })
+      relay.start()
+
+      expect((await broker.received(1)).map((message) => message.id)).toEqual([id])
+    },
+  )
 })
 
 describe('stop', () => {
