@@ -238,13 +238,13 @@ function runTable(reports: readonly BrokerReport[]): string {
     const faults = Object.values(report.faults).reduce((sum, count) => sum + count, 0)
     const { load } = report
     const busy = load === undefined ? '–' : `${load.median.toFixed(0)} … ${load.max.toFixed(0)}`
-    const cells = [report.seconds, report.seed, busy, faults, report.published, report.delivered, report.duplicates]
+    const cells = [report.seconds, report.seed, faults, report.published, report.delivered, report.duplicates]
     const lines =
       report.cutOffs === undefined ? '–' : `${String(report.cutOffs.complete)} of ${String(report.cutOffs.drawn)}`
-    const verdict = [report.effectsApplied, lines, report.lost, report.orderViolations, report.violations.length]
+    const verdict = [report.effectsApplied, lines, report.lost, report.orderViolations, report.violations.length, busy]
     return `| ${[broker, ...cells, ...verdict].join(' | ')} |`
   })
-  return `| broker | seconds | seed | load | faults | published | delivered | repeats | effects | cut-offs complete | lost | out of order | violations |
+  return `| broker | seconds | seed | faults | published | delivered | repeats | effects | cut-offs complete | lost | out of order | violations | load |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 `
