@@ -119,6 +119,12 @@ export const mutants: readonly Mutant[] = [
   ]),
   ...of(core, 'relay/backlog.ts', 'relay/backlog.test.ts', [
     [
+      'what waits behind a dead letter that holds its key goes on until the next look',
+      'ordered',
+      'for (const { stream, lane } of held) if (stream !== null) this.#blocks.hold(stream, lane)',
+      '',
+    ],
+    [
       'a probe sends what was behind a message that has gone back to the table meanwhile',
       'ordered',
       'if (stream !== null && left?.has(stream) === true) return false',
@@ -138,6 +144,18 @@ export const mutants: readonly Mutant[] = [
     ],
   ]),
   ...of(core, 'relay/lane-blocks.ts', 'relay/backlog.test.ts', [
+    [
+      'an older look at blocks lets go what a dead letter holds by now',
+      'ordered',
+      'block.isHeld = isHeld || block.heldIn >= begun ||',
+      'block.isHeld = isHeld ||',
+    ],
+    [
+      'a key that was let go stays held by a look that shows the same as before',
+      'delivered',
+      'block.isHeld && block.heldIn < begun)',
+      'block.isHeld)',
+    ],
     [
       'what waits of a stream is read beside a failure that is not written down',
       'ordered',

@@ -229,10 +229,11 @@ export class Backlog {
     for (const message of messages) this.#memory.delete(message)
   }
 
-  /** The end of failed messages is committed. */
-  confirmed(messages: readonly BufferedMessage[]): void {
+  /** The end of failed messages is committed. @param held - those of them that hold their streams: what waits behind stays there at once */
+  confirmed(messages: readonly BufferedMessage[], held: readonly BufferedMessage[] = []): void {
     this.settled(messages)
     for (const { stream, lane } of messages) if (stream !== null) this.#blocks.confirm(stream, lane)
+    for (const { stream, lane } of held) if (stream !== null) this.#blocks.hold(stream, lane)
   }
 
   /** An outage ended: batches that were rejected in it are not suspected of anything. */

@@ -93,6 +93,11 @@ export class Blocks {
     if (this.has(stream, lane)) this.#lane(lane).change(stream, Number.POSITIVE_INFINITY, this.#reloads, -1)
   }
 
+  /** A dead letter of the stream holds it: this relay has just written that down. */
+  hold(stream: string, lane: number): void {
+    this.#lane(lane).hold(stream, this.#reloads)
+  }
+
   /**
    * A read passes by what its lanes hold of their blocked streams.
    *

@@ -53,7 +53,11 @@ export class EndingsFollowed implements Endings {
   }
 
   buried(burials: readonly Burial[]): void {
-    this.#failed(burials.map(({ message }) => message))
+    const held = burials.filter(({ isKeyHeld }) => isKeyHeld)
+    this.#failed(
+      burials.map(({ message }) => message),
+      held.map(({ message }) => message),
+    )
     for (const { message, failure, reason, isKeyHeld } of burials) {
       const { id, topic, attempt } = message.message
       this.#dead({ id, topic, attempt, reason, code: failure.code, isKeyHeld }, [message.lane])
@@ -81,8 +85,8 @@ export class EndingsFollowed implements Endings {
     return hasWaited && stream !== null && !this.#parts.backlog.hasWaited(stream)
   }
 
-  #failed(messages: readonly BufferedMessage[]): void {
-    this.#parts.backlog.confirmed(messages)
+  #failed(messages: readonly BufferedMessage[], held?: readonly BufferedMessage[]): void {
+    this.#parts.backlog.confirmed(messages, held)
     this.#parts.onProgress()
   }
 }

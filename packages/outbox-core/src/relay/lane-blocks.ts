@@ -8,6 +8,8 @@ export interface Block {
   /** The lowest seq of the stream that waits in the table unread, as far as anybody said; Infinity when none does. */
   unreadFrom: number
   isHeld: boolean
+  /** Reloads that had begun when this relay wrote the hold down itself: what those show is older. */
+  heldIn: number
   /** Statements under way that will make it true in the database. */
   pending: number
   /** When it last changed here, in reloads begun. */
@@ -77,6 +79,14 @@ export class LaneBlocks {
     return block
   }
 
+  /** This relay wrote down that the stream is held. @param reloads - begun so far */
+  hold(stream: string, reloads: number): void {
+    const block = this.change(stream, Number.POSITIVE_INFINITY, reloads)
+    block.isHeld = true
+    block.heldIn = reloads
+    this.#closedNames = null
+  }
+
   /** A read of the lane passes all by from here on. */
   passBy(from: number): void {
     if (this.#sealed !== null) this.#sealed.fromSeq = Math.min(this.#sealed.fromSeq, from)
@@ -107,7 +117,7 @@ export class LaneBlocks {
     if (known?.pending === 0 && known.changedIn < begun) known.unreadFrom = Number.POSITIVE_INFINITY
     const block = this.change(stream, seq, begun)
     block.unreadFrom = Math.min(block.unreadFrom, unread ?? Number.POSITIVE_INFINITY)
-    block.isHeld = isHeld || (block.seenIn === begun && block.isHeld)
+    block.isHeld = isHeld || block.heldIn >= begun || (block.seenIn === begun && block.isHeld)
     block.seenIn = begun
   }
 
@@ -116,14 +126,15 @@ export class LaneBlocks {
     this.#heldCount = 0
     for (const [stream, block] of this.#unsealed()) {
       if (block.seenIn !== begun) {
-        block.isHeld = false
+        if (block.heldIn < begun) block.isHeld = false
         if (block.pending === 0 && block.changedIn < begun) {
           this.#blocks.delete(stream)
           this.#fresh.delete(block)
           rewind = Math.min(rewind, block.fromSeq)
         }
       }
-      if (block.isHeld) this.#heldCount++
+      // What nobody has shown yet is not counted: the same text of the held may be one that lets it go.
+      if (block.isHeld && block.heldIn < begun) this.#heldCount++
     }
     this.#names = this.#closedNames = null
     return rewind
@@ -155,6 +166,7 @@ const newBlock = (): Block => ({
   fromSeq: Number.POSITIVE_INFINITY,
   unreadFrom: Number.POSITIVE_INFINITY,
   isHeld: false,
+  heldIn: -1,
   pending: 0,
   changedIn: 0,
   seenIn: 0,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { textsOf } from '../../src/postgres/array-literal.ts'
 import { Backlog } from '../../src/relay/backlog.ts'
 import { createFloor, type Floor } from '../../src/relay/floor.ts'
 import { Lanes } from '../../src/relay/lanes.ts'
@@ -148,6 +149,32 @@ describe('the backlog', () => {
 
     backlog.confirmed(batch)
     expect(backlog.closedStreams()).toBe('{}')
+  })
+
+  it('keeps what waits behind a dead letter that holds its key, also before the blocks are loaded again', () => {
+    const backlog = aBacklog()
+    const [first, second] = [aBuffered(1, 'a', { hasWaited: true }), aBuffered(2, 'a', { hasWaited: true })]
+    for (const message of [first, second]) backlog.addWaiting(message)
+    const batch = backlog.take(1)
+    backlog.end(batch, { failed: batch, returned: [] })
+    const [older, old] = [backlog.beginReload(), backlog.beginReload()] // Their queries see no hold.
+    backlog.confirmed(batch, batch)
+
+    expect(textsOf(backlog.closedStreams())).toEqual([first.stream])
+    expect(backlog.addWaiting(second)).toBe(false)
+    const shown = shownBlocks({ lane: 0, stream: 'a', seq: 1, unread: 1, held: false })
+    for (const [begun, rows] of [
+      [older, []],
+      [old, shown],
+      [old, []],
+    ] as const) {
+      backlog.reloadBlocks(begun, [0], rows)
+      expect(backlog.addWaiting(second)).toBe(false)
+    }
+
+    // An operator released it, and nothing waits.
+    backlog.reloadBlocks(backlog.beginReload(), [0], [])
+    expect(backlog.blockedCount).toBe(0)
   })
 
   it('takes nothing that waited from a read during which something before it failed', () => {

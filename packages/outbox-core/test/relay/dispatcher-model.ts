@@ -95,7 +95,8 @@ class World {
       rowOf: ({ id }) => this.#rows.get(Number(id)) as Row,
       overtakenBy: (row) => this.#overtakenBy(row),
       routeOf: (topic) => options.routes.of(topic),
-      isStopped: ({ stream, topic }) => this.#backlog.isPaused(topic) || this.#holds.get(stream ?? '') === 'heard of',
+      isStopped: ({ stream, topic }) =>
+        this.#backlog.isPaused(topic) || this.#holds.get(stream ?? '') === 'heard of' || this.#isHeldByLetter(stream),
     })
     this.#backlog = new Backlog(this.#lanes, this.#floor, options.routes.of)
     this.#dispatcher = new Dispatcher({
@@ -247,7 +248,7 @@ class World {
       this.#isReading = false
       this.#dispatcher.probe(destination, samples)
     }
-    if (this.#needsReload) this.#reload()
+    if (this.#needsReload) this.#reload(this.#random() < 0.5)
   }
 
   #samplesOf(wanted: readonly string[]): readonly Row[] {
@@ -296,7 +297,7 @@ class World {
       this.#backlog.add(toMessage(row, false))
     }
     this.#floor.noteBarrier({ drawn: this.#seq, holders: this.#open.map(({ seq }) => String(seq)) })
-    if (this.#needsReload) this.#reload()
+    if (this.#needsReload) this.#reload(this.#random() < 0.5)
   }
 
   async #meanwhile(): Promise<void> {
@@ -347,7 +348,7 @@ class World {
       if (active.includes(this.#lanes.get(message.lane) as (typeof active)[number])) this.#backlog.addWaiting(message)
     this.#backlog.endAsking()
     this.#backlog.rest(resting, due.length === limit)
-    if (this.#needsReload) this.#reload()
+    if (this.#needsReload) this.#reload(this.#random() < 0.5)
   }
 
   #isDue({ lane, dueMs }: Row): boolean {
@@ -385,18 +386,26 @@ class World {
       this.#rows.delete(message.seq)
       if (row !== undefined) this.#letters.push({ row, isHeld: isKeyHeld })
     }
-    this.#confirm(burials.map(({ message }) => message))
+    this.#confirm(
+      burials.map(({ message }) => message),
+      burials.filter(({ isKeyHeld }) => isKeyHeld).map(({ message }) => message),
+    )
   }
 
-  #confirm(messages: readonly BufferedMessage[]): void {
-    this.#backlog.confirmed(messages)
-    this.#reload()
+  #confirm(messages: readonly BufferedMessage[], held?: readonly BufferedMessage[]): void {
+    this.#backlog.confirmed(messages, held)
+    this.#reload(this.#random() < 0.5)
   }
 
-  /** On the connection that reads: never while a read is running. */
-  #reload(): void {
-    this.#needsReload = this.#isReading
-    if (this.#isReading) return
+  /** From its burial on: this relay wrote it down itself. */
+  #isHeldByLetter(stream: string | null): boolean {
+    return stream !== null && this.#letters.some(({ row, isHeld }) => isHeld && row.stream === stream)
+  }
+
+  /** On the connection that reads: never while a read is running, and put off while the last one took long. */
+  #reload(isPutOff = false): void {
+    this.#needsReload = this.#isReading || isPutOff
+    if (this.#needsReload) return
     const begun = this.#backlog.beginReload()
     const known = this.#known()
     const waiting = new Map<string, ShownBlock>()
