@@ -3,7 +3,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createAtomicOperation } from '../src/http/atomic/atomic.ts'
 import { type FingerprintRule, type FingerprintRules, releasedFingerprints } from '../src/http/fingerprint.ts'
-import { resolveOptions, type Settings } from '../src/http/options.ts'
+import { resolveOptions, type ApplicationSettings } from '../src/http/options.ts'
 import { NoEffectError } from '../src/index.ts'
 import { createLeaseOperation } from '../src/http/lease/lease.ts'
 import { type Caller, countOrders, createOrders, placeOrder, send } from './callers.ts'
@@ -34,7 +34,7 @@ const nextRelease: FingerprintRules = {
   ]),
 }
 
-function settingsOf(fingerprints: FingerprintRules): Settings<pg.Pool, Caller> {
+function settingsOf(fingerprints: FingerprintRules): ApplicationSettings<pg.Pool, Caller> {
   const { tenant, subject } = {
     tenant: (caller: Caller) => caller.tenant,
     subject: (caller: Caller) => caller.subject,

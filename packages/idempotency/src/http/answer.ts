@@ -5,7 +5,6 @@ import type { Settings } from './options.ts'
 import type { OperationOptions, PreparedRequest } from './prepare.ts'
 import { answerKnown, type Ending, inProgress } from './replay.ts'
 import { monotonicMs, pause } from '../clock.ts'
-import type { Database } from '../database/transaction.ts'
 
 /**
  * Turns what one request comes to into the answer that is sent, and reports it once.
@@ -13,8 +12,8 @@ import type { Database } from '../database/transaction.ts'
  * @param run - one request from its bytes to its ending
  * @param outcomeOfThrown - how a request ended whose error is the application's to handle
  */
-export function answering<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+export function answering<Context>(
+  settings: Settings,
   operation: string,
   run: (request: HttpRequest, context: Context) => Promise<Ending>,
   outcomeOfThrown: (error: unknown) => RequestOutcome,
@@ -49,8 +48,8 @@ export type NotRun =
  * Tries a request until it has an ending. While another one holds its key it waits, up to `waitMs` in all, and holds no
  * connection meanwhile: any number may wait without starving the one they wait for.
  */
-export async function untilSettled<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+export async function untilSettled<Context>(
+  settings: Settings,
   options: OperationOptions<Context>,
   waitMs: number,
   request: PreparedRequest,

@@ -2,7 +2,7 @@ import { type AtomicHandler, type AtomicOptions, createAtomicOperation } from '.
 import { createBatchOperation, type RequestBatchHandler, type RequestBatchOptions } from './atomic/batch.ts'
 import { createCurrentCall, type CurrentCall, transactionOf } from './current-call.ts'
 import type { IdempotentOperation } from './http.ts'
-import { type IdempotencyOptions, resolveOptions, type Settings, withRetention } from './options.ts'
+import { type ApplicationSettings, type IdempotencyOptions, resolveOptions, withRetention } from './options.ts'
 import type { OperationOptions } from './prepare.ts'
 import { createKeyRetention, type KeyRetention } from './key-retention.ts'
 import { type Completer, type CompleterHandler, type CompleterOptions, createCompleter } from './lease/completer.ts'
@@ -82,7 +82,7 @@ export function createIdempotency<Db extends Database, Context = unknown>(
   options: IdempotencyOptions<Db, Context>,
 ): Idempotency<Db, Context> {
   const settings = resolveOptions(options)
-  const settingsOf = ({ retention }: Pick<OperationOptions<Context>, 'retention'>): Settings<Db, Context> =>
+  const settingsOf = ({ retention }: Pick<OperationOptions<Context>, 'retention'>): ApplicationSettings<Db, Context> =>
     withRetention(settings, retention)
   const currentCall = createCurrentCall<TransactionOf<Db>>()
   return {

@@ -24,7 +24,7 @@ export interface KeyRetention {
   forgetSubject(tenant: string, subject: string): Promise<{ readonly forgotten: number; readonly unfinished: number }>
 }
 
-export function createKeyRetention<Db extends Database, Context>(settings: Settings<Db, Context>): KeyRetention {
+export function createKeyRetention(settings: Settings): KeyRetention {
   const statements = retentionStatements(settings.quotedSchema)
 
   return {

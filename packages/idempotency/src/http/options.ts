@@ -81,13 +81,11 @@ export interface RetentionOptions {
   readonly keyMs?: number
 }
 
-/** Options checked and with defaults filled in. */
-export interface Settings<Db extends Database, Context> {
-  readonly db: Db
+/** Options checked and with defaults filled in, as most of the package needs them: whatever the application calls its requests. */
+export interface Settings {
+  readonly db: Database
   readonly quotedSchema: string
   readonly schema: string
-  readonly tenant: (context: Context) => string | Promise<string>
-  readonly subject: (context: Context) => string | Promise<string>
   readonly hasher: ScopeHasher
   /** Not an option: a test puts another version in. */
   readonly fingerprints: FingerprintRules
@@ -106,13 +104,20 @@ export interface Settings<Db extends Database, Context> {
   readonly report: (event: IdempotencyEvent) => void
 }
 
+/** The same beside what the application's types decide: what handlers get as their transaction, and who asks. */
+export interface ApplicationSettings<Db extends Database, Context> extends Settings {
+  readonly db: Db
+  readonly tenant: (context: Context) => string | Promise<string>
+  readonly subject: (context: Context) => string | Promise<string>
+}
+
 const defaultDocumentation = 'https://github.com/malote/malote/blob/main/docs/idempotency.md'
 const dayMs = 86_400_000
 
 /** @throws IdempotencyError `INVALID_OPTION` */
 export function resolveOptions<Db extends Database, Context>(
   options: IdempotencyOptions<Db, Context>,
-): Settings<Db, Context> {
+): ApplicationSettings<Db, Context> {
   for (const name of ['tenant', 'subject'] as const)
     if (typeof options[name] !== 'function') throw invalidOption(name, `a function from the request to its ${name}`)
   const whole = (name: string, value: number | undefined, fallback: number, min: number, max: number): number =>
@@ -151,9 +156,9 @@ export function resolveOptions<Db extends Database, Context>(
 
 /** The settings of an operation that keeps its keys longer or shorter than others. @throws IdempotencyError `INVALID_OPTION` */
 export function withRetention<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+  settings: ApplicationSettings<Db, Context>,
   { keyMs, bodyMs }: RetentionOptions = {},
-): Settings<Db, Context> {
+): ApplicationSettings<Db, Context> {
   const keyRetentionMs = keyRetention(keyMs, settings.keyRetentionMs)
   return {
     ...settings,

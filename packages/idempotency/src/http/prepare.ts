@@ -3,7 +3,7 @@ import { IdempotencyError } from '../errors.ts'
 import { type Fingerprint, fingerprintOf, type FingerprintRules, type FingerprintSecrets } from './fingerprint.ts'
 import type { HttpRequest, HttpResponse } from './http.ts'
 import { decodeBody } from './content-coding.ts'
-import type { RetentionOptions, Settings } from './options.ts'
+import type { ApplicationSettings, RetentionOptions, Settings } from './options.ts'
 import { checkKey, type ParsedKey, parseKey } from './key.ts'
 import type { ProblemFactory } from './problem.ts'
 import type { Hashes } from './scope.ts'
@@ -92,7 +92,7 @@ const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRA
  * @throws IdempotencyError `INVALID_OPTION` when the tenant or subject resolver gives nothing
  */
 export async function prepare<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+  settings: ApplicationSettings<Db, Context>,
   options: OperationOptions<Context>,
   request: HttpRequest,
   context: Context,
@@ -135,8 +135,8 @@ export async function prepare<Db extends Database, Context>(
   return { kind: 'prepared', request: { tenant, keyHash, otherHashes, subjectHash, fingerprint, keyTime } }
 }
 
-async function keyOf<Db extends Database, Context>(
-  { keyHeader, keyFormat }: Settings<Db, Context>,
+async function keyOf<Context>(
+  { keyHeader, keyFormat }: Settings,
   options: OperationOptions<Context>,
   request: HttpRequest,
   context: Context,
@@ -151,8 +151,8 @@ async function keyOf<Db extends Database, Context>(
   )
 }
 
-function missing<Db extends Database, Context>(
-  { problem, keyHeader }: Settings<Db, Context>,
+function missing<Context>(
+  { problem, keyHeader }: Settings,
   { required = true, key }: OperationOptions<Context>,
 ): Preparation {
   if (!required) return { kind: 'unprotected' }
@@ -177,10 +177,7 @@ async function decoding(request: HttpRequest, limit: number): Promise<HttpReques
 }
 
 /** A row's fingerprint is keyed with the pepper that its key is hashed with. */
-function secretsOf<Db extends Database, Context>(
-  { hasher }: Settings<Db, Context>,
-  hashes: () => Hashes | undefined,
-): FingerprintSecrets {
+function secretsOf({ hasher }: Settings, hashes: () => Hashes | undefined): FingerprintSecrets {
   const [current] = hasher.fingerprintSecrets
   return {
     current,

@@ -4,7 +4,6 @@ import type { HttpResponse } from './http.ts'
 import type { Settings } from './options.ts'
 import type { KeyRecord, SettledMeeting } from './key-record.ts'
 import type { OperationOptions, PreparedRequest, ReplayedRecord } from './prepare.ts'
-import type { Database } from '../database/transaction.ts'
 
 /** How a request ended, and what is sent. */
 export interface Ending {
@@ -15,8 +14,8 @@ export interface Ending {
 }
 
 /** Answers a request whose key is known, without running its handler. */
-export async function answerKnown<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+export async function answerKnown<Context>(
+  settings: Settings,
   options: OperationOptions<Context>,
   request: PreparedRequest,
   record: KeyRecord,
@@ -35,7 +34,7 @@ export async function answerKnown<Db extends Database, Context>(
 }
 
 /** 409 with the time after which the key may be free. */
-export function inProgress<Db extends Database, Context>(settings: Settings<Db, Context>, leaseMs: number): Ending {
+export function inProgress(settings: Settings, leaseMs: number): Ending {
   const detail = 'The first request is still being worked on. Retry with the same key.'
   return {
     outcome: 'in-progress',
@@ -44,19 +43,19 @@ export function inProgress<Db extends Database, Context>(settings: Settings<Db, 
 }
 
 /** 503: the request was undone, and nothing speaks against trying again. */
-export function noEffect<Db extends Database, Context>(settings: Settings<Db, Context>): HttpResponse {
+export function noEffect(settings: Settings): HttpResponse {
   const detail = 'The request could not be carried out now; nothing has happened. Retry with the same key.'
   return settings.problem('no-effect', { detail, retryAfterSeconds: 1 })
 }
 
 /** 412: the key tells its age, and nobody remembers that far back. */
-export function keyExpired<Db extends Database, Context>(settings: Settings<Db, Context>): Ending {
+export function keyExpired(settings: Settings): Ending {
   const detail = 'Its time is too long ago to know whether it was used. Use a new key if you know it was not.'
   return { outcome: 'expired', response: settings.problem('key-expired', { detail }) }
 }
 
-async function replay<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+async function replay<Context>(
+  settings: Settings,
   options: OperationOptions<Context>,
   request: PreparedRequest,
   record: KeyRecord,
@@ -86,18 +85,14 @@ async function replay<Db extends Database, Context>(
   }
 }
 
-function stored<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
-  request: PreparedRequest,
-  record: KeyRecord,
-): HttpResponse {
+function stored(settings: Settings, request: PreparedRequest, record: KeyRecord): HttpResponse {
   const boundTo = rowIdentity(request.tenant, record.keyHash)
   const body = record.body === null ? null : settings.cipher.open(record.body, record.encryptionKeyId, boundTo)
   return { status: record.status as number, headers: record.headers, body }
 }
 
-async function withoutBody<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+async function withoutBody<Context>(
+  settings: Settings,
   options: OperationOptions<Context>,
   record: KeyRecord,
   seen: ReplayedRecord,

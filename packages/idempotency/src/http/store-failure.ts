@@ -1,17 +1,13 @@
 import { IdempotencyError } from '../errors.ts'
 import type { HttpResponse } from './http.ts'
 import type { Settings } from './options.ts'
-import type { Database } from '../database/transaction.ts'
 import { isUnavailable } from '../database/unavailable.ts'
 
 /**
  * The 503 for a request that could not be protected, or undefined when the error is the application's own. Fails closed:
  * a request is never run without its protection because the store is down.
  */
-export function failureResponse<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
-  error: unknown,
-): HttpResponse | undefined {
+export function failureResponse(settings: Settings, error: unknown): HttpResponse | undefined {
   if (error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN') {
     const detail =
       'The connection to the database was lost at the last moment. Retry with the same key to learn the outcome.'

@@ -4,13 +4,12 @@ import type { Settings } from './options.ts'
 import type { StoredResponse } from './key-record.ts'
 import { pickHeaders, storedHeaderNames } from './response.ts'
 import type { KeyName } from './lease/stores/lease-store.ts'
-import type { Database } from '../database/transaction.ts'
 
 /** Turns a response into what is stored of it: allowed headers, and the body unless it is too large, sealed. */
 export type ResponseSealer = (key: KeyName, response: HttpResponse, resourceRef: string | undefined) => StoredResponse
 
 /** @throws IdempotencyError `INVALID_OPTION` for a header that must not be stored */
-export function createResponseSealer<Db extends Database, Context>(settings: Settings<Db, Context>): ResponseSealer {
+export function createResponseSealer(settings: Settings): ResponseSealer {
   const headerNames = storedHeaderNames(settings.moreStoredHeaders)
   return ({ tenant, keyHash }, response, resourceRef) => {
     const bodyKept = (response.body?.length ?? 0) <= settings.maxStoredBodyBytes

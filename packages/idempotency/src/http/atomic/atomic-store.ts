@@ -50,8 +50,8 @@ export interface AtomicStore {
   explain(error: unknown): unknown
 }
 
-export function createAtomicStore<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+export function createAtomicStore(
+  settings: Settings,
   operation: string,
   { timeoutMs, takesOver }: { readonly timeoutMs: number; readonly takesOver: boolean },
 ): AtomicStore {
@@ -150,8 +150,8 @@ function inKeyOrder(a: PreparedRequest, b: PreparedRequest): number {
 }
 
 /** `hasWritten`: a record that counts as absent was removed on the way. */
-async function judge<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+async function judge(
+  settings: Settings,
   statements: KeyStatements,
   again: () => Statement,
   sql: Queryable,
@@ -172,8 +172,8 @@ async function judge<Db extends Database, Context>(
 }
 
 /** @param claimed - what `claim_v1` answered: a word, or the records that are known */
-function judgeOnce<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+function judgeOnce(
+  settings: Settings,
   claimed: string,
   request: PreparedRequest,
   takesOver: boolean,
@@ -204,7 +204,7 @@ function idleLimit(db: Database, timeoutMs: number): string {
   return `${String(timeoutMs + ('transaction' in db ? 60_000 : 1_000))}ms`
 }
 
-function tooManyKeys<Db extends Database, Context>(settings: Settings<Db, Context>): Ending {
+function tooManyKeys(settings: Settings): Ending {
   const detail = `At most ${String(settings.maxKeysPerTenant)} keys may be remembered at a time.`
   return {
     outcome: 'refused',

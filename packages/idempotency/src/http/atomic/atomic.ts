@@ -4,7 +4,7 @@ import { createOwnCommit, type HandlersWork, outcomeOfThrown } from './own-commi
 import { blame, endingOf, type HandlerResult, startDeadline, toResult, Undo, UndoneOutside } from './run-handler.ts'
 import { invalidOption, wholeNumberOption } from '../../errors.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
-import type { Settings } from '../options.ts'
+import type { ApplicationSettings } from '../options.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
 import type { Ending } from '../replay.ts'
 import { retryTransient } from '../../database/retry-transient.ts'
@@ -66,7 +66,7 @@ export type AtomicHandler<Tx, Context> = (call: AtomicCall<Tx, Context>) => Prom
  * it nothing has happened. That is why a failed request is not stored: the rollback proves it had no effect.
  */
 export function createAtomicOperation<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+  settings: ApplicationSettings<Db, Context>,
   options: AtomicOptions<Context>,
   handler: AtomicHandler<TransactionOf<Db>, Context>,
 ): IdempotentOperation<Context> {

@@ -8,7 +8,7 @@ import { endingOf, HandlerFailed, isTimeout, startDeadline } from './run-handler
 import { IdempotencyError, isEndedByHandler, wholeNumberOption } from '../../errors.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
-import type { Settings } from '../options.ts'
+import type { ApplicationSettings } from '../options.ts'
 import { prepare, type PreparedRequest } from '../prepare.ts'
 import type { Ending } from '../replay.ts'
 import { isUnavailable } from '../../database/unavailable.ts'
@@ -63,7 +63,7 @@ type Verdict = Ending | NotRun | { readonly kind: 'again' } | { readonly kind: '
  * interleavings are in docs/decisions.
  */
 export function createBatchOperation<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+  settings: ApplicationSettings<Db, Context>,
   options: RequestBatchOptions<Context>,
   handler: RequestBatchHandler<TransactionOf<Db>, Context>,
 ): IdempotentOperation<Context> {
@@ -151,7 +151,7 @@ function ofTheNext(error: unknown): unknown {
 
 /** One transaction of a batch: claims the keys, runs the handler, stores the responses. */
 function createBatchTransaction<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+  settings: ApplicationSettings<Db, Context>,
   options: RequestBatchOptions<Context>,
   handler: RequestBatchHandler<TransactionOf<Db>, Context>,
 ): (items: readonly Item<Context>[]) => Promise<readonly Verdict[]> {

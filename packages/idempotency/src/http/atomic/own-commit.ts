@@ -3,7 +3,7 @@ import { endedByHandler, IdempotencyError, isEndedByHandler } from '../../errors
 import type { RequestOutcome } from '../../events.ts'
 import { isUnavailable } from '../../database/unavailable.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
-import { type Database, runTransaction } from '../../database/transaction.ts'
+import { runTransaction } from '../../database/transaction.ts'
 import { keyStatements } from '../key-statements.ts'
 import type { Settings } from '../options.ts'
 import type { PreparedRequest } from '../prepare.ts'
@@ -64,10 +64,7 @@ export function outcomeOfThrown(error: unknown): RequestOutcome {
   return error instanceof EffectsKept ? 'indeterminate' : 'rolled-back'
 }
 
-export function createOwnCommit<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
-  operation: string,
-): OwnCommit {
+export function createOwnCommit(settings: Settings, operation: string): OwnCommit {
   const statements = keyStatements(settings.quotedSchema)
 
   /** @returns whether something of it stays */

@@ -7,7 +7,6 @@ import { encodeResponse, fateOf, type ResponseFate } from '../response.ts'
 import { failureResponse } from '../store-failure.ts'
 import { isTransient } from '../../database/retry-transient.ts'
 import { touch } from '../../database/statement.ts'
-import type { Database } from '../../database/transaction.ts'
 import { after } from '../../clock.ts'
 
 /** The time the handlers of one transaction have together. */
@@ -74,11 +73,7 @@ export class HandlerFailed extends Error {
 }
 
 /** Tells a handler's own network errors from those of the transaction it was given: that one still answers. @throws always */
-export async function blame<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
-  sql: Queryable,
-  error: unknown,
-): Promise<never> {
+export async function blame(settings: Settings, sql: Queryable, error: unknown): Promise<never> {
   if (isTimeout(error) || failureResponse(settings, error) === undefined) throw error
   const isAlive = await touch(sql).then(
     () => true,
@@ -93,11 +88,7 @@ export async function blame<Db extends Database, Context>(
  * @param hasNoEffect - whether nothing but a response was to be stored: then its COMMIT may have failed or not
  * @throws the application's error
  */
-export function endingOf<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
-  error: unknown,
-  hasNoEffect = false,
-): Ending {
+export function endingOf(settings: Settings, error: unknown, hasNoEffect = false): Ending {
   if (error instanceof Undo) return error.ending
   if (error instanceof HandlerFailed) throw error.cause
   if (isTransient(error) || (hasNoEffect && isCommitUnknown(error)))

@@ -61,8 +61,8 @@ class NotStored extends Error {
 }
 
 /** Effects and response in one commit. @throws NotStored after a rollback, IdempotencyError as `LeaseCall.commit` */
-async function commitWith<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+async function commitWith<Db extends Database>(
+  settings: Settings,
   { store, postgres }: { readonly store: LeaseStore; readonly postgres: PostgresLeaseStore<Db> | undefined },
   held: LeasedKey,
   seal: ReturnType<typeof createResponseSealer>,
@@ -88,7 +88,7 @@ async function commitWith<Db extends Database, Context>(
 }
 
 export function startAttempt<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+  settings: Settings,
   stores: { readonly store: LeaseStore; readonly postgres: PostgresLeaseStore<Db> | undefined },
   claimed: Extract<LeaseClaimResult, { kind: 'claimed' }> & LeasedKey,
   leaseMs: number,

@@ -1,5 +1,5 @@
 import type { HandlerResponse } from '../http.ts'
-import type { Settings } from '../options.ts'
+import type { ApplicationSettings } from '../options.ts'
 import { encodeResponse, fateOf } from '../response.ts'
 import { type LeaseCall, startAttempt } from './attempt.ts'
 import { type LeaseOptions, type Lease, resolveLease } from './lease.ts'
@@ -43,7 +43,7 @@ export interface Completer {
 
 /** @throws IdempotencyError `INVALID_OPTION` */
 export function createCompleter<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+  settings: ApplicationSettings<Db, Context>,
   options: CompleterOptions,
   handler: CompleterHandler<TransactionOf<Db>>,
 ): Completer {

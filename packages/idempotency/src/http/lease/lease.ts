@@ -3,7 +3,7 @@ import { IdempotencyError, invalidOption, wholeNumberOption } from '../../errors
 import type { RequestOutcome } from '../../events.ts'
 import type { Fingerprint } from '../fingerprint.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
-import type { Settings } from '../options.ts'
+import type { ApplicationSettings, Settings } from '../options.ts'
 import { type KeyRecord, meet } from '../key-record.ts'
 import { type LeaseAttempt, type LeaseCall, startAttempt } from './attempt.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
@@ -61,7 +61,7 @@ export class NoEffectError extends Error {
  * it, under a lease with a fence; what a lost lease means is the policy's to say.
  */
 export function createLeaseOperation<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+  settings: ApplicationSettings<Db, Context>,
   options: LeaseOptions<Context>,
   handler: LeaseHandler<TransactionOf<Db>, Context>,
 ): IdempotentOperation<Context> {
@@ -89,7 +89,7 @@ export function createLeaseOperation<Db extends Database, Context>(
 
 /** A lease operation with its options checked. */
 export interface Lease<Db extends Database, Context> {
-  readonly settings: Settings<Db, Context>
+  readonly settings: ApplicationSettings<Db, Context>
   readonly options: LeaseOptions<Context>
   readonly handler: LeaseHandler<TransactionOf<Db>, Context>
   readonly store: LeaseStore
@@ -106,7 +106,7 @@ type Claimed = Extract<LeaseClaimResult, { kind: 'claimed' }>
 
 /** @throws IdempotencyError `INVALID_OPTION` */
 export function resolveLease<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+  settings: ApplicationSettings<Db, Context>,
   options: LeaseOptions<Context>,
   handler: LeaseHandler<TransactionOf<Db>, Context>,
 ): Lease<Db, Context> {
@@ -232,7 +232,7 @@ async function release(
 }
 
 /** Fails closed. @throws the error when it does not say that the store is out of reach */
-function unavailable<Db extends Database, Context>(settings: Settings<Db, Context>, error: unknown): Ending {
+function unavailable(settings: Settings, error: unknown): Ending {
   const response = failureResponse(settings, error)
   if (response === undefined) throw error
   return { outcome: 'unavailable', response, error }

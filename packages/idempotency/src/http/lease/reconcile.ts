@@ -5,7 +5,6 @@ import { downstreamKey } from '../scope.ts'
 import { createResponseSealer } from '../stored-response.ts'
 import type { LeaseStore, UnresolvedKey } from './stores/lease-store.ts'
 import { createPostgresLeaseStore } from './stores/postgres-lease-store.ts'
-import type { Database } from '../../database/transaction.ts'
 
 /** For operators: requests whose foreign effect nobody knows. Ask the foreign system, then decide. */
 export interface Reconcile {
@@ -20,8 +19,8 @@ export interface Reconcile {
 }
 
 /** @param store - as given to the lease operation; PostgreSQL by default */
-export function createReconcile<Db extends Database, Context>(
-  settings: Settings<Db, Context>,
+export function createReconcile(
+  settings: Settings,
   store: LeaseStore = createPostgresLeaseStore(settings.db, settings),
 ): Reconcile {
   const seal = createResponseSealer(settings)
