@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type KeyFormat, parseKey } from '../src/http/key.ts'
 import { openApiFragments } from '../src/http/openapi.ts'
+import { createScopeHasher } from '../src/http/scope.ts'
 
 const lenient: KeyFormat = { syntax: 'lenient', minLength: 16, maxLength: 255 }
 const key = '0b1f7a52-6d0e-4b6f'
@@ -77,5 +78,20 @@ describe('the Idempotency-Key header', () => {
       }),
       { numRuns: propertyRuns(1_000) },
     )
+  })
+})
+
+describe('what is stored of a key', () => {
+  const hasher = createScopeHasher(Buffer.from('a pepper of at least 16 bytes'))
+
+  it('is found again by the releases before and after', () => {
+    const scope = { tenant: 'acme', subject: '李', operation: '' }
+    const [keyHash] = hasher.keyHashes(scope, '0f8fad5b-d9cb-469f-a165-70867728950e')
+    const [subjectHash] = hasher.subjectHashes('acme', '李')
+
+    expect([keyHash, subjectHash].map((hash) => hash.toString('hex'))).toEqual([
+      'feb708d4a82ac2cef33930b22b16a1ffb8ca467504632d736df9c799928d0114',
+      '7f2ff3b63334250718e455b6dd1070963dc6e96d0be25eb42d9fe80b404a4a82',
+    ])
   })
 })

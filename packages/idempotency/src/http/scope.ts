@@ -42,16 +42,16 @@ export function downstreamKey(keyHash: Buffer, step: string): string {
   return hmac(keyHash, 'downstream 1', step).toString('base64url')
 }
 
-/** Each part carries its length: ("a", "bc") and ("ab", "c") must not meet. */
+/** Each part carries its length: ("a", "bc") and ("ab", "c") must not meet. Digested at once: a digest of many pieces costs half as much again. */
 function hmac(secret: KeyObject | Uint8Array, ...parts: readonly string[]): Buffer {
-  const hash = createHmac('sha256', secret)
+  const bytes = Buffer.alloc(parts.reduce((size, part) => size + 4 + Buffer.byteLength(part), 0))
+  let end = 0
   for (const part of parts) {
-    const bytes = Buffer.from(part)
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(bytes.length)
-    hash.update(length).update(bytes)
+    const length = bytes.write(part, end + 4)
+    bytes.writeUInt32BE(length, end)
+    end += 4 + length
   }
-  return hash.digest()
+  return createHmac('sha256', secret).update(bytes).digest()
 }
 
 /** The advisory lock of a key. Two keys on one number wait for, or refuse, each other needlessly; they never mix up. */
