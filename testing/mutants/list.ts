@@ -1213,8 +1213,8 @@ export const mutants: readonly Mutant[] = [
     [
       'the lengths of tenant and subject do not count',
       'confidential',
-      'hash.update(length).update(bytes)',
-      'hash.update(bytes)',
+      '.update(bytes).digest()',
+      ".update(parts.join('')).digest()",
     ],
   ]),
   ...of(idempotency, 'http/replay.ts', 'security.pg.test.ts', [
