@@ -6,7 +6,6 @@ export interface KeyStatements {
   readonly finish: (...values: Parameter[]) => Statement
   readonly mark: (mark: string) => Statement
   readonly current: string
-  readonly fate: (transaction: string) => Statement
   readonly leaveToOperator: string
   readonly removeRows: string
   readonly read: string
@@ -45,9 +44,6 @@ export function keyStatements(s: string): KeyStatements {
 
     // Another mark, or none, than at the beginning: the handler has ended the transaction that began there.
     current: `select current_setting('malote.claim', true) as mark`,
-
-    // In a later transaction, on whatever connection.
-    fate: (transaction) => ({ text: 'select pg_xact_status($1::xid8) as fate', values: [transaction] }),
 
     // Tenant, key hash, subject hash, fingerprint version, fingerprint, operation. Whoever runs under the key meanwhile conflicts with it, and
     // is rolled back.

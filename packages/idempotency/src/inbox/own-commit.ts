@@ -2,8 +2,8 @@ import { PermanentFailure } from '@malote/outbox-core'
 import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
 import { endedByHandler, IdempotencyError, isEndedByHandler } from '../errors.ts'
 import { inTime } from '../database/in-time.ts'
+import { transactionFate } from '../database/statement.ts'
 import { type Database, runTransaction } from '../database/transaction.ts'
-import { fateOf } from './statements.ts'
 
 /**
  * A handler that runs COMMIT itself keeps its effects and the proof that the message was applied, whatever it does afterwards: a redelivery
@@ -28,7 +28,7 @@ export function explainEnd(error: unknown): unknown {
 /** What a handler failed with, on the connection it had. @returns undefined when that does not tell what became of its transaction */
 export async function judgeInside(sql: Queryable, transaction: string, error: unknown): Promise<unknown> {
   try {
-    const { text, values } = fateOf(transaction)
+    const { text, values } = transactionFate(transaction)
     const fate = (await sql.query(text, [...values])).rows[0]?.['fate']
     return fate === 'committed' ? new EffectsKept(error) : error
   } catch {
@@ -40,7 +40,7 @@ export async function judgeInside(sql: Queryable, transaction: string, error: un
 export async function judgeAfterwards(db: Database, transaction: string, error: unknown): Promise<unknown> {
   if (error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN') return error
   try {
-    const opening = { statements: [fateOf(transaction)] }
+    const opening = { statements: [transactionFate(transaction)] }
     const asked = runTransaction(db, 'read committed', ({ rows }) => Promise.resolve(rows[0]?.['fate']), opening)
     const fate = await inTime(asked)
     return fate === 'committed' ? new EffectsKept(error) : error

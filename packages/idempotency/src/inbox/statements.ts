@@ -51,12 +51,6 @@ export function inboxStatements(s: string, partitioned: boolean): InboxStatement
   }
 }
 
-/** What became of the transaction of this number: `in progress`, `committed` or `aborted`. */
-export const fateOf = (transaction: string): Statement => ({
-  text: 'select pg_xact_status($1::xid8) as fate',
-  values: [transaction],
-})
-
 /** Fails with 22012 in any other transaction than the one of this number, and in one that has failed. */
 export const assertStillIn = (transaction: string): Statement => ({
   text: 'select 1 / (pg_current_xact_id_if_assigned() is not distinct from $1::xid8)::int',

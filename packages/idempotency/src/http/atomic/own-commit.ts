@@ -3,6 +3,7 @@ import { endedByHandler, IdempotencyError, isEndedByHandler } from '../../errors
 import type { RequestOutcome } from '../../events.ts'
 import { isUnavailable } from '../../database/unavailable.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
+import { transactionFate } from '../../database/statement.ts'
 import { runTransaction } from '../../database/transaction.ts'
 import { keyStatements } from '../key-statements.ts'
 import type { Settings } from '../options.ts'
@@ -70,7 +71,7 @@ export function createOwnCommit(settings: Settings, operation: string): OwnCommi
   /** @returns whether something of it stays */
   async function leaveToOperator({ transaction, requests }: HandlersWork, isEnded: boolean): Promise<boolean> {
     if (transaction === undefined) return isEnded
-    const opening = { statements: [statements.fate(transaction)] }
+    const opening = { statements: [transactionFate(transaction)] }
     const work = async ({ sql, rows }: { sql: Queryable; rows: readonly Record<string, unknown>[] }) => {
       const fate = rows[0]?.['fate']
       const isKept = fate === 'committed' || (isEnded && fate !== 'aborted')
