@@ -147,7 +147,7 @@ describe.each(Object.entries(clients))('a handler that commits its transaction i
         await endingWith('commit', 201)(run)
         return new Promise(() => {})
       },
-      { timeoutMs: 200 },
+      { timeoutMs: 600 },
     )
 
     await expect(send(operation)).rejects.toMatchObject({
