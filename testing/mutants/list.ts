@@ -119,6 +119,12 @@ export const mutants: readonly Mutant[] = [
   ]),
   ...of(core, 'relay/backlog.ts', 'relay/backlog.test.ts', [
     [
+      'messages that try a destination do not count in the memory',
+      'bounded',
+      'maxBytes - this.bytes))',
+      'Number.POSITIVE_INFINITY))',
+    ],
+    [
       'what waits behind a dead letter that holds its key goes on until the next look',
       'ordered',
       'for (const { stream, lane } of held) if (stream !== null) this.#blocks.hold(stream, lane)',

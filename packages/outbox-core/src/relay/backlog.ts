@@ -179,9 +179,14 @@ export class Backlog {
     return true
   }
 
-  /** Messages of suspended topics that were read to try their destination. @returns those that may be sent: they count as taken */
-  takeProbe(samples: readonly BufferedMessage[]): readonly BufferedMessage[] {
-    const probe = new Group(new Batch(samples.length, Number.POSITIVE_INFINITY))
+  /**
+   * Messages of suspended topics that were read to try their destination.
+   *
+   * @param maxBytes - of bodies in memory; where nothing fits one is taken all the same, or a full memory would keep its destination closed
+   * @returns those that may be sent: they count as taken
+   */
+  takeProbe(samples: readonly BufferedMessage[], maxBytes: number): readonly BufferedMessage[] {
+    const probe = new Group(new Batch(samples.length, maxBytes - this.bytes))
     // One that was in flight when the query was sent, and not seen by it, may be in the table again, before what was seen.
     const left = this.#leftSinceAsked
     return samples.filter((message) => {

@@ -110,10 +110,11 @@ export class Dispatcher {
 
   /** Tries the destination with the messages, beside all others. Without any, nothing waits for it: it counts as well. */
   probe(destination: string, samples: readonly BufferedMessage[]): void {
-    const { backlog, isTrusted } = this.#parts
+    const { backlog, isTrusted, options } = this.#parts
     const isReady = this.#mayStart() && isTrusted()
     // Suspects are tried alone, however many may be together.
-    const batch = isReady ? backlog.takeProbe(samples.some(isSuspect) ? samples.slice(0, 1) : samples) : []
+    const tried = samples.some(isSuspect) ? samples.slice(0, 1) : samples
+    const batch = isReady ? backlog.takeProbe(tried, options.maxBufferedBytes) : []
     backlog.endAsking()
     if (batch.length > 0) void this.#publish(batch, destination)
     else if (samples.length === 0) this.#faults.nothingWaits(destination)

@@ -26,7 +26,7 @@ export interface RelayOptions {
    * @defaultValue 4_000: twice what the defaults publish at a time; less starves a slow broker, more is only memory
    */
   readonly maxBufferedMessages?: number
-  /** Most bytes of bodies in memory, unless one message alone has more: read ahead, in flight, or not yet settled. @defaultValue 16 MiB */
+  /** Most bytes of bodies in memory, unless one message alone has more, or is sent to try a destination that takes nothing: read ahead, in flight, or not yet settled. @defaultValue 16 MiB */
   readonly maxBufferedBytes?: number
   /**
    * Largest body that is published, in bytes. What is larger becomes a dead letter (`TOO_LARGE`) without being read, so that it

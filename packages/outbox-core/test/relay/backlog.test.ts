@@ -122,9 +122,9 @@ describe('the backlog', () => {
     backlog.suspend('t', 'unavailable')
     backlog.suspend('t', pausedByOperator)
 
-    expect(backlog.takeProbe([aBuffered(1, 'a')])).toEqual([])
+    expect(backlog.takeProbe([aBuffered(1, 'a')], 1_000)).toEqual([])
     backlog.resume('t', pausedByOperator)
-    expect(seqsOf(backlog.takeProbe([aBuffered(1, 'a')]))).toEqual([1])
+    expect(seqsOf(backlog.takeProbe([aBuffered(1, 'a')], 1_000))).toEqual([1])
   })
 
   it('tries no destination with a message before which one went back to the table while the sample was read', () => {
@@ -135,9 +135,19 @@ describe('the backlog', () => {
     backlog.beginAsking() // Leaves out 1, which is in flight: the first of its stream is 2.
     backlog.end(batch, { failed: [], returned: batch })
 
-    expect(seqsOf(backlog.takeProbe([aBuffered(2, 'a'), aBuffered(3, 'b')]))).toEqual([3])
+    expect(seqsOf(backlog.takeProbe([aBuffered(2, 'a'), aBuffered(3, 'b')], 1_000))).toEqual([3])
     backlog.beginAsking()
-    expect(seqsOf(backlog.takeProbe([aBuffered(1, 'a')]))).toEqual([1])
+    expect(seqsOf(backlog.takeProbe([aBuffered(1, 'a')], 1_000))).toEqual([1])
+  })
+
+  it('tries a destination with what there are bytes for in memory, and with one message when there are none', () => {
+    const backlog = aBacklog()
+    const samples = [2, 3, 4].map((seq) => aBuffered(seq, null, { bytes: 10 }))
+    backlog.add(aBuffered(1, null, { bytes: 75 }))
+
+    const fitting = backlog.takeProbe(samples, 100)
+    expect(seqsOf(fitting)).toEqual([2, 3])
+    expect(seqsOf(backlog.takeProbe([...samples.slice(2), aBuffered(5)], 100))).toEqual([4])
   })
 
   it('reads nothing that waits of a stream before what failed of it is written down', () => {
