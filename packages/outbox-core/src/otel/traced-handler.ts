@@ -33,8 +33,8 @@ export interface TracedHandlerOptions {
  *
  * A handler that takes streams in batches (`inBatches` with `byStream`) still does. A batch has one span, linked to the context in which each of its
  * messages was added (an SDK keeps 128 links of a span unless its `linkCountLimit` says otherwise); it begins a trace of its own, because a batch
- * belongs to no single one, unless `parent` is `active`. It has failed when not all was applied (`error.type`: of the first that was not). Ids are
- * on the links; each message that is handled alone afterwards has its own span.
+ * belongs to no single one, unless `parent` is `active`. It has failed when not all was applied (`error.type`: of the first that was not). Ids and
+ * topics are on the links, and its name is `process` alone when there are several topics; each message that is handled alone afterwards has its own span.
  *
  * The handler is called once for each delivery or batch, and its outcome passed on as it is, whatever telemetry does.
  */
@@ -82,31 +82,34 @@ function startSpan(tracer: Tracer, options: TracedHandlerOptions, delivery: Deli
   return tracer.startSpan(`process ${message.topic}`, { kind: SpanKind.CONSUMER, attributes, links }, parent)
 }
 
-/** All of a batch are of one stream, so of one topic. */
+/** One key may have messages of several topics in a queue that takes them in. */
 function startBatchSpan(
   tracer: Tracer,
   options: TracedHandlerOptions,
   deliveries: readonly Delivery[],
   active: Context,
 ): Span {
-  const topic = deliveries[0]?.message.topic ?? ''
+  const topics = new Set(deliveries.map(({ message }) => message.topic))
+  const topic = topics.size === 1 ? deliveries[0]?.message.topic : undefined
   const attributes = {
     ...systemAttributes(options.system),
     [attribute.operationName]: 'process',
     [attribute.operationType]: 'process',
-    [attribute.topic]: topic,
+    ...(topic === undefined ? {} : { [attribute.topic]: topic }),
     [attribute.batchSize]: deliveries.length,
   }
   const links = deliveries.flatMap(({ message }): Link[] => {
     const added = creationContextOf(message.headers)
-    return added === null ? [] : [{ context: added, attributes: { [attribute.messageId]: message.id } }]
+    if (added === null) return []
+    return [{ context: added, attributes: { [attribute.messageId]: message.id, [attribute.topic]: message.topic } }]
   })
   const around = trace.getSpanContext(active)
   const isChild = options.parent === 'active'
   // First: an SDK that keeps only so many links drops the last.
   if (!isChild && around !== undefined) links.unshift({ context: around })
   const parent = isChild ? active : trace.deleteSpan(active)
-  return tracer.startSpan(`process ${topic}`, { kind: SpanKind.CONSUMER, attributes, links }, parent)
+  const name = topic === undefined ? 'process' : `process ${topic}`
+  return tracer.startSpan(name, { kind: SpanKind.CONSUMER, attributes, links }, parent)
 }
 
 function batchFailureOf(outcomes: readonly PromiseSettledResult<unknown>[] | void): SpanFailure | null {

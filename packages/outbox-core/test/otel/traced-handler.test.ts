@@ -158,6 +158,19 @@ describe('the span of a batch of a stream', () => {
     expect(added).toEqual({ traceparent: `00-${String(own?.traceId)}-${String(own?.spanId)}-01` })
   })
 
+  it('names no topic when there are several, and each on its link', async () => {
+    const { wrap, spans } = setup()
+    const [first, second] = pair()
+    const other = { ...second, message: { ...second.message, topic: 'balances' } }
+
+    await batches(wrap(inBatches(async () => {}, { byStream: true }))).run([first, other])
+
+    expect(spans()).toMatchObject([{ name: 'process' }])
+    expect(spans()[0]?.attributes).not.toHaveProperty('messaging.destination.name')
+    const topics = spans()[0]?.links.map(({ attributes }) => attributes?.['messaging.destination.name'])
+    expect(topics).toEqual(['orders', 'balances'])
+  })
+
   it('with parent "active" is a child of the active span', async () => {
     const { wrap, within, tracer, spans } = setup({ parent: 'active' })
     const receive = tracer.startSpan('receive')
