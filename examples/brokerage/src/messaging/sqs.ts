@@ -70,7 +70,6 @@ export function createSqsBroker(endpoint: string): Promise<Broker> {
         client: sqs,
         queueUrl: urlOf(queueName(subscription)),
         deadLetterQueueUrl: urlOf(deadLetterName(subscription)),
-        topic: subscription.topics[0] as string,
         // What a killed process had in hand comes back after this long.
         visibilityTimeoutMs: 10_000,
       }),
