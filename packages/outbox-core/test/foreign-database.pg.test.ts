@@ -250,7 +250,8 @@ describe('a role with defaults of its own', () => {
     )
     const hasWaited = eventually(async () => {
       const { rows } = await bench.pool.query(
-        'select from pg_locks where not granted and clock_timestamp() - waitstart > $1',
+        `select from pg_locks where not granted and clock_timestamp() - waitstart > $1
+           and database = (select oid from pg_database where datname = current_database())`,
         ['600 ms'],
       )
       expect(rows).not.toEqual([])

@@ -187,7 +187,8 @@ describe.skipIf(pooler === null)('through a pooler in transaction mode', () => {
       ({ error }) => error,
       () => new Promise(() => {}), // It never was.
     )
-    const waiting = `select from pg_locks where not granted and clock_timestamp() - waitstart > '600 ms'`
+    const waiting = `select from pg_locks where not granted
+      and database = (select oid from pg_database where datname = current_database()) and clock_timestamp() - waitstart > '600 ms'`
     const hasWaited = eventually(async () => expect((await pool.query(waiting)).rows).not.toEqual([])).then(
       () => 'waited for longer than the timeouts',
       (error: unknown) => error,
