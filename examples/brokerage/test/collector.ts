@@ -41,7 +41,6 @@ export async function startCollector(): Promise<Collector> {
         response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
       })
       .catch(() => response.writeHead(400).end())
-    
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
