@@ -107,6 +107,9 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
 
 /** The reports of runs that were kept, one for each broker. */
 export interface KeptReports {
+  /** Of thirty minutes, on a machine with much else to do. */
+  readonly thirty: readonly BrokerReport[]
+  /** Those whose times are told. */
   readonly long: readonly BrokerReport[]
   /** Of shorter runs, with what the others did not know yet. */
   readonly lately: readonly BrokerReport[]
@@ -120,7 +123,8 @@ export interface KeptReports {
 }
 
 /** The whole of docs/guarantees.md. */
-export function guarantees({ long, lately, asked, outages, destinations, longDestinations }: KeptReports): string {
+export function guarantees(kept: KeptReports): string {
+  const { thirty, long, lately, asked, outages, destinations, longDestinations } = kept
   return `# What holds when things break
 
 <!-- Written by testing/chaos/write-guarantees.ts from the reports in testing/chaos/reports. Do not edit by hand. -->
@@ -139,10 +143,10 @@ these names true, and no cell empty. Every rule of the checker is broken by a ma
 ${plantedFaultTable()}
 ## Runs
 
-${runTable([...long, ...lately, ...asked])}
-The runs of ${String(thirtyMinutes / 60)} minutes and of three draw what every run draws${olderThanCutOffs(long)}. The others were asked for faults by name:
-those of two minutes begin one every two and a half seconds, so that faults of a server queue up, the other runs of three minutes one every fifteen
-seconds. *Load* is the machine's load average over a minute, its median and the most of it: above the number of cores, which is two, processes wait for one, and
+${runTable([...thirty, ...long, ...lately, ...asked])}
+The runs of thirty minutes and of three draw what every run draws, those of thirty ${thirtyCounts(thirty)}; those of ten minutes are older than cut-offs and
+than some of the faults. The others were asked for faults by name: those of two minutes begin one every two and a half seconds, so that faults of a server queue up, the other
+runs of three minutes one every fifteen seconds. *Load* is the machine's load average over a minute, its median and the most of it: above the number of cores, which is two, processes wait for one, and
 starting one takes many times as long; a dash is for runs that did not note it, beside other work too. A cut-off that is not
 complete says so, and promises nothing.
 
@@ -151,8 +155,8 @@ complete says so, and promises nothing.
 No fault may lose, invent or reorder a message, apply one twice, or give a lane two owners; the column *repeats* says what may
 be published a second time. *Again after* is the time from the fault (or, for a server, from when it was up again) to the
 first publish in each lane that stood still, over all lanes: half of them within the first figure, the last within the
-second. Faults overlap in these runs, so the second figure often includes another fault. The machine of these runs had two
-cores and other work to do: read the figures as upper bounds. What the long runs do not know comes from the short ones, of
+second. Faults overlap in these runs, so the second figure often includes another fault. The figures are of the ten minutes, whose machine had two
+cores and other work to do: read them as upper bounds. In the thirty minutes thirty processes waited for a core, and their times say how long one starts then. What the long runs do not know comes from the short ones, of
 these from those with a fault every fifteen seconds first, or from those of outages below. The ten last ones are done when a run asks for them by name
 (\`--faults\`), because they need a set-up of their own ([commands and results](records.md#faults-in-a-running-system)).
 Each of them looks whether it bites, and a run in which one did nothing fails as \`HOLLOW\`. What a machine cannot do (no root for network
@@ -226,12 +230,11 @@ const limits = `## What is not promised
   that their relays still trust: until its next renewal such a relay publishes by its own clock what another has taken over, and both may publish the same.
 `
 
-const thirtyMinutes = 1_800
-
-const olderThanCutOffs = (long: readonly BrokerReport[]): string =>
-  long.some(({ report }) => report.cutOffs === undefined)
-    ? '; those of ten minutes are older than cut-offs and than some of the faults'
-    : ''
+/** How often what comes least was done, over all of them. */
+function thirtyCounts(reports: readonly BrokerReport[]): string {
+  const counts = reports.flatMap(({ report }) => Object.values(report.faults))
+  return counts.length === 0 ? 'none yet' : `each fault ${String(Math.min(...counts))} times and more`
+}
 
 function runTable(reports: readonly BrokerReport[]): string {
   const rows = reports.map(({ broker, report }) => {

@@ -7,6 +7,7 @@ import type { ChaosReport } from './run-chaos.ts'
 /** The reports of runs that were kept: one folder for each kind of run, one file for each broker. */
 export function readReports(): KeptReports {
   return {
+    thirty: inFolder('reports/thirty'),
     long: inFolder('reports'),
     lately: inFolder('reports/lately'),
     asked: ['apart', 'operators', 'network', 'clock'].flatMap((kind) => inFolder(`reports/asked/${kind}`)),
