@@ -91,6 +91,8 @@ export interface SamplesQuery {
   /** As an array literal. */
   readonly closedStreams: string
   readonly limit: number
+  /** Few are known and none blocked: a plan that is kept costs less. */
+  readonly isPlanned: boolean
 }
 
 export interface MessageReadsOptions {
@@ -148,9 +150,13 @@ export function createMessageReads(connection: Connection, options: MessageReads
       const found = rows.filter((row): row is MessageRow & WaitingRow => row.seq !== null)
       return { rows: found, due: first?.due ?? 0, resting: first?.resting ?? [] }
     },
-    samples: async ({ lanes, topics, known, blockedStreams, closedStreams, limit }) => {
+    samples: async ({ lanes, topics, known, blockedStreams, closedStreams, limit, isPlanned }) => {
       const values = [lanes, topics, known, blockedStreams, closedStreams, limit, maxPayloadBytes, maxAttempts]
-      return (await connection.query<SampleRow>(texts.samples, values)).rows
+      const result =
+        isSession && isPlanned
+          ? connection.queryPrepared<SampleRow>('malote samples', texts.samples, values)
+          : connection.query<SampleRow>(texts.samples, values)
+      return (await result).rows
     },
   }
 }

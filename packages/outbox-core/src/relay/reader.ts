@@ -44,6 +44,9 @@ const smallestPortion = 2 ** -14
 /** Waiting messages that are read at once: so many follow each other of one stream before the next look. Leaves room for others. */
 const maxWaiting = 3_000
 
+/** Lanes in which a message is looked for that tries a destination. So many PostgreSQL expects in any array: with fewer it would plan each look anew. */
+const fewLanes = 10
+
 /** Messages that try a destination together: more than one, because one may be refused for reasons of its own. */
 const maxSamples = 4
 
@@ -183,15 +186,17 @@ export class Reader {
   /** A few messages of suspended topics, the first of their streams, to try a destination with. */
   async readSamples(topics: readonly string[]): Promise<readonly BufferedMessage[]> {
     const { reads, lanes, backlog } = this.#parts
-    const known = backlog.seqs()
+    const [known, isFew] = [backlog.seqs(), backlog.count <= maxKnownPlanned]
     const numbers = inRandomOrder(lanes.active().map(({ lane }) => lane))
     backlog.beginAsking()
     let rows: readonly SampleRow[] = []
     // Of a lane that has none all is read, and meanwhile nothing that is healthy: few lanes first, then twice as many each time.
-    for (let count = maxSamples; rows.length === 0 && numbers.length > 0; count *= 2) {
+    for (let count = fewLanes; rows.length === 0 && numbers.length > 0; count *= 2) {
       const chosen = numbers.splice(0, count)
       const [blockedStreams, closedStreams] = [backlog.blockedStreams(chosen), backlog.streamsNotToProbe(chosen)]
-      rows = await reads.samples({ topics, known, lanes: chosen, blockedStreams, closedStreams, limit: maxSamples })
+      const isPlanned = isFew && blockedStreams === '{}' && closedStreams === '{}'
+      const query = { topics, known, lanes: chosen, blockedStreams, closedStreams, limit: maxSamples, isPlanned }
+      rows = await reads.samples(query)
     }
     return rows.map((row) => this.#toMessage(row, row.waited))
   }
