@@ -32,14 +32,18 @@ export const promises = {
 
 type Change = readonly [name: string, promise: keyof typeof promises, find: string, replace: string]
 
-/** Mutants of one file of a package, killed by one test file: of its package, or named from there. */
-export function mutantsOf(root: string, file: string, test: string, changes: readonly Change[]): Mutant[] {
-  return changes.map(([name, promise, find, replace]) => ({
-    name,
-    promise: promises[promise],
-    file: posix.join(root, 'src', file),
-    find,
-    replace,
-    test: posix.join(root, 'test', test),
-  }))
+/** Mutants of one file, killed by one test file; both are named from the package's `src` and `test`. */
+type MutantsOf = (file: string, test: string, changes: readonly Change[]) => Mutant[]
+
+/** @param root - of the package */
+export function mutantsIn(root: string): MutantsOf {
+  return (file, test, changes) =>
+    changes.map(([name, promise, find, replace]) => ({
+      name,
+      promise: promises[promise],
+      file: posix.join(root, 'src', file),
+      find,
+      replace,
+      test: posix.join(root, 'test', test),
+    }))
 }
