@@ -2,7 +2,8 @@ import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createOutbox, createRelay, grantStatements, migrate, type RelayOptions } from '../src/index.ts'
-import { messageReadTexts, prepareReads } from '../src/postgres/message-reads.ts'
+import { prepareReads } from '../src/postgres/kept-plan.ts'
+import { messageReadTexts } from '../src/postgres/message-reads.ts'
 import { createMemoryBroker } from '../src/testing/index.ts'
 
 let database: TestDatabase

@@ -1,6 +1,7 @@
 import type { Connection } from './connections.ts'
 import { notBlocked, notKnown, notSuspended, stream } from './fragments.ts'
 import { quoteIdentifier } from './identifiers.ts'
+import { createKeptPlans } from './kept-plan.ts'
 import { bytesBefore, measured, priced, withinBudget } from './message-columns.ts'
 
 /** A message as a relay reads it. A bigint comes as text. */
@@ -66,8 +67,8 @@ export interface ReadyQuery {
   /** As an array literal. */
   readonly blockedStreams: string
   readonly suspendedTopics: readonly string[]
-  /** Takes the plan that the connection has made once. Without a session there is none. */
-  readonly isPlanned: boolean
+  /** Messages in memory. */
+  readonly knownCount: number
 }
 
 export interface WaitingQuery {
@@ -86,13 +87,12 @@ export interface SamplesQuery {
   readonly lanes: readonly number[]
   readonly topics: readonly string[]
   readonly known: string
+  readonly knownCount: number
   /** As an array literal. */
   readonly blockedStreams: string
   /** As an array literal. */
   readonly closedStreams: string
   readonly limit: number
-  /** Few are known and none blocked: a plan that is kept costs less. */
-  readonly isPlanned: boolean
 }
 
 export interface MessageReadsOptions {
@@ -118,8 +118,9 @@ export interface MessageReads {
 export function createMessageReads(connection: Connection, options: MessageReadsOptions): MessageReads {
   const { schema, isSession, maxPayloadBytes, maxAttempts } = options
   const texts = messageReadTexts(schema)
+  const readByKeptPlan = createKeptPlans(connection, isSession)
   return {
-    ready: async ({ shares, known, blockedStreams, suspendedTopics, isPlanned }) => {
+    ready: ({ shares, known, knownCount, blockedStreams, suspendedTopics }) => {
       const columns = [
         arrayOf(shares, 'lane'),
         arrayOf(shares, 'floor'),
@@ -127,11 +128,8 @@ export function createMessageReads(connection: Connection, options: MessageReads
         arrayOf(shares, 'bytes'),
       ]
       const values = [...columns, known, blockedStreams, maxPayloadBytes, suspendedTopics, maxAttempts]
-      const result =
-        isSession && isPlanned
-          ? connection.queryPrepared<MessageRow>('malote read', texts.ready, values)
-          : connection.query<MessageRow>(texts.ready, values)
-      return (await result).rows
+      const left = { knownCount, streams: [blockedStreams], topics: suspendedTopics }
+      return readByKeptPlan({ name: 'malote read', text: texts.ready, values, ...left })
     },
     waiting: async ({ lanes, known, closedStreams, suspendedTopics, limit, maxBytes, isFirstAnySize }) => {
       const values = [
@@ -150,13 +148,10 @@ export function createMessageReads(connection: Connection, options: MessageReads
       const found = rows.filter((row): row is MessageRow & WaitingRow => row.seq !== null)
       return { rows: found, due: first?.due ?? 0, resting: first?.resting ?? [] }
     },
-    samples: async ({ lanes, topics, known, blockedStreams, closedStreams, limit, isPlanned }) => {
+    samples: ({ lanes, topics, known, knownCount, blockedStreams, closedStreams, limit }) => {
       const values = [lanes, topics, known, blockedStreams, closedStreams, limit, maxPayloadBytes, maxAttempts]
-      const result =
-        isSession && isPlanned
-          ? connection.queryPrepared<SampleRow>('malote samples', texts.samples, values)
-          : connection.query<SampleRow>(texts.samples, values)
-      return (await result).rows
+      const left = { knownCount, streams: [blockedStreams, closedStreams] }
+      return readByKeptPlan({ name: 'malote samples', text: texts.samples, values, ...left })
     },
   }
 }
@@ -164,17 +159,6 @@ export function createMessageReads(connection: Connection, options: MessageReads
 /** As an array literal: cheaper than having the driver escape each element. */
 function arrayOf(shares: readonly LaneShare[], column: keyof LaneShare): string {
   return `{${shares.map((share) => share[column]).join(',')}}`
-}
-
-/**
- * Run once on a reading connection that is a session. A plan that is cached may be made while the table is empty and used
- * when it is full: leaves only the index that is right for both. Compilation is off with it: before PostgreSQL 18, looking
- * at the sequence has no other plan than one that was forbidden, whose estimated cost would have every barrier compiled.
- */
-export async function prepareReads(connection: Pick<Connection, 'query'>): Promise<void> {
-  await connection.query(
-    `select set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false), set_config('jit', 'off', false)`,
-  )
 }
 
 /** What messages_waiting_in_order is made of: finds what waits of the stream of `of`, in its sequence. */

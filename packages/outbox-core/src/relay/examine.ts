@@ -1,5 +1,5 @@
 import { areSessions, type Connections } from '../postgres/connections.ts'
-import { prepareReads } from '../postgres/message-reads.ts'
+import { prepareReads } from '../postgres/kept-plan.ts'
 import { prepareSession, prepareStatements } from '../postgres/session-settings.ts'
 import { checkSchema, prepareArchive } from './check-schema.ts'
 import type { ResolvedRelayOptions } from './resolved-options.ts'

@@ -29,12 +29,6 @@ export interface ReadReport {
   readonly isPartial: boolean
 }
 
-/** A cached plan compares each row with the known messages one by one. */
-const maxKnownPlanned = 100
-
-/** And with the suspended topics. */
-const maxSuspendedPlanned = 20
-
 /** SQLSTATE of a statement that the server cancelled, for its `statement_timeout` or for an operator. */
 const cancelled = '57014'
 
@@ -186,7 +180,7 @@ export class Reader {
   /** A few messages of suspended topics, the first of their streams, to try a destination with. */
   async readSamples(topics: readonly string[]): Promise<readonly BufferedMessage[]> {
     const { reads, lanes, backlog } = this.#parts
-    const [known, isFew] = [backlog.seqs(), backlog.count <= maxKnownPlanned]
+    const [known, knownCount] = [backlog.seqs(), backlog.count]
     const numbers = inRandomOrder(lanes.active().map(({ lane }) => lane))
     backlog.beginAsking()
     let rows: readonly SampleRow[] = []
@@ -194,8 +188,7 @@ export class Reader {
     for (let count = fewLanes; rows.length === 0 && numbers.length > 0; count *= 2) {
       const chosen = numbers.splice(0, count)
       const [blockedStreams, closedStreams] = [backlog.blockedStreams(chosen), backlog.streamsNotToProbe(chosen)]
-      const isPlanned = isFew && blockedStreams === '{}' && closedStreams === '{}'
-      const query = { topics, known, lanes: chosen, blockedStreams, closedStreams, limit: maxSamples, isPlanned }
+      const query = { topics, known, knownCount, lanes: chosen, blockedStreams, closedStreams, limit: maxSamples }
       rows = await reads.samples(query)
     }
     return rows.map((row) => this.#toMessage(row, row.waited))
@@ -245,11 +238,9 @@ export class Reader {
       shares: active.map(({ lane }, at) => ({ lane, floor: floor.of(lane), ...(shares[at] as Share) })),
       // What lies below a floor is not looked at anyway, and in a backlog that is all there is to know.
       known: backlog.seqs(true),
+      knownCount: backlog.count,
       blockedStreams,
       suspendedTopics,
-      // Planning takes twice as long as reading a few messages.
-      isPlanned:
-        backlog.count <= maxKnownPlanned && blockedStreams === '{}' && suspendedTopics.length <= maxSuspendedPlanned,
     })
     this.#portion = Math.min(1, this.#portion * 2)
     return rows
