@@ -14,46 +14,34 @@ export const mutants: readonly Mutant[] = [
     [
       'what waits behind a dead letter that holds its key goes on until the next look',
       'ordered',
-      'for (const { stream, lane } of held) if (stream !== null) this.#blocks.hold(stream, lane)',
+      'for (const message of held) this.#ways.hold(message)',
       '',
     ],
     [
       'a probe sends what was behind a message that has gone back to the table meanwhile',
       'ordered',
-      'if (stream !== null && left?.has(stream) === true) return false',
-      '',
-    ],
-    [
-      'what waits of a stream is read again beside what was read of it',
-      'ordered',
-      'closed([...this.#memory.waitedStreams(), ...this.#resting], lanes)',
-      'closed([...this.#resting], lanes)',
+      ' || this.#stale.has(stream) || !this.#ways.isOpen',
+      ' || !this.#ways.isOpen',
     ],
     [
       'what waited is taken from a read during which something before it failed',
       'ordered',
-      ' || this.#leftSinceAsked?.has(stream) === true))\n      return false\n    if (stream !== null) this.#blockBehind',
-      '))\n      return false\n    if (stream !== null) this.#blockBehind',
+      ' || this.#stale.has(stream) || !this.#ways.takesWaiting',
+      ' || !this.#ways.takesWaiting',
     ],
   ]),
   ...of('relay/backlog.ts', 'relay/dispatcher-model.test.ts', [
     [
       'what waits behind a failed message stays in memory',
       'ordered',
-      'this.#leftSinceAsked?.add(stream)\n      this.#dropStream(stream)',
-      'this.#leftSinceAsked?.add(stream)',
+      'this.#stale.note(stream)\n      this.#dropStream(stream)',
+      'this.#stale.note(stream)',
     ],
     [
       'what waits of a stream that is found blocked stays in memory',
       'ordered',
-      'if (ours.has(lane) && this.#blocks.has(name, lane)) this.#dropClosed(name)',
-      'void name',
-    ],
-    [
-      'what was read behind a replayed message stays in memory',
-      'ordered',
-      'if (ours.has(lane) && this.#blocks.has(name, lane)) this',
-      'if (ours.has(lane) && this.#blocks.isHeld(name, lane)) this',
+      'if (isBlocked(name, lane)) this.#dropClosed(name)',
+      'void [name, lane]',
     ],
     [
       'what waits of a suspended topic stays in memory',
@@ -70,16 +58,8 @@ export const mutants: readonly Mutant[] = [
     [
       'what comes back from an outage is sent though its stream was blocked meanwhile',
       'ordered',
-      'if (!this.#lanes.isActive(message.lane) || this.#isBlocked(message)) return this.#return(message)',
-      'if (!this.#lanes.isActive(message.lane)) return this.#return(message)',
-    ],
-  ]),
-  ...of('relay/backlog.ts', 'race/reading.pg.test.ts', [
-    [
-      'a read brings what is in flight once more',
-      'unrepeated',
-      'if (!isAboveFloor || seq > this.#floor.of(lane)) seqs.push(seq)',
-      '',
+      'if (!this.#ways.isInTurn(message)) return',
+      'if (!this.#ways.isInTurn({ ...message, stream: null })) return',
     ],
   ]),
   ...of('relay/batch.ts', 'large-bodies.pg.test.ts', [
@@ -114,6 +94,22 @@ export const mutants: readonly Mutant[] = [
       'bounded',
       'if (seq < (froms.get(lane) ?? 0)) this.#seen.delete(stream)',
       'if (seq < 0) this.#seen.delete(stream)',
+    ],
+  ]),
+  ...of('relay/exclusions.ts', 'relay/backlog.test.ts', [
+    [
+      'what waits of a stream is read again beside what was read of it',
+      'ordered',
+      'closed([...memory.waitedStreams(), ...resting.names()], lanes)',
+      'closed([...resting.names()], lanes)',
+    ],
+  ]),
+  ...of('relay/exclusions.ts', 'race/reading.pg.test.ts', [
+    [
+      'a read brings what is in flight once more',
+      'unrepeated',
+      'if (!isAboveFloor || seq > floor.of(lane)) seqs.push(seq)',
+      '',
     ],
   ]),
   ...of('relay/lane-blocks.ts', 'relay/backlog.test.ts', [
@@ -154,6 +150,14 @@ export const mutants: readonly Mutant[] = [
       'delivered',
       'this.#open(stream, { ...newBlock(), fromSeq, isHeld: true, changedIn: seenIn, seenIn })',
       'this.#open(stream, { ...newBlock(), isHeld: true, changedIn: seenIn, seenIn })',
+    ],
+  ]),
+  ...of('relay/ways.ts', 'relay/dispatcher-model.test.ts', [
+    [
+      'what was read behind a replayed message stays in memory',
+      'ordered',
+      'ours.has(lane) && this.#blocks.has(stream, lane)',
+      'ours.has(lane) && this.#blocks.isHeld(stream, lane)',
     ],
   ]),
 ]

@@ -71,8 +71,8 @@ export const mutants: readonly Mutant[] = [
     [
       'the look below the floors of a few lanes names what is blocked in all',
       'bounded',
-      'blockedStreams: backlog.blockedStreams(numbers)',
-      'blockedStreams: backlog.blockedStreams()',
+      'blockedStreams: exclusions.blockedStreams(numbers)',
+      'blockedStreams: exclusions.blockedStreams()',
     ],
   ]),
   ...of('relay/reader.ts', 'race/reading.pg.test.ts', [

@@ -1,12 +1,14 @@
 import { Batch, Group } from './batch.ts'
 import type { BlocksOfLane } from '../postgres/lane-reads.ts'
-import { Blocks } from './blocks.ts'
 import type { BufferedMessage } from './buffered-message.ts'
+import { Exclusions } from './exclusions.ts'
 import type { Floor } from './floor.ts'
 import type { Lanes } from './lanes.ts'
 import { Memory } from './memory.ts'
+import { RestingStreams } from './resting-streams.ts'
 import { Schedule } from './schedule.ts'
-import { pausedByOperator, Suspensions } from './suspensions.ts'
+import { StaleStreams } from './stale-streams.ts'
+import { Ways } from './ways.ts'
 
 /** What became of a batch whose publish is over. What is in neither list was accepted. */
 export interface BatchEnd {
@@ -19,31 +21,24 @@ export interface BatchEnd {
 /**
  * The one owner of every message that this relay has read and not seen the end of. Pure.
  *
- * Such a message *waits* in its place by seq, is *in flight*, or is *ending* (the statement that deletes or changes it is under
- * way); there is no fourth place. Nothing known is read a second time: each read is told the seqs, as they were when it was
- * sent, so that one which is deleted while a read with an older snapshot is on its way does not come back by it.
- *
- * Three things close the way to a message: its stream is blocked (an earlier one waits in the table, or an operator holds the
- * key), its topic is suspended, its lane leaves. Each is opened and closed here. What waits behind it is forgotten at once and
- * read again later; what is in flight is forgotten when it comes back.
+ * Invariant: such a message *waits* in its place by seq, is *in flight*, or is *ending* (the statement that deletes or changes it is
+ * under way); there is no fourth place. When the way to it is closed (see `Ways`), what waits is forgotten at once and read again
+ * later; what is in flight is forgotten when it comes back.
  */
 export class Backlog {
-  readonly #lanes: Lanes
-  readonly #floor: Floor
   readonly #memory = new Memory()
   readonly #schedule: Schedule
-  readonly #blocks = new Blocks()
-  readonly #suspensions = new Suspensions()
-  /** Streams whose first waiting message is not due, while there is more to read than one look takes in: they leave it to others. */
-  readonly #resting = new Set<string>()
-  /** Streams of which something went back to the table since what waits was asked for; null while nobody asks. */
-  #leftSinceAsked: Set<string> | null = null
+  readonly #ways: Ways
+  readonly #resting = new RestingStreams()
+  readonly #stale = new StaleStreams()
+  /** What each query is to leave out. */
+  readonly exclusions: Exclusions
 
   /** @param routeOf - topics of different routes never share a batch */
   constructor(lanes: Lanes, floor: Floor, routeOf?: (topic: string) => string) {
     this.#schedule = new Schedule(routeOf)
-    this.#lanes = lanes
-    this.#floor = floor
+    this.#ways = new Ways(lanes, floor)
+    this.exclusions = new Exclusions({ memory: this.#memory, ways: this.#ways, resting: this.#resting, floor })
   }
 
   get count(): number {
@@ -69,40 +64,9 @@ export class Backlog {
     return this.#memory.hasUpTo(lane, seq)
   }
 
-  /** All known seqs as a PostgreSQL array literal; of those above their lane's floor only when `isAboveFloor`. */
-  seqs(isAboveFloor = false): string {
-    const seqs: number[] = []
-    for (const { seq, lane } of this.#memory.all()) if (!isAboveFloor || seq > this.#floor.of(lane)) seqs.push(seq)
-    return `{${seqs.join(',')}}`
-  }
-
-  /** As a PostgreSQL array literal. */
-  blockedStreams(lanes?: readonly number[]): string {
-    return this.#blocks.names(lanes)
-  }
-
-  /** Of `blockedStreams` those that a read of ready messages is to leave out. */
-  get skippedStreams(): string {
-    return this.#blocks.skipped()
-  }
-
-  /**
-   * Streams of which nothing that waits is to be read: held, resting, or what failed of them is not written down yet. As a
-   * PostgreSQL array literal.
-   */
-  closedStreams(lanes?: readonly number[]): string {
-    return this.#blocks.closed(this.#resting, lanes)
-  }
-
-  /** Those, and the streams of which something that had waited is in memory: what waits is not their first. */
-  streamsNotToProbe(lanes?: readonly number[]): string {
-    return this.#blocks.closed([...this.#memory.waitedStreams(), ...this.#resting], lanes)
-  }
-
-  /** The first of these streams is not due, as a look says. They rest until a look takes all in, or the blocks are loaded anew. */
+  /** What a look at waiting messages showed: the first of these streams is not due. @param isPartial - more waits than it took in */
   rest(streams: readonly string[], isPartial: boolean): void {
-    if (!isPartial) this.#resting.clear()
-    else for (const stream of streams) this.#resting.add(stream)
+    this.#resting.found(streams, isPartial)
   }
 
   /** Whether something of the stream that had waited is in memory. */
@@ -110,45 +74,32 @@ export class Backlog {
     return this.#memory.hasWaited(stream)
   }
 
-  /** Seqs of what had waited and is in memory, as a PostgreSQL array literal. */
-  get waitedSeqs(): string {
-    return this.#memory.waitedSeqs()
-  }
-
   get blockedCount(): number {
-    return this.#blocks.size
+    return this.#ways.blocks.size
   }
 
   get hasHeld(): boolean {
-    return this.#blocks.hasHeld
-  }
-
-  get suspendedTopics(): string[] {
-    return this.#suspensions.topics()
+    return this.#ways.blocks.hasHeld
   }
 
   /** Topics that are suspended for this reason, among others perhaps. */
   suspendedBy(reason: string): string[] {
-    return this.#suspensions.suspendedBy(reason)
+    return this.#ways.suspensions.suspendedBy(reason)
   }
 
   /** An operator paused it: not even its destination is tried with it. */
   isPaused(topic: string): boolean {
-    return this.#suspensions.isSuspendedBy(topic, pausedByOperator)
+    return this.#ways.isPaused(topic)
   }
 
-  /** Call before a read of the lanes is sent that leaves out `suspendedTopics` and `blockedStreams`. */
+  /** Call before a read of the lanes is sent that leaves out the suspended topics and the blocked streams. */
   beginRead(lanes: readonly number[]): void {
-    this.#suspensions.beginRead()
-    const froms = new Map(lanes.map((lane) => [lane, this.#floor.of(lane) + 1]))
-    for (const [lane, from] of froms) this.#suspensions.passBy(lane, from)
-    this.#blocks.passBy(froms)
+    this.#ways.beginRead(lanes)
   }
 
   /** A ready message was read. @returns false when the way to it was closed meanwhile */
   add(message: BufferedMessage): boolean {
-    if (message.stream !== null && this.#blocks.leave(message.stream, message.lane, message.seq)) return false
-    if (this.#suspensions.hadSinceRead(message.message.topic)) return false
+    if (!this.#ways.takesReady(message)) return false
     this.#memory.add(message)
     this.#schedule.add(message)
     return true
@@ -156,11 +107,11 @@ export class Backlog {
 
   /** Call before the query is sent for what `addWaiting` or `takeProbe` gets, and `endAsking` when that is decided. */
   beginAsking(): void {
-    this.#leftSinceAsked = new Set()
+    this.#stale.begin()
   }
 
   endAsking(): void {
-    this.#leftSinceAsked = null
+    this.#stale.end()
   }
 
   /**
@@ -168,11 +119,8 @@ export class Backlog {
    * memory when the query was sent. What is ready behind it must not overtake it.
    */
   addWaiting(message: BufferedMessage): boolean {
-    const { stream, lane, seq } = message
-    if (!this.#lanes.isActive(lane) || this.#suspensions.has(message.message.topic) || this.#memory.has(seq))
-      return false
-    if (stream !== null && (this.#blocks.isHeld(stream, lane) || this.#leftSinceAsked?.has(stream) === true))
-      return false
+    const { stream, seq } = message
+    if (this.#memory.has(seq) || this.#stale.has(stream) || !this.#ways.takesWaiting(message)) return false
     if (stream !== null) this.#blockBehind(stream, message)
     this.#memory.add(message)
     this.#schedule.add(message)
@@ -187,13 +135,10 @@ export class Backlog {
    */
   takeProbe(samples: readonly BufferedMessage[], maxBytes: number): readonly BufferedMessage[] {
     const probe = new Group(new Batch(samples.length, maxBytes - this.bytes))
-    // One that was in flight when the query was sent, and not seen by it, may be in the table again, before what was seen.
-    const left = this.#leftSinceAsked
     return samples.filter((message) => {
-      const { stream, lane, seq, hasWaited } = message
-      if (stream !== null && left?.has(stream) === true) return false
-      if (this.isPaused(message.message.topic) || !this.#lanes.isActive(lane) || this.#memory.has(seq)) return false
-      if (stream !== null && (this.#schedule.has(stream) || this.#isBlocked(message))) return false
+      const { stream, seq, hasWaited } = message
+      if (this.#memory.has(seq) || this.#stale.has(stream) || !this.#ways.isOpen(message, true)) return false
+      if (stream !== null && this.#schedule.has(stream)) return false
       this.#memory.recall(message)
       if (!probe.takes(message, this.#schedule.limitOf(message))) return false
       if (stream !== null && hasWaited) this.#blockBehind(stream, message)
@@ -210,19 +155,16 @@ export class Backlog {
 
   /** Whether the way to one of them was closed since they were taken: what is not sent yet goes back then. */
   isClosedTo(batch: readonly BufferedMessage[], isProbe: boolean): boolean {
-    return batch.some((message) => {
-      const { topic } = message.message
-      const isSuspended = isProbe ? this.isPaused(topic) : this.#suspensions.has(topic)
-      return isSuspended || !this.#lanes.isActive(message.lane) || this.#isBlocked(message)
-    })
+    return batch.some((message) => !this.#ways.isOpen(message, isProbe))
   }
 
   /** The publish of the batch is over. */
   end(batch: readonly BufferedMessage[], { failed, returned }: BatchEnd): void {
-    for (const { stream, lane, seq } of failed) {
+    for (const message of failed) {
+      const { stream } = message
       if (stream === null) continue
-      this.#blocks.fail(stream, lane, seq)
-      this.#leftSinceAsked?.add(stream)
+      this.#ways.fail(stream, message)
+      this.#stale.note(stream)
       this.#dropStream(stream)
     }
     for (const message of returned) this.#takeBack(message)
@@ -237,8 +179,8 @@ export class Backlog {
   /** The end of failed messages is committed. @param held - those of them that hold their streams: what waits behind stays there at once */
   confirmed(messages: readonly BufferedMessage[], held: readonly BufferedMessage[] = []): void {
     this.settled(messages)
-    for (const { stream, lane } of messages) if (stream !== null) this.#blocks.confirm(stream, lane)
-    for (const { stream, lane } of held) if (stream !== null) this.#blocks.hold(stream, lane)
+    for (const message of messages) this.#ways.confirm(message)
+    for (const message of held) this.#ways.hold(message)
   }
 
   /** An outage ended: batches that were rejected in it are not suspected of anything. */
@@ -263,31 +205,26 @@ export class Backlog {
 
   /** Nothing of the topic is read or sent until the reason, and every other one, is gone. */
   suspend(topic: string, reason: string): void {
-    if (!this.#suspensions.suspend(topic, reason)) return
-    for (const { lane } of this.#lanes.all()) this.#suspensions.passBy(lane, this.#floor.of(lane) + 1, [topic])
+    if (!this.#ways.suspend(topic, reason)) return
     for (const message of this.#schedule.dropTopic(topic)) this.#leave(message)
   }
 
   /** @returns whether the topic goes on: there may be more to read, ready and waiting */
   resume(topic: string, reason: string): boolean {
-    const rewinds = this.#suspensions.resume(topic, reason)
-    for (const { lane, seq } of rewinds ?? []) if (this.#lanes.get(lane)) this.#floor.rewind(lane, seq)
-    return rewinds !== null
+    return this.#ways.resume(topic, reason)
   }
 
   /** Call before the query is sent that asks which streams are blocked; hand the number to `reloadBlocks`. */
   beginReload(): number {
-    return this.#blocks.beginReload()
+    return this.#ways.beginReload()
   }
 
   /** @param rows - what the query showed of the lanes: none for one of which nothing is blocked */
   reloadBlocks(begun: number, lanes: readonly number[], rows: readonly BlocksOfLane[]): void {
-    this.#resting.clear()
-    const ours = new Set(lanes.filter((lane) => this.#lanes.get(lane) !== undefined))
-    for (const { lane, seq } of this.#blocks.reload(begun, ours, rows)) this.#floor.rewind(lane, seq)
+    this.#resting.wake()
+    const isBlocked = this.#ways.reload(begun, lanes, rows)
     // What waits in the table goes first, and what an operator holds not at all, also where the stream was blocked before.
-    for (const { name, lane } of this.#schedule.streams())
-      if (ours.has(lane) && this.#blocks.has(name, lane)) this.#dropClosed(name)
+    for (const { name, lane } of this.#schedule.streams()) if (isBlocked(name, lane)) this.#dropClosed(name)
   }
 
   /** The lane is on its way to another relay: nothing of it is sent any more. Mark it as leaving first. */
@@ -298,27 +235,18 @@ export class Backlog {
   /** The lane is another relay's. */
   removeLane(lane: number): void {
     this.#memory.forgetAccusations() // Some are of its messages.
-    this.#blocks.removeLane(lane)
-    this.#suspensions.removeLane(lane)
+    this.#ways.removeLane(lane)
   }
 
-  #blockBehind(stream: string, { lane, seq }: BufferedMessage): void {
-    const wasBlocked = this.#blocks.has(stream, lane)
-    this.#blocks.read(stream, lane, seq)
-    if (!wasBlocked) this.#dropStream(stream)
+  #blockBehind(stream: string, message: BufferedMessage): void {
+    if (this.#ways.blockBehind(stream, message)) this.#dropStream(stream)
   }
 
   /** Its old place, unless the way to it was closed while it was in flight. */
   #takeBack(message: BufferedMessage): void {
-    if (!this.#lanes.isActive(message.lane) || this.#isBlocked(message)) return this.#return(message)
-    if (this.#suspensions.has(message.message.topic)) return this.#leave(message)
+    if (!this.#ways.isInTurn(message)) return this.#return(message)
+    if (this.#ways.suspensions.has(message.message.topic)) return this.#leave(message)
     this.#schedule.add(message)
-  }
-
-  /** An earlier one of its stream waits in the table, or an operator holds the key. */
-  #isBlocked({ stream, lane, seq, hasWaited }: BufferedMessage): boolean {
-    if (stream === null) return false
-    return hasWaited ? this.#blocks.isClosed(stream, lane, seq) : this.#blocks.has(stream, lane)
   }
 
   /** Of a stream that is blocked. */
@@ -329,25 +257,22 @@ export class Backlog {
   /** Of a stream that is blocked what may not be sent before something else of it was read. */
   #dropClosed(stream: string): void {
     for (const message of this.#schedule.dropStream(stream)) {
-      if (this.#isBlocked(message)) this.#return(message)
-      else this.#schedule.add(message)
+      if (this.#ways.isInTurn(message)) this.#schedule.add(message)
+      else this.#return(message)
     }
   }
 
   /** It stays in the table, behind its suspended topic. */
   #leave(message: BufferedMessage): void {
-    this.#suspensions.passBy(message.lane, message.seq, [message.message.topic])
+    this.#ways.passBySuspended(message)
     this.#memory.keepAccusation(message)
     this.#return(message)
   }
 
   /** It is not read any more, and stays in the table. */
   #return(message: BufferedMessage): void {
-    const { stream, lane, seq, hasWaited } = message
-    if (stream !== null) {
-      this.#blocks.leave(stream, lane, seq, hasWaited)
-      this.#leftSinceAsked?.add(stream)
-    }
+    this.#ways.leave(message)
+    if (message.stream !== null) this.#stale.note(message.stream)
     this.#memory.delete(message)
   }
 }

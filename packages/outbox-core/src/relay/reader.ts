@@ -139,11 +139,12 @@ export class Reader {
     const limit = Math.min(this.space, Math.ceil(maxWaiting * this.#portion))
     if (active.length === 0 || limit === 0) return { messages: 0, isPartial: active.length > 0 }
     const { bytes: maxBytes, isEmpty: isFirstAnySize } = this.#room(active)
+    const numbers = active.map(({ lane }) => lane)
     const query = {
-      lanes: active.map(({ lane }) => lane),
-      known: backlog.seqs(),
-      closedStreams: backlog.closedStreams(active.map(({ lane }) => lane)),
-      suspendedTopics: backlog.suspendedTopics,
+      lanes: numbers,
+      known: backlog.exclusions.seqs(),
+      closedStreams: backlog.exclusions.closedStreams(numbers),
+      suspendedTopics: backlog.exclusions.suspendedTopics,
       limit,
       maxBytes,
       isFirstAnySize,
@@ -180,14 +181,15 @@ export class Reader {
   /** A few messages of suspended topics, the first of their streams, to try a destination with. */
   async readSamples(topics: readonly string[]): Promise<readonly BufferedMessage[]> {
     const { reads, lanes, backlog } = this.#parts
-    const [known, knownCount] = [backlog.seqs(), backlog.count]
+    const { exclusions } = backlog
+    const [known, knownCount] = [exclusions.seqs(), backlog.count]
     const numbers = inRandomOrder(lanes.active().map(({ lane }) => lane))
     backlog.beginAsking()
     let rows: readonly SampleRow[] = []
     // Of a lane that has none all is read, and meanwhile nothing that is healthy: few lanes first, then twice as many each time.
     for (let count = fewLanes; rows.length === 0 && numbers.length > 0; count *= 2) {
       const chosen = numbers.splice(0, count)
-      const [blockedStreams, closedStreams] = [backlog.blockedStreams(chosen), backlog.streamsNotToProbe(chosen)]
+      const [blockedStreams, closedStreams] = [exclusions.blockedStreams(chosen), exclusions.streamsNotToProbe(chosen)]
       const query = { topics, known, knownCount, lanes: chosen, blockedStreams, closedStreams, limit: maxSamples }
       rows = await reads.samples(query)
     }
@@ -205,22 +207,23 @@ export class Reader {
     if (loading.length === 0) return
     const begun = backlog.beginReload()
     const numbers = loading.map(({ lane }) => lane)
-    backlog.reloadBlocks(begun, numbers, await reads.blocks(numbers, backlog.waitedSeqs))
+    backlog.reloadBlocks(begun, numbers, await reads.blocks(numbers, backlog.exclusions.waitedSeqs))
     for (const lane of loading) lane.isReady = true
   }
 
   /** The net: looks below the floor of some lanes for what must not be there. @returns how many messages it found */
   async findMissed(isChosen: (lane: number) => boolean): Promise<number> {
     const { reads, lanes, floor, backlog } = this.#parts
+    const { exclusions } = backlog
     const chosen = lanes.active().filter((lane) => isChosen(lane.lane))
     if (chosen.length === 0) return 0
     const numbers = chosen.map(({ lane }) => lane)
     const rows = await reads.missed({
       lanes: numbers,
       floors: numbers.map((lane) => floor.of(lane)),
-      known: backlog.seqs(),
-      blockedStreams: backlog.blockedStreams(numbers),
-      suspendedTopics: backlog.suspendedTopics,
+      known: exclusions.seqs(),
+      blockedStreams: exclusions.blockedStreams(numbers),
+      suspendedTopics: exclusions.suspendedTopics,
     })
     let found = 0
     for (const { lane, seq, messages } of rows) {
@@ -232,12 +235,12 @@ export class Reader {
 
   async #queryReady(active: readonly Lane[], shares: readonly Share[]): Promise<readonly MessageRow[]> {
     const { reads, floor, backlog } = this.#parts
-    const blockedStreams = backlog.skippedStreams
-    const { suspendedTopics } = backlog
+    const { exclusions } = backlog
+    const { skippedStreams: blockedStreams, suspendedTopics } = exclusions
     const rows = await reads.ready({
       shares: active.map(({ lane }, at) => ({ lane, floor: floor.of(lane), ...(shares[at] as Share) })),
       // What lies below a floor is not looked at anyway, and in a backlog that is all there is to know.
-      known: backlog.seqs(true),
+      known: exclusions.seqs(true),
       knownCount: backlog.count,
       blockedStreams,
       suspendedTopics,

@@ -34,7 +34,7 @@ class Line {
 /**
  * Decides what may be sent now. Pure.
  *
- * One stream (topic and ordering key) is in one batch at a time, in order; a batch may hold many messages of it. Different
+ * Invariant: a stream (topic and ordering key) is in one batch at a time, in sequence; a batch may hold many messages of it. Different
  * streams, and messages without a key, never wait for each other.
  *
  * Lines keep apart what must not share a batch: each route has its own; suspects are batched among themselves, no more of them

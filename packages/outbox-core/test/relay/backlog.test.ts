@@ -5,6 +5,7 @@ import { createFloor, type Floor } from '../../src/relay/floor.ts'
 import { Lanes } from '../../src/relay/lanes.ts'
 import { pausedByOperator } from '../../src/relay/suspensions.ts'
 import { aBuffered, seqsOf } from './a-buffered.ts'
+import { raiseFloor } from './raise-floor.ts'
 import { shownBlocks } from './shown-blocks.ts'
 
 function aBacklogWithFloor(): { backlog: Backlog; floor: Floor } {
@@ -65,7 +66,7 @@ describe('the backlog', () => {
       backlog.beginRead([0])
       backlog.reloadBlocks(backlog.beginReload(), [0], shownBlocks(row(8)))
       expect(backlog.add(aBuffered(5, 'a'))).toBe(false)
-      raise(floor, 20)
+      raiseFloor(floor, 20)
 
       goOn(backlog)
 
@@ -76,7 +77,7 @@ describe('the backlog', () => {
       const { backlog, floor } = aBacklogWithFloor()
       backlog.add(aBuffered(5, 'a'))
       const batch = backlog.take(10)
-      raise(floor, 20)
+      raiseFloor(floor, 20)
       backlog.reloadBlocks(backlog.beginReload(), [0], shownBlocks(row(8)))
       backlog.end(batch, { failed: [], returned: batch })
 
@@ -90,7 +91,7 @@ describe('the backlog', () => {
       backlog.add(aBuffered(8, 'a'))
       const batch = backlog.take(10)
       backlog.add(aBuffered(5, 'a'))
-      raise(floor, 20)
+      raiseFloor(floor, 20)
       backlog.end(batch, { failed: batch, returned: [] })
       backlog.confirmed(batch)
 
@@ -155,10 +156,10 @@ describe('the backlog', () => {
     backlog.add(aBuffered(1, 'a'))
     const batch = backlog.take(10)
     backlog.end(batch, { failed: batch, returned: [] })
-    expect(backlog.closedStreams()).toBe('{"a"}')
+    expect(backlog.exclusions.closedStreams()).toBe('{"a"}')
 
     backlog.confirmed(batch)
-    expect(backlog.closedStreams()).toBe('{}')
+    expect(backlog.exclusions.closedStreams()).toBe('{}')
   })
 
   it('keeps what waits behind a dead letter that holds its key, also before the blocks are loaded again', () => {
@@ -170,7 +171,7 @@ describe('the backlog', () => {
     const [older, old] = [backlog.beginReload(), backlog.beginReload()] // Their queries see no hold.
     backlog.confirmed(batch, batch)
 
-    expect(textsOf(backlog.closedStreams())).toEqual([first.stream])
+    expect(textsOf(backlog.exclusions.closedStreams())).toEqual([first.stream])
     expect(backlog.addWaiting(second)).toBe(false)
     const shown = shownBlocks({ lane: 0, stream: 'a', seq: 1, unread: 1, held: false })
     for (const [begun, rows] of [
@@ -201,7 +202,12 @@ describe('the backlog', () => {
     const backlog = aBacklog()
     backlog.addWaiting(aBuffered(1, 'a', { hasWaited: true }))
     const batch = backlog.take(1)
-    expect([backlog.closedStreams(), backlog.streamsNotToProbe(), backlog.waitedSeqs]).toEqual(['{}', '{"a"}', '{1}'])
+    const { exclusions } = backlog
+    expect([exclusions.closedStreams(), exclusions.streamsNotToProbe(), exclusions.waitedSeqs]).toEqual([
+      '{}',
+      '{"a"}',
+      '{1}',
+    ])
 
     backlog.beginAsking() // Shows 2, behind 1.
     expect(backlog.addWaiting(aBuffered(2, 'a', { hasWaited: true }))).toBe(true)
@@ -234,12 +240,3 @@ describe('the backlog', () => {
     expect(seqsOf(backlog.take(10))).toEqual([1, 3])
   })
 })
-
-/** As a complete read does that began after a look at the locks which found no writer. */
-function raise(floor: Floor, drawn: number): void {
-  floor.noteBarrier({ drawn, holders: [] })
-  floor.noteBarrier({ drawn, holders: [] })
-  floor.beginRead()
-  floor.finishRead([0], () => Number.POSITIVE_INFINITY)
-  expect(floor.of(0)).toBe(drawn)
-}

@@ -254,7 +254,7 @@ class World {
   #samplesOf(wanted: readonly string[]): readonly Row[] {
     const known = this.#known()
     const rows = [...this.#rows.values()].filter(({ topic, seq }) => wanted.includes(topic) && !known.has(seq))
-    const [blocked, closed] = [this.#blocked(), new Set(textsOf(this.#backlog.streamsNotToProbe()))]
+    const [blocked, closed] = [this.#blocked(), new Set(textsOf(this.#backlog.exclusions.streamsNotToProbe()))]
     const ready = laneNumbers.flatMap((lane) =>
       rows
         .filter((row) => row.lane === lane && row.dueMs === null && !blocked.has(row.stream ?? ''))
@@ -274,7 +274,7 @@ class World {
     const active = this.#lanes.active()
     this.#floor.beginRead()
     this.#backlog.beginRead(active.map(({ lane }) => lane))
-    const [blocked, suspended] = [this.#blocked(), new Set(this.#backlog.suspendedTopics)]
+    const [blocked, suspended] = [this.#blocked(), new Set(this.#backlog.exclusions.suspendedTopics)]
     const shown = active.flatMap((lane) =>
       [...this.#rows.values()]
         .filter((row) => row.lane === lane.lane && row.seq > this.#floor.of(lane.lane) && row.dueMs === null)
@@ -309,22 +309,22 @@ class World {
   }
 
   #known(): ReadonlySet<number> {
-    return new Set(JSON.parse(this.#backlog.seqs().replace('{', '[').replace('}', ']')) as number[])
+    return new Set(JSON.parse(this.#backlog.exclusions.seqs().replace('{', '[').replace('}', ']')) as number[])
   }
 
   #blocked(): ReadonlySet<string> {
-    return new Set(textsOf(this.#backlog.blockedStreams()))
+    return new Set(textsOf(this.#backlog.exclusions.blockedStreams()))
   }
 
   #closed(): ReadonlySet<string> {
-    return new Set(textsOf(this.#backlog.closedStreams()))
+    return new Set(textsOf(this.#backlog.exclusions.closedStreams()))
   }
 
   async #readWaiting(): Promise<void> {
     const known = this.#known()
     const limit = this.#random() < 0.5 ? 1 : 4
     const active = this.#lanes.active()
-    const [closed, suspended] = [this.#closed(), new Set(this.#backlog.suspendedTopics)]
+    const [closed, suspended] = [this.#closed(), new Set(this.#backlog.exclusions.suspendedTopics)]
     const due = [...this.#rows.values()]
       .filter((row) => this.#isDue(row) && !known.has(row.seq))
       .filter(({ topic, stream }) => !suspended.has(topic) && !closed.has(stream ?? ''))

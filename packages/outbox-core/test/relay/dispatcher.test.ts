@@ -134,8 +134,8 @@ describe('an unavailable destination', () => {
     await turn()
 
     expect(world).toMatchObject({ paid: 0, sent: ['1 2 3 4', '6'] })
-    expect(backlog.seqs()).toBe('{3,6}') // Accepted, and not deleted yet.
-    expect(backlog.suspendedTopics).toEqual(['a'])
+    expect(backlog.exclusions.seqs()).toBe('{3,6}') // Accepted, and not deleted yet.
+    expect(backlog.exclusions.suspendedTopics).toEqual(['a'])
     expect(events.filter(({ type }) => type === 'outage.started')).toMatchObject([{ destination: 'queue a' }])
   })
 
@@ -150,7 +150,7 @@ describe('an unavailable destination', () => {
     for (const { destination } of dispatcher.startProbes()) dispatcher.probe(destination, [to('a', 1, 'k')])
     expect(dispatcher.startProbes()).toEqual([]) // One at a time.
     await turn()
-    expect(backlog.suspendedTopics).toEqual(['a'])
+    expect(backlog.exclusions.suspendedTopics).toEqual(['a'])
 
     world.isAway = false
     await clock.advance(100)
@@ -158,7 +158,7 @@ describe('an unavailable destination', () => {
     await turn()
 
     expect(world).toMatchObject({ paid: 0, sent: ['1', '1', '1'] })
-    expect(backlog.suspendedTopics).toEqual([])
+    expect(backlog.exclusions.suspendedTopics).toEqual([])
     expect(dispatcher.openBreakers).toEqual([])
     expect(events.filter(({ type }) => type === 'outage.ended')).toMatchObject([{ destination: 'queue a', ms: 200 }])
   })
@@ -201,7 +201,7 @@ describe('a publish that hangs', () => {
     arrive(to('b', 3), to('a', 4))
     await turn()
     expect(sent).toEqual(['1 2', '3'])
-    expect(backlog.suspendedTopics).toEqual(['a'])
+    expect(backlog.exclusions.suspendedTopics).toEqual(['a'])
 
     await clock.advance(9_000)
     await turn()
