@@ -20,7 +20,7 @@ export interface Row {
 }
 
 /** What the broker is allowed to know of the table. */
-export interface ModelTable {
+export interface KnownToBroker {
   rowOf(message: OutboxMessage): Row
   /** What must be accepted before the row may be sent, and is not. */
   overtakenBy(row: Row): readonly Row[]
@@ -54,10 +54,10 @@ export class ModelBroker {
   readonly mixed: string[] = []
   readonly accepted: Set<number> = new Set()
   readonly #random: () => number
-  readonly #table: ModelTable
+  readonly #table: KnownToBroker
   readonly #calls = new Set<Call>()
 
-  constructor(random: () => number, table: ModelTable) {
+  constructor(random: () => number, table: KnownToBroker) {
     this.#random = random
     this.#table = table
   }
