@@ -1,18 +1,22 @@
 import { parseArgs } from 'node:util'
-import type { Answer } from './harness/benchmark.ts'
-import { describeEnvironment, type Environment } from './harness/environment.ts'
+import { ask } from './children/question.ts'
+import type { Answer, Benchmark } from './harness/benchmark.ts'
+import { measuredCommit } from './harness/environment.ts'
 import { toJson } from './harness/report.ts'
-import { createBenchServer } from './harness/server.ts'
 import { plainTable, round, tableRows } from './harness/table.ts'
 import { writeDocs } from './harness/write-docs.ts'
 import { questions } from './questions/index.ts'
 
-const usage = `npm run bench                     every question, under 15 minutes
+const commonRounds = 5
+const usage = `npm run bench                     every question, 35 to 40 minutes on two quiet cores
 npm run bench -- NAME …           only these: ${questions.map((question) => question.name).join(', ')}
   --json        the last line of output is one object with all figures
-  --rounds N    alternating rounds (default 5)
+  --rounds N    alternating rounds (default ${String(commonRounds)}, or what the question says)
   --quick       two rounds of a fifth of the messages: for a look, not for a verdict
-  --write-docs  write the table and the plots of docs/performance.md`
+  --write-docs  write what was asked into docs/performance.md, with its plots; what was not asked stays as it is
+
+Each question is asked in a process and on a server of its own. One that fails, or takes longer than 20 minutes, is named at the end, and
+the exit code is 1: the others are answered, and written, all the same.`
 
 const { values: flags, positionals: names } = parseArgs({
   allowPositionals: true,
@@ -26,49 +30,45 @@ const { values: flags, positionals: names } = parseArgs({
 })
 
 const unknown = names.filter((name) => !questions.some((question) => question.name === name))
-const rounds = Number(flags.rounds ?? (flags.quick ? 2 : 5))
-if (flags.help || unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1) {
+const given = flags.rounds ?? (flags.quick ? '2' : undefined)
+const isWrong = given !== undefined && !(Number.isInteger(Number(given)) && Number(given) >= 1)
+if (flags.help || unknown.length > 0 || isWrong) {
   if (unknown.length > 0) console.error(`no benchmark is called ${unknown.map((name) => `"${name}"`).join(', ')}\n`)
+  if (isWrong) console.error(`--rounds ${given}: a whole number from 1 on\n`)
   console.error(usage)
   process.exitCode = flags.help ? 0 : 2
 } else {
   await measure(names.length === 0 ? questions : questions.filter((question) => names.includes(question.name)))
 }
 
-async function measure(chosen: typeof questions): Promise<void> {
-  const server = createBenchServer()
+async function measure(chosen: readonly Benchmark[]): Promise<void> {
+  const [command, commit] = [commandLine(), measuredCommit()]
   const answers = new Map<string, Answer>()
+  const failed: string[] = []
   // Everything but the JSON goes to stderr: `--json` owns stdout.
   const log = (line: string): void => console.error(line)
-  try {
-    const environment = await environmentOf(server)
-    for (const question of chosen) {
-      const start = performance.now()
-      log(`\n${question.name}: ${question.question}`)
-      const answer = await question.run({
-        server,
-        rounds,
-        scale: flags.quick ? 0.2 : 1,
-        log: (line) => log(`  ${line}`),
-      })
+  for (const question of chosen) {
+    const start = performance.now()
+    log(`\n${question.name}: ${question.question}`)
+    const rounds = given === undefined ? (question.rounds ?? commonRounds) : Number(given)
+    try {
+      const { answer, environment } = await ask(question, { rounds, scale: flags.quick ? 0.2 : 1 })
+      if (answers.size === 0) for (const [name, value] of Object.entries(environment.machine)) log(`${name}: ${value}`)
       answers.set(question.name, answer)
       for (const [name, figure] of Object.entries(answer.figures))
         log(`  = ${name}: ${round(figure.median)} ${figure.unit} (${round(figure.min)} … ${round(figure.max)})`)
-      log(`  took ${((performance.now() - start) / 1000).toFixed(1)} s`)
+      // At once: whatever becomes of the questions to come, this one is answered.
+      if (flags['write-docs']) await writeDocs(question, { answer, environment, command, commit })
+    } catch (error) {
+      failed.push(question.name)
+      log(`  failed: ${error instanceof Error ? error.message : String(error)}`)
     }
-    report(answers)
-    if (flags['write-docs']) await writeDocs({ environment, command: commandLine(), questions: chosen, answers })
-  } finally {
-    await server.close()
+    log(`  took ${((performance.now() - start) / 1000).toFixed(1)} s`)
   }
-}
-
-async function environmentOf(server: ReturnType<typeof createBenchServer>): Promise<Environment> {
-  const database = await server.database()
-  const environment = await describeEnvironment(database.admin)
-  await database.drop()
-  for (const [name, value] of Object.entries(environment)) console.error(`${name}: ${value}`)
-  return environment
+  report(answers)
+  if (failed.length === 0) return
+  log(`\nnot answered, see above: ${failed.join(', ')}`)
+  process.exitCode = 1
 }
 
 function report(answers: ReadonlyMap<string, Answer>): void {

@@ -15,6 +15,8 @@ export interface Benchmark {
   /** As typed: `npm run bench -- NAME`. */
   readonly name: string
   readonly question: string
+  /** Alternating rounds unless somebody says how many. @defaultValue 5; 3 where a round takes long and its figures are far from their targets */
+  readonly rounds?: number
   run(context: BenchContext): Promise<Answer>
 }
 
@@ -43,11 +45,19 @@ export interface Figure extends Spread {
   readonly unit: Unit
 }
 
-/** What is promised of a ratio or of a figure. */
+/** What is promised of a ratio or of a figure. Answers travel between processes and are kept: data, no function. */
 export interface Target {
   /** `≥ 2.0×`, as it stands in the table. */
   readonly text: string
-  readonly met: (value: number) => boolean
+  readonly bound: number
+  readonly is: 'least' | 'most'
+}
+
+/** Whom a ratio compares us with: other software, or the same work without ours. */
+export interface Rival {
+  readonly name: string
+  /** Whose side a ratio above 1 takes: rates are ours when they are `more`, times when they are `less`. */
+  readonly better: 'more' | 'less'
 }
 
 export interface Row {
@@ -59,6 +69,8 @@ export interface Row {
   readonly value: Spread
   readonly unit?: Unit
   readonly target: Target | null
+  /** Set where the row says who is faster: it stands under "Who wins" too. */
+  readonly rival?: Rival
 }
 
 export interface Answer {

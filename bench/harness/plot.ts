@@ -70,6 +70,6 @@ function bars(unit: string, entries: readonly (readonly [string, Figure])[]): Pa
 /** What we compare ourselves with is grey. */
 function isOurs(contestant: string, contestants: number): boolean {
   const rivals =
-    /^(?:graphile-worker|pg-boss|pg-transactional-outbox|server-limit|raw-|order alone|no notify|always notify|.* client alone)/
+    /^(?:graphile-worker|river|pg-boss|pg-transactional-outbox|server-limit|raw-|order (?:alone|in one statement|and (?:a row|raw))|no notify|always notify|.* client alone|bare|by hand|powertools|node-idempotency|the SDK alone|sqs-consumer|predecessor)/
   return contestants === 1 || !rivals.test(contestant)
 }

@@ -1,4 +1,4 @@
-import type { Figure, Row, Spread, Target, Unit } from './benchmark.ts'
+import type { Figure, Rival, Row, Spread, Target, Unit } from './benchmark.ts'
 
 /** Samples by contestant; the i-th sample of each was taken in the i-th round. */
 export type Samples<Name extends string = string> = Readonly<Record<Name, readonly number[]>>
@@ -30,8 +30,26 @@ export function ratioOf(ours: readonly number[] | undefined, theirs: readonly nu
   return spreadOf((ours ?? []).map((value, round) => value / (theirs?.[round] || Number.NaN)))
 }
 
-export function ratioRow(name: string, label: string, value: Spread, target: Target | null): Row {
-  return { name, label, kind: 'ratio', value, target }
+/** @param rival - where the ratio tells who is faster */
+export function ratioRow(name: string, label: string, value: Spread, target: Target | null, rival?: Rival): Row {
+  return { name, label, kind: 'ratio', value, target, ...(rival === undefined ? {} : { rival }) }
+}
+
+/** A rival where more is better: rates. */
+export function outrun(name: string): Rival {
+  return { name, better: 'more' }
+}
+
+/** A rival where less is better: times. */
+export function undercut(name: string): Rival {
+  return { name, better: 'less' }
+}
+
+/** A ratio that is told in percent. @param most - the largest share that is wanted */
+export function shareRow(name: string, label: string, value: Spread, most: number | null): Row {
+  const target: Target | null =
+    most === null ? null : { text: `≤ ${String(Math.round(100 * most))} %`, bound: most, is: 'most' }
+  return { name, label, kind: 'ratio', unit: '%', value, target }
 }
 
 export function figureRow(name: string, label: string, value: Figure, target: Target | null): Row {
@@ -39,9 +57,14 @@ export function figureRow(name: string, label: string, value: Figure, target: Ta
 }
 
 export function atLeast(bound: number, suffix = '×'): Target {
-  return { text: `≥ ${String(bound)}${suffix}`, met: (value) => value >= bound }
+  return { text: `≥ ${String(bound)}${suffix}`, bound, is: 'least' }
 }
 
 export function atMost(bound: number, suffix = '×'): Target {
-  return { text: `≤ ${String(bound)}${suffix}`, met: (value) => value <= bound }
+  return { text: `≤ ${String(bound)}${suffix}`, bound, is: 'most' }
+}
+
+/** What is not a number meets no target. */
+export function isMet({ bound, is }: Target, value: number): boolean {
+  return is === 'least' ? value >= bound : value <= bound
 }

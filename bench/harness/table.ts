@@ -1,4 +1,5 @@
 import type { Answer, Row, Spread } from './benchmark.ts'
+import { isMet } from './statistics.ts'
 
 /** The cells of one row of the table, for the terminal and for the documentation. */
 export interface TableRow {
@@ -24,15 +25,18 @@ export function tableRows(name: string, answer: Answer): TableRow[] {
 /** A row without a target is shown for comparison only. */
 export function verdictOf(row: Row): TableRow['verdict'] {
   if (row.target === null) return 'shown'
-  return row.target.met(row.value.median) ? 'met' : 'missed'
+  return isMet(row.target, row.value.median) ? 'met' : 'missed'
 }
 
-function spreadText(value: Spread, row: Row): string {
+/** From the smallest to the largest of the rounds. */
+export function spreadText(value: Spread, row: Row): string {
   return value.min === value.max ? '–' : `${show(value.min, row)} … ${show(value.max, row)}`
 }
 
-function show(value: number, row: Row): string {
-  return row.kind === 'ratio' ? `${round(value)}×` : `${round(value)} ${row.unit ?? ''}`.trim()
+/** A value of the row, with its unit. */
+export function show(value: number, { kind, unit }: Row): string {
+  if (kind === 'figure') return `${round(value)} ${unit ?? ''}`.trim()
+  return unit === '%' ? `${round(100 * value)} %` : `${round(value)}×`
 }
 
 /** Three significant digits, with thousands apart: more would pretend to a precision no benchmark has. */
@@ -56,12 +60,8 @@ export function plainTable(rows: readonly TableRow[]): string {
     .join('\n')
 }
 
-export function markdownTable(rows: readonly TableRow[]): string {
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
-  return [
-    line(columns),
-    line(columns.map(() => '---')),
-    ...rows.map((row) => line(columns.map((column) => (column === 'benchmark' ? `\`${row[column]}\`` : row[column])))),
-  ].join('\n')
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }

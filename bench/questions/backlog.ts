@@ -8,6 +8,7 @@ import { createMaloteDrainer, fillMessages } from '../peers/malote.ts'
 export const backlog: Benchmark = {
   name: 'backlog',
   question: 'Do the first 100,000 of a backlog of a million leave as fast as those of 100,000?',
+  rounds: 3,
   run: async ({ server, rounds, scale, log }) => {
     const count = 100_000 * scale
     const [small, big] = [await server.database(), await server.database()]

@@ -12,6 +12,7 @@ const blocked = 'blocked'
 export const blockedKey: Benchmark = {
   name: 'blocked-key',
   question: 'Do a million messages behind one held ordering key slow down those of other keys?',
+  rounds: 3,
   run: async ({ server, rounds, scale, log }) => {
     const count = 100_000 * scale
     const [full, none] = [await server.database(), await server.database()]

@@ -18,6 +18,7 @@ import {
   atMost,
   figureRow,
   figuresOf,
+  outrun,
   percentile,
   ratioOf,
   ratioRow,
@@ -40,9 +41,10 @@ const tokens = accounts.map(({ token }) => token)
 export const brokerage: Benchmark = {
   name: 'brokerage',
   question: 'How many orders a second does the whole brokerage accept and settle, everything on this machine?',
+  rounds: 3,
   run: async ({ scale, rounds, log }) => {
     const measured: Measured = { tokens, warmUpMs, measuredMs: Math.max(3_000, 8_000 * scale) }
-    const judged = await judge(Math.min(rounds, 3), measured, log)
+    const judged = await judge(rounds, measured, log)
     const shown: { readonly figures: Record<string, Figure>; readonly rows: readonly Row[] }[] = []
     for (const broker of ['sqs', 'kafka'] as const) {
       const outcome = await onItsOwn(broker, measured)
@@ -100,12 +102,14 @@ async function judge(rounds: number, measured: Measured, log: (line: string) => 
           'accepted and settled orders ÷ requests of a bare route',
           ratioOf(orders, bare),
           atLeast(0.6),
+          outrun('a bare route that inserts one row'),
         ),
         ratioRow(
           'predecessor',
           'accepted and settled orders ÷ the predecessor’s',
           ratioOf(orders, predecessor),
           atLeast(5),
+          outrun('the predecessors’ way'),
         ),
         ratioRow(
           'hot-account',

@@ -4,16 +4,11 @@ import { sqsClient, startSqsProcess } from '@malote/testing/services/sqs'
 import type pg from 'pg'
 import { alternate } from '../harness/alternate.ts'
 import type { Benchmark } from '../harness/benchmark.ts'
-import { figuresOf, ratioOf, ratioRow } from '../harness/statistics.ts'
-import {
-  byMalote,
-  bySqsConsumer,
-  byTheSdkAlone,
-  concurrency,
-  type Consume,
-  filledQueue,
-  type Sqs,
-} from '../peers/sqs-consumers.ts'
+import { figuresOf, outrun, ratioOf, ratioRow } from '../harness/statistics.ts'
+import { bySqsConsumer } from '../peers/sqs-consumer.ts'
+import { byMalote } from '../peers/sqs-malote.ts'
+import { filledQueue } from '../peers/sqs-queue.ts'
+import { byTheSdkAlone, concurrency, type Consume, type Sqs } from '../peers/sqs.ts'
 
 /** So many that none waits for another, and so few that they do. */
 const [manyKeys, fewKeys] = [1_000, 50]
@@ -25,6 +20,7 @@ export const consumers: Benchmark = {
   name: 'consumers',
   question:
     'How many messages does a consumer apply, with an inbox and without, beside sqs-consumer and the SDK alone?',
+  rounds: 3,
   run: async ({ server, rounds, scale, log }) => {
     const count = Math.max(500, Math.round(3_000 * scale))
     const sqs = await startSqsProcess()
@@ -54,7 +50,7 @@ export const consumers: Benchmark = {
     client.destroy()
     await sqs.close()
     const beside = (name: string, ours: keyof typeof samples, theirs: keyof typeof samples) =>
-      ratioRow(name, `${ours} ÷ ${theirs}`, ratioOf(samples[ours], samples[theirs]), null)
+      ratioRow(name, `${ours} ÷ ${theirs}`, ratioOf(samples[ours], samples[theirs]), null, outrun(theirs))
     return {
       figures: figuresOf(samples, 'messages/s'),
       rows: [

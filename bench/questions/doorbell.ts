@@ -46,7 +46,7 @@ export const doorbell: Benchmark = {
           `no-notify-${String(clients)}`,
           `commits with the doorbell ÷ without any notify, ${String(clients)} clients`,
           ratioOf(samples[names.doorbell], samples[names.silent]),
-          atLeast(0.95),
+          atLeast(0.97),
         ),
         ratioRow(
           `always-notify-${String(clients)}`,

@@ -6,7 +6,9 @@ import { blockedKey } from './blocked-key.ts'
 import { blockedKeys } from './blocked-keys.ts'
 import { brokerage } from './brokerage.ts'
 import { brokersQuestion } from './brokers.ts'
+import { coldStartQuestion } from './cold-start.ts'
 import { commits } from './commits.ts'
+import { consumerMemory } from './consumer-memory.ts'
 import { consumers } from './consumers.ts'
 import { cpu } from './cpu.ts'
 import { deadBacklog, deadDestinations } from './dead-destinations.ts'
@@ -45,6 +47,7 @@ export const questions: readonly Benchmark[] = [
   commits,
   doorbell,
   latency,
+  coldStartQuestion,
   cpu,
   memory,
   idle,
@@ -54,5 +57,6 @@ export const questions: readonly Benchmark[] = [
   inboxQuestion,
   hotAccount,
   consumers,
+  consumerMemory,
   brokerage,
 ]

@@ -3,7 +3,7 @@ import type pg from 'pg'
 import type { Benchmark, Row } from '../harness/benchmark.ts'
 import { payload, topic, type } from '../harness/load.ts'
 import type { BenchDatabase, BenchServer } from '../harness/server.ts'
-import { atMost, figuresOf, percentile, ratioOf, ratioRow } from '../harness/statistics.ts'
+import { atMost, figuresOf, percentile, ratioOf, ratioRow, undercut } from '../harness/statistics.ts'
 import { createGraphileLatencyRig } from '../peers/graphile-worker.ts'
 import type { LatencyRig } from '../peers/latency-rig.ts'
 import { createMaloteDrainer, noopPublisher } from '../peers/malote.ts'
@@ -58,6 +58,7 @@ function ratioRows(
       `COMMIT → publish, ${label} ÷ ${peer}`,
       ratioOf(samples[`malote ${label}`] ?? [], samples[`${peer} ${label}`] ?? []),
       bound === null ? null : atMost(bound),
+      undercut(peer === 'river' ? 'River' : peer),
     ),
   )
 }

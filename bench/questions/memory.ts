@@ -58,7 +58,7 @@ function answerOf(draining: readonly number[], hung: readonly number[], byDefaul
         'default-flags',
         'the same with Node’s default young generation (250 k messages)',
         highest(byDefault),
-        null,
+        atMost(150, ' MB'),
       ),
     ],
     runs: 1,

@@ -21,6 +21,7 @@ const capMs = 4_000
 export const oldSnapshot: Benchmark = {
   name: 'old-snapshot',
   question: 'What is left of the rate after 300,000 messages were processed while a transaction stayed open?',
+  rounds: 3,
   run: async ({ server, rounds, scale, log }) => {
     const count = 100_000 * scale
     const ours = await side(server, createMaloteDrainer)

@@ -16,6 +16,7 @@ const brokers = [
 export const slowBroker: Benchmark = {
   name: 'slow-broker',
   question: 'How much of what a broker with 30 ms of latency can take does the relay use?',
+  rounds: 3,
   run: async ({ server, rounds, scale, log }) => {
     const database = await server.database()
     const figures: Record<string, Figure> = {}

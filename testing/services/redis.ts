@@ -25,6 +25,7 @@ export async function startRedis(): Promise<RedisService> {
   const flags = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
   const server = spawn('redis-server', flags, { cwd: tmpdir(), stdio: ['ignore', 'pipe', 'ignore'] })
   const exited = once(server, 'exit')
+  process.once('exit', () => server.kill())
   const ready = new Promise<'ready'>((resolve) => {
     createInterface({ input: server.stdout }).on('line', (line) => {
       if (line.includes('Ready to accept connections')) resolve('ready')
