@@ -60,7 +60,7 @@ describe('rendering', () => {
     expect(rendered).toContain('| drain ÷ pg-boss | ≥ 3× | **3.5×** | 3× … 4× | met |')
     expect(rendered).toContain('| malote | 1,230 messages/s | 1,000 … 2,000 |')
     expect(rendered).toContain('- A note.')
-    expect(rendered).toContain('29 November 2026 at 21:40 UTC')
+    expect(rendered).toContain('Measured on 29 November 2026, 5 rounds')
     expect(rendered).toContain('commit `abc1234`: `npm run bench -- --write-docs`')
     expect(rendered).toContain('before idle')
     expect(rendered).toContain('Not measured yet: `npm run bench -- idle --write-docs`')

@@ -41,6 +41,11 @@ function content(name: string, answers: readonly KeptAnswer[]): string {
 function section(kept: KeptAnswer): string {
   const { name, question, answer } = kept
   const spread = (min: number, max: number): string => (min === max ? '–' : `${round(min)} … ${round(max)}`)
+  const contestants = Object.entries(answer.figures).map(([contestant, { median, min, max, unit }]) => [
+    contestant,
+    `${round(median)} ${unit}`,
+    spread(min, max),
+  ])
   return [
     `### ${name}`,
     question,
@@ -48,29 +53,19 @@ function section(kept: KeptAnswer): string {
       ['comparison', 'target', 'figure', 'spread', 'verdict'],
       tableRows(name, answer).map((row) => [row.comparison, row.target, `**${row.figure}**`, row.spread, row.verdict]),
     ),
-    `![${question}](performance/${name}.svg)`,
-    markdownTable(
-      ['measured', 'median', 'smallest … largest'],
-      Object.entries(answer.figures).map(([contestant, { median, min, max, unit }]) => [
-        contestant,
-        `${round(median)} ${unit}`,
-        spread(min, max),
-      ]),
-    ),
+    ...(contestants.length === 0
+      ? []
+      : [
+          `![${question}](performance/${name}.svg)`,
+          markdownTable(['measured', 'median', 'smallest … largest'], contestants),
+        ]),
     ...(answer.notes === undefined ? [] : [answer.notes.map((note) => `- ${note}`).join('\n')]),
-    `Measured ${whenOf(kept)}, ${String(answer.runs)} ${answer.runs === 1 ? 'round' : 'rounds'}, load ${loadOf(kept)} at the start, commit \`${kept.commit}\`: \`${kept.command}\`. Again: \`npm run bench -- ${name}\`.`,
+    `Measured on ${dayOf(kept)}, ${String(answer.runs)} ${answer.runs === 1 ? 'round' : 'rounds'}, load ${loadOf(kept)} at the start, commit \`${kept.commit}\`: \`${kept.command}\`. Again: \`npm run bench -- ${name}\`.`,
   ].join('\n\n')
 }
 
-const whenOf = ({ environment: { date } }: KeptAnswer): string => {
-  const day = new Date(date).toLocaleDateString('en-GB', {
-    day: 'numeric',
-    month: 'long',
-    year: 'numeric',
-    timeZone: 'UTC',
-  })
-  return `${day} at ${date.slice(11, 16)} UTC`
-}
+const dayOf = ({ environment: { date } }: KeptAnswer): string =>
+  new Date(date).toLocaleDateString('en-GB', { day: 'numeric', month: 'long', year: 'numeric', timeZone: 'UTC' })
 
 const loadOf = ({ environment }: KeptAnswer): string => environment.load.split(' ')[0] ?? environment.load
 

@@ -46,6 +46,7 @@ export const coldStartQuestion: Benchmark = {
       runs: rounds,
       notes: [
         'From the fork of a process to the message in its handler. Node, the libraries and the connections are in it; the compiler is not, whose work a cache keeps.',
+        'Ours is read from its source, file by file. An installed package is bundled into a few.',
         'A relay that was stopped has given its lanes back. One that was killed keeps them until its lease is over.',
       ],
     }
