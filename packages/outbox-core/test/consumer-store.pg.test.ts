@@ -1,29 +1,14 @@
-import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
-import { randomUUID } from 'node:crypto'
-import type pg from 'pg'
+import { type ConsumerStores, openConsumerStores } from '@malote/testing/consumer-stores'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { createMessageProcessor, type DeadLetterNote, resolveConsumerOptions } from '../src/adapter/index.ts'
-import {
-  type ConsumerEvent,
-  type ConsumerOptions,
-  type ConsumerStore,
-  createConsumerStore,
-  createHeldStreams,
-  HandlerOutageError,
-  listOperatorActions,
-  migrate,
-  UnknownTypeError,
-} from '../src/index.ts'
-import { aMessageInHand, aReceivedMessage, eventually } from '../src/testing/index.ts'
+import type { DeadLetterNote } from '../src/adapter/index.ts'
+import { createConsumerStore, listOperatorActions } from '../src/index.ts'
+import { aReceivedMessage, eventually } from '../src/testing/index.ts'
 
-let database: TestDatabase
-let db: pg.Pool
+let stores: ConsumerStores
 beforeAll(async () => {
-  database = await createTestDatabase(inject('postgresUrl'))
-  db = database.pool()
-  await migrate(db)
+  stores = await openConsumerStores(inject('postgresUrl'))
 })
-afterAll(() => database.drop())
+afterAll(() => stores.close())
 
 const note: DeadLetterNote = {
   reason: 'MAX_ATTEMPTS',
@@ -34,14 +19,9 @@ const note: DeadLetterNote = {
   at: '2026-11-28T00:00:00.000Z',
 }
 
-function setup() {
-  const consumer = randomUUID()
-  return { consumer, store: createConsumerStore({ db, consumer }), streams: createHeldStreams({ db }) }
-}
-
 describe('calls', () => {
   it('a first call that failed, one that never ended and one that ended are told apart', async () => {
-    const { store } = setup()
+    const { store } = stores.setup()
     const message = aReceivedMessage()
 
     await store.count(message.id, 1)
@@ -55,7 +35,7 @@ describe('calls', () => {
   })
 
   it('ids and keys of any producer are kept: very long, with NUL, with half a surrogate pair', async () => {
-    const { store, streams, consumer } = setup()
+    const { store, streams, consumer } = stores.setup()
     const odd = `\0${'x'.repeat(5_000)}\ud800`
     const message = aReceivedMessage({ id: odd, topic: odd, type: odd, orderingKey: odd })
 
@@ -69,12 +49,13 @@ describe('calls', () => {
   })
 
   it('what has not been heard of for a month is swept', async () => {
-    const { store, consumer } = setup()
+    const { store, consumer } = stores.setup()
     const [old, young] = [aReceivedMessage(), aReceivedMessage()]
     await store.begin(old.id)
-    await db.query(`update malote.consumer_calls set updated_at = now() - interval '31 days' where consumer = $1`, [
-      consumer,
-    ])
+    await stores.db.query(
+      `update malote.consumer_calls set updated_at = now() - interval '31 days' where consumer = $1`,
+      [consumer],
+    )
     await store.begin(young.id)
 
     await store.sweep(30)
@@ -88,7 +69,7 @@ describe('held streams', () => {
   const inStream = (body = '{}') => aReceivedMessage({ orderingKey: 'k', body: new TextEncoder().encode(body) })
 
   it('a message comes back as it was received, and copies wait once', async () => {
-    const { store, streams, consumer } = setup()
+    const { store, streams, consumer } = stores.setup()
     const [dead, next] = [
       inStream(),
       aReceivedMessage({
@@ -116,13 +97,13 @@ describe('held streams', () => {
     const stream = await store.claimReleased(60_000)
     const waiting = await stream!.next()
     expect(waiting?.message).toEqual({ ...next, json: expect.any(Function) })
-    const [action] = await listOperatorActions({ db })
+    const [action] = await listOperatorActions({ db: stores.db })
     expect(action).toMatchObject({ operator: 'ann', action: 'discard', reason: 'test data', affected: 1 })
     expect(action?.target).toEqual([{ consumer, topic: 'orders', ordering_key: 'k', message_id: dead.id }])
   })
 
   it('a stream that is being handled is with nobody else, until its lease runs out', async () => {
-    const { store, streams, consumer } = setup()
+    const { store, streams, consumer } = stores.setup()
     await store.hold(inStream(), note)
     await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'retry')
 
@@ -144,7 +125,7 @@ describe('held streams', () => {
 
   it('a message that comes while the hold ends either waits and keeps the hold, or finds none', async () => {
     for (let round = 0; round < 40; round++) {
-      const { store, streams, consumer } = setup()
+      const { store, streams, consumer } = stores.setup()
       await store.hold(inStream(), note)
       await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'discard')
       const stream = await store.claimReleased(60_000)
@@ -159,18 +140,18 @@ describe('held streams', () => {
   })
 
   it('a hold that ends while a message is being written beside it stays', async () => {
-    const { store, streams, consumer } = setup()
+    const { store, streams, consumer } = stores.setup()
     await store.hold(inStream(), note)
     await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'discard')
     const stream = await store.claimReleased(60_000)
-    const client = await database.client()
+    const client = await stores.database.client()
     const slow = createConsumerStore({ db: client, consumer })
 
     await client.query('begin')
     expect(await slow.park(inStream())).toBe(true)
     const ending = stream!.end()
     await eventually(async () => {
-      const { rows } = await db.query(
+      const { rows } = await stores.db.query(
         `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%delete from%'`,
       )
       expect(rows.length).toBeGreaterThan(0)
@@ -180,217 +161,20 @@ describe('held streams', () => {
 
     expect((await streams.list({ consumer }))[0]).toMatchObject({ isHeld: false, waiting: 1 })
   })
-})
-
-describe('a consumer with a store', () => {
-  function processing(options: Partial<ConsumerOptions>) {
-    const { store, streams, consumer } = setup()
-    const events: ConsumerEvent[] = []
-    const create = (more: Partial<ConsumerOptions> = {}) =>
-      createMessageProcessor(
-        resolveConsumerOptions({
-          handler: () => Promise.resolve(),
-          backoff: () => 0,
-          store,
-          onEvent: (event) => void events.push(event),
-          ...options,
-          ...more,
-        }),
-      )
-    return { store, streams, consumer, events, create }
-  }
-
-  it('costs no row for what is handled at its first delivery', async () => {
-    const { create, consumer } = processing({})
-
-    await create().process(aMessageInHand())
-
-    const { rows } = await db.query('select 1 from malote.consumer_calls where consumer = $1', [consumer])
-    expect(rows).toEqual([])
-  })
-
-  it('the broker counts deliveries, not attempts: give-backs, unknown types and outages spend nothing', async () => {
-    const { create } = processing({ maxAttempts: 3 })
-    const message = aReceivedMessage()
-    const errors = [
-      new UnknownTypeError('x'),
-      new HandlerOutageError('x'),
-      new UnknownTypeError('x'),
-      new Error('x'),
-      new Error('x'),
-    ]
-    const attempts: number[] = []
-    const handler: ConsumerOptions['handler'] = ({ attempt }) => {
-      attempts.push(attempt)
-      const error = errors.shift()
-      return error === undefined ? Promise.resolve() : Promise.reject(error)
-    }
-
-    // A process of its own for each delivery.
-    for (let delivery = 0; delivery < 5; delivery++)
-      await create({ handler }).process(aMessageInHand({ received: { message }, isRedelivered: true, attempt: 50 }))
-
-    expect(errors).toEqual([])
-    expect(attempts).toEqual([1, 1, 1, 1, 2, 3])
-  })
-
-  it('a letter that waits carries its count itself: brought back without the letter, the message has a full count', async () => {
-    const { store, create } = processing({ handler: () => Promise.reject(new Error('no stock')) })
-    const message = aReceivedMessage()
-    await store.count(message.id, 4)
-    const away = () => Promise.reject(new Error('the queue for dead letters is away'))
-    const inHand = { received: { message }, isRedelivered: true, deadLetter: away, defer: () => Promise.resolve(1_000) }
-
-    expect(await create().process(aMessageInHand(inHand))).toBe('retried')
-
-    expect(await store.look(message)).toMatchObject({ calls: 0 })
-  })
-
-  it('only what kills alone is poison: a message that was called beside it is called again', async () => {
-    const { store, create, events } = processing({ maxAttempts: 3 })
-    const [killer, beside] = [aReceivedMessage(), aReceivedMessage()]
-    // Two processes died with both of them under way.
-    for (const { id } of [killer, beside]) await store.begin(id)
-    await store.begin(killer.id)
-    const handled: string[] = []
-    const processor = create({ handler: ({ message }) => Promise.resolve(void handled.push(message.id)) })
-
-    const letters: string[] = []
-    for (const message of [killer, beside])
-      await processor.process(
-        aMessageInHand({
-          received: { message },
-          isRedelivered: true,
-          deadLetter: ({ note }) =>
-            Promise.resolve(void letters.push(`${message.id} ${note.reason} ${String(note.attempts)}`)),
-        }),
-      )
-
-    expect(letters).toEqual([`${killer.id} POISON 2`])
-    expect(handled).toEqual([beside.id])
-    expect(events.filter(({ type }) => type === 'message.dead-lettered')).toHaveLength(1)
-  })
-
-  it('a suspect is called while no other is', async () => {
-    const { store, create } = processing({})
-    const suspect = aReceivedMessage()
-    await store.begin(suspect.id)
-    const looked = Promise.withResolvers<void>()
-    const watched: ConsumerStore = {
-      ...store,
-      look: (message) => store.look(message).finally(() => looked.resolve()),
-    }
-    const gate = Promise.withResolvers<void>()
-    const running = new Set<string>()
-    const besides: number[] = []
-    const processor = create({
-      store: watched,
-      handler: async ({ message }) => {
-        running.add(message.id)
-        if (running.has(suspect.id)) besides.push(running.size)
-        if (message.id !== suspect.id) await gate.promise
-        await new Promise((resolve) => setTimeout(resolve, 10))
-        running.delete(message.id)
-      },
-    })
-    const process = (inHand = aMessageInHand()) => processor.process(inHand)
-
-    const before = [process(), process()]
-    const ended = process(aMessageInHand({ received: { message: suspect }, isRedelivered: true }))
-    await looked.promise
-    await new Promise((resolve) => setTimeout(resolve, 20)) // It would be called now.
-    expect(running.has(suspect.id)).toBe(false)
-    const after = [process(), process()]
-    gate.resolve()
-    await Promise.all([...before, ended, ...after])
-
-    expect(besides).toEqual([1])
-  })
-
-  it('while the store does not answer, nothing is called and nothing is lost', async () => {
-    const { store, create, events } = processing({})
-    let isAway = true
-    const flaky = new Proxy(store, {
-      get: (target, name: keyof typeof store) =>
-        isAway ? () => Promise.reject(new Error('away')) : target[name].bind(target),
-    })
-    const calls: number[] = []
-    const processor = create({ store: flaky, handler: ({ attempt }) => Promise.resolve(void calls.push(attempt)) })
-
-    const end = processor.process(aMessageInHand({ isRedelivered: true }))
-    await eventually(() => expect(events.some(({ type }) => type === 'message.outage')).toBe(true))
-    expect(calls).toEqual([])
-    isAway = false
-
-    expect(await end).toBe('settled')
-    expect(calls).toEqual([1])
-  })
-
-  it('a held stream is refused without a store', () => {
-    expect(() => resolveConsumerOptions({ handler: () => Promise.resolve(), afterDeadLetter: 'hold' })).toThrow(/store/)
-  })
-
-  it.each([
-    ['while the hold is being written', 'writing'],
-    ['between the hold and its acknowledgement', 'written'],
-  ])('a process that dies %s leaves its stream held once, with nothing passed and nothing lost', async (_, point) => {
-    const { create, store, streams, consumer } = processing({ maxAttempts: 2, afterDeadLetter: 'hold' })
-    const messages = Array.from({ length: 3 }, () => aReceivedMessage({ orderingKey: 'k' }))
-    const stock = { isThere: false }
-    const handled: string[] = []
-    const calls: string[] = []
-    const handler: ConsumerOptions['handler'] = ({ message }) => {
-      calls.push(message.id)
-      if (!stock.isThere) return Promise.reject(new Error('no stock'))
-      return Promise.resolve(void handled.push(message.id))
-    }
-    const reached = Promise.withResolvers<void>()
-    const dying: ConsumerStore = {
-      ...store,
-      hold: async (message, why) => {
-        if (point === 'written') await store.hold(message, why)
-        reached.resolve()
-        await new Promise(() => {})
-      },
-    }
-
-    const inHand = { received: { message: messages[0]! }, retry: () => false }
-    void create({ handler, store: dying }).process(aMessageInHand(inHand))
-    await reached.promise
-    const next = create({ handler })
-    for (const message of messages)
-      expect(
-        await next.process(aMessageInHand({ received: { message }, isRedelivered: true, retry: () => false })),
-      ).toBe('settled')
-
-    expect(calls).toEqual([messages[0]!.id, messages[0]!.id])
-    expect(await streams.list({ consumer })).toMatchObject([
-      { deadMessageId: messages[0]!.id, isHeld: true, waiting: 2, note: { reason: 'MAX_ATTEMPTS', attempts: 2 } },
-    ])
-    stock.isThere = true
-    await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'retry')
-    const ending = new AbortController()
-    const released = next.handleReleased({ ending: ending.signal })
-    await eventually(async () => expect(await streams.list({ consumer })).toEqual([]))
-    ending.abort()
-    await released
-    expect(handled).toEqual(messages.map(({ id }) => id))
-  })
 
   it('a stream whose hold is written as another hold of it ends is held', async () => {
-    const { store, streams, consumer } = setup()
-    const inStream = () => aReceivedMessage({ orderingKey: 'k' })
+    const { store, streams, consumer } = stores.setup()
     const dead = inStream()
     await store.hold(inStream(), note)
     await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'discard')
-    const client = await database.client()
+    const client = await stores.database.client()
     const ending = await createConsumerStore({ db: client, consumer }).claimReleased(60_000)
 
     await client.query('begin')
     await ending!.end()
     const holding = store.hold(dead, note)
     await eventually(async () => {
-      const { rows } = await db.query(
+      const { rows } = await stores.db.query(
         `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%held as%'`,
       )
       expect(rows.length).toBeGreaterThan(0)
@@ -399,38 +183,5 @@ describe('a consumer with a store', () => {
     await holding
 
     expect(await streams.list({ consumer })).toMatchObject([{ deadMessageId: dead.id, isHeld: true, waiting: 0 }])
-  })
-
-  it('what an operator let go on is handled in order, beside what arrives', async () => {
-    const { create, streams, consumer, events } = processing({ maxAttempts: 1, afterDeadLetter: 'hold' })
-    const messages = Array.from({ length: 6 }, () => aReceivedMessage({ orderingKey: 'k' }))
-    const stock = { isThere: false }
-    const handled: string[] = []
-    const processor = create({
-      handler: ({ message }) => {
-        if (!stock.isThere) return Promise.reject(new Error('no stock'))
-        return Promise.resolve(void handled.push(message.id))
-      },
-    })
-    const ending = new AbortController()
-    const released = processor.handleReleased({ ending: ending.signal })
-
-    for (const message of messages.slice(0, 4)) await processor.process(aMessageInHand({ received: { message } }))
-    expect(events.map(({ type }) => type)).toEqual([
-      'stream.held',
-      'message.dead-lettered',
-      'message.parked',
-      'message.parked',
-      'message.parked',
-    ])
-    stock.isThere = true
-    await streams.release({ consumer, topic: 'orders', orderingKey: 'k' }, 'retry')
-    for (const message of messages.slice(4)) await processor.process(aMessageInHand({ received: { message } }))
-    await eventually(() => expect(handled).toHaveLength(6))
-    await eventually(async () => expect(await streams.list({ consumer })).toEqual([]))
-    ending.abort()
-    await released
-
-    expect(handled).toEqual(messages.map(({ id }) => id))
   })
 })

@@ -17,7 +17,7 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
   ]),
-  ...of('adapter/failure-of.ts', 'process-message.test.ts', [
+  ...of('adapter/failure-of.ts', 'failure-of.test.ts', [
     [
       'an outage of the handler pays an attempt',
       'outage',

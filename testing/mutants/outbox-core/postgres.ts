@@ -122,7 +122,7 @@ export const mutants: readonly Mutant[] = [
     ],
     ['the lock_timeout of the role counts', 'delivered', "  lock_timeout: '0',\n", ''],
   ]),
-  ...of('postgres/settles.ts', 'retention.pg.test.ts', [
+  ...of('postgres/settles.ts', 'archive.pg.test.ts', [
     [
       'the archive leaves out what failed before',
       'delivered',
