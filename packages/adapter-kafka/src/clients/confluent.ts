@@ -14,6 +14,7 @@ import type {
   TopicPartition,
 } from '../client.ts'
 import { createGroupEvents, timesOf } from './group.ts'
+import { asking, createOffsetsAdmin } from './offsets-admin.ts'
 
 export type { KafkaClient, KafkaConsumer, KafkaGroup, KafkaOffsetsAdmin, KafkaProducer } from '../client.ts'
 
@@ -98,20 +99,7 @@ export function confluentClient(kafka: ConfluentKafka): KafkaClient {
   return {
     producer: () => createProducer(kafka.producer(producerSettings)),
     consumer: (group) => createConsumer(kafka, group),
-    admin: {
-      fetchTopicOffsets: (topic) => asking(kafka, (admin) => admin.fetchTopicOffsets(topic)),
-      fetchOffsets: (options) => asking(kafka, (admin) => admin.fetchOffsets(options)),
-    },
-  }
-}
-
-async function asking<Answer>(kafka: ConfluentKafka, ask: (admin: ConfluentAdmin) => Promise<Answer>): Promise<Answer> {
-  const admin = kafka.admin()
-  await admin.connect()
-  try {
-    return await ask(admin)
-  } finally {
-    await admin.disconnect()
+    admin: createOffsetsAdmin(kafka),
   }
 }
 

@@ -6,6 +6,7 @@
 import type { KafkaClient, KafkaConsumer, KafkaOffsetsAdmin, KafkaProducer } from '../client.ts'
 import { consumerDefaults, producerDefaults } from '../options.ts'
 import { timesOf } from './group.ts'
+import { createOffsetsAdmin } from './offsets-admin.ts'
 
 export type { KafkaClient, KafkaConsumer, KafkaGroup, KafkaOffsetsAdmin, KafkaProducer } from '../client.ts'
 
@@ -28,22 +29,9 @@ export interface KafkajsKafka {
  * @param kafka - `new Kafka({ clientId, brokers })` of kafkajs
  */
 export function kafkajsClient(kafka: KafkajsKafka): KafkaClient {
-  async function asking<Answer>(ask: (admin: KafkaOffsetsAdmin) => Promise<Answer>): Promise<Answer> {
-    const admin = kafka.admin()
-    await admin.connect()
-    try {
-      return await ask(admin)
-    } finally {
-      await admin.disconnect()
-    }
-  }
-
   return {
     producer: () => kafka.producer(producerDefaults),
     consumer: (group) => kafka.consumer({ ...consumerDefaults, groupId: group.groupId, ...timesOf(group) }),
-    admin: {
-      fetchTopicOffsets: (topic) => asking((admin) => admin.fetchTopicOffsets(topic)),
-      fetchOffsets: (options) => asking((admin) => admin.fetchOffsets(options)),
-    },
+    admin: createOffsetsAdmin(kafka),
   }
 }
