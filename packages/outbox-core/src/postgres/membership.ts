@@ -108,6 +108,14 @@ export function createMembershipQueries(
   }
 }
 
+/** `$1` relay, `$2` lanes, `$3` fences: those of the lanes that are still the relay's, locked in lane order, as every statement does that locks several. */
+const ownLanes = (s: string): string => `mine as materialized (
+        select l.lane from ${s}.lanes as l
+        join unnest($2::smallint[], $3::bigint[]) as u (lane, fence) on u.lane = l.lane and u.fence = l.fence
+        where l.owner = $1::uuid
+        order by l.lane
+        for update of l)`
+
 /** The statements' texts, for whoever looks at their plans. */
 export function membershipTexts(schema: string): Readonly<Record<keyof MembershipWrites | 'look', string>> {
   const s = quoteIdentifier(schema)
@@ -197,25 +205,15 @@ export function membershipTexts(schema: string): Readonly<Record<keyof Membershi
       returning l.lane, l.fence::float8 as fence, l.crashes,
         case when l.crashes > 0 then (select max(m.seq)::float8 from ${s}.messages as m where m.lane = l.lane) end as backlog_end`,
 
-    // $1 id, $2 lanes, $3 fences, $4 channel. In lane order, as every statement that locks several lanes.
+    // $1 id, $2 lanes, $3 fences, $4 channel.
     release: `
-      with mine as materialized (
-        select l.lane from ${s}.lanes as l
-        join unnest($2::smallint[], $3::bigint[]) as u (lane, fence) on u.lane = l.lane and u.fence = l.fence
-        where l.owner = $1::uuid
-        order by l.lane
-        for update of l),
+      with ${ownLanes(s)},
       released as (update ${s}.lanes as l set owner = null from mine where l.lane = mine.lane returning l.lane)
       select count(*)::integer as released, pg_notify($4, 'lanes') from released`,
 
     // $1 id, $2 lanes, $3 fences. What may have killed the former owners is through.
     calm: `
-      with mine as materialized (
-        select l.lane from ${s}.lanes as l
-        join unnest($2::smallint[], $3::bigint[]) as u (lane, fence) on u.lane = l.lane and u.fence = l.fence
-        where l.owner = $1::uuid
-        order by l.lane
-        for update of l)
+      with ${ownLanes(s)}
       update ${s}.lanes as l set crashes = 0 from mine where l.lane = mine.lane`,
 
     // $1 id, $2 channel. Frees the lanes by the foreign key.
