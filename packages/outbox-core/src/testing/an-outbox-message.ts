@@ -17,3 +17,14 @@ export function anOutboxMessage(change: Partial<OutboxMessage> = {}): OutboxMess
     ...change,
   }
 }
+
+/** `count` messages to one topic, numbered in their body, each changed as told. */
+export function messagesTo(
+  topic: string,
+  count: number,
+  change: (index: number) => Partial<OutboxMessage> = () => ({}),
+): OutboxMessage[] {
+  return Array.from({ length: count }, (_, index) =>
+    anOutboxMessage({ topic, body: `{"number":${String(index)}}`, ...change(index) }),
+  )
+}

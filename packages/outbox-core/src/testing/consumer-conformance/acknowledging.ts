@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
-import { deliveredIds, gate, ids, messagesTo, recording, untilHandled, withConsumers } from './steps.ts'
+import { deliveredIds, gate, ids, recording, untilHandled, withConsumers } from './steps.ts'
 import { recordingBatches, untilApplied } from './streams.ts'
 import { systemClock } from '../../clock.ts'
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import { PermanentFailure, UnknownTypeError } from '../../errors.ts'
 import type { ConsumerHarness } from './harness.ts'
-import { deliveredIds, ids, messagesTo, recording, untilDeadLetters, untilHandled, withConsumers } from './steps.ts'
+import { deliveredIds, ids, recording, untilDeadLetters, untilHandled, withConsumers } from './steps.ts'
 import { systemClock } from '../../clock.ts'
 
 type Case = ConformanceCase<ConsumerHarness>

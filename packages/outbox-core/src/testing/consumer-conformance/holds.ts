@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
-import { gate, ids, messagesTo, recording, untilHandled, watch, withConsumers } from './steps.ts'
+import { gate, ids, recording, untilHandled, watch, withConsumers } from './steps.ts'
 
 type Case = ConformanceCase<ConsumerHarness>
 

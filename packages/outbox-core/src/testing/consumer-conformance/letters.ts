@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import { PermanentFailure } from '../../errors.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import type { ConsumerHarness } from './harness.ts'
-import { messagesTo, recording, untilDeadLetters, untilHandled, watch, withConsumers } from './steps.ts'
+import { recording, untilDeadLetters, untilHandled, watch, withConsumers } from './steps.ts'
 
 type Case = ConformanceCase<ConsumerHarness>
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
-import { deliveredIds, gate, messagesTo, recording, untilHandled, withConsumers } from './steps.ts'
+import { deliveredIds, gate, recording, untilHandled, withConsumers } from './steps.ts'
 import { systemClock } from '../../clock.ts'
 import { patience } from '../patience.ts'
 

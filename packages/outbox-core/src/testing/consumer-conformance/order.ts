@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import type { OutboxMessage } from '../../message.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
-import { deliveredIds, gate, ids, messagesTo, type Recording, recording, untilHandled, withConsumers } from './steps.ts'
+import { deliveredIds, gate, ids, type Recording, recording, untilHandled, withConsumers } from './steps.ts'
 import { systemClock } from '../../clock.ts'
 
 type Case = ConformanceCase<ConsumerHarness>

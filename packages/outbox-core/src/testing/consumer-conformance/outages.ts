@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import { HandlerOutageError } from '../../errors.ts'
 import type { ConsumerHarness } from './harness.ts'
 import {
   deliveredIds,
   ids,
-  messagesTo,
   type Recording,
   recording,
   untilDeadLetters,

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import type { ConsumerHarness } from './harness.ts'
-import { deliveredIds, gate, messagesTo, recording, untilDeadLetters, untilHandled, withConsumers } from './steps.ts'
+import { deliveredIds, gate, recording, untilDeadLetters, untilHandled, withConsumers } from './steps.ts'
 import { systemClock } from '../../clock.ts'
 
 type Case = ConformanceCase<ConsumerHarness>

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { DeadLetterNote } from '../../dead-letter-note.ts'
 import { PermanentFailure } from '../../errors.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
-import { ids, messagesTo, recording, untilHandled, watch, withConsumers } from './steps.ts'
+import { ids, recording, untilHandled, watch, withConsumers } from './steps.ts'
 
 type Case = ConformanceCase<ConsumerHarness>
 

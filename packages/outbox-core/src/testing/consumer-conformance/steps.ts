@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Consumer, ConsumerEvent, ConsumerOptions, Delivery, DeliveryHandler } from '../../consumer.ts'
 import type { OutboxMessage } from '../../message.ts'
-import { anOutboxMessage } from '../an-outbox-message.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness, HeldDeadLetter } from './harness.ts'
 
@@ -85,17 +84,6 @@ export function gate(): Gate {
     open = resolve
   })
   return { passed, open: () => open() }
-}
-
-/** `count` messages to a topic, numbered in their body, each changed as told. */
-export function messagesTo(
-  topic: string,
-  count: number,
-  change: (index: number) => Partial<OutboxMessage> = () => ({}),
-): OutboxMessage[] {
-  return Array.from({ length: count }, (_, index) =>
-    anOutboxMessage({ topic, body: `{"number":${String(index)}}`, ...change(index) }),
-  )
 }
 
 export const ids = (messages: readonly { readonly id: string }[]): string[] => messages.map((message) => message.id)

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import { systemClock } from '../../clock.ts'
 import type { Delivery } from '../../consumer.ts'
 import { PermanentFailure } from '../../errors.ts'
@@ -8,7 +9,7 @@ import type { StreamHandler } from '../../stream-handler.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import { eventually } from '../eventually.ts'
 import type { ConsumerHarness } from './harness.ts'
-import { ids, messagesTo, untilDeadLetters, watch, withConsumers } from './steps.ts'
+import { ids, untilDeadLetters, watch, withConsumers } from './steps.ts'
 
 type Case = ConformanceCase<ConsumerHarness>
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import type { PublisherHarness } from './harness.ts'
 import {
@@ -8,7 +9,6 @@ import {
   assertArrived,
   idsOf,
   isAccepted,
-  messagesTo,
   publish,
   publishUntilAccepted,
   withPublisher,

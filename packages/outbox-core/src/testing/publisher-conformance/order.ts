@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import type { OutboxMessage } from '../../message.ts'
 import type { PublisherHarness } from './harness.ts'
@@ -7,7 +8,6 @@ import {
   failureOf,
   assertArrived,
   isAccepted,
-  messagesTo,
   publish,
   publishUntilAccepted,
   withPublisher,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import { eventually } from '../eventually.ts'
 import type { Publisher } from '../../publisher.ts'
@@ -10,7 +11,6 @@ import {
   assertArrived,
   idsOf,
   isAccepted,
-  messagesTo,
   publish,
   publishUntilAccepted,
   withPublisher,

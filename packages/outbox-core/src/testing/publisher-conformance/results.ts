@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { messagesTo } from '../an-outbox-message.ts'
 import type { ConformanceCase } from '../conformance.ts'
 import { hostileResults } from '../hostile-results.ts'
 import type { PublisherHarness } from './harness.ts'
@@ -9,7 +10,6 @@ import {
   assertArrived,
   idsOf,
   isAccepted,
-  messagesTo,
   publish,
   publishUntilAccepted,
   withPublisher,

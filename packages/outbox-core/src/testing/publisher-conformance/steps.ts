@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { anOutboxMessage } from '../an-outbox-message.ts'
 import { eventually } from '../eventually.ts'
 import type { OutboxMessage } from '../../message.ts'
 import type { PublishFailure, PublishResult, Publisher } from '../../publisher.ts'
@@ -19,17 +18,6 @@ export async function withPublisher(
   } finally {
     await within(harness.patienceMs, 'close()', publisher.close())
   }
-}
-
-/** `count` messages to one topic, numbered in their body, each changed as told. */
-export function messagesTo(
-  topic: string,
-  count: number,
-  change: (index: number) => Partial<OutboxMessage> = () => ({}),
-): OutboxMessage[] {
-  return Array.from({ length: count }, (_, index) =>
-    anOutboxMessage({ topic, body: `{"number":${String(index)}}`, ...change(index) }),
-  )
 }
 
 /** Like a relay, it aborts what takes too long: what is sent again must not stand behind it. */
