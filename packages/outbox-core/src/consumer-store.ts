@@ -72,7 +72,8 @@ export interface ConsumerStoreOptions {
  * Keeps in PostgreSQL what a consumer must remember: hand it to the consumer as `store`. Its tables come with `migrate`. Best in the
  * database of the handler's effects: when that is away the consumer has nothing to do anyway.
  *
- * It costs nothing for a message that is handled at its first delivery, and three short statements for each other.
+ * It costs nothing for a message that is handled at its first delivery, and three short statements for each other. With `afterDeadLetter:
+ * 'hold'` each message with a key costs one more, which asks whether its stream is held.
  *
  * @throws OutboxError `INVALID_OPTION`
  */

@@ -25,7 +25,7 @@ export interface ForeignMessage {
 /** What a handler is called with. */
 export interface Delivery {
   readonly message: ReceivedMessage
-  /** 1 on the first delivery, as far as the broker counts. */
+  /** 1 on the first call of the handler, as far as the broker, or the consumer's `store`, counts. */
   readonly attempt: number
   /** Aborts when the consumer lost its hold on the message or its grace period ended: stop, and commit nothing more. */
   readonly signal: AbortSignal
@@ -52,7 +52,7 @@ export interface ConsumerOptions {
   readonly handler: DeliveryHandler
   /** Handlers running at the same time; messages of one ordering key never do. @defaultValue 10 */
   readonly concurrency?: number
-  /** Deliveries after which a failing message is dead-lettered. @defaultValue 5 */
+  /** Attempts after which a failing message is dead-lettered; what spends none does not count. @defaultValue 5 */
   readonly maxAttempts?: number
   /** Pause before redelivery, from the 1-based attempt that failed. @defaultValue exponential from 1 s to 5 min with full jitter */
   readonly backoff?: (attempt: number) => number

@@ -4,7 +4,7 @@ import { guardPool } from './postgres/guard-pool.ts'
 import { schemaOption } from './postgres/identifiers.ts'
 import { operatorStatements } from './postgres/operator-statements.ts'
 
-/** What an operator decided, written in the statement that did it. */
+/** What an operator decided, or a relay by its options. Noted in the statement that did it; a purge of anything but dead letters is noted beside it. */
 export interface OperatorAction {
   readonly operatorActionId: string
   readonly at: Date
@@ -19,7 +19,7 @@ export interface OperatorAction {
   readonly affected: number
 }
 
-/** Who decided what about dead letters, keys and topics, newest first. @param options.limit - default 100 */
+/** Who decided what about dead letters, keys, streams and topics, or purged what was old, newest first. @param options.limit - default 100 */
 export async function listOperatorActions(
   options: DeadLettersOptions & { readonly limit?: number },
 ): Promise<readonly OperatorAction[]> {

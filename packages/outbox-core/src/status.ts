@@ -44,7 +44,7 @@ export interface OutboxStatus {
   /** Topics that an operator paused. */
   readonly pausedTopics: readonly string[]
   readonly relays: readonly RelayStatus[]
-  /** Lanes that no living relay owns: 0 while one lives, 64 when none does. */
+  /** Lanes that no living relay owns: 64 when none lives, and some until the others have taken over what a dead one had. */
   readonly lanesWithoutRelay: number
 }
 

@@ -85,10 +85,10 @@ export interface DeadLetter {
  */
 export type DeadLetterForm = 'whole' | 'bare' | 'headless' | 'stub'
 
-/** An adapter throws it for a dead letter that can never fit. */
+/** An adapter throws it for a dead letter that can never fit: it is tried again with less of the message in it. */
 export class DeadLetterTooLargeError extends Error {
   override readonly name = 'DeadLetterTooLargeError'
 }
 
-/** `settled`: acknowledged or dead-lettered. `retried`: the broker gives it again. `left`: neither, it is still where it was. */
+/** `settled`: acknowledged, because it was handled, dead-lettered or parked in the store. `retried`: the broker gives it again. `left`: neither, it is still where it was. */
 export type MessageEnd = 'settled' | 'retried' | 'left'

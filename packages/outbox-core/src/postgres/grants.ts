@@ -138,7 +138,7 @@ export function neededPrivileges(purpose: RolePurpose): readonly NeededPrivilege
 
 /**
  * SQL that gives a role what it needs for its purpose, and nothing more. `writer` adds messages, `relay` publishes them,
- * `operator` decides about dead letters and held keys, `consumer` uses the inbox and idempotent requests,
+ * `operator` decides about dead letters, held keys and streams, and topics, `consumer` uses the inbox and idempotent requests,
  * `consumer-store` counts attempts and holds streams (`createConsumerStore`; a consumer may need both), `reader` looks.
  * The last line is a comment where a superuser can let the role see more.
  * Run it as the owner of the tables, after migrating; again after each upgrade.

@@ -41,7 +41,12 @@ export interface RelayOptions {
    * @defaultValue 8 MiB: half of what is read ahead, so that the next batch is there when one has been sent
    */
   readonly maxBatchBytes?: number
-  /** Longest one publish may take before it is aborted and counted as an outage, in milliseconds. @defaultValue 10_000 */
+  /**
+   * Longest one publish may take before it is aborted, in milliseconds. What has no answer by then counts as an outage: of its
+   * destinations when anything else gets through, of the broker when nothing does.
+   *
+   * @defaultValue 10_000
+   */
   readonly publishTimeoutMs?: number
   /**
    * Longest time a relay may hold its lanes without renewing them, in milliseconds.
