@@ -220,7 +220,7 @@ class InMemoryBroker implements MemoryBroker {
 
 const aborted: PublishFailure = { kind: 'retryable', code: 'ABORTED', message: 'the publish was aborted' }
 
-/** Once a message of an order fails, none after it is accepted. */
+/** Once a message of a stream fails, none after it is accepted. */
 function judgeAll(
   batch: readonly OutboxMessage[],
   decide: (message: OutboxMessage) => PublishFailure | null,

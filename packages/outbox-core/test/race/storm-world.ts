@@ -55,13 +55,13 @@ export async function createStormWorld(bench: RelayBench, seed: number): Promise
       name: 'storm',
       close: () => Promise.resolve(),
       publish: async (batch) => {
-        const orders = new Set(batch.map(streamOf).filter((order) => order !== null))
-        for (const order of orders) {
-          if (underWay.has(order)) overlaps.push(order)
-          underWay.add(order)
+        const streams = new Set(batch.map(streamOf).filter((stream) => stream !== null))
+        for (const stream of streams) {
+          if (underWay.has(stream)) overlaps.push(stream)
+          underWay.add(stream)
         }
         await new Promise((resolve) => setTimeout(resolve, random() * 5))
-        for (const order of orders) underWay.delete(order)
+        for (const stream of streams) underWay.delete(stream)
         if (random() < rejectEach) throw new Error('out of reach')
         return answer(batch, (message) => {
           if (random() < failEach) return false
