@@ -37,9 +37,10 @@ export function inline(statements: readonly Statement[]): string {
 }
 
 function filled(text: string, values: readonly Parameter[]): string {
-  let whole = ''
-  for (const [at, piece] of piecesOf(text).entries())
-    whole += at % 2 === 0 ? piece : literal(values[Number(piece) - 1] ?? null)
+  const pieces = piecesOf(text)
+  let whole = pieces[0] as string
+  for (let at = 1; at < pieces.length; at += 2)
+    whole += literal(values[Number(pieces[at]) - 1] ?? null) + (pieces[at + 1] as string)
   return whole
 }
 

@@ -17,27 +17,28 @@ export interface KeyStatements {
 /** @param s - the quoted schema */
 export function keyStatements(s: string): KeyStatements {
   const keys = `${s}.idempotency_keys`
+  // Written once: a text that is made anew for each request is also read anew.
+  const claim = {
+    text: `select place, claimed, case claimed when 'claimed' then pg_current_xact_id()::text end as transaction from (
+        select $9::integer as place, ${s}.claim_v1($1::bigint[], $2::text, $3::bytea[], $4::bigint, $5::timestamptz, $6::text, $7::integer, $8::text) as claimed
+      ) as asked`,
+    call: `call ${s}.claim_key_v1($1::bigint[], $2, $3::bytea[], $4, $5, $6, $7, $8, null)`,
+  }
+  const finish = {
+    text: `select ${s}.finish_v1($1::text, $2::bytea[], $3::bytea, $4::smallint, $5::bytea, $6::text, $7::smallint,
+        $8::text, $9::bytea, $10::boolean, $11::text, $12::text, $13::bigint, $14::bigint, $15::integer, $16::text)`,
+    call: `call ${s}.finish_key_v1($1, $2::bytea[], $3, $4::smallint, $5, $6, $7::smallint, $8::jsonb, $9, $10, $11, $12, $13, $14, $15, $16)`,
+  }
   return {
     // Migration 0005 says what the functions do, 0008 what the procedures do. Who claims gets the number of the transaction, which tells
     // later what became of it. A number is given to transactions that write, and a replay is none.
     // Advisory locks, tenant, key hashes (the current first), key retention ms, the key's own time or null, transaction timeout,
     // keys a tenant may have or null, the mark of the transaction, the place of the request in it.
-    claim: (...values) => ({
-      text: `select place, claimed, case claimed when 'claimed' then pg_current_xact_id()::text end as transaction from (
-        select $9::integer as place, ${s}.claim_v1($1::bigint[], $2::text, $3::bytea[], $4::bigint, $5::timestamptz, $6::text, $7::integer, $8::text) as claimed
-      ) as asked`,
-      call: `call ${s}.claim_key_v1($1::bigint[], $2, $3::bytea[], $4, $5, $6, $7, $8, null)`,
-      values,
-    }),
+    claim: (...values) => ({ ...claim, values }),
 
     // Tenant, key hashes (the current first), subject hash, fingerprint version, fingerprint, operation, status, headers, body,
     // whether it is kept, encryption key, resource, body retention ms, key retention ms, keys a tenant may have or null, the same mark.
-    finish: (...values) => ({
-      text: `select ${s}.finish_v1($1::text, $2::bytea[], $3::bytea, $4::smallint, $5::bytea, $6::text, $7::smallint,
-        $8::text, $9::bytea, $10::boolean, $11::text, $12::text, $13::bigint, $14::bigint, $15::integer, $16::text)`,
-      call: `call ${s}.finish_key_v1($1, $2::bytea[], $3, $4::smallint, $5, $6, $7::smallint, $8::jsonb, $9, $10, $11, $12, $13, $14, $15, $16)`,
-      values,
-    }),
+    finish: (...values) => ({ ...finish, values }),
 
     // For requests without a key, which get no number: the handler of most of them may only read.
     mark: (mark) => ({ text: `select set_config('malote.claim', $1::text, true) as mark`, values: [mark] }),

@@ -18,19 +18,16 @@ export function inboxStatements(s: string, partitioned: boolean): InboxStatement
   const claimFunction = partitioned ? 'claim_messages_by_day_v1' : 'claim_messages_v1'
   const claimProcedure = partitioned ? 'claim_message_by_day_v1' : 'claim_message_v1'
   const claimed = `pg_current_xact_id_if_assigned()::text as transaction`
+  // Written once: a text that is made anew for each message is also read anew.
+  const claimMany = `select ${s}.${claimFunction}($1::text, $2::uuid[], $3::timestamptz[], $4::text, $5::bigint[]) as claimed, ${claimed}`
+  const claimOne = `select ${s}.${claimFunction}($1::text, array[$2::uuid], array[$3::timestamptz], $4::text, array[]::bigint[]) as claimed, ${claimed}`
+  const callOne = `call ${s}.${claimProcedure}($1, $2, $3, $4, null)`
   return {
     // Consumer, message ids, when each was made, lock_timeout while waiting, locks to try first. Migration 0006 says what it does.
-    claim: (...values) => ({
-      text: `select ${s}.${claimFunction}($1::text, $2::uuid[], $3::timestamptz[], $4::text, $5::bigint[]) as claimed, ${claimed}`,
-      values,
-    }),
+    claim: (...values) => ({ text: claimMany, values }),
 
     // Consumer, message id, when it was made, lock_timeout while waiting. Migration 0007 says what the procedure does.
-    claimOne: (...values) => ({
-      text: `select ${s}.${claimFunction}($1::text, array[$2::uuid], array[$3::timestamptz], $4::text, array[]::bigint[]) as claimed, ${claimed}`,
-      call: `call ${s}.${claimProcedure}($1, $2, $3, $4, null)`,
-      values,
-    }),
+    claimOne: (...values) => ({ text: claimOne, call: callOne, values }),
 
     // Once in a consumer's life. Of two first messages at once the second waits for the first's transaction, up to $2.
     addConsumer: `
