@@ -15,5 +15,10 @@ export function nodeRequest(raw: IncomingMessage, url: string, body: KeptBody): 
 
 /** @param rawHeaders - names and values in turn, as Node.js keeps them */
 function headerValues(rawHeaders: readonly string[], name: string): readonly string[] {
-  return rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name)
+  const values: string[] = []
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const given = rawHeaders[at] as string
+    if (given.length === name.length && given.toLowerCase() === name) values.push(rawHeaders[at + 1] as string)
+  }
+  return values
 }
