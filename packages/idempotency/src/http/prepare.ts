@@ -73,7 +73,8 @@ export interface PreparedRequest {
   readonly keyHash: Buffer
   /** Under the other peppers it may be known by. */
   readonly otherHashes: readonly Buffer[]
-  readonly subjectHash: Buffer
+  /** Made when it is asked for: only what writes a row needs it, and a replay writes none. */
+  readonly subjectHash: () => Buffer
   readonly fingerprint: Fingerprint
   /** The instant inside a UUIDv7 key, when age is checked. */
   readonly keyTime: Date | null
@@ -131,7 +132,7 @@ export async function prepare<Db extends Database, Context>(
   const scope = { tenant, subject, operation: options.scope === 'operation' ? options.operation : '' }
   hashes = settings.hasher.keyHashes(scope, parsed.key)
   const [keyHash, ...otherHashes] = hashes
-  const [subjectHash] = settings.hasher.subjectHashes(tenant, subject)
+  const subjectHash = (): Buffer => settings.hasher.subjectHashes(tenant, subject)[0]
   return { kind: 'prepared', request: { tenant, keyHash, otherHashes, subjectHash, fingerprint, keyTime } }
 }
 

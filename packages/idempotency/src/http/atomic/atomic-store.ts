@@ -77,7 +77,7 @@ export function createAtomicStore(
     return statements.finish(
       request.tenant,
       hashesOf(request),
-      request.subjectHash,
+      request.subjectHash(),
       request.fingerprint.version,
       request.fingerprint.digest,
       operation,

@@ -138,7 +138,7 @@ function reasonOf(why: unknown): unknown {
 
 function rowOf(request: PreparedRequest, operation: string): unknown[] {
   const { tenant, keyHash, subjectHash, fingerprint } = request
-  return [tenant, keyHash, subjectHash, fingerprint.version, fingerprint.digest, operation]
+  return [tenant, keyHash, subjectHash(), fingerprint.version, fingerprint.digest, operation]
 }
 
 /** A pool may give out a connection once more that has just been lost. */

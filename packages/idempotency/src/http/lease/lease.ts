@@ -136,11 +136,12 @@ function claimer<Db extends Database, Context>(
   const { settings, store, leaseMs, onLeaseExpired, maxAttempts } = lease
   const { operation } = lease.options
   const policy = { operation, leaseMs, keyRetentionMs: settings.keyRetentionMs, onLeaseExpired, maxAttempts }
+  const subjectHash = request.subjectHash()
   let fingerprint: Pick<Fingerprint, 'digest' | 'version'> = request.fingerprint
   return async () => {
     for (;;) {
       const result = await store
-        .claim({ ...request, ...policy, fingerprintVersion: fingerprint.version, fingerprint: fingerprint.digest })
+        .claim({ ...request, ...policy, subjectHash, fingerprintVersion: fingerprint.version, fingerprint: fingerprint.digest })
         .catch((error: unknown) => unavailable(settings, error))
       if ('outcome' in result) return result
       if (result.kind === 'claimed') return work(lease, request, result, context)
