@@ -68,6 +68,43 @@ describe('a connection lost at COMMIT', () => {
   )
 })
 
+describe('the end of a transaction that has found a stored response', () => {
+  it('is not waited for, and its connection goes to nobody before', async () => {
+    await send(idempotencyOn(pool).atomic({ operation }, placeOrder))
+    const single = database.pool({ max: 1 })
+    const ended = gate()
+    single.on('connect', (client) => {
+      const query = client.query.bind(client) as (...given: unknown[]) => unknown
+      Object.assign(client, {
+        query: (...given: unknown[]) => (given[0] === 'commit' ? ended.passed.then(() => query(...given)) : query(...given)),
+      })
+    })
+
+    const answer = await send(idempotencyOn(single).atomic({ operation }, placeOrder))
+    const idle = single.idleCount
+    ended.open()
+    const { rows } = await single.query('select now() = statement_timestamp() as is_own_transaction')
+
+    expect([answer.status, 'idempotency-replayed' in answer.headers, idle]).toEqual([201, true, 0])
+    expect([rows, single.totalCount]).toEqual([[{ is_own_transaction: true }], 1])
+  })
+
+  it('may be lost: the response is sent all the same, and the next request has another connection', async () => {
+    const first = await send(idempotencyOn(pool).atomic({ operation }, placeOrder))
+    const { server, port } = await proxyThatCuts('before COMMIT', 1)
+    const single = database.pool({ max: 1, connectionString: database.url.replace(/:\d+\//, `:${String(port)}/`) })
+    const orders = idempotencyOn(single).atomic({ operation }, placeOrder)
+
+    const replays = [await send(orders), await send(orders)]
+    server.close()
+
+    expect(replays.map(({ status, text }) => [status, text])).toEqual([
+      [201, first.text],
+      [201, first.text],
+    ])
+  })
+})
+
 describe('a claim in lease mode whose acknowledgement is lost', () => {
   it.each(['before COMMIT', 'after COMMIT'] as const)('%s resolves itself: the handler runs, once', async (when) => {
     const { server, port } = await proxyThatCuts(when, 1)

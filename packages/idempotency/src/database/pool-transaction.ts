@@ -32,7 +32,6 @@ export async function runOnPool<Result>(
 ): Promise<Result> {
   guardPool(pool)
   const client = await pool.connect()
-  let broken = true
   try {
     const ends = heardEnds(client)
     const { begun } = ends
@@ -40,6 +39,7 @@ export async function runOnPool<Result>(
     const { ended } = ends
     let last: readonly Statement[] = []
     let check: Statement | null = null
+    let isUnawaited = false
     const result = await work({
       tx: client,
       sql: client,
@@ -47,26 +47,32 @@ export async function runOnPool<Result>(
       hasSavepoint: opening.savepoint !== undefined,
       endWith: (statements) => void (last = statements),
       endAsBegun: (given) => void (check = given),
+      endUnawaited: () => void (isUnawaited = true),
     })
+    if (isUnawaited) {
+      void succeeds(client, 'commit').then((hasEnded) => client.release(!hasEnded))
+      return result
+    }
     assertStillOpen(client)
     const isQuiet = ends.begun > begun && ends.ended === ended
     await commit(client, check === null || isQuiet ? last : [...last, check])
     // What the work has not waited for was answered between.
     if (check !== null && isQuiet && ends.ended !== ended + 1) throw endedByHandler()
-    broken = false
+    client.release(false)
     return result
   } catch (error) {
     // A handler that has not settled may go on using its connection: nobody else gets it, and nothing is waited for.
-    // The same for a connection that cannot roll back. The server rolls back when it closes.
-    if (!isTimeout(error))
-      broken = await client.query('rollback').then(
-        () => false,
-        () => true,
-      )
+    client.release(isTimeout(error) || !(await succeeds(client, 'rollback')))
     throw error
-  } finally {
-    client.release(broken)
   }
+}
+
+/** Whether a transaction could be ended. Nobody else gets a connection that cannot: the server rolls back when it closes. */
+function succeeds(client: PooledClient, end: 'commit' | 'rollback'): Promise<boolean> {
+  return client.query(end).then(
+    () => true,
+    () => false,
+  )
 }
 
 /** Nothing but texts without parameters may share a round trip. */

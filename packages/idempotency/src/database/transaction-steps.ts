@@ -16,6 +16,11 @@ export interface TransactionSteps {
    * connection itself tells that nothing has ended one.
    */
   endAsBegun(check: Statement): void
+  /**
+   * The result is what others have committed, and true however this transaction ends: it is told before COMMIT is answered, where the client
+   * allows it. The connection goes to nobody until then.
+   */
+  endUnawaited(): void
 }
 
 /** What a transaction begins with, in the round trip of BEGIN where the client can send more than one statement in one. */

@@ -116,7 +116,8 @@ async function oneAtATime<Result>(
   let last: readonly Statement[] = []
   const endWith = (given: readonly Statement[]): void => void (last = given)
   const endAsBegun = (check: Statement): void => endWith([...last, check])
-  const result = await work({ tx, sql, rows, hasSavepoint: false, endWith, endAsBegun })
+  const endUnawaited = (): void => {}
+  const result = await work({ tx, sql, rows, hasSavepoint: false, endWith, endAsBegun, endUnawaited })
   if (last.length > 0) await run(last)
   return result
 }

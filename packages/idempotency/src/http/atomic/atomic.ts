@@ -92,7 +92,11 @@ export function createAtomicOperation<Db extends Database, Context>(
     const requests = request === null ? [] : [request]
     const { claims, savepoint, transaction, mark } = await store.claim(open, requests)
     const [claim = { kind: 'claimed' }] = claims
-    if (!('kind' in claim) || claim.kind !== 'claimed') return claim
+    if (!('kind' in claim) || claim.kind !== 'claimed') {
+      // A record is the answer, whatever becomes of the transaction that read it. Without one the locks must be gone before the client asks again.
+      if ('kind' in claim && claim.kind === 'known') open.endUnawaited()
+      return claim
+    }
     // A round trip of its own for each request would be dear: only a response that undoes its effects needs the point. What a
     // serializable transaction has read holds only if it commits, so there the refusal commits with what it was decided by.
     const hasPoint = open.hasSavepoint || isolation === 'serializable'
