@@ -56,6 +56,14 @@ describe('the simple profile', () => {
     expect(events).toEqual([{ type: 'inbox.purged', rows: 1 }])
   })
 
+  it('an onEvent that throws changes nothing', async () => {
+    const onEvent = () => {
+      throw new Error('the meter is gone')
+    }
+
+    expect(await maintainInbox(pool, { onEvent })).toMatchObject({ rows: 0, complete: true })
+  })
+
   it('keeps what may still come back, and never lowers the watermark', async () => {
     await inbox.transact(pool, aMessage(), effect)
 

@@ -158,7 +158,13 @@ describe('the purge', () => {
         if (runs === 1) throw new Error('the database is down')
         await Promise.resolve()
       },
-      { everyMs: 10, onError: (error) => errors.push(error) },
+      {
+        everyMs: 10,
+        onError: (error) => {
+          errors.push(error)
+          throw new Error('whoever is told fails too')
+        },
+      },
     )
 
     await thrice.passed

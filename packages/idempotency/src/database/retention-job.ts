@@ -1,3 +1,4 @@
+import { reportTo } from '@malote/outbox-core/adapter'
 import { wholeNumberOption } from '../errors.ts'
 import { inBackgroundAfter, pause } from '../clock.ts'
 
@@ -5,7 +6,7 @@ import { inBackgroundAfter, pause } from '../clock.ts'
 export interface RetentionJobOptions {
   /** Pause between two runs, in milliseconds. @defaultValue 3_600_000: hourly */
   readonly everyMs?: number
-  /** Told of every run that failed; the next one is tried all the same. @defaultValue `process.emitWarning` */
+  /** Told of every run that failed; the next one is tried all the same, whatever this throws. @defaultValue `process.emitWarning` */
   readonly onError?: (error: unknown) => void
 }
 
@@ -23,14 +24,15 @@ export interface RetentionJob {
  */
 export function startRetention(work: () => Promise<unknown>, options: RetentionJobOptions = {}): RetentionJob {
   const everyMs = wholeNumberOption('everyMs', options.everyMs, 3_600_000, { min: 10, max: 2_147_483_647 })
-  const onError = options.onError ?? ((error) => process.emitWarning(`malote: a regular run failed: ${String(error)}`))
+  const warn = (error: unknown): void => process.emitWarning(`malote: a regular run failed: ${String(error)}`)
+  const report = reportTo(options.onError ?? warn)
   let stopped = false
   let cancel = (): void => {}
   let running: Promise<void>
 
   async function run(): Promise<void> {
     await pause(0)
-    await work().catch(onError)
+    await work().catch(report)
     if (stopped) return
     cancel = inBackgroundAfter(everyMs, () => {
       running = run()

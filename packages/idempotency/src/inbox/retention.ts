@@ -1,3 +1,4 @@
+import { reportTo } from '@malote/outbox-core/adapter'
 import { type Queryable, quoteIdentifier, schemaOption, sqlStateOf } from '@malote/outbox-core/postgres'
 import { invalidOption, wholeNumberOption } from '../errors.ts'
 import type { InboxEvent } from '../events.ts'
@@ -24,7 +25,7 @@ export interface InboxRetentionOptions {
   readonly batchSize?: number
   /** Longest wait for a lock that consumers hold, in milliseconds; then the work is left to the next run. @defaultValue 1_000 */
   readonly lockTimeoutMs?: number
-  /** Told how many rows were deleted (`inbox.purged`); partitions are dropped uncounted. Must not throw. */
+  /** Told how many rows were deleted (`inbox.purged`); partitions are dropped uncounted. What it throws changes nothing, as in `createInbox`. */
   readonly onEvent?: (event: InboxEvent) => void
 }
 
@@ -59,6 +60,7 @@ export async function maintainInbox(db: Database, options: InboxRetentionOptions
   const profile = options.profile ?? 'simple'
   if (profile !== 'simple' && profile !== 'partitioned') throw invalidOption('profile', '"simple" or "partitioned"')
   const statements = retentionStatements(quoteIdentifier(schemaOption(options.schema)))
+  const report = reportTo(options.onEvent)
   const inTransaction = <Result>(work: (sql: Queryable) => Promise<Result>): Promise<Result> =>
     runTransaction(db, 'read committed', async ({ sql }) => {
       await sql.query(statements.boundLocks, [`${String(lockTimeoutMs)}ms`])
@@ -73,9 +75,9 @@ export async function maintainInbox(db: Database, options: InboxRetentionOptions
     profile === 'simple'
       ? await deleteRows(inTransaction, statements, batchSize, lockTimeoutMs)
       : await turnPartitions(inTransaction, statements, aheadDays)
-  const report = { refusedBefore, rows: 0, created: [], dropped: [], ...done }
-  options.onEvent?.({ type: 'inbox.purged', rows: report.rows })
-  return report
+  const result = { refusedBefore, rows: 0, created: [], dropped: [], ...done }
+  report({ type: 'inbox.purged', rows: result.rows })
+  return result
 }
 
 type InTransaction = <Result>(work: (sql: Queryable) => Promise<Result>) => Promise<Result>
