@@ -4,7 +4,8 @@ import type { KeyRecord, SettledMeeting } from './key-record.ts'
 import type { Settings } from './options.ts'
 import type { OperationOptions, PreparedRequest } from './prepare.ts'
 import { answerKnown, type Ending, inProgress } from './replay.ts'
-import { monotonicMs, pause } from '../clock.ts'
+import { monotonicMs } from '../clock.ts'
+import { spaceTries } from '../retry.ts'
 
 /**
  * Turns what one request comes to into the answer that is sent, and reports it once.
@@ -56,15 +57,13 @@ export async function untilSettled<Context>(
   context: Context,
   attempt: () => Promise<Ending | NotRun>,
 ): Promise<Ending> {
-  const deadline = monotonicMs() + waitMs
-  for (let round = 0; ; round++) {
+  const nextTry = spaceTries({ firstMs: 10, longestMs: 200, totalMs: waitMs })
+  for (;;) {
     const result = await attempt()
     if ('outcome' in result) return result
     if (result.kind === 'known' && result.meeting !== 'in-progress')
       return answerKnown(settings, options, request, result.record, result.meeting, context)
-    const leftMs = deadline - monotonicMs()
     const leaseMs = result.kind === 'known' ? result.record.leaseMs : result.leaseMs
-    if (leftMs <= 0) return inProgress(settings, Math.max(0, leaseMs ?? 0))
-    await pause(Math.min(leftMs, (0.5 + Math.random() / 2) * Math.min(200, 10 * 2 ** round)))
+    if (!(await nextTry())) return inProgress(settings, Math.max(0, leaseMs ?? 0))
   }
 }

@@ -3,7 +3,7 @@ import { type Queryable, quoteIdentifier, schemaOption, sqlStateOf } from '@malo
 import { invalidOption, wholeNumberOption } from '../errors.ts'
 import type { InboxEvent } from '../events.ts'
 import { type RetentionStatements, retentionStatements } from '../database/retention-statements.ts'
-import { monotonicMs, pause } from '../clock.ts'
+import { spaceTries } from '../retry.ts'
 import { type Database, databaseOption, runTransaction } from '../database/transaction.ts'
 
 /** How long the inbox keeps its proofs that a message was applied, and how many partitions are made ahead. */
@@ -106,9 +106,10 @@ async function earlierWritersEnded(
 ): Promise<boolean> {
   const holders = (): Promise<string[]> =>
     inTransaction(async (sql) => (await sql.query(statements.writers, [])).rows.map((row) => String(row['holder'])))
+  const nextTry = spaceTries({ firstMs: 20, longestMs: 20, totalMs: waitMs })
   const earlier = new Set(await holders())
-  for (const deadline = monotonicMs() + waitMs; earlier.size > 0; await pause(20)) {
-    if (monotonicMs() > deadline) return false
+  while (earlier.size > 0) {
+    if (!(await nextTry())) return false
     const now = new Set(await holders())
     for (const holder of earlier) if (!now.has(holder)) earlier.delete(holder)
   }

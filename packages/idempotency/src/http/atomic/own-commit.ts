@@ -9,7 +9,7 @@ import { keyStatements } from '../key-statements.ts'
 import type { Settings } from '../options.ts'
 import type { PreparedRequest } from '../prepare.ts'
 import { HandlerFailed, isTimeout, Undo, UndoneOutside } from './run-handler.ts'
-import { pause } from '../../clock.ts'
+import { retry } from '../../retry.ts'
 import { inTime } from '../../database/in-time.ts'
 
 /**
@@ -78,7 +78,9 @@ export function createOwnCommit(settings: Settings, operation: string): OwnCommi
       if (isKept) for (const one of requests) await sql.query(statements.leaveToOperator, rowOf(one, operation))
       return isKept
     }
-    const asked = thrice(() => runTransaction(settings.db, 'read committed', work, opening))
+    // A pool may give out a connection once more that has just been lost.
+    const asking = (): Promise<boolean> => runTransaction(settings.db, 'read committed', work, opening)
+    const asked = retry(asking, () => true, { firstMs: 20, pauses: 2 })
     return isEnded ? asked : inTime(asked)
   }
 
@@ -139,16 +141,4 @@ function reasonOf(why: unknown): unknown {
 function rowOf(request: PreparedRequest, operation: string): unknown[] {
   const { tenant, keyHash, subjectHash, fingerprint } = request
   return [tenant, keyHash, subjectHash(), fingerprint.version, fingerprint.digest, operation]
-}
-
-/** A pool may give out a connection once more that has just been lost. */
-async function thrice<Result>(work: () => Promise<Result>): Promise<Result> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work()
-    } catch (error) {
-      if (attempt === 3) throw error
-      await pause(20 * attempt)
-    }
-  }
 }

@@ -2,7 +2,7 @@ import { type Queryable, quoteIdentifier, schemaOption } from '@malote/outbox-co
 import { type KeyRecord, type StoredResponse, toKeyRecord } from '../../key-record.ts'
 import { type KeyStatements, keyStatements } from '../../key-statements.ts'
 import { IdempotencyError } from '../../../errors.ts'
-import { pause } from '../../../clock.ts'
+import { spaceTries } from '../../../retry.ts'
 import { type Database, databaseOption, type OpenTransaction, runTransaction } from '../../../database/transaction.ts'
 import type {
   LeasedKey,
@@ -107,15 +107,15 @@ async function hasClaimed(
   transaction: string,
   unknown: unknown,
 ): Promise<boolean> {
-  for (let round = 0; round < 10; round++) {
+  const nextTry = spaceTries({ firstMs: 10, pauses: 10 })
+  do {
     const answer = await inTransaction((sql) => sql.query(whetherClaimed, [...name(held), transaction])).catch(() => {
       throw unknown
     })
     if (answer.rows[0]?.['is_held'] === true) return true
     if (answer.rows[0]?.['status'] === 'aborted') return false
-    // Its backend has not noticed yet that nobody is there.
-    await pause(10 * 2 ** round)
-  }
+    // Else its backend has not noticed yet that nobody is there.
+  } while (await nextTry())
   throw unknown
 }
 
