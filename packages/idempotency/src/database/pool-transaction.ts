@@ -1,5 +1,6 @@
 import { guardPool, type IsolationLevel, type Queryable } from '@malote/outbox-core/postgres'
 import { endedByHandler } from '../errors.ts'
+import { takeHandlerSavepoint } from './handler-savepoint.ts'
 import { heardEnds } from './heard-ends.ts'
 import { inline, type Statement } from './statement.ts'
 import { explainCommit, explainOpening, isTimeout, type Opening, type Work } from './transaction-steps.ts'
@@ -44,7 +45,7 @@ export async function runOnPool<Result>(
       tx: client,
       sql: client,
       rows,
-      hasSavepoint: opening.savepoint !== undefined,
+      hasSavepoint: opening.withSavepoint === true,
       endWith: (statements) => void (last = statements),
       endAsBegun: (given) => void (check = given),
       endUnawaited: () => void (isUnawaited = true),
@@ -79,11 +80,11 @@ function succeeds(client: PooledClient, end: 'commit' | 'rollback'): Promise<boo
 async function begin(
   client: PooledClient,
   isolation: IsolationLevel,
-  { statements = [], savepoint }: Opening,
+  { statements = [], withSavepoint = false }: Opening,
 ): Promise<readonly Record<string, unknown>[]> {
   const texts = [`begin isolation level ${isolation}`]
   if (statements.length > 0) texts.push(inline(statements))
-  if (savepoint !== undefined) texts.push(`savepoint ${savepoint}`)
+  if (withSavepoint) texts.push(takeHandlerSavepoint)
   const results = [await client.query(texts.join('; ')).catch(explainOpening)].flat() as readonly QueryResult[]
   return results.flatMap(({ rows }) => rows)
 }

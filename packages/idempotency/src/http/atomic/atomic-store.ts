@@ -1,6 +1,6 @@
 import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
 import type { NotRun } from '../answer.ts'
-import { createHandlerSavepoint, type HandlerSavepoint, handlerSavepoint } from '../../database/handler-savepoint.ts'
+import { createHandlerSavepoint, type HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HttpResponse } from '../http.ts'
 import type { Settings } from '../options.ts'
 import { fromClaim, meet } from '../key-record.ts'
@@ -99,9 +99,9 @@ export function createAtomicStore(
       const claims = [...requests].sort(inKeyOrder)
       // Where the savepoint comes with BEGIN, it is all that is needed.
       const marks = commitTells(settings.db) ? [] : [statements.mark(markOf(requests))]
-      if (claims.length === 0) return { savepoint: handlerSavepoint, statements: marks }
+      if (claims.length === 0) return { withSavepoint: true, statements: marks }
       return {
-        savepoint: handlerSavepoint,
+        withSavepoint: true,
         statements: claims.map((one) => claimOf(one, markOf(requests), places.get(one) as number)),
       }
     },

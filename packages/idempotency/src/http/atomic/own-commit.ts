@@ -120,8 +120,7 @@ export function createOwnCommit(settings: Settings, operation: string): OwnCommi
       else if ((await sql.query(statements.current, [])).rows[0]?.['mark'] !== mark) return endedByHandler()
       return null
     } catch (error) {
-      // No transaction, or one without our savepoint. Anything else may be a statement of the handler that failed before.
-      return ['25P01', '3B001'].includes(sqlStateOf(error) ?? '') ? endedByHandler(error) : error
+      return error // It may be a statement of the handler that failed before.
     }
   }
 }

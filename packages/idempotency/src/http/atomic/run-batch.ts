@@ -1,5 +1,4 @@
-import { sqlStateOf } from '@malote/outbox-core/postgres'
-import { endedByHandler, IdempotencyError } from '../../errors.ts'
+import { IdempotencyError, isEndedByHandler } from '../../errors.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse } from '../http.ts'
 import { type HandlerResult, isTimeout, toResult } from './run-handler.ts'
@@ -96,10 +95,8 @@ function aroundTheBad<Item>(part: readonly Item[], outcomes: readonly Part[]): r
   return found
 }
 
-/** Nothing can be undone any more. @throws the handler's error, which says why, or else what the database says */
+/** Nothing can be undone any more. @throws that the handler has ended the transaction, the handler's error, which says why, or else `error` */
 function transactionGone(outcomes: readonly Part[], error: unknown): never {
-  // No transaction, or one without our savepoint.
-  if (['25P01', '3B001'].includes(sqlStateOf(error) ?? '')) throw endedByHandler(error)
   const [first] = outcomes
-  throw first !== undefined && 'error' in first ? first.error : error
+  throw !isEndedByHandler(error) && first !== undefined && 'error' in first ? first.error : error
 }
