@@ -79,12 +79,6 @@ function bytes(value: Uint8Array): string {
   return `E'\\\\x${buffer.toString('hex')}'`
 }
 
-/** What became of the transaction of this number, asked in a later one: `in progress`, `committed` or `aborted`. */
-export const transactionFate = (transaction: string): Statement => ({
-  text: 'select pg_xact_status($1::xid8) as fate',
-  values: [transaction],
-})
-
 /** Fails when the transaction has failed, or is not there any more. */
 export async function touch(transaction: Queryable): Promise<void> {
   await transaction.query('select 1', [])

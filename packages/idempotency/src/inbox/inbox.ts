@@ -11,7 +11,7 @@ import {
   runTransaction,
   type TransactionOf,
 } from '../database/transaction.ts'
-import { EffectsKept, explainEnd, judgeAfterwards, judgeInside } from './own-commit.ts'
+import { EffectsWithProof, explainEnd, judgeAfterwards, judgeInside } from './effects-with-proof.ts'
 import { assertStillIn } from './statements.ts'
 
 /** `processed`: `fn` ran in this transaction. `duplicate`: an earlier transaction has committed it; acknowledge and go on. */
@@ -129,7 +129,7 @@ export function createInbox(options: InboxOptions = {}): Inbox {
   ): Promise<readonly InboxResult[]> {
     const opening = { statements: [claim.statement(consumer, messages)] }
 
-    async function once(): Promise<readonly InboxResult[] | EffectsKept> {
+    async function once(): Promise<readonly InboxResult[] | EffectsWithProof> {
       let begun: string | null = null
       let isToldInside = false
       const work = async (open: OpenTransaction<Db>): Promise<readonly InboxResult[]> => {
@@ -152,12 +152,12 @@ export function createInbox(options: InboxOptions = {}): Inbox {
         if (begun === null) throw claim.explain(error, consumer, messages)
         const why = isToldInside ? error : await judgeAfterwards(db, begun, explainEnd(error))
         // Never run again, whatever conflict the handler threw afterwards: it would be a duplicate.
-        if (why instanceof EffectsKept) return why
+        if (why instanceof EffectsWithProof) return why
         throw why
       }
     }
     const results = await retryTransient(once)
-    if (results instanceof EffectsKept) throw results
+    if (results instanceof EffectsWithProof) throw results
     return results
   }
 
@@ -182,7 +182,7 @@ export function createInbox(options: InboxOptions = {}): Inbox {
           return { results, isDown: false }
         } catch (error) {
           const isDown = !begun && isUnavailable(error)
-          if (!(error instanceof EffectsKept)) return { results: some.map(() => ({ failed: error })), isDown }
+          if (!(error instanceof EffectsWithProof)) return { results: some.map(() => ({ failed: error })), isDown }
           const kept = new Set(given)
           const results = some.map((one) => (kept.has(one) ? { failed: error } : ('duplicate' as const)))
           return { results, isDown, isKept: true }

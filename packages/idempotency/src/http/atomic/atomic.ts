@@ -1,6 +1,6 @@
 import { answering, type NotRun, untilSettled } from '../answer.ts'
 import { createAtomicStore } from './atomic-store.ts'
-import { createOwnCommit, type HandlersWork, outcomeOfThrown } from './own-commit.ts'
+import { createOwnCommit, type HandlersWork, outcomeOfThrown } from './effects-without-record.ts'
 import { blame, endingOf, type HandlerResult, startDeadline, toResult, Undo, UndoneOutside } from './run-handler.ts'
 import { invalidOption, wholeNumberOption } from '../../errors.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'

@@ -1,16 +1,15 @@
 import { PermanentFailure } from '@malote/outbox-core'
 import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
 import { endedByHandler, IdempotencyError, isEndedByHandler } from '../errors.ts'
-import { inTime } from '../database/in-time.ts'
-import { transactionFate } from '../database/statement.ts'
 import { type Database, runTransaction } from '../database/transaction.ts'
+import { fateOf, inTime } from '../database/transaction-fate.ts'
 
 /**
  * A handler that runs COMMIT itself keeps its effects and the proof that the message was applied, whatever it does afterwards: a redelivery
  * would be a duplicate, acknowledged, and what the handler had still to do would be lost in silence. So its message is dead-lettered
  * at once, where somebody sees it. One that runs ROLLBACK has no proof: its message comes again.
  */
-export class EffectsKept extends PermanentFailure {
+export class EffectsWithProof extends PermanentFailure {
   readonly code = 'NOT_A_TRANSACTION'
   constructor(cause: unknown) {
     super(
@@ -28,9 +27,8 @@ export function explainEnd(error: unknown): unknown {
 /** What a handler failed with, on the connection it had. @returns undefined when that does not tell what became of its transaction */
 export async function judgeInside(sql: Queryable, transaction: string, error: unknown): Promise<unknown> {
   try {
-    const { text, values } = transactionFate(transaction)
-    const fate = (await sql.query(text, [...values])).rows[0]?.['fate']
-    return fate === 'committed' ? new EffectsKept(error) : error
+    const fate = await fateOf(sql, transaction)
+    return fate === 'committed' ? new EffectsWithProof(error) : error
   } catch {
     return undefined // A statement of the handler had failed, in whatever transaction, or the connection is gone.
   }
@@ -40,12 +38,11 @@ export async function judgeInside(sql: Queryable, transaction: string, error: un
 export async function judgeAfterwards(db: Database, transaction: string, error: unknown): Promise<unknown> {
   if (error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN') return error
   try {
-    const opening = { statements: [transactionFate(transaction)] }
-    const asked = runTransaction(db, 'read committed', ({ rows }) => Promise.resolve(rows[0]?.['fate']), opening)
+    const asked = runTransaction(db, 'read committed', (later) => fateOf(later.sql, transaction))
     const fate = await inTime(asked)
-    return fate === 'committed' ? new EffectsKept(error) : error
+    return fate === 'committed' ? new EffectsWithProof(error) : error
   } catch {
     // Nobody can be asked. That the transaction was ended is enough for not trying again.
-    return isEndedByHandler(error) ? new EffectsKept(error) : error
+    return isEndedByHandler(error) ? new EffectsWithProof(error) : error
   }
 }

@@ -3,14 +3,13 @@ import { endedByHandler, IdempotencyError, isEndedByHandler } from '../../errors
 import type { RequestOutcome } from '../../events.ts'
 import { isUnavailable } from '../../database/unavailable.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
-import { transactionFate } from '../../database/statement.ts'
 import { runTransaction } from '../../database/transaction.ts'
+import { fateOf, inTime } from '../../database/transaction-fate.ts'
 import { keyStatements } from '../key-statements.ts'
 import type { Settings } from '../options.ts'
 import type { PreparedRequest } from '../prepare.ts'
 import { HandlerFailed, isTimeout, Undo, UndoneOutside } from './run-handler.ts'
 import { retry } from '../../retry.ts'
-import { inTime } from '../../database/in-time.ts'
 
 /**
  * What a failed request rests on is that the rollback undoes what its handler did. A handler that runs COMMIT itself breaks it: its effects
@@ -50,7 +49,7 @@ class Unproven extends Error {
 }
 
 /** Thrown when the effects of a handler stay although its request has failed. */
-class EffectsKept extends IdempotencyError {
+class EffectsWithoutRecord extends IdempotencyError {
   constructor(consequence: string, cause: unknown) {
     super(
       'NOT_A_TRANSACTION',
@@ -62,7 +61,7 @@ class EffectsKept extends IdempotencyError {
 
 /** How a request ended whose error is the application's to handle. */
 export function outcomeOfThrown(error: unknown): RequestOutcome {
-  return error instanceof EffectsKept ? 'indeterminate' : 'rolled-back'
+  return error instanceof EffectsWithoutRecord ? 'indeterminate' : 'rolled-back'
 }
 
 export function createOwnCommit(settings: Settings, operation: string): OwnCommit {
@@ -71,15 +70,14 @@ export function createOwnCommit(settings: Settings, operation: string): OwnCommi
   /** @returns whether something of it stays */
   async function leaveToOperator({ transaction, requests }: HandlersWork, isEnded: boolean): Promise<boolean> {
     if (transaction === undefined) return isEnded
-    const opening = { statements: [transactionFate(transaction)] }
-    const work = async ({ sql, rows }: { sql: Queryable; rows: readonly Record<string, unknown>[] }) => {
-      const fate = rows[0]?.['fate']
+    const work = async ({ sql }: { readonly sql: Queryable }): Promise<boolean> => {
+      const fate = await fateOf(sql, transaction)
       const isKept = fate === 'committed' || (isEnded && fate !== 'aborted')
       if (isKept) for (const one of requests) await sql.query(statements.leaveToOperator, rowOf(one, operation))
       return isKept
     }
     // A pool may give out a connection once more that has just been lost.
-    const asking = (): Promise<boolean> => runTransaction(settings.db, 'read committed', work, opening)
+    const asking = (): Promise<boolean> => runTransaction(settings.db, 'read committed', work)
     const asked = retry(asking, () => true, { firstMs: 20, pauses: 2 })
     return isEnded ? asked : inTime(asked)
   }
@@ -102,10 +100,10 @@ export function createOwnCommit(settings: Settings, operation: string): OwnCommi
       try {
         if (!(await leaveToOperator(work, isEnded))) return why
         const consequence = work.requests.length === 0 ? 'there is no key' : 'its key is an operator’s to reconcile'
-        return new EffectsKept(consequence, reasonOf(why))
+        return new EffectsWithoutRecord(consequence, reasonOf(why))
       } catch (failure) {
         if (!isEnded) return why
-        return new EffectsKept(
+        return new EffectsWithoutRecord(
           'its key could not be marked (see the cause), so a retry runs the handler again',
           failure,
         )
