@@ -5,7 +5,6 @@ export interface KeyStatements {
   readonly claim: (...values: Parameter[]) => Statement
   readonly finish: (...values: Parameter[]) => Statement
   readonly mark: (mark: string) => Statement
-  readonly current: string
   readonly leaveToOperator: string
   readonly removeRows: string
   readonly read: string
@@ -13,6 +12,9 @@ export interface KeyStatements {
   readonly removeRetryable: string
   readonly removeAbandoned: string
 }
+
+/** Another mark, or none, than at the beginning: the handler has ended the transaction that began there. */
+export const currentMark = `select current_setting('malote.claim', true) as mark`
 
 /** @param s - the quoted schema */
 export function keyStatements(s: string): KeyStatements {
@@ -42,9 +44,6 @@ export function keyStatements(s: string): KeyStatements {
 
     // For requests without a key, which get no number: the handler of most of them may only read.
     mark: (mark) => ({ text: `select set_config('malote.claim', $1::text, true) as mark`, values: [mark] }),
-
-    // Another mark, or none, than at the beginning: the handler has ended the transaction that began there.
-    current: `select current_setting('malote.claim', true) as mark`,
 
     // Tenant, key hash, subject hash, fingerprint version, fingerprint, operation. Whoever runs under the key meanwhile conflicts with it, and
     // is rolled back.

@@ -1,6 +1,6 @@
 import { type OutboxTransaction, transactionQueryable } from '@malote/outbox-core/postgres'
 import { isUnavailable } from '../database/unavailable.ts'
-import { createInboxClaim } from './claim.ts'
+import { createInboxClaim } from './claim-messages.ts'
 import { createFailedStreams } from './failed-streams.ts'
 import type { BatchMessage, InboxMessage, InboxOptions } from './options.ts'
 import { retryTransient } from '../database/retry-transient.ts'

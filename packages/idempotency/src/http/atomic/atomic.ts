@@ -1,6 +1,6 @@
 import { answering, type NotRun, untilSettled } from '../answer.ts'
-import { createAtomicStore } from './atomic-store.ts'
-import { createOwnCommit, type HandlersWork, outcomeOfThrown } from './effects-without-record.ts'
+import { type ClaimedKeys, createClaimKeys, isClaimed } from './claim-keys.ts'
+import { beforeRollback, type HandlersWork, outcomeOfThrown, undoHandler } from './effects-without-record.ts'
 import { blame, endingOf, type HandlerResult, startDeadline, toResult, Undo, UndoneOutside } from './run-handler.ts'
 import { invalidOption, wholeNumberOption } from '../../errors.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
@@ -8,13 +8,7 @@ import type { ApplicationSettings } from '../options.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
 import type { Ending } from '../replay.ts'
 import { retryTransient } from '../../database/retry-transient.ts'
-import {
-  type Database,
-  type IsolationLevel,
-  type OpenTransaction,
-  runTransaction,
-  type TransactionOf,
-} from '../../database/transaction.ts'
+import type { Database, IsolationLevel, OpenTransaction, TransactionOf } from '../../database/transaction.ts'
 
 /**
  * How an operation of atomic mode runs: its name, the time its handler may take, and the isolation of its transaction.
@@ -72,27 +66,23 @@ export function createAtomicOperation<Db extends Database, Context>(
 ): IdempotentOperation<Context> {
   const checked = atomicOptions(options)
   const { timeoutMs, waitMs, isolation } = checked
-  const store = createAtomicStore(settings, options.operation, checked)
-  const ownCommit = createOwnCommit(settings, options.operation)
+  const claimKeys = createClaimKeys(settings, options.operation, checked)
   const retried: typeof retryTransient = options.retryConflicts === false ? (work) => work() : retryTransient
 
   /**
    * Runs the handler in the transaction and decides what the transaction keeps.
    *
    * @param undone - what the handler has come to in a transaction that was rolled back for it: it is not run again
-   * @param begins - told before the handler runs
    */
   async function execute(
-    open: OpenTransaction<Db>,
+    keys: ClaimedKeys<Db>,
     request: PreparedRequest | null,
     context: Context,
     undone: HandlerResult | null,
-    begins: (work: HandlersWork) => void,
   ): Promise<Ending | NotRun> {
-    const requests = request === null ? [] : [request]
-    const { claims, savepoint, transaction, mark } = await store.claim(open, requests)
-    const [claim = { kind: 'claimed' }] = claims
-    if (!('kind' in claim) || claim.kind !== 'claimed') {
+    const { open } = keys
+    const [claim = { kind: 'claimed' }] = keys.claims
+    if (!isClaimed(claim)) {
       // A record is the answer, whatever becomes of the transaction that read it. Without one the locks must be gone before the client asks again.
       if ('kind' in claim && claim.kind === 'known') open.endUnawaited()
       return claim
@@ -100,10 +90,10 @@ export function createAtomicOperation<Db extends Database, Context>(
     // A round trip of its own for each request would be dear: only a response that undoes its effects needs the point. What a
     // serializable transaction has read holds only if it commits, so there the refusal commits with what it was decided by.
     const hasPoint = open.hasSavepoint || isolation === 'serializable'
-    const work = { sql: open.sql, savepoint: hasPoint ? savepoint : null, transaction, mark, requests }
-    if (undone === null) begins(work)
-    const result = undone ?? (await runHandler(open, work, context))
-    if (request !== null) store.complete(open, requests, [{ request, ...result }])
+    const requests = request === null ? [] : [request]
+    const begin = (): HandlersWork => keys.begins(hasPoint ? keys.savepoint : null, () => requests)
+    const result = undone ?? (await runHandler(open, begin(), context))
+    if (request !== null) keys.complete([{ request, ...result }])
     return { outcome: 'executed', response: result.response }
   }
 
@@ -112,7 +102,7 @@ export function createAtomicOperation<Db extends Database, Context>(
     await work.savepoint?.take()
     const deadline = startDeadline(timeoutMs)
     const failed = async (why: unknown): Promise<never> => {
-      throw await ownCommit.beforeRollback(work, why)
+      throw await beforeRollback(work, why)
     }
     const handled = async (): Promise<HandlerResponse> =>
       handler({ tx: open.tx, request: context, signal: deadline.signal })
@@ -126,33 +116,24 @@ export function createAtomicOperation<Db extends Database, Context>(
     if (fate === 'undo') return failed(new Undo({ outcome: 'rolled-back', response }))
     if (fate === 'store') return result
     if (work.savepoint !== null) {
-      await ownCommit.undo(work)
+      await undoHandler(work)
       return result
     }
     // Without a key there is nothing to store.
-    return failed(work.requests.length === 0 ? new Undo({ outcome: 'executed', response }) : new UndoneOutside(result))
+    return failed(work.requests().length === 0 ? new Undo({ outcome: 'executed', response }) : new UndoneOutside(result))
   }
 
   /** Tries one request as often as it is called. A handler whose effects were undone outside of its transaction is not run again. */
   function attemptsAt(request: PreparedRequest | null, context: Context): () => Promise<Ending | NotRun> {
-    const opening = store.opening(request === null ? [] : [request])
+    const requests = request === null ? [] : [request]
     let undone: HandlerResult | null = null
-    async function once(): Promise<Ending | NotRun> {
-      let begun: HandlersWork | null = null
-      const begins = (work: HandlersWork): void => void (begun = work)
-      try {
-        const inside = (open: OpenTransaction<Db>): Promise<Ending | NotRun> =>
-          execute(open, request, context, undone, begins)
-        return await runTransaction(settings.db, isolation, inside, opening)
-      } catch (error) {
-        throw await ownCommit.afterRollback(begun, error)
-      }
-    }
+    const once = (): Promise<Ending | NotRun> =>
+      claimKeys(requests, (keys) => execute(keys, request, context, undone))
     return async function attempt(): Promise<Ending | NotRun> {
       try {
         return await (undone === null ? retried : retryTransient)(once)
       } catch (error) {
-        if (!(error instanceof UndoneOutside)) return endingOf(settings, store.explain(error), undone !== null)
+        if (!(error instanceof UndoneOutside)) return endingOf(settings, error, undone !== null)
         // Between the two transactions the key is free. Whoever takes it meanwhile finds no effect of ours, and comes first.
         undone = error.result
         return attempt()

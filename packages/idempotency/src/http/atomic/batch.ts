@@ -1,8 +1,8 @@
 import { inBatches } from '@malote/outbox-core'
 import { answering, type NotRun, untilSettled } from '../answer.ts'
 import { type AtomicOptions, atomicOptions } from './atomic.ts'
-import { type Claim, type Completion, createAtomicStore } from './atomic-store.ts'
-import { createOwnCommit, type HandlersWork, outcomeOfThrown } from './effects-without-record.ts'
+import { type Claim, type ClaimedKeys, type Completion, createClaimKeys, isClaimed } from './claim-keys.ts'
+import { beforeRollback, outcomeOfThrown } from './effects-without-record.ts'
 import { halves, type Part, runInParts } from './run-batch.ts'
 import { endingOf, HandlerFailed, isTimeout, startDeadline } from './run-handler.ts'
 import { IdempotencyError, isEndedByHandler, wholeNumberOption } from '../../errors.ts'
@@ -13,7 +13,7 @@ import { prepare, type PreparedRequest } from '../prepare.ts'
 import type { Ending } from '../replay.ts'
 import { isUnavailable } from '../../database/unavailable.ts'
 import { retryTransient } from '../../database/retry-transient.ts'
-import { type Database, type OpenTransaction, runTransaction, type TransactionOf } from '../../database/transaction.ts'
+import type { Database, OpenTransaction, TransactionOf } from '../../database/transaction.ts'
 
 /**
  * How many requests share one transaction, and how long one of them may wait for others.
@@ -156,38 +156,24 @@ function createBatchTransaction<Db extends Database, Context>(
   handler: RequestBatchHandler<TransactionOf<Db>, Context>,
 ): (items: readonly Item<Context>[]) => Promise<readonly Verdict[]> {
   const checked = atomicOptions(options)
-  const { timeoutMs, isolation } = checked
-  const store = createAtomicStore(settings, options.operation, checked)
-  const ownCommit = createOwnCommit(settings, options.operation)
+  const claimKeys = createClaimKeys(settings, options.operation, checked)
 
   async function execute(
-    open: OpenTransaction<Db>,
+    keys: ClaimedKeys<Db>,
     items: readonly Item<Context>[],
-    requests: readonly PreparedRequest[],
     touched: Set<Item<Context>>,
-    begins: (work: HandlersWork) => void,
   ): Promise<readonly Verdict[]> {
-    const { claims, savepoint, transaction, mark } = await store.claim(open, requests)
-    const claimOf = new Map<PreparedRequest | null, Claim>(requests.map((one, at) => [one, claims[at] as Claim]))
+    const claims = [...keys.claims]
     const verdicts = new Map<Item<Context>, Verdict>()
     const running: Item<Context>[] = []
     for (const item of items) {
-      const claim = claimOf.get(item.request)
-      if (claim === undefined || ('kind' in claim && claim.kind === 'claimed')) running.push(item)
+      const claim = item.request === null ? undefined : (claims.shift() as Claim)
+      if (claim === undefined || isClaimed(claim)) running.push(item)
       else verdicts.set(item, claim)
     }
-    const work = {
-      sql: open.sql,
-      savepoint,
-      transaction,
-      mark,
-      get requests() {
-        return [...touched].flatMap(({ request }) => request ?? [])
-      },
-    }
-    begins(work)
-    const parts = await runHandler(open, running, savepoint, touched).catch(async (error: unknown) => {
-      throw await ownCommit.beforeRollback(work, error)
+    const work = keys.begins(keys.savepoint, () => [...touched].flatMap(({ request }) => request ?? []))
+    const parts = await runHandler(keys.open, running, keys.savepoint, touched).catch(async (error: unknown) => {
+      throw await beforeRollback(work, error)
     })
     const done: Completion[] = []
     for (const [at, item] of running.entries()) {
@@ -200,7 +186,7 @@ function createBatchTransaction<Db extends Database, Context>(
       verdicts.set(item, { outcome: fate === 'undo' ? 'rolled-back' : 'executed', response })
       if (fate !== 'undo' && item.request !== null) done.push({ request: item.request, response, resourceRef })
     }
-    store.complete(open, requests, done)
+    keys.complete(done)
     return items.map((item) => verdicts.get(item) as Verdict)
   }
 
@@ -211,7 +197,7 @@ function createBatchTransaction<Db extends Database, Context>(
     touched: Set<Item<Context>>,
   ): Promise<readonly Part[]> {
     if (items.length === 0) return []
-    const deadline = startDeadline(timeoutMs)
+    const deadline = startDeadline(checked.timeoutMs)
     const handle = (part: readonly Item<Context>[]): Promise<readonly HandlerResponse[]> => {
       const call = { tx: open.tx, requests: part.map(({ context }) => context), signal: deadline.signal }
       return deadline.within(Promise.resolve(handler(call)))
@@ -221,18 +207,10 @@ function createBatchTransaction<Db extends Database, Context>(
 
   return async (items) => {
     const requests = items.flatMap(({ request }) => request ?? [])
-    const opening = store.opening(requests)
     const touched = new Set<Item<Context>>()
-    async function once(): Promise<readonly Verdict[]> {
-      let begun: HandlersWork | null = null
-      const begins = (work: HandlersWork): void => void (begun = work)
+    const once = (): Promise<readonly Verdict[]> => {
       touched.clear()
-      try {
-        const inside = (open: OpenTransaction<Db>) => execute(open, items, requests, touched, begins)
-        return await runTransaction(settings.db, isolation, inside, opening)
-      } catch (error) {
-        throw await ownCommit.afterRollback(begun, error)
-      }
+      return claimKeys(requests, (keys) => execute(keys, items, touched))
     }
     try {
       return await retryTransient(once)
@@ -240,7 +218,7 @@ function createBatchTransaction<Db extends Database, Context>(
       // Of the others nothing was done, or it was undone before: they run without those that the handler ended it for.
       if (isEndedByHandler(error) && touched.size > 0)
         return items.map((item) => (touched.has(item) ? { kind: 'failed', error } : { kind: 'again' }))
-      throw store.explain(error)
+      throw error
     }
   }
 }

@@ -5,27 +5,19 @@ import { isUnavailable } from '../../database/unavailable.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import { runTransaction } from '../../database/transaction.ts'
 import { fateOf, inTime } from '../../database/transaction-fate.ts'
-import { keyStatements } from '../key-statements.ts'
+import { currentMark, keyStatements } from '../key-statements.ts'
 import type { Settings } from '../options.ts'
 import type { PreparedRequest } from '../prepare.ts'
 import { HandlerFailed, isTimeout, Undo, UndoneOutside } from './run-handler.ts'
 import { retry } from '../../retry.ts'
 
 /**
+ * A transaction in which a handler runs.
+ *
  * What a failed request rests on is that the rollback undoes what its handler did. A handler that runs COMMIT itself breaks it: its effects
  * stay, nothing is stored, and a retry would repeat them. So a rollback is believed only of a transaction that was still the one that claimed
  * the key. Of any other PostgreSQL is asked later what became of it. Where it committed, the key is left to an operator.
  */
-export interface OwnCommit {
-  /** Undoes what a handler did, in its transaction. @throws what the transaction is to fail with when it cannot */
-  undo(work: HandlersWork): Promise<void>
-  /** @returns what the transaction is to fail with: `why`, in an `Unproven` when its rollback may not undo everything */
-  beforeRollback(work: HandlersWork, why: unknown): Promise<unknown>
-  /** What the requests failed with, once their transaction has ended. Where it committed, their keys are marked. */
-  afterRollback(work: HandlersWork | null, error: unknown): Promise<unknown>
-}
-
-/** A transaction in which a handler runs. */
 export interface HandlersWork {
   readonly sql: Queryable
   /** Null: it was not taken. */
@@ -34,8 +26,8 @@ export interface HandlersWork {
   readonly transaction: string | undefined
   /** What the transaction that claimed is known by while it is open. */
   readonly mark: string
-  /** Those whose handler runs, with their keys. */
-  readonly requests: readonly PreparedRequest[]
+  /** Those whose effects are in it, with their keys. */
+  readonly requests: () => readonly PreparedRequest[]
 }
 
 /** A failure whose transaction may have been ended before. */
@@ -64,62 +56,75 @@ export function outcomeOfThrown(error: unknown): RequestOutcome {
   return error instanceof EffectsWithoutRecord ? 'indeterminate' : 'rolled-back'
 }
 
-export function createOwnCommit(settings: Settings, operation: string): OwnCommit {
-  const statements = keyStatements(settings.quotedSchema)
+/** Undoes what a handler did, in its transaction. @throws what the transaction is to fail with when it cannot */
+export async function undoHandler(work: HandlersWork): Promise<void> {
+  const refusal = await refusalOf(work)
+  if (refusal !== null) throw new Unproven(refusal, isEndedByHandler(refusal))
+}
 
-  /** @returns whether something of it stays */
-  async function leaveToOperator({ transaction, requests }: HandlersWork, isEnded: boolean): Promise<boolean> {
-    if (transaction === undefined) return isEnded
-    const work = async ({ sql }: { readonly sql: Queryable }): Promise<boolean> => {
-      const fate = await fateOf(sql, transaction)
-      const isKept = fate === 'committed' || (isEnded && fate !== 'aborted')
-      if (isKept) for (const one of requests) await sql.query(statements.leaveToOperator, rowOf(one, operation))
-      return isKept
-    }
-    // A pool may give out a connection once more that has just been lost.
-    const asking = (): Promise<boolean> => runTransaction(settings.db, 'read committed', work)
-    const asked = retry(asking, () => true, { firstMs: 20, pauses: 2 })
-    return isEnded ? asked : inTime(asked)
+/** @returns what the transaction is to fail with: `why`, in an `Unproven` when its rollback may not undo everything */
+export async function beforeRollback(work: HandlersWork, why: unknown): Promise<unknown> {
+  // What a handler that overran still does may hold its connection.
+  const refusal = isTimeout(why) ? null : await refusalOf(work)
+  return refusal === null ? why : new Unproven(why, isEndedByHandler(refusal))
+}
+
+/**
+ * What the requests failed with, once their transaction has ended. Where it committed, their keys are marked.
+ *
+ * @param work - null: no handler has run
+ */
+export async function afterRollback(
+  settings: Settings,
+  operation: string,
+  work: HandlersWork | null,
+  error: unknown,
+): Promise<unknown> {
+  const why = error instanceof Unproven ? error.cause : sqlStateOf(error) === 'ML003' ? endedByHandler(error) : error
+  const isEnded = error instanceof Unproven ? error.isEnded : isEndedByHandler(why)
+  if (work === null || !(isEnded || isDoubtful(error))) return why
+  try {
+    if (!(await leaveToOperator(settings, operation, work, isEnded))) return why
+    const consequence = work.requests().length === 0 ? 'there is no key' : 'its key is an operator’s to reconcile'
+    return new EffectsWithoutRecord(consequence, reasonOf(why))
+  } catch (failure) {
+    if (!isEnded) return why
+    return new EffectsWithoutRecord(
+      'its key could not be marked (see the cause), so a retry runs the handler again',
+      failure,
+    )
   }
+}
 
-  return {
-    undo: async (work) => {
-      const refusal = await refusalOf(work)
-      if (refusal !== null) throw new Unproven(refusal, isEndedByHandler(refusal))
-    },
-    beforeRollback: async (work, why) => {
-      // What a handler that overran still does may hold its connection.
-      const refusal = isTimeout(why) ? null : await refusalOf(work)
-      return refusal === null ? why : new Unproven(why, isEndedByHandler(refusal))
-    },
-    afterRollback: async (work, error) => {
-      const why =
-        error instanceof Unproven ? error.cause : sqlStateOf(error) === 'ML003' ? endedByHandler(error) : error
-      const isEnded = error instanceof Unproven ? error.isEnded : isEndedByHandler(why)
-      if (work === null || !(isEnded || isDoubtful(error))) return why
-      try {
-        if (!(await leaveToOperator(work, isEnded))) return why
-        const consequence = work.requests.length === 0 ? 'there is no key' : 'its key is an operator’s to reconcile'
-        return new EffectsWithoutRecord(consequence, reasonOf(why))
-      } catch (failure) {
-        if (!isEnded) return why
-        return new EffectsWithoutRecord(
-          'its key could not be marked (see the cause), so a retry runs the handler again',
-          failure,
-        )
-      }
-    },
+/** @returns whether something of it stays */
+async function leaveToOperator(
+  settings: Settings,
+  operation: string,
+  { transaction, requests }: HandlersWork,
+  isEnded: boolean,
+): Promise<boolean> {
+  if (transaction === undefined) return isEnded
+  const statement = keyStatements(settings.quotedSchema).leaveToOperator
+  const work = async ({ sql }: { readonly sql: Queryable }): Promise<boolean> => {
+    const fate = await fateOf(sql, transaction)
+    const isKept = fate === 'committed' || (isEnded && fate !== 'aborted')
+    if (isKept) for (const one of requests()) await sql.query(statement, rowOf(one, operation))
+    return isKept
   }
+  // A pool may give out a connection once more that has just been lost.
+  const asking = (): Promise<boolean> => runTransaction(settings.db, 'read committed', work)
+  const asked = retry(asking, () => true, { firstMs: 20, pauses: 2 })
+  return isEnded ? asked : inTime(asked)
+}
 
-  /** Undoes what the handler did, if there is a savepoint. @returns null when the transaction is the one that claimed */
-  async function refusalOf({ sql, savepoint, mark }: HandlersWork): Promise<unknown> {
-    try {
-      if (savepoint !== null) await savepoint.undo()
-      else if ((await sql.query(statements.current, [])).rows[0]?.['mark'] !== mark) return endedByHandler()
-      return null
-    } catch (error) {
-      return error // It may be a statement of the handler that failed before.
-    }
+/** Undoes what the handler did, if there is a savepoint. @returns null when the transaction is the one that claimed */
+async function refusalOf({ sql, savepoint, mark }: HandlersWork): Promise<unknown> {
+  try {
+    if (savepoint !== null) await savepoint.undo()
+    else if ((await sql.query(currentMark, [])).rows[0]?.['mark'] !== mark) return endedByHandler()
+    return null
+  } catch (error) {
+    return error // It may be a statement of the handler that failed before.
   }
 }
 

@@ -2,6 +2,7 @@ import { reportTo } from '@malote/outbox-core/adapter'
 import { type Queryable, quoteIdentifier, schemaOption, sqlStateOf } from '@malote/outbox-core/postgres'
 import { IdempotencyError, invalidOption, wholeNumberOption } from '../errors.ts'
 import type { InboxEvent } from '../events.ts'
+import { claimAnswer } from '../database/claim-answer.ts'
 import type { BatchMessage, InboxOptions } from './options.ts'
 import type { Statement } from '../database/statement.ts'
 import { type InboxStatements, inboxStatements } from './statements.ts'
@@ -28,7 +29,7 @@ export interface InboxClaim {
     db: Queryable,
     consumer: string,
     messages: readonly BatchMessage[],
-    answer: Record<string, unknown> | undefined,
+    row: Record<string, unknown> | undefined,
   ): Promise<Grants>
   /** What an error of the statement means. */
   explain(error: unknown, consumer: string, messages: readonly BatchMessage[]): unknown
@@ -49,9 +50,6 @@ interface Answer {
   readonly stale: string[]
   readonly inserted: string[]
 }
-
-/** What `claim_message_v1` answers when the message is new: the transaction. */
-const isNumber = /^\d+$/
 
 /** @throws IdempotencyError `INVALID_OPTION` */
 export function createInboxClaim(options: InboxOptions): InboxClaim {
@@ -76,17 +74,16 @@ export function createInboxClaim(options: InboxOptions): InboxClaim {
     return statements.claim(consumer, ids, times, waitLimit, locks)
   }
 
-  const judge: InboxClaim['judge'] = async (db, consumer, messages, answer) => {
-    let row = answer
-    while (row?.['claimed'] === 'unknown') {
+  const judge: InboxClaim['judge'] = async (db, consumer, messages, row) => {
+    let answer = claimAnswer(row, 'new')
+    while (answer.text === 'unknown') {
       await db.query(statements.addConsumer, [consumer, waitLimit])
       const { text, values } = statement(consumer, messages)
-      row = (await db.query(text, [...values])).rows[0]
+      answer = claimAnswer((await db.query(text, [...values])).rows[0], 'new')
     }
-    const claimed = row?.['claimed'] as string
-    const transaction = isNumber.test(claimed) ? claimed : ((row?.['transaction'] as string | null | undefined) ?? '')
-    if (claimed === 'new' || transaction === claimed) return { grants: messages.map(() => true), transaction }
-    const { is_free, consumer_id, stale, inserted } = JSON.parse(claimed) as Answer
+    const { transaction = '' } = answer
+    if (answer.isClaimed) return { grants: messages.map(() => true), transaction }
+    const { is_free, consumer_id, stale, inserted } = JSON.parse(answer.text) as Answer
     const ids = messages.map((message) => messageIdentity(message.messageId))
     const tooOld = messages.find((_, at) => stale.includes(ids[at] as string))
     if (tooOld !== undefined) throw staleMessage(consumer, tooOld, report)
