@@ -3,7 +3,9 @@ import { type HttpRequest, type HttpResponse, type IdempotentOperation, withLimi
 import type { KeyRecord, SettledMeeting } from './key-record.ts'
 import type { Settings } from './options.ts'
 import type { OperationOptions, PreparedRequest } from './prepare.ts'
-import { answerKnown, type Ending, inProgress } from './replay.ts'
+import type { Ending } from './ending.ts'
+import { inProgress } from './refusals.ts'
+import { answerKnown } from './replay.ts'
 import { monotonicMs } from '../clock.ts'
 import { spaceTries } from '../retry.ts'
 

@@ -1,17 +1,10 @@
 import { rowIdentity } from './body-cipher.ts'
-import type { RequestOutcome } from '../events.ts'
+import type { Ending } from './ending.ts'
 import type { HttpResponse } from './http.ts'
 import type { Settings } from './options.ts'
 import type { KeyRecord, SettledMeeting } from './key-record.ts'
 import type { OperationOptions, PreparedRequest, ReplayedRecord } from './prepare.ts'
-
-/** How a request ended, and what is sent. */
-export interface Ending {
-  readonly outcome: RequestOutcome
-  readonly response: HttpResponse
-  /** Why, when something failed that the response does not tell about. */
-  readonly error?: unknown
-}
+import { indeterminate, inProgress, keyReused, replayForbidden, responseExpired } from './refusals.ts'
 
 /** Answers a request whose key is known, without running its handler. */
 export async function answerKnown<Context>(
@@ -24,34 +17,7 @@ export async function answerKnown<Context>(
 ): Promise<Ending> {
   if (meeting === 'replay' || meeting === 'gone') return replay(settings, options, request, record, meeting, context)
   if (meeting === 'in-progress') return inProgress(settings, record.leaseMs ?? 0)
-  if (meeting === 'mismatch') {
-    const detail = 'Use a new key for a new request, or send the request you sent with this key.'
-    return { outcome: 'mismatch', response: settings.problem('key-reused', { detail }) }
-  }
-  const detail =
-    'The first request was interrupted and may or may not have taken effect. Do not use another key; retry later.'
-  return { outcome: 'indeterminate', response: settings.problem('indeterminate', { detail, retryAfterSeconds: 60 }) }
-}
-
-/** 409 with the time after which the key may be free. */
-export function inProgress(settings: Settings, leaseMs: number): Ending {
-  const detail = 'The first request is still being worked on. Retry with the same key.'
-  return {
-    outcome: 'in-progress',
-    response: settings.problem('in-progress', { detail, retryAfterSeconds: leaseMs / 1000 }),
-  }
-}
-
-/** 503: the request was undone, and nothing speaks against trying again. */
-export function noEffect(settings: Settings): HttpResponse {
-  const detail = 'The request could not be carried out now; nothing has happened. Retry with the same key.'
-  return settings.problem('no-effect', { detail, retryAfterSeconds: 1 })
-}
-
-/** 412: the key tells its age, and nobody remembers that far back. */
-export function keyExpired(settings: Settings): Ending {
-  const detail = 'Its time is too long ago to know whether it was used. Use a new key if you know it was not.'
-  return { outcome: 'expired', response: settings.problem('key-expired', { detail }) }
+  return meeting === 'mismatch' ? keyReused(settings) : indeterminate(settings)
 }
 
 async function replay<Context>(
@@ -68,12 +34,8 @@ async function replay<Context>(
     resourceRef: record.resourceRef,
     completedAt: record.completedAt as Date,
   }
-  if (options.authorizeReplay !== undefined && !(await options.authorizeReplay(context, seen))) {
-    return {
-      outcome: 'refused',
-      response: settings.problem('replay-forbidden', { detail: 'You may no longer see this response.' }),
-    }
-  }
+  if (options.authorizeReplay !== undefined && !(await options.authorizeReplay(context, seen)))
+    return replayForbidden(settings)
   const known =
     meeting === 'replay'
       ? stored(settings, request, record)
@@ -99,9 +61,7 @@ async function withoutBody<Context>(
   context: Context,
 ): Promise<HttpResponse> {
   if (options.rehydrate !== undefined) return options.rehydrate(context, seen)
-  const gone = settings.problem('response-expired', {
-    detail: `The request was completed with status ${String(seen.status)}; it was not run again.`,
-  })
+  const gone = responseExpired(settings, seen.status)
   const location = record.headers['location']
   return location === undefined ? gone : { ...gone, headers: { ...gone.headers, location } }
 }

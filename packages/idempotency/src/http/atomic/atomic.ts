@@ -6,7 +6,7 @@ import { invalidOption, wholeNumberOption } from '../../errors.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
 import type { ApplicationSettings } from '../options.ts'
 import { type OperationOptions, prepare, type PreparedRequest } from '../prepare.ts'
-import type { Ending } from '../replay.ts'
+import type { Ending } from '../ending.ts'
 import { retryTransient } from '../../database/retry-transient.ts'
 import type { Database, IsolationLevel, OpenTransaction, TransactionOf } from '../../database/transaction.ts'
 

@@ -3,15 +3,14 @@ import { answering, type NotRun, untilSettled } from '../answer.ts'
 import { type AtomicOptions, atomicOptions } from './atomic.ts'
 import { type Claim, type ClaimedKeys, type Completion, createClaimKeys, isClaimed } from './claim-keys.ts'
 import { beforeRollback, outcomeOfThrown } from './effects-without-record.ts'
-import { halves, type Part, runInParts } from './run-batch.ts'
-import { endingOf, HandlerFailed, isTimeout, startDeadline } from './run-handler.ts'
-import { IdempotencyError, isEndedByHandler, wholeNumberOption } from '../../errors.ts'
+import { inTransactions, type Part, runInParts } from './cut-batch.ts'
+import { endingOf, HandlerFailed, startDeadline } from './run-handler.ts'
+import { isEndedByHandler, wholeNumberOption } from '../../errors.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
 import type { ApplicationSettings } from '../options.ts'
 import { prepare, type PreparedRequest } from '../prepare.ts'
-import type { Ending } from '../replay.ts'
-import { isUnavailable } from '../../database/unavailable.ts'
+import type { Ending } from '../ending.ts'
 import { retryTransient } from '../../database/retry-transient.ts'
 import type { Database, OpenTransaction, TransactionOf } from '../../database/transaction.ts'
 
@@ -74,7 +73,7 @@ export function createBatchOperation<Db extends Database, Context>(
 
   async function runBatch(items: readonly Item<Context>[]): Promise<readonly PromiseSettledResult<Verdict>[]> {
     const firsts = firstOfEachKey(items)
-    const verdicts = await settle([...firsts], transact)
+    const verdicts = await inTransactions([...firsts], transact, (error): Verdict => ({ kind: 'failed', error }))
     return items.map((item) => ({ status: 'fulfilled', value: verdicts.get(item) ?? { kind: 'again' } }))
   }
   const enqueue = inBatches(runBatch, { maxSize, lingerMs })
@@ -107,46 +106,6 @@ function firstOfEachKey<Context>(items: readonly Item<Context>[]): ReadonlySet<I
       return !keys.has(key) && keys.add(key)
     }),
   )
-}
-
-/**
- * Runs the items in one transaction. When it fails for a reason that may be one item's, in two of half the size; when the
- * database is gone, every item gets that for an answer, for each half would wait for it again.
- */
-async function settle<One>(
-  items: readonly One[],
-  transact: (items: readonly One[]) => Promise<readonly Verdict[]>,
-): Promise<ReadonlyMap<One, Verdict>> {
-  const verdicts = new Map<One, Verdict>()
-  let parts: (readonly One[])[] = [items]
-  for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
-    try {
-      const found = await transact(part)
-      for (const [at, item] of part.entries()) verdicts.set(item, found[at] as Verdict)
-    } catch (error) {
-      if (part.length > 1 && mayBeOnes(error)) {
-        parts.unshift(...halves(part))
-        continue
-      }
-      for (const item of part) verdicts.set(item, { kind: 'failed', error })
-      if (mayBeOnes(error)) continue
-      for (const item of parts.flat()) verdicts.set(item, { kind: 'failed', error: ofTheNext(error) })
-      parts = []
-    }
-  }
-  return verdicts
-}
-
-/** Whether one item alone may have brought the error about: not an outage or an overrun. */
-function mayBeOnes(error: unknown): boolean {
-  if (error instanceof IdempotencyError && ['COMMIT_UNKNOWN', 'SCHEMA_MISSING'].includes(error.code)) return false
-  return !isTimeout(error) && !isUnavailable(error)
-}
-
-/** What those are told that were not tried any more: nobody has committed for them. */
-function ofTheNext(error: unknown): unknown {
-  if (!(error instanceof IdempotencyError) || error.code !== 'COMMIT_UNKNOWN') return error
-  return new IdempotencyError('STORE_UNAVAILABLE', 'not tried: the database was lost just before', { cause: error })
 }
 
 /** One transaction of a batch: claims the keys, runs the handler, stores the responses. */

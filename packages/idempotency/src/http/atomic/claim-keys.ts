@@ -7,7 +7,8 @@ import type { Settings } from '../options.ts'
 import { fromClaim, meet } from '../key-record.ts'
 import { type KeyStatements, keyStatements } from '../key-statements.ts'
 import type { PreparedRequest } from '../prepare.ts'
-import { type Ending, keyExpired } from '../replay.ts'
+import type { Ending } from '../ending.ts'
+import { keyExpired, tooManyKeys } from '../refusals.ts'
 import { lockNumberOf } from '../scope.ts'
 import { createResponseSealer } from '../stored-response.ts'
 import { afterRollback, type HandlersWork } from './effects-without-record.ts'
@@ -232,12 +233,4 @@ function judgeOnce(
  */
 function idleLimit(db: Database, timeoutMs: number): string {
   return `${String(timeoutMs + ('transaction' in db ? 60_000 : 1_000))}ms`
-}
-
-function tooManyKeys(settings: Settings): Ending {
-  const detail = `At most ${String(settings.maxKeysPerTenant)} keys may be remembered at a time.`
-  return {
-    outcome: 'refused',
-    response: settings.problem('too-many-keys', { detail, retryAfterSeconds: 60 }),
-  }
 }

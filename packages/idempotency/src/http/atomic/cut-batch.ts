@@ -3,6 +3,50 @@ import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse } from '../http.ts'
 import { type HandlerResult, isTimeout, toResult } from './run-handler.ts'
 import { isTransient } from '../../database/retry-transient.ts'
+import { isUnavailable } from '../../database/unavailable.ts'
+
+/**
+ * Runs the items in one transaction. When it fails for a reason that may be one item's, in two of half the size; when the
+ * database is gone, every item gets that for an answer, for each half would wait for it again.
+ *
+ * @param failed - what an item comes to whose transaction has failed
+ */
+export async function inTransactions<Item, Verdict>(
+  items: readonly Item[],
+  transact: (items: readonly Item[]) => Promise<readonly Verdict[]>,
+  failed: (error: unknown) => Verdict,
+): Promise<ReadonlyMap<Item, Verdict>> {
+  const verdicts = new Map<Item, Verdict>()
+  let parts: (readonly Item[])[] = [items]
+  for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
+    try {
+      const found = await transact(part)
+      for (const [at, item] of part.entries()) verdicts.set(item, found[at] as Verdict)
+    } catch (error) {
+      if (part.length > 1 && mayBeOnes(error)) {
+        parts.unshift(...halves(part))
+        continue
+      }
+      for (const item of part) verdicts.set(item, failed(error))
+      if (mayBeOnes(error)) continue
+      for (const item of parts.flat()) verdicts.set(item, failed(ofTheNext(error)))
+      parts = []
+    }
+  }
+  return verdicts
+}
+
+/** Whether one item alone may have brought the error about: not an outage or an overrun. */
+function mayBeOnes(error: unknown): boolean {
+  if (error instanceof IdempotencyError && ['COMMIT_UNKNOWN', 'SCHEMA_MISSING'].includes(error.code)) return false
+  return !isTimeout(error) && !isUnavailable(error)
+}
+
+/** What those are told that were not tried any more: nobody has committed for them. */
+function ofTheNext(error: unknown): unknown {
+  if (!(error instanceof IdempotencyError) || error.code !== 'COMMIT_UNKNOWN') return error
+  return new IdempotencyError('STORE_UNAVAILABLE', 'not tried: the database was lost just before', { cause: error })
+}
 
 /** What one request of a batch came to: what its handler returned, or the error that it alone brings about. */
 export type Part = HandlerResult | { readonly error: unknown }
@@ -10,7 +54,7 @@ export type Part = HandlerResult | { readonly error: unknown }
 type Handle<Item> = (items: readonly Item[]) => Promise<readonly HandlerResponse[]>
 
 /**
- * Runs a batch's handler so that each request ends as if the requests had run one after the other, in the order given: behind a
+ * Runs a batch's handler in one transaction so that each request ends as if the requests had run one after the other, in the order given: behind a
  * savepoint for all of them together first. When one of them fails, or its effects are to be undone, all are undone and
  * run again in parts: those before it, it alone, and those after it. A handler that throws does not say whose fault it is;
  * there the parts are halves.
@@ -77,7 +121,7 @@ function outcomeOf(returned: HandlerResponse): Part {
   }
 }
 
-export function halves<Item>(items: readonly Item[]): readonly [readonly Item[], readonly Item[]] {
+function halves<Item>(items: readonly Item[]): readonly [readonly Item[], readonly Item[]] {
   const middle = Math.ceil(items.length / 2)
   return [items.slice(0, middle), items.slice(middle)]
 }
