@@ -53,6 +53,16 @@ export function isEndedByHandler(error: unknown): boolean {
   return error instanceof IdempotencyError && error.code === 'NOT_A_TRANSACTION'
 }
 
+/** Whether a handler has not settled in time. */
+export function isTimeout(error: unknown): boolean {
+  return error instanceof IdempotencyError && error.code === 'TIMED_OUT'
+}
+
+/** Whether nobody has said if it was committed. */
+export function isCommitUnknown(error: unknown): boolean {
+  return error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN'
+}
+
 /** Checks one option that is a whole number. @throws IdempotencyError `INVALID_OPTION` */
 export function wholeNumberOption(
   name: string,

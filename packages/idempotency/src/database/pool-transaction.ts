@@ -1,9 +1,9 @@
 import { guardPool, type IsolationLevel, type Queryable } from '@malote/outbox-core/postgres'
-import { endedByHandler } from '../errors.ts'
+import { endedByHandler, isTimeout } from '../errors.ts'
 import { takeHandlerSavepoint } from './handler-savepoint.ts'
 import { heardEnds } from './heard-ends.ts'
 import { inline, type Statement } from './statement.ts'
-import { explainCommit, explainOpening, isTimeout, type Opening, type Work } from './transaction-steps.ts'
+import { explainCommit, explainOpening, type Opening, type Work } from './transaction-steps.ts'
 
 /** The part of a `pg` pool that is used. */
 export interface PgPool {

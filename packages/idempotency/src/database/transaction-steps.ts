@@ -57,7 +57,3 @@ export function explainCommit(error: unknown): unknown {
 function isRolledBack(state: string | undefined): boolean {
   return state !== undefined && !state.startsWith('08') && !state.startsWith('57P') && state !== '40003'
 }
-
-export function isTimeout(error: unknown): boolean {
-  return error instanceof IdempotencyError && error.code === 'TIMED_OUT'
-}

@@ -5,13 +5,12 @@ import {
   type Queryable,
   transactionQueryable,
 } from '@malote/outbox-core/postgres'
-import { invalidOption } from '../errors.ts'
+import { invalidOption, isTimeout } from '../errors.ts'
 import { type PgPool, runOnPool } from './pool-transaction.ts'
 import { type Statement, unionAll } from './statement.ts'
 import {
   explainCommit,
   explainOpening,
-  isTimeout,
   type Opening,
   type TransactionSteps,
   type Work,

@@ -1,4 +1,4 @@
-import { IdempotencyError } from '../errors.ts'
+import { isCommitUnknown, isTimeout } from '../errors.ts'
 import type { HttpResponse } from './http.ts'
 import type { Settings } from './options.ts'
 import { isUnavailable } from '../database/unavailable.ts'
@@ -8,12 +8,12 @@ import { isUnavailable } from '../database/unavailable.ts'
  * a request is never run without its protection because the store is down.
  */
 export function failureResponse(settings: Settings, error: unknown): HttpResponse | undefined {
-  if (error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN') {
+  if (isCommitUnknown(error)) {
     const detail =
       'The connection to the database was lost at the last moment. Retry with the same key to learn the outcome.'
     return settings.problem('commit-unknown', { detail, retryAfterSeconds: 1 })
   }
-  if (error instanceof IdempotencyError && error.code === 'TIMED_OUT') {
+  if (isTimeout(error)) {
     const detail = 'Nothing was done. Retry with the same key.'
     return settings.problem('timed-out', { detail, retryAfterSeconds: 1 })
   }

@@ -1,6 +1,6 @@
 import { PermanentFailure } from '@malote/outbox-core'
 import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
-import { endedByHandler, IdempotencyError, isEndedByHandler } from '../errors.ts'
+import { endedByHandler, isCommitUnknown, isEndedByHandler } from '../errors.ts'
 import { type Database, runTransaction } from '../database/transaction.ts'
 import { fateOf, inTime } from '../database/transaction-fate.ts'
 
@@ -36,7 +36,7 @@ export async function judgeInside(sql: Queryable, transaction: string, error: un
 
 /** The same once the connection has been given back, for what it could not tell. A commit that is unknown is the one with the proof. */
 export async function judgeAfterwards(db: Database, transaction: string, error: unknown): Promise<unknown> {
-  if (error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN') return error
+  if (isCommitUnknown(error)) return error
   try {
     const asked = runTransaction(db, 'read committed', (later) => fateOf(later.sql, transaction))
     const fate = await inTime(asked)

@@ -1,7 +1,7 @@
-import { IdempotencyError, isEndedByHandler } from '../../errors.ts'
+import { IdempotencyError, isCommitUnknown, isEndedByHandler, isTimeout } from '../../errors.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse } from '../http.ts'
-import { type HandlerResult, isTimeout, toResult } from './run-handler.ts'
+import { type HandlerResult, toResult } from './run-handler.ts'
 import { isTransient } from '../../database/retry-transient.ts'
 import { isUnavailable } from '../../database/unavailable.ts'
 
@@ -44,7 +44,7 @@ function mayBeOnes(error: unknown): boolean {
 
 /** What those are told that were not tried any more: nobody has committed for them. */
 function ofTheNext(error: unknown): unknown {
-  if (!(error instanceof IdempotencyError) || error.code !== 'COMMIT_UNKNOWN') return error
+  if (!isCommitUnknown(error)) return error
   return new IdempotencyError('STORE_UNAVAILABLE', 'not tried: the database was lost just before', { cause: error })
 }
 

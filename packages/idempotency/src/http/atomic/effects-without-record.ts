@@ -1,5 +1,5 @@
 import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
-import { endedByHandler, IdempotencyError, isEndedByHandler } from '../../errors.ts'
+import { endedByHandler, IdempotencyError, isCommitUnknown, isEndedByHandler, isTimeout } from '../../errors.ts'
 import type { RequestOutcome } from '../../events.ts'
 import { isUnavailable } from '../../database/unavailable.ts'
 import type { HandlerSavepoint } from '../../database/handler-savepoint.ts'
@@ -8,7 +8,7 @@ import { fateOf, inTime } from '../../database/transaction-fate.ts'
 import { currentMark, keyStatements } from '../key-statements.ts'
 import type { Settings } from '../options.ts'
 import type { PreparedRequest } from '../prepare.ts'
-import { HandlerFailed, isTimeout, Undo, UndoneOutside } from './run-handler.ts'
+import { HandlerFailed, Undo, UndoneOutside } from './run-handler.ts'
 import { retry } from '../../retry.ts'
 
 /**
@@ -130,7 +130,7 @@ async function refusalOf({ sql, savepoint, mark }: HandlersWork): Promise<unknow
 
 /** Whether the transaction of the error may be another than the one that claimed, or may have been ended before it was lost. */
 function isDoubtful(error: unknown): boolean {
-  if (error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN') return false // By the commit with its record.
+  if (isCommitUnknown(error)) return false // By the commit with its record.
   return error instanceof Unproven || isTimeout(error) || isUnavailable(error) || sqlStateOf(error) === '25P02'
 }
 

@@ -1,5 +1,5 @@
 import { type Queryable, sqlStateOf } from '@malote/outbox-core/postgres'
-import { IdempotencyError, timedOut } from '../../errors.ts'
+import { isCommitUnknown, isTimeout, timedOut } from '../../errors.ts'
 import type { HandlerResponse, HttpResponse } from '../http.ts'
 import type { Settings } from '../options.ts'
 import type { Ending } from '../ending.ts'
@@ -97,12 +97,4 @@ export function endingOf(settings: Settings, error: unknown, hasNoEffect = false
   const response = failureResponse(settings, error)
   if (response === undefined) throw error
   return { outcome: isTimeout(error) ? 'rolled-back' : 'unavailable', response, error }
-}
-
-export function isTimeout(error: unknown): boolean {
-  return error instanceof IdempotencyError && error.code === 'TIMED_OUT'
-}
-
-function isCommitUnknown(error: unknown): boolean {
-  return error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN'
 }

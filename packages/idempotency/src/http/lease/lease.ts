@@ -1,5 +1,5 @@
 import { answering, type NotRun, untilSettled } from '../answer.ts'
-import { IdempotencyError, invalidOption, wholeNumberOption } from '../../errors.ts'
+import { IdempotencyError, invalidOption, isCommitUnknown, wholeNumberOption } from '../../errors.ts'
 import type { RequestOutcome } from '../../events.ts'
 import type { Fingerprint } from '../fingerprint.ts'
 import type { HandlerResponse, HttpRequest, IdempotentOperation } from '../http.ts'
@@ -250,8 +250,4 @@ function explainComplete(error: unknown): never {
       cause: error,
     },
   )
-}
-
-function isCommitUnknown(error: unknown): boolean {
-  return error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN'
 }

@@ -1,7 +1,7 @@
 import { type Queryable, quoteIdentifier, schemaOption } from '@malote/outbox-core/postgres'
 import { type KeyRecord, type StoredResponse, toKeyRecord } from '../../key-record.ts'
 import { type KeyStatements, keyStatements } from '../../key-statements.ts'
-import { IdempotencyError } from '../../../errors.ts'
+import { isCommitUnknown } from '../../../errors.ts'
 import { spaceTries } from '../../../retry.ts'
 import { type Database, databaseOption, type OpenTransaction, runTransaction } from '../../../database/transaction.ts'
 import type {
@@ -90,9 +90,8 @@ async function claimForCertain(
         return claimed
       })
     } catch (error) {
-      const isUnknown = error instanceof IdempotencyError && error.code === 'COMMIT_UNKNOWN'
       const claimed = last.claim
-      if (!isUnknown || attempt > 3 || claimed?.kind !== 'claimed' || last.transaction === undefined) throw error
+      if (!isCommitUnknown(error) || attempt > 3 || claimed?.kind !== 'claimed' || last.transaction === undefined) throw error
       const held = { ...claim, ...claimed }
       if (await hasClaimed(inTransaction, statements, held, last.transaction, error)) return claimed
     }
