@@ -1,7 +1,7 @@
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest'
-import { startHeartbeat } from '../src/http/lease/heartbeat.ts'
+import { startHeartbeat } from '../src/http/lease/renew-lease.ts'
 import { createIdempotency, createInbox } from '../src/index.ts'
 import { type Caller, countOrders, createOrders, idempotencyOn, placeOrder, send } from './callers.ts'
 import { type ConsumerDatabase, createConsumerDatabase } from './consumer-database.ts'

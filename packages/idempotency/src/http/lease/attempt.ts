@@ -1,5 +1,5 @@
 import { IdempotencyError } from '../../errors.ts'
-import { type Heartbeat, startHeartbeat } from './heartbeat.ts'
+import { type Heartbeat, startHeartbeat } from './renew-lease.ts'
 import { createHandlerSavepoint } from '../../database/handler-savepoint.ts'
 import type { HandlerResponse, HttpResponse } from '../http.ts'
 import type { Settings } from '../options.ts'
