@@ -76,7 +76,8 @@ describe('the end of a transaction that has found a stored response', () => {
     single.on('connect', (client) => {
       const query = client.query.bind(client) as (...given: unknown[]) => unknown
       Object.assign(client, {
-        query: (...given: unknown[]) => (given[0] === 'commit' ? ended.passed.then(() => query(...given)) : query(...given)),
+        query: (...given: unknown[]) =>
+          given[0] === 'commit' ? ended.passed.then(() => query(...given)) : query(...given),
       })
     })
 

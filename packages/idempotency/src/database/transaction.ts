@@ -8,13 +8,7 @@ import {
 import { invalidOption, isTimeout } from '../errors.ts'
 import { type PgPool, runOnPool } from './pool-transaction.ts'
 import { type Statement, unionAll } from './statement.ts'
-import {
-  explainCommit,
-  explainOpening,
-  type Opening,
-  type TransactionSteps,
-  type Work,
-} from './transaction-steps.ts'
+import { explainCommit, explainOpening, type Opening, type TransactionSteps, type Work } from './transaction-steps.ts'
 
 export type { PgPool, PooledClient } from './pool-transaction.ts'
 export type { Opening, TransactionSteps } from './transaction-steps.ts'

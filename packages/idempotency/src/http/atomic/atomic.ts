@@ -120,15 +120,16 @@ export function createAtomicOperation<Db extends Database, Context>(
       return result
     }
     // Without a key there is nothing to store.
-    return failed(work.requests().length === 0 ? new Undo({ outcome: 'executed', response }) : new UndoneOutside(result))
+    return failed(
+      work.requests().length === 0 ? new Undo({ outcome: 'executed', response }) : new UndoneOutside(result),
+    )
   }
 
   /** Tries one request as often as it is called. A handler whose effects were undone outside of its transaction is not run again. */
   function attemptsAt(request: PreparedRequest | null, context: Context): () => Promise<Ending | NotRun> {
     const requests = request === null ? [] : [request]
     let undone: HandlerResult | null = null
-    const once = (): Promise<Ending | NotRun> =>
-      claimKeys(requests, (keys) => execute(keys, request, context, undone))
+    const once = (): Promise<Ending | NotRun> => claimKeys(requests, (keys) => execute(keys, request, context, undone))
     return async function attempt(): Promise<Ending | NotRun> {
       try {
         return await (undone === null ? retried : retryTransient)(once)

@@ -152,8 +152,7 @@ export function createClaimKeys<Db extends Database>(
         open,
         claims,
         savepoint,
-        begins: (point, whose) =>
-          (begun = { sql: open.sql, savepoint: point, transaction, mark, requests: whose }),
+        begins: (point, whose) => (begun = { sql: open.sql, savepoint: point, transaction, mark, requests: whose }),
         complete: (done) => {
           if (done.length === 0) return
           const ordered = [...done].sort((a, b) => inKeyOrder(a.request, b.request))

@@ -142,7 +142,13 @@ function claimer<Db extends Database, Context>(
   return async () => {
     for (;;) {
       const result = await store
-        .claim({ ...request, ...policy, subjectHash, fingerprintVersion: fingerprint.version, fingerprint: fingerprint.digest })
+        .claim({
+          ...request,
+          ...policy,
+          subjectHash,
+          fingerprintVersion: fingerprint.version,
+          fingerprint: fingerprint.digest,
+        })
         .catch((error: unknown) => unavailable(settings, error))
       if ('outcome' in result) return result
       if (result.kind === 'claimed') return work(lease, request, result, context)

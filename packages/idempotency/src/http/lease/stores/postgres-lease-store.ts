@@ -91,7 +91,8 @@ async function claimForCertain(
       })
     } catch (error) {
       const claimed = last.claim
-      if (!isCommitUnknown(error) || attempt > 3 || claimed?.kind !== 'claimed' || last.transaction === undefined) throw error
+      if (!isCommitUnknown(error) || attempt > 3 || claimed?.kind !== 'claimed' || last.transaction === undefined)
+        throw error
       const held = { ...claim, ...claimed }
       if (await hasClaimed(inTransaction, statements, held, last.transaction, error)) return claimed
     }
