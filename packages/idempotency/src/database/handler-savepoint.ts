@@ -4,7 +4,7 @@ import { endedByHandler } from '../errors.ts'
 const name = 'malote_handler'
 
 /** For the round trip that opens a transaction. */
-export const takeHandlerSavepoint = `savepoint ${name}`
+export const takeHandlerSavepoint: string = `savepoint ${name}`
 
 /** The point in a transaction to which everything a handler did can be undone, while what was before it stays. */
 export interface HandlerSavepoint {

@@ -14,7 +14,7 @@ export interface KeyStatements {
 }
 
 /** Another mark, or none, than at the beginning: the handler has ended the transaction that began there. */
-export const currentMark = `select current_setting('malote.claim', true) as mark`
+export const currentMark: string = `select current_setting('malote.claim', true) as mark`
 
 /** @param s - the quoted schema */
 export function keyStatements(s: string): KeyStatements {
