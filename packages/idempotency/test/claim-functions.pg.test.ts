@@ -70,16 +70,23 @@ describe('the rows of a request', () => {
 })
 
 describe('the round trips of a request', () => {
-  it('are two around the handler of the first, and two for a replay', async () => {
+  it('are two around the handler of the first, one for a replay, and two for a replay in another process', async () => {
     const { pool: noted, texts } = noting()
-    const orders = idempotencyOn(noted).atomic({ operation }, placeOrder)
+    const operationOf = () => idempotencyOn(noted).atomic({ operation }, placeOrder)
+    const [orders, other] = [operationOf(), operationOf()]
+    const first = [['begin', 'call', 'savepoint'], ['insert'], ['call', 'commit']]
+    const tripsOf = async (one: typeof orders) => {
+      texts.length = 0
+      return [isReplay(await send(one)), texts.map(verbs)]
+    }
 
-    await send(orders)
-    expect(texts.map(verbs)).toEqual([['begin', 'call', 'savepoint'], ['insert'], ['call', 'commit']])
-
-    texts.length = 0
-    expect(isReplay(await send(orders))).toBe(true)
-    expect(texts.map(verbs)).toEqual([['begin', 'call', 'savepoint'], ['commit']])
+    expect(await tripsOf(orders)).toEqual([false, first])
+    expect(await tripsOf(orders)).toEqual([true, [['call']]])
+    expect(await tripsOf(other)).toEqual([true, [['begin', 'call', 'savepoint'], ['commit']]])
+    expect(await tripsOf(other)).toEqual([true, [['call']]])
+    await database.owner.query('truncate malote.idempotency_keys')
+    expect(await tripsOf(orders)).toEqual([false, [['call'], ...first]])
+    expect(await countOrders(pool)).toBe(2)
   })
 
   it('are three for a 4xx that undoes its effects, and two for one without a key', async () => {

@@ -69,27 +69,6 @@ describe('a connection lost at COMMIT', () => {
 })
 
 describe('the end of a transaction that has found a stored response', () => {
-  it('is not waited for, and its connection goes to nobody before', async () => {
-    await send(idempotencyOn(pool).atomic({ operation }, placeOrder))
-    const single = database.pool({ max: 1 })
-    const ended = gate()
-    single.on('connect', (client) => {
-      const query = client.query.bind(client) as (...given: unknown[]) => unknown
-      Object.assign(client, {
-        query: (...given: unknown[]) =>
-          given[0] === 'commit' ? ended.passed.then(() => query(...given)) : query(...given),
-      })
-    })
-
-    const answer = await send(idempotencyOn(single).atomic({ operation }, placeOrder))
-    const idle = single.idleCount
-    ended.open()
-    const { rows } = await single.query('select now() = statement_timestamp() as is_own_transaction')
-
-    expect([answer.status, 'idempotency-replayed' in answer.headers, idle]).toEqual([201, true, 0])
-    expect([rows, single.totalCount]).toEqual([[{ is_own_transaction: true }], 1])
-  })
-
   it('may be lost: the response is sent all the same, and the next request has another connection', async () => {
     const first = await send(idempotencyOn(pool).atomic({ operation }, placeOrder))
     const { server, port } = await proxyThatCuts('before COMMIT', 1)

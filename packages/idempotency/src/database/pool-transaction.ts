@@ -68,6 +68,20 @@ export async function runOnPool<Result>(
   }
 }
 
+/** What one statement answers that is a transaction of its own: one round trip. */
+export async function askPool(pool: PgPool, statement: Statement): Promise<readonly Record<string, unknown>[]> {
+  guardPool(pool)
+  const client = await pool.connect()
+  let broken = true
+  try {
+    const { rows } = await client.query(inline([statement]))
+    broken = false
+    return rows
+  } finally {
+    client.release(broken)
+  }
+}
+
 /** Whether a transaction could be ended. Nobody else gets a connection that cannot: the server rolls back when it closes. */
 function succeeds(client: PooledClient, end: 'commit' | 'rollback'): Promise<boolean> {
   return client.query(end).then(

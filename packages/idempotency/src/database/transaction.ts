@@ -6,7 +6,7 @@ import {
   transactionQueryable,
 } from '@malote/outbox-core/postgres'
 import { invalidOption, isTimeout } from '../errors.ts'
-import { type PgPool, runOnPool } from './pool-transaction.ts'
+import { askPool, type PgPool, runOnPool } from './pool-transaction.ts'
 import { type Statement, unionAll } from './statement.ts'
 import { explainCommit, explainOpening, type Opening, type TransactionSteps, type Work } from './transaction-steps.ts'
 
@@ -66,10 +66,25 @@ export function runTransaction<Db extends Database, Result>(
   work: (open: OpenTransaction<Db>) => Promise<Result>,
   opening: Opening = {},
 ): Promise<Result> {
-  if (isClient(db) && db.pool !== undefined) return runOnPool(db.pool as PgPool, isolation, work as never, opening)
-  if (isClient(db)) return runOnClient(db, isolation, work as never, opening)
+  const pool = poolOf(db)
+  if (pool !== undefined) return runOnPool(pool, isolation, work as never, opening)
   if ('transaction' in db) return runOnKysely(db, isolation, work as never, opening)
-  return runOnPool(db, isolation, work as never, opening)
+  return runOnClient(db as DatabaseClient, isolation, work as never, opening)
+}
+
+/** What one statement answers, in one round trip. Undefined, and not asked, where the client has more for each transaction. */
+export async function askInOneTrip(
+  db: Database,
+  statement: Statement,
+): Promise<readonly Record<string, unknown>[] | undefined> {
+  const pool = poolOf(db)
+  return pool === undefined ? undefined : askPool(pool, statement)
+}
+
+/** Of a Kysely nobody sees the connections, of other clients only those that say so. */
+function poolOf(db: Database): PgPool | undefined {
+  if (isClient(db)) return db.pool as PgPool | undefined
+  return 'transaction' in db ? undefined : db
 }
 
 /** @throws IdempotencyError `INVALID_OPTION` */
@@ -91,7 +106,7 @@ export function databaseOption<Db extends Database>(db: Db): Db {
 
 /** Whether `runTransaction` notices a COMMIT that PostgreSQL turned into a ROLLBACK: Kysely does not say. */
 export function commitTells(db: Database): boolean {
-  return !('transaction' in db) && (!isClient(db) || db.pool !== undefined)
+  return poolOf(db) !== undefined
 }
 
 /** Begins and ends as its client allows: a statement at a time. */

@@ -129,7 +129,14 @@ export function createAtomicOperation<Db extends Database, Context>(
   function attemptsAt(request: PreparedRequest | null, context: Context): () => Promise<Ending | NotRun> {
     const requests = request === null ? [] : [request]
     let undone: HandlerResult | null = null
-    const once = (): Promise<Ending | NotRun> => claimKeys(requests, (keys) => execute(keys, request, context, undone))
+    async function once(): Promise<Ending | NotRun> {
+      const known = request === null ? undefined : await claimKeys.recall(request)
+      if (known !== undefined) return known
+      const result = await claimKeys(requests, (keys) => execute(keys, request, context, undone))
+      const hasRecord = 'outcome' in result ? result.outcome === 'executed' : result.kind === 'known'
+      if (request !== null && hasRecord) claimKeys.remember(request)
+      return result
+    }
     return async function attempt(): Promise<Ending | NotRun> {
       try {
         return await (undone === null ? retried : retryTransient)(once)

@@ -12,9 +12,11 @@ import { keyExpired, tooManyKeys } from '../refusals.ts'
 import { lockNumberOf } from '../scope.ts'
 import { createResponseSealer } from '../stored-response.ts'
 import { afterRollback, type HandlersWork } from './effects-without-record.ts'
+import { createRememberedKeys } from './remembered-keys.ts'
 import { Undo } from './run-handler.ts'
 import type { Statement } from '../../database/statement.ts'
 import {
+  askInOneTrip,
   commitTells,
   type Database,
   type Opening,
@@ -66,10 +68,19 @@ export interface ClaimedKeys<Db extends Database> {
  *
  * @throws what the transaction has failed with, and been judged to: `Undo` with a response, or an error
  */
-export type ClaimKeys<Db extends Database> = <Result>(
-  requests: readonly PreparedRequest[],
-  work: (keys: ClaimedKeys<Db>) => Promise<Result>,
-) => Promise<Result>
+export interface ClaimKeys<Db extends Database> {
+  <Result>(requests: readonly PreparedRequest[], work: (keys: ClaimedKeys<Db>) => Promise<Result>): Promise<Result>
+  /**
+   * Asks as a claim does, in one round trip and without holding anything: for a key that is remembered here to have a record.
+   *
+   * @returns the record; undefined when the key must be claimed
+   */
+  recall(request: PreparedRequest): Promise<KnownKey | undefined>
+  /** The key has a record: a retry may be answered by `recall`. */
+  remember(request: PreparedRequest): void
+}
+
+type KnownKey = Extract<NotRun, { readonly kind: 'known' }>
 
 export function createClaimKeys<Db extends Database>(
   settings: Settings & { readonly db: Db },
@@ -143,7 +154,24 @@ export function createClaimKeys<Db extends Database>(
     return { claims, savepoint: createHandlerSavepoint(open.sql, isHere), transaction }
   }
 
-  return async (requests, work) => {
+  const remembered = createRememberedKeys()
+
+  async function recall(request: PreparedRequest): Promise<KnownKey | undefined> {
+    const mark = markOf([request])
+    if (!remembered.has(mark)) return undefined
+    const rows = await askInOneTrip(settings.db, claimOf(request, mark, 0))
+    if (rows === undefined) return undefined
+    const claim = judgeOnce(settings, claimAnswer(rows[0], 'claimed'), request, options.takesOver)
+    if (typeof claim === 'object' && 'kind' in claim && claim.kind === 'known') return claim
+    // Purged, or free again. What the question has held is gone with its statement: it is claimed like any other.
+    remembered.forget(mark)
+    return undefined
+  }
+
+  async function claimKeys<Result>(
+    requests: readonly PreparedRequest[],
+    work: (keys: ClaimedKeys<Db>) => Promise<Result>,
+  ): Promise<Result> {
     const mark = markOf(requests)
     let begun: HandlersWork | null = null
     const inside = async (open: OpenTransaction<Db>) => {
@@ -167,6 +195,8 @@ export function createClaimKeys<Db extends Database>(
       throw sqlStateOf(why) === 'ML004' ? new Undo(tooManyKeys(settings)) : why
     }
   }
+  const remember = (request: PreparedRequest): void => remembered.add(markOf([request]))
+  return Object.assign(claimKeys, { recall, remember })
 }
 
 const hashesOf = (request: PreparedRequest): readonly Buffer[] => [request.keyHash, ...request.otherHashes]
