@@ -18,6 +18,14 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
   ]),
+  ...of('database/pool-transaction.ts', 'replay-end.pg.test.ts', [
+    [
+      'a connection is given back in a transaction that has not ended',
+      'owned',
+      "void succeeds(client, 'commit').then((hasEnded) => client.release(!hasEnded))",
+      "void succeeds(client, 'commit')\n      client.release(false)",
+    ],
+  ]),
   ...of('database/pool-transaction.ts', 'survivors.pg.test.ts', [
     [
       'a handler that commits by itself is not told',

@@ -3,42 +3,26 @@ import { type Mutant, mutantsIn } from '../mutant.ts'
 const of = mutantsIn('packages/idempotency')
 
 export const mutants: readonly Mutant[] = [
-  ...of('http/atomic/atomic-store.ts', 'batch-failures.pg.test.ts', [
-    [
-      'keys are written in the order of the requests',
-      'bounded',
-      '[...done].sort((a, b) => inKeyOrder(a.request, b.request))',
-      '[...done]',
-    ],
-  ]),
-  ...of('http/atomic/atomic-store.ts', 'abandoned-lease.pg.test.ts', [
-    [
-      'an abandoned key is taken without being told to',
-      'replayed',
-      "if (meeting === 'abandoned' && !takesOver)",
-      'if (false)',
-    ],
-  ]),
-  ...of('http/atomic/atomic-store.ts', 'handler-edges.pg.test.ts', [
-    [
-      'a process that hangs keeps its transaction open',
-      'bounded',
-      "timeoutMs + ('transaction' in db ? 60_000 : 1_000)",
-      'timeoutMs * 0',
-    ],
-  ]),
   ...of('http/atomic/atomic.ts', 'atomic.pg.test.ts', [
     [
       'a refused request runs again for its answer to be stored',
       'once',
-      'undone ?? (await runHandler(open, work, context))',
-      'await runHandler(open, work, context)',
+      'undone ?? (await runHandler(open, begin(), context))',
+      'await runHandler(open, begin(), context)',
     ],
     [
       'a refused request keeps its effects on a client without a savepoint',
       'once',
-      'return failed(work.requests.length === 0 ?',
-      'return work.requests.length > 0 ? result : failed(work.requests.length === 0 ?',
+      'return failed(hasKey ?',
+      'return hasKey ? result : failed(hasKey ?',
+    ],
+  ]),
+  ...of('http/atomic/atomic.ts', 'replay-end.pg.test.ts', [
+    [
+      'who has no record is answered while its locks are held',
+      'replayed',
+      "if ('kind' in claim && claim.kind === 'known') open",
+      'open',
     ],
   ]),
   ...of('http/atomic/atomic.ts', 'undone-outside.pg.test.ts', [
@@ -46,7 +30,7 @@ export const mutants: readonly Mutant[] = [
     [
       'a refusal without a key has a second transaction',
       'once',
-      "work.requests.length === 0 ? new Undo({ outcome: 'executed', response }) : new UndoneOutside(result)",
+      "hasKey ? new UndoneOutside(result) : new Undo({ outcome: 'executed', response })",
       'new UndoneOutside(result)',
     ],
     [
@@ -58,8 +42,8 @@ export const mutants: readonly Mutant[] = [
     [
       'a refusal that may not have been stored is an unknown outcome',
       'replayed',
-      'endingOf(settings, store.explain(error), undone !== null)',
-      'endingOf(settings, store.explain(error))',
+      'endingOf(settings, error, undone !== null)',
+      'endingOf(settings, error)',
     ],
     [
       'a handler runs again after another request held its key',
@@ -90,6 +74,56 @@ export const mutants: readonly Mutant[] = [
   ]),
   ...of('http/atomic/batch.ts', 'batch-failures.pg.test.ts', [
     [
+      'a handler’s own COMMIT is tried again',
+      'once',
+      'if (isEndedByHandler(error) && touched.size > 0)',
+      'if (isTimeout(error))',
+    ],
+    [
+      'a handler’s own COMMIT is told to those that it does not concern',
+      'innocent',
+      "touched.has(item) ? { kind: 'failed', error } : { kind: 'again' }",
+      "({ kind: 'failed', error })",
+    ],
+  ]),
+  ...of('http/atomic/batch.ts', 'batch-request-failures.pg.test.ts', [
+    ['a request that is not stored gets a row', 'replayed', "if (fate !== 'undo' && item.request", 'if (item.request'],
+    ['a handler’s network error is taken for an outage', 'outage', 'new HandlerFailed(part.error)', 'part.error'],
+  ]),
+  ...of('http/atomic/claim-keys.ts', 'batch-failures.pg.test.ts', [
+    [
+      'keys are written in the order of the requests',
+      'bounded',
+      '[...done].sort((a, b) => inKeyOrder(a.request, b.request))',
+      '[...done]',
+    ],
+  ]),
+  ...of('http/atomic/claim-keys.ts', 'abandoned-lease.pg.test.ts', [
+    [
+      'an abandoned key is taken without being told to',
+      'replayed',
+      "if (meeting === 'abandoned' && !takesOver)",
+      'if (false)',
+    ],
+  ]),
+  ...of('http/atomic/claim-keys.ts', 'handler-edges.pg.test.ts', [
+    [
+      'a process that hangs keeps its transaction open',
+      'bounded',
+      "timeoutMs + ('transaction' in db ? 60_000 : 1_000)",
+      'timeoutMs * 0',
+    ],
+  ]),
+  ...of('http/atomic/claim-keys.ts', 'own-commit.pg.test.ts', [
+    [
+      'a retry repeats what the handler of a batch committed',
+      'once',
+      'const why = await afterRollback(settings, operation, begun, error)',
+      'const why = error',
+    ],
+  ]),
+  ...of('http/atomic/cut-batch.ts', 'batch-failures.pg.test.ts', [
+    [
       'a lost connection is tried again for every half',
       'outage',
       '!isTimeout(error) && !isUnavailable(error)',
@@ -102,41 +136,43 @@ export const mutants: readonly Mutant[] = [
       '!isUnavailable(error)',
     ],
     [
-      'a handler’s own COMMIT is tried again',
-      'once',
-      'if (isEndedByHandler(error) && touched.size > 0)',
-      'if (isTimeout(error))',
-    ],
-    [
-      'a handler’s own COMMIT is told to those that it does not concern',
-      'innocent',
-      "touched.has(item) ? { kind: 'failed', error } : { kind: 'again' }",
-      "({ kind: 'failed', error })",
-    ],
-    [
       'a half that was not tried may have committed',
       'replayed',
-      "error.code !== 'COMMIT_UNKNOWN') return error",
-      "error.code !== 'TIMED_OUT') return error",
+      'if (!isCommitUnknown(error)) return error',
+      'if (!isTimeout(error)) return error',
     ],
-    ['a request that is not stored gets a row', 'replayed', "if (fate !== 'undo' && item.request", 'if (item.request'],
+    ['what was undone is taken for committed', 'innocent', 'for (const item of part) touched.delete(item)', ''],
+    [
+      'a conflict is taken for a request’s own',
+      'innocent',
+      'if (isTimeout(error) || isTransient(error)) throw error',
+      'if (isTimeout(error)) throw error',
+    ],
+  ]),
+  ...of('http/atomic/cut-batch.ts', 'batch-request-failures.pg.test.ts', [
     [
       'a failed commit fails everybody',
       'innocent',
       'if (part.length > 1 && mayBeOnes(error)) {',
       'if (part.length > 100 && mayBeOnes(error)) {',
     ],
-    ['a handler’s network error is taken for an outage', 'outage', 'new HandlerFailed(part.error)', 'part.error'],
-  ]),
-  ...of('http/atomic/batch.ts', 'own-commit.pg.test.ts', [
+    ['nothing is undone before the parts run again', 'once', 'if (!isKeptWhole) {', 'if (part.length > 100) {'],
+    ['what runs alone is not behind a savepoint of its own', 'once', 'await savepoint.take()', ''],
     [
-      'a retry repeats what the handler of a batch committed',
-      'once',
-      'throw await ownCommit.afterRollback(begun, error)',
-      'throw error',
+      'the halves change places',
+      'ordered',
+      '[items.slice(0, middle), items.slice(middle)]',
+      '[items.slice(middle), items.slice(0, middle)]',
+    ],
+    ['what follows a bad request is run with it', 'innocent', 'isOpen = kept\n', 'isOpen = true\n'],
+    [
+      'fewer answers than requests are taken',
+      'refused',
+      'returned.length !== part.length',
+      'returned.length > part.length',
     ],
   ]),
-  ...of('http/atomic/own-commit.ts', 'own-commit.pg.test.ts', [
+  ...of('http/atomic/effects-without-record.ts', 'own-commit.pg.test.ts', [
     ['effects that the handler committed are said to be undone', 'once', "?.['mark'] !== mark)", '=== null)'],
     ['a rollback of the handler’s own is taken for a commit', 'once', "(isEnded && fate !== 'aborted')", 'isEnded'],
     ['a commit behind which a statement failed is not seen', 'once', "fate === 'committed' || ", ''],
@@ -154,30 +190,6 @@ export const mutants: readonly Mutant[] = [
       'once',
       "? 'indeterminate' : 'rolled-back'",
       "? 'rolled-back' : 'rolled-back'",
-    ],
-  ]),
-  ...of('http/atomic/run-batch.ts', 'batch-failures.pg.test.ts', [
-    ['nothing is undone before the parts run again', 'once', 'if (!isKeptWhole) {', 'if (part.length > 100) {'],
-    ['what runs alone is not behind a savepoint of its own', 'once', 'await savepoint.take()', ''],
-    ['what was undone is taken for committed', 'innocent', 'for (const item of part) touched.delete(item)', ''],
-    [
-      'the halves change places',
-      'ordered',
-      '[items.slice(0, middle), items.slice(middle)]',
-      '[items.slice(middle), items.slice(0, middle)]',
-    ],
-    ['what follows a bad request is run with it', 'innocent', 'isOpen = kept\n', 'isOpen = true\n'],
-    [
-      'fewer answers than requests are taken',
-      'refused',
-      'returned.length !== part.length',
-      'returned.length > part.length',
-    ],
-    [
-      'a conflict is taken for a request’s own',
-      'innocent',
-      'if (isTimeout(error) || isTransient(error)) throw error',
-      'if (isTimeout(error)) throw error',
     ],
   ]),
   ...of('http/atomic/run-handler.ts', 'handler-edges.pg.test.ts', [

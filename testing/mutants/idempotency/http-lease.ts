@@ -13,20 +13,20 @@ export const mutants: readonly Mutant[] = [
       '!isCompleted',
     ],
   ]),
-  ...of('http/lease/heartbeat.ts', 'survivors.pg.test.ts', [
-    [
-      'a heartbeat that reaches nobody never gives up',
-      'owned',
-      'lost = renewed === false || monotonicMs() > safeUntil',
-      'lost = renewed === false',
-    ],
-  ]),
   ...of('http/lease/lease.ts', 'survivors.pg.test.ts', [
     [
       'a handler with "hold" that answers 5xx may be tried again',
       'once',
       "const mayGoOn = lease.onLeaseExpired !== 'hold'",
       'const mayGoOn = true',
+    ],
+  ]),
+  ...of('http/lease/renew-lease.ts', 'survivors.pg.test.ts', [
+    [
+      'a heartbeat that reaches nobody never gives up',
+      'owned',
+      'lost = renewed === false || monotonicMs() > safeUntil',
+      'lost = renewed === false',
     ],
   ]),
   ...of('http/lease/stores/postgres-lease-store.ts', 'lost-claim.pg.test.ts', [

@@ -23,6 +23,20 @@ export const mutants: readonly Mutant[] = [
       "orderingKey === 'no key' ? {} : {",
     ],
   ]),
+  ...of('inbox/effects-with-proof.ts', 'inbox-own-commit.pg.test.ts', [
+    [
+      'a message whose handler committed is delivered again, as a duplicate',
+      'once',
+      "return fate === 'committed' ? new EffectsWithProof(error) : error\n  } catch {\n    return undefined",
+      'return error\n  } catch {\n    return undefined',
+    ],
+    [
+      'a handler’s own COMMIT is not looked for once its connection is gone',
+      'once',
+      'const fate = await inTime(asked)',
+      "const fate = await asked.then(() => 'aborted')",
+    ],
+  ]),
   ...of('inbox/failed-streams.ts', 'inbox-batch.pg.test.ts', [
     [
       'a message overtakes one of its stream that failed',
@@ -31,7 +45,7 @@ export const mutants: readonly Mutant[] = [
       'if (predecessor !== null) return null',
     ],
   ]),
-  ...of('inbox/inbox.ts', 'inbox.pg.test.ts', [
+  ...of('inbox/inbox.ts', 'inbox-failures.pg.test.ts', [
     [
       'a handler whose error is swallowed can commit its inbox row',
       'once',
@@ -43,7 +57,7 @@ export const mutants: readonly Mutant[] = [
     [
       'a conflict after a handler’s own COMMIT runs the message again',
       'once',
-      'if (why instanceof EffectsKept) return why',
+      'if (why instanceof EffectsWithProof) return why',
       '',
     ],
     [
@@ -51,20 +65,6 @@ export const mutants: readonly Mutant[] = [
       'once',
       'if (isDown || isKept || messages',
       'if (isDown || messages',
-    ],
-  ]),
-  ...of('inbox/own-commit.ts', 'inbox-own-commit.pg.test.ts', [
-    [
-      'a message whose handler committed is delivered again, as a duplicate',
-      'once',
-      "return fate === 'committed' ? new EffectsKept(error) : error\n  } catch {\n    return undefined",
-      'return error\n  } catch {\n    return undefined',
-    ],
-    [
-      'a handler’s own COMMIT is not looked for once its connection is gone',
-      'once',
-      'const fate = await inTime(asked)',
-      "const fate = await asked.then(() => 'aborted')",
     ],
   ]),
   ...of('inbox/statements.ts', 'inbox-own-commit.pg.test.ts', [

@@ -120,9 +120,8 @@ export function createAtomicOperation<Db extends Database, Context>(
       return result
     }
     // Without a key there is nothing to store.
-    return failed(
-      work.requests().length === 0 ? new Undo({ outcome: 'executed', response }) : new UndoneOutside(result),
-    )
+    const hasKey = work.requests().length > 0
+    return failed(hasKey ? new UndoneOutside(result) : new Undo({ outcome: 'executed', response }))
   }
 
   /** Tries one request as often as it is called. A handler whose effects were undone outside of its transaction is not run again. */
