@@ -22,6 +22,7 @@ import { createKafkaTopics } from '../../services/kafka-topics.ts'
 import { scaled } from '../../slowness.ts'
 import { nowMs } from '../journal.ts'
 import type { BrokerKind, BrokerSettings } from './broker.ts'
+import { refuseNowAndThen } from './now-and-then.ts'
 
 const topic = 'chaos'
 const deadLetterTopic = 'chaos.dead'
@@ -59,6 +60,12 @@ async function forbidWriting(admin: Admin, name: string): Promise<() => Promise<
   // oxlint-enable typescript/no-unsafe-enum-assignment
   await admin.createAcls({ acl: [allowAll, denyWrite] })
   return async () => void (await admin.deleteAcls({ filters: [denyWrite, allowAll] }))
+}
+
+async function forbiddenFor(admin: Admin, name: string, forMs: number): Promise<void> {
+  const allow = await forbidWriting(admin, name)
+  await sleep(forMs)
+  await allow()
 }
 
 /** How long a broker may take to notice that it cannot write. It writes all the time. */
@@ -114,21 +121,9 @@ export const kafka: BrokerKind = {
         await sleep(downMs)
         await server.start()
       },
-      trouble: async (how, forMs) => {
-        const flickers = how === 'throttled' ? Math.max(1, Math.round(forMs / 400)) : 1
-        for (let flicker = 0; flicker < flickers; flicker++) {
-          const allow = await forbidWriting(admin, topic)
-          await sleep(forMs / flickers / 2)
-          if (how === 'away') await sleep(forMs / 2)
-          await allow()
-          if (how === 'throttled') await sleep(forMs / flickers / 2)
-        }
-      },
-      refuseDeadLetters: async (forMs) => {
-        const allow = await forbidWriting(admin, deadLetterTopic)
-        await sleep(forMs)
-        await allow()
-      },
+      trouble: (how, forMs) =>
+        how === 'away' ? forbiddenFor(admin, topic, forMs) : refuseNowAndThen(forMs, () => forbidWriting(admin, topic)),
+      refuseDeadLetters: (forMs) => forbiddenFor(admin, deadLetterTopic, forMs),
       fillDisk: (forMs) => fillDisk(server, forMs),
       deadLetters: async () => {
         const ends = await admin.fetchTopicOffsets(deadLetterTopic)
