@@ -1,4 +1,5 @@
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
+import { kafkaImage } from './docker.ts'
 import { stablePort } from './stable-port.ts'
 import { kafkaSettings } from './kafka-settings.ts'
 import type { KafkaService } from './kafka.ts'
@@ -12,7 +13,7 @@ export async function startKafkaContainer(version: string): Promise<KafkaService
     `KAFKA_${name.toUpperCase().replaceAll('.', '_')}`,
     value,
   ])
-  const started = await new GenericContainer(`apache/kafka:${version}`)
+  const started = await new GenericContainer(kafkaImage(version))
     .withEnvironment({ ...Object.fromEntries(environment), KAFKA_HEAP_OPTS: '-Xmx384m' })
     .withExposedPorts({ container: port, host: port })
     .withWaitStrategy(Wait.forLogMessage(/Kafka Server started/))
@@ -26,6 +27,10 @@ export async function startKafkaContainer(version: string): Promise<KafkaService
     pid: null,
     stop: async (mode = 'graceful') => {
       await (mode === 'graceful' ? container.stop() : container.kill())
+    },
+    pause: async () => {
+      await container.pause()
+      return async () => void (await container.unpause())
     },
     start: async () => {
       const since = Math.floor(Date.now() / 1000)

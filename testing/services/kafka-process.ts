@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { stablePort } from './stable-port.ts'
 import { HarnessError } from '../harness-error.ts'
+import { pauseProcess } from '../pause-process.ts'
 import { kafkaSettings } from './kafka-settings.ts'
 import type { KafkaService } from './kafka.ts'
 
@@ -43,6 +44,10 @@ export async function startKafkaProcess(classPath: string): Promise<KafkaService
       return broker.pid ?? null
     },
     stop,
+    pause: async () => {
+      const resume = await pauseProcess(broker.pid as number)
+      return () => Promise.resolve(resume())
+    },
     start: async () => {
       broker = await launch(java, settingsFile, folder)
     },

@@ -1,3 +1,6 @@
+/** The version that tests run on. */
+export const pinnedKafkaVersion = '4.1.1'
+
 export interface KafkaPlace {
   readonly port: number
   readonly controllerPort: number

@@ -1,7 +1,8 @@
+import { dockerAnswers } from './docker.ts'
 import { startKafkaContainer } from './kafka-container.ts'
 import { kafkaClassPath } from './kafka-jars.ts'
+import { pinnedKafkaVersion } from './kafka-settings.ts'
 import { startKafkaProcess } from './kafka-process.ts'
-import { dockerAnswers } from './rabbitmq-container.ts'
 
 /** A real Apache Kafka for tests and demos: one broker that is its own controller (KRaft). */
 export interface KafkaService {
@@ -12,6 +13,8 @@ export interface KafkaService {
   readonly pid: number | null
   /** Keeps the data for `start`. `kill` is a crash: the next start recovers the log. */
   stop(mode?: 'graceful' | 'kill'): Promise<void>
+  /** Makes the broker stand still: it keeps its connections and answers nobody. @returns lets it go on */
+  pause(): Promise<() => Promise<void>>
   /** Starts a stopped broker again on the same port and data. */
   start(): Promise<void>
   /** Ends the broker for good and removes its data. */
@@ -23,8 +26,8 @@ export interface KafkaServiceOptions {
   readonly exclusive?: boolean
 }
 
-/** The version that is started. It must run on Java 17. */
-export const kafkaVersion: string = process.env['MALOTE_TEST_KAFKA_VERSION'] ?? '4.1.1'
+/** The version that is started, unless `MALOTE_TEST_KAFKA_VERSION` names another. It must run on Java 17. */
+export const kafkaVersion: string = process.env['MALOTE_TEST_KAFKA_VERSION'] ?? pinnedKafkaVersion
 
 /**
  * Finds a Kafka, in this order: `MALOTE_TEST_KAFKA_BROKERS` (host:port, comma separated), Docker, the Maven artifacts on this
@@ -47,6 +50,7 @@ function foreignKafka(brokers: readonly string[]): KafkaService {
     origin: 'environment',
     pid: null,
     stop: refuse,
+    pause: refuse,
     start: refuse,
     dispose: () => Promise.resolve(),
   }

@@ -1,28 +1,16 @@
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
+import { rabbitmqImage } from './docker.ts'
 import { stablePort } from './stable-port.ts'
 import { untilSaved } from './rabbitmq-queue-names.ts'
 import type { RabbitmqService } from './rabbitmq.ts'
 
-/** The same as in docker-compose.yml. */
-const image = 'rabbitmq:4.2'
-
 const readSavedMark = 'od -An -tu1 -j11 -N1 /var/lib/rabbitmq/mnesia/*/quorum/*/names.dets'
-
-/** Whether a Docker daemon (or a relative) answers. */
-export async function dockerAnswers(): Promise<boolean> {
-  try {
-    await getContainerRuntimeClient()
-    return true
-  } catch {
-    return false // Not installed or not running: the next source is tried.
-  }
-}
 
 /** Runs the broker in a container, on a host port that stays the same when the container is stopped and started. */
 export async function startRabbitmqContainer(): Promise<RabbitmqService> {
   const port = await stablePort()
   const ready = Wait.forLogMessage(/Server startup complete/)
-  const started = await new GenericContainer(image)
+  const started = await new GenericContainer(rabbitmqImage)
     .withExposedPorts({ container: 5672, host: port })
     .withWaitStrategy(ready)
     .start()

@@ -1,5 +1,6 @@
 import { canInstallDebianPackages, installDebianPackage } from './debian-package.ts'
-import { dockerAnswers, startRabbitmqContainer } from './rabbitmq-container.ts'
+import { dockerAnswers } from './docker.ts'
+import { startRabbitmqContainer } from './rabbitmq-container.ts'
 import { debianScripts, rabbitmqScripts, startRabbitmqProcess } from './rabbitmq-process.ts'
 
 /** A real RabbitMQ for tests and demos. */
