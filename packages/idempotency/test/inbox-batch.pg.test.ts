@@ -138,6 +138,17 @@ describe('a batch', () => {
     )
   })
 
+  it('33. claims its messages in one order, whatever order they come in', async () => {
+    const ids = Array.from({ length: 200 }, () => randomUUID())
+
+    await inbox.transactBatch(pool, consumer, messages(...ids), () => Promise.resolve())
+
+    const { rows } = await database.owner.query('select message_id from malote.processed_messages order by ctid')
+    const claimed = rows.map((row) => row.message_id as string)
+    expect(claimed).toHaveLength(ids.length)
+    expect(claimed).toEqual(claimed.toSorted())
+  })
+
   it('33. two batches that overlap cannot deadlock, however PostgreSQL happens to group their ids', async () => {
     const { small, middle, large } = await batchesGroupedInOppositeOrder()
     const patient = createInbox({ waitMs: 30_000 })
