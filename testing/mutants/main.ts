@@ -15,14 +15,21 @@ const timeLimitMs = 300_000
 
 const usage = `npm run mutants -- [options]
   --list      one a line: name, promise, file
-  --only TEXT only those whose name, promise, file or test contains it`
+  --only TEXT only those whose name, promise, file or test contains it
+  --shard N/M only every Mth of these, from the Nth on: for several runs side by side`
 
 const { values } = parseArgs({
-  options: { list: { type: 'boolean' }, only: { type: 'string', default: '' }, help: { type: 'boolean' } },
+  options: {
+    list: { type: 'boolean' },
+    only: { type: 'string', default: '' },
+    shard: { type: 'string', default: '1/1' },
+    help: { type: 'boolean' },
+  },
 })
-const chosen = mutants.filter(({ name, promise, file, test }) =>
-  [name, promise, file, test].join('|').includes(values.only),
-)
+const [shard, shards] = partOf(values.shard)
+const chosen = mutants
+  .filter(({ name, promise, file, test }) => [name, promise, file, test].join('|').includes(values.only))
+  .filter((_, index) => index % shards === shard - 1)
 
 const interrupted = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => interrupted.abort())
@@ -31,6 +38,14 @@ if (values.help === true) console.log(usage)
 else if (values.list === true)
   for (const { name, promise, file } of chosen) console.log(`${name} | ${promise} | ${file}`)
 else process.exitCode = (await runAll()) ? 0 : 1
+
+/** @throws Error when it names no part of anything */
+function partOf(text: string): readonly [number, number] {
+  const [, part, parts] = (/^(\d+)\/(\d+)$/.exec(text) ?? []).map(Number)
+  if (part === undefined || parts === undefined || part < 1 || part > parts)
+    throw new Error(`--shard ${text}: N/M with N from 1 to M, such as 1/3`)
+  return [part, parts]
+}
 
 async function runAll(): Promise<boolean> {
   const copy = copyOfRepository()
