@@ -43,6 +43,8 @@ function builtAddon(): string | null {
   const headers = existsSync(join(node, 'include/node')) ? [`--nodedir=${node}`] : []
   const gyp = join(prefix, 'node_modules/node-gyp/bin/node-gyp.js')
   if (!fetched || !run(process.execPath, [gyp, 'rebuild', ...headers], folder, { CKJS_LINKING: 'dynamic' })) return null
+  // A compiler takes whatever headers it finds. Those of another Node make an addon that builds and does not load.
+  if (!run(process.execPath, ['--eval', `require(${JSON.stringify(folder)})`], folder)) return null
   writeFileSync(join(prefix, 'complete'), '')
   return folder
 }
@@ -55,10 +57,12 @@ function run(
   env: Readonly<Record<string, string>> = {},
 ): boolean {
   const path = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`
+  // What npm was told of headers is for the Node that npm runs on.
+  const { npm_config_nodedir: _, ...inherited } = process.env
   const { status, stderr } = spawnSync(command, args, {
     cwd,
     encoding: 'utf8',
-    env: { ...process.env, PATH: path, ...env },
+    env: { ...inherited, PATH: path, ...env },
   })
   if (status !== 0) console.error(stderr.slice(-2_000))
   return status === 0
