@@ -1,5 +1,6 @@
 import type { FaultKind } from './plan.ts'
-import { plantedFaultTable } from './planted-faults.ts'
+import { brokenSystems } from '../judges/spin-systems.ts'
+import { plantedFaultTable, promiseTable } from './planted-faults.ts'
 import { command, destinationCommand, destinationTable, outageCommand, outageTable, seconds } from './outage-tables.ts'
 import type { ChaosReport } from './run-chaos.ts'
 
@@ -137,7 +138,7 @@ their own transactions, a log of what was handed to the broker, what consumers r
 ${promises}## Planted faults
 
 Faults that were planted on purpose, by the promise they break. [A test](../testing/chaos/test/planted-faults.test.ts) keeps each of
-these names true, and no cell empty. Every rule of the checker is broken by a made-up history in
+these names true, and no cell empty; it also sees that what was found broken is the promise beside it, and not another. Every rule of the checker is broken by a made-up history in
 [its test](../testing/history/check-history.test.ts); \`npm run mutants\` runs the mutants.
 
 ${plantedFaultTable()}
@@ -191,24 +192,13 @@ ${limits}`
 
 const promises = `## Promises
 
-| promise | held by |
-|---|---|
-| A committed message is delivered, or is a dead letter because it was made to fail | rule \`lost\`; the model's trap check |
-| A message of a transaction that did not commit is never delivered | rule \`not-committed\`; the model |
-| First deliveries of one ordering key come in the order of its commits, when writers lock the key's row first | rule \`out-of-order\`; the model |
-| A broker takes a message of a key only after it took every earlier one | rule \`published-out-of-order\`; the model |
-| A message is published again only when it was in flight at a fault | rule \`duplicate-without-fault\`; the model |
-| A consumer that uses the inbox applies each message once | rules \`effect-missing\`, \`effect-twice\`; the model of a consumer |
-| Only messages that fail become dead letters | rules \`unexpected-dead-letter\`, \`dead-letter-missing\`; the model of who is at fault |
-| A lane has at most one unfenced owner, and no publish begins without owning the lane | rules \`two-owners\`, \`published-without-the-lane\`; the model |
-| A [cut-off](operations.md#drawing-a-line) that is complete leaves nothing behind that had begun before it, but what it names | rule \`cut-off-too-early\`: in every run an operator draws one line after the other |
-
+${promiseTable()}
 Four [models](model.md) visit every interleaving: two relays and two writers on one lane, operators and a cut-off beside one key, two
 processes of a consumer, and who is at fault when a publisher says nothing but no. Their tests also hold a list of mistakes, each with its shortest counterexample.
 Rules taken out of the running system one by one are seen by the checker:
-[variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts). All but the second are stated again for SPIN, a checker that
-nobody here wrote. \`npm run judges\` lets it visit up to eleven million states of each, and eighteen statements of them with a rule taken
-out, of which it must refuse each.
+[variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts). All promises are stated again for SPIN, a checker that
+nobody here wrote. \`npm run judges\` lets it visit up to eleven million states of each, and ${String(brokenSystems.length)} statements of them with a rule taken
+out, of which it must refuse each, by the promise that it breaks.
 
 `
 

@@ -84,7 +84,16 @@ proctype Writer(byte me; bool isKeyed) {
 
 #define isOver (ended == WRITERS && rows == 0)
 #define inFlight (checked | sent | failed)
+#ifdef PUBLISH_AFTER_THE_LEASE
+#define works owns
+#else
 #define works (owns && !expired)
+#endif
+#ifdef TAKE_AN_OWNED_LANE
+#define isFree true
+#else
+#define isFree (owner == NOBODY || leaseIsOut)
+#endif
 
 #ifdef FORWARD_ONLY_POSITION
 #define readFloor position
@@ -194,7 +203,7 @@ proctype Relay(byte me) {
   :: isOver -> break
 
   /* Takes the lane, and the keys in it that wait. */
-  :: atomic { !owns && !expired && !isOver && (owner == NOBODY || leaseIsOut) ->
+  :: atomic { !owns && !expired && !isOver && isFree ->
        owns = true; owner = me; leaseIsOut = false; fence++; myFence = fence;
 #ifndef NEW_OWNER_IGNORES_WAITING_KEYS
        waiting = waitingRows & keyed

@@ -30,7 +30,7 @@ function acquiringSteps(
   const isFree = owner === undefined || owner.isExpired || !owner.owns
   if (options.mistake === 'read-in-the-locking-statement' && relay.reading === -1)
     return [step('waits for the lane, its snapshot taken', { reading: state.rows & ~state.waitingRows })]
-  if (!isFree) return []
+  if (!isFree && options.mistake !== 'take-a-lane-that-is-owned') return []
   const fence = state.fence + 1
   const waiting = options.mistake === 'new-owner-ignores-waiting-keys' ? 0 : state.waitingRows & state.keyed
   return [step('acquires the lane', { owns: true, fence, waiting }, { owner: index, fence })]

@@ -11,6 +11,12 @@ export function brokenProperty(state: State): string | undefined {
   return undefined
 }
 
+/** What must hold when this relay begins a publish, or undefined. */
+export function brokenByTaking(state: State, relay: number): string | undefined {
+  const isOwner = state.owner === relay && state.fence === state.relays[relay]?.fence
+  return isOwner ? undefined : 'a publish that began without owning the lane'
+}
+
 /** What must hold when `seq` reaches the broker, or undefined. */
 export function brokenByPublishing(state: State, seq: number): string | undefined {
   if (has(state.unbacked, seq)) return 'a message published whose transaction has not committed'

@@ -23,6 +23,7 @@ export type Mistake =
   | 'enqueue-behind-a-truncated-late-part'
   | 'wait-for-a-settled-message'
   | 'add-outside-the-transaction'
+  | 'take-a-lane-that-is-owned'
 
 export interface ProtocolOptions {
   /** For each writer, for each of its transactions: whether its one message has the ordering key. */

@@ -1,5 +1,5 @@
 import type { Step } from './explore.ts'
-import { brokenByPublishing, brokenBySettling } from './properties.ts'
+import { brokenByPublishing, brokenBySettling, brokenByTaking } from './properties.ts'
 import type { ProtocolOptions } from './protocol.ts'
 import { bit, emptyMemory, has, isEmpty, lowest, members, noSeq, type RelayMemory, type State } from './state.ts'
 
@@ -15,7 +15,7 @@ export function publishingSteps(state: State, index: number, options: ProtocolOp
   })
   const unacknowledged = options.mistake === 'settle-before-acknowledgement' ? relay.checked : 0
   return [
-    ...checkSteps(state, relay, options, step),
+    ...checkSteps(state, index, options, step),
     ...members(relay.checked).flatMap((seq) => sendSteps(state, relay, seq, step)),
     ...members(relay.sent).flatMap((seq) => lostAnswerSteps(state, relay, seq, step)),
     ...members(relay.sent | unacknowledged).map((seq) => settleStep(state, relay, seq, options, step)),
@@ -26,7 +26,8 @@ export function publishingSteps(state: State, index: number, options: ProtocolOp
   ]
 }
 
-function checkSteps(state: State, relay: RelayMemory, options: ProtocolOptions, step: MakeStep): Step<State>[] {
+function checkSteps(state: State, index: number, options: ProtocolOptions, step: MakeStep): Step<State>[] {
+  const relay = state.relays[index] as RelayMemory
   const mayPublish = relay.owns && (!relay.isExpired || options.mistake === 'publish-after-the-lease')
   if (!mayPublish) return []
   // What the broker has is out of the way, settled or not: the next of its key follows at once.
@@ -37,7 +38,8 @@ function checkSteps(state: State, relay: RelayMemory, options: ProtocolOptions, 
   const next = relay.buffer.find((seq) => !has(state.keyed, seq) || (!keyIsBusy && !waitsBefore(seq)))
   if (next === undefined) return []
   const buffer = relay.buffer.filter((seq) => seq !== next)
-  return [step(`checks its lease and takes ${String(next)}`, { buffer, checked: relay.checked | bit(next) })]
+  const taken = step(`checks its lease and takes ${String(next)}`, { buffer, checked: relay.checked | bit(next) })
+  return [{ ...taken, violation: brokenByTaking(state, index) }]
 }
 
 function sendSteps(state: State, relay: RelayMemory, seq: number, step: MakeStep): Step<State>[] {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { explore } from './explore.ts'
-import { createSteering, type SteeringMistake, type SteeringOptions } from './steering.ts'
+import { brokenKeys } from './mistakes.ts'
+import { createSteering } from './steering.ts'
 
 const policies = ['hold', 'skip'] as const
 
@@ -14,44 +15,8 @@ describe.each(policies)('operators, outages and a cut-off beside a relay that %s
   })
 })
 
-interface Broken {
-  readonly mistake: SteeringMistake
-  readonly afterDeadLetter: SteeringOptions['afterDeadLetter']
-  readonly property: string
-  /** Length of the shortest counterexample. */
-  readonly steps: number
-}
-
-const outOfOrder = 'a message published before an earlier one of its key'
-const notSo = 'a cut-off that claims what is not so'
-
-const broken: readonly Broken[] = [
-  { mistake: 'replay-keeps-what-waits', afterDeadLetter: 'skip', property: outOfOrder, steps: 16 },
-  {
-    mistake: 'rejected-goes-again-although-closed',
-    afterDeadLetter: 'skip',
-    property: 'a message published of a paused topic',
-    steps: 10,
-  },
-  { mistake: 'read-under-a-pause-counts', afterDeadLetter: 'skip', property: outOfOrder, steps: 15 },
-  {
-    mistake: 'resume-without-going-back',
-    afterDeadLetter: 'skip',
-    property: outOfOrder,
-    steps: 15,
-  },
-  {
-    mistake: 'burial-without-hold',
-    afterDeadLetter: 'hold',
-    property: 'a message published behind a dead one that nobody has decided on',
-    steps: 14,
-  },
-  { mistake: 'bound-before-the-writers-end', afterDeadLetter: 'skip', property: notSo, steps: 4 },
-  { mistake: 'cut-off-looks-at-ready-rows-only', afterDeadLetter: 'skip', property: notSo, steps: 10 },
-]
-
 describe('steering with a mistake has a counterexample', () => {
-  it.each(broken)('$mistake', ({ mistake, afterDeadLetter, property, steps }) => {
+  it.each(brokenKeys)('$mistake', ({ mistake, afterDeadLetter, property, steps }) => {
     const { violation } = explore(createSteering({ messages: 3, faults: 3, afterDeadLetter, mistake }))
 
     expect(violation?.property).toBe(property)

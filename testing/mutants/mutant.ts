@@ -22,6 +22,7 @@ export const promises = {
   ordered: 'messages of a key come in order',
   once: 'each consumer applies a message once',
   owned: 'a lane has one owner',
+  complete: 'a complete cut-off leaves nothing behind that had begun before it',
   innocent: 'only messages that fail pay attempts or die',
   outage: 'an outage costs nobody an attempt',
   refused: 'bad input is refused, in words',
@@ -30,7 +31,10 @@ export const promises = {
   bounded: 'waits, retries and memory have bounds',
 } as const
 
-type Change = readonly [name: string, promise: keyof typeof promises, find: string, replace: string]
+/** What a promise is called where faults are planted. */
+export type PromiseName = keyof typeof promises
+
+type Change = readonly [name: string, promise: PromiseName, find: string, replace: string]
 
 /** Mutants of one file, killed by one test file; both are named from the package's `src` and `test`. */
 type MutantsOf = (file: string, test: string, changes: readonly Change[]) => Mutant[]

@@ -35,6 +35,7 @@ export const variants = [
   /** Takes nothing out: the control for the next one. */
   'zombie-failures',
   'retry-without-fence',
+  'take-owned-lanes',
   'floor-without-locks',
   'blame-messages',
   /** Takes nothing out: a message that ends the process which publishes it. */

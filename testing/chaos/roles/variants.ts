@@ -91,7 +91,7 @@ const failed = ({ id }: OutboxMessage): PublishResult => ({
   failure: { kind: 'retryable', code: 'CHAOS', message: 'failed for no reason' },
 })
 
-/** Takes the fence, or the floor's look at the writers' locks, out of the statements a relay sends. */
+/** Takes the fence, the look at who owns a lane, or the floor's look at the writers' locks, out of the statements a relay sends. */
 export function poolVariant(pool: RelayPool, variant: Variant): RelayPool {
   const isZombie = variant === 'zombie-failures' || variant === 'retry-without-fence'
   const rewrite = rewrites[variant] ?? ((text: string): string => text)
@@ -144,6 +144,8 @@ const rewrites: Partial<Record<Variant, (text: string) => string>> = {
   // Most: what stays for good would be published at every change of owner.
   'published-rows-stay': (text) =>
     statementOf(text) === 'settle' ? text.replace('where m.ctid = any', 'where random() < 0.9 and m.ctid = any') : text,
+  'take-owned-lanes': (text) =>
+    statementOf(text) === 'acquire' ? text.replace('owner is null and', 'owner is distinct from $1::uuid and') : text,
   'lanes-stay-away': (text) => (/insert into \S*lanes/.test(text) ? 'select 1' : text),
   'floor-without-locks': (text) => text.replace("mode = 'RowExclusiveLock'", "mode = 'RowExclusiveLock' and false"),
   'retry-without-fence': (text) =>

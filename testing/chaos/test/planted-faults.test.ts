@@ -1,29 +1,46 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
+import { brokenSystems } from '../../judges/spin-systems.ts'
+import { brokenBlames, brokenConsumers, brokenKeys, brokenLanes } from '../../model/mistakes.ts'
 import { mutants } from '../../mutants/list.ts'
+import { promises } from '../../mutants/mutant.ts'
 import { guaranteesWithFaults } from '../planted-faults.ts'
+import { plantedInConsumers, plantedInRelays } from '../planted-variants.ts'
 
-const text = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
-const checker = text('history/check-history.test.ts')
-const model = ['protocol', 'steering', 'consuming', 'blaming'].map((name) => text(`model/${name}.test.ts`)).join('')
-const spin = text('judges/spin.ts')
-const running = ['variants', 'consumer-outages'].map((name) => text(`chaos/test/${name}.chaos.test.ts`)).join('')
-const names = new Set(mutants.map(({ name }) => name))
+const checker = readFileSync(new URL('../../history/check-history.test.ts', import.meta.url), 'utf8')
+const ofModels = [...brokenLanes, ...brokenKeys, ...brokenConsumers, ...brokenBlames]
+const inSystem = [...plantedInRelays, plantedInConsumers]
 
 it.each(guaranteesWithFaults)(
-  'every judge has caught a fault of "$promise", and each named is planted by a test',
-  (guarantee) => {
-    const isMissing =
-      (source: string, before = '') =>
-      (name: string) =>
-        !source.includes(`${before}'${name}'`)
+  'every judge catches a fault of "$promise" as a breach of it, and each that is named is planted by a test',
+  ({ called, rules, properties, mistakes, spin, variants, mutants: named }) => {
+    for (const planted of [rules, mistakes, spin, variants, named]) expect(planted).not.toEqual([])
 
-    expect(guarantee.rules.filter(isMissing(checker))).toEqual([])
-    expect(guarantee.mistakes.filter(isMissing(model, 'mistake: '))).toEqual([])
-    expect(guarantee.spin.filter(isMissing(spin, 'mistake: '))).toEqual([])
-    expect(guarantee.variants.filter(isMissing(running))).toEqual([])
-    expect(guarantee.mutants.filter((name) => !names.has(name))).toEqual([])
-    for (const planted of [guarantee.rules, guarantee.mistakes, guarantee.spin, guarantee.variants, guarantee.mutants])
-      expect(planted).not.toEqual([])
+    for (const rule of rules) expect(checker).toContain(`'${rule}'`)
+    for (const mistake of mistakes)
+      expect(properties).toContain(ofModels.find((one) => one.mistake === mistake)?.property)
+    for (const mistake of spin)
+      expect({ mistake, breaks: brokenSystems.find((one) => one.mistake.name === mistake)?.mistake.breaks }).toEqual({
+        mistake,
+        breaks: called,
+      })
+    for (const mutant of named)
+      expect({ mutant, promise: mutants.find(({ name }) => name === mutant)?.promise }).toEqual({
+        mutant,
+        promise: promises[called],
+      })
+    const seenAs = variants.map((variant) => inSystem.find((one) => one.variant === variant)?.seenAs ?? [])
+    const isOurs = (rule: (typeof rules)[number]): boolean => rules.includes(rule)
+    for (const sets of seenAs) expect(sets.some((set) => set.some(isOurs))).toBe(true)
+    // And one that cannot be seen as anything else.
+    expect(seenAs.some((sets) => sets.some((set) => set.every(isOurs)))).toBe(true)
   },
 )
+
+it('each rule of the checker that a variant breaks belongs to one promise', () => {
+  const rules = guaranteesWithFaults.flatMap((guarantee) => guarantee.rules)
+  const broken = inSystem.flatMap(({ seenAs }) => seenAs.flat())
+
+  expect(broken.filter((rule) => !rules.includes(rule))).toEqual([])
+  expect(new Set(rules).size).toBe(rules.length)
+})

@@ -109,7 +109,7 @@ export const mutants: readonly Mutant[] = [
   ...of('relay/settle.ts', 'operator-changes.pg.test.ts', [
     [
       'a row that changed while its delete waited stays',
-      'once',
+      'unrepeated',
       'tries <= maxTries && deleted',
       'tries <= 1 && deleted',
     ],

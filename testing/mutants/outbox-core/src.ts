@@ -6,13 +6,13 @@ export const mutants: readonly Mutant[] = [
   ...of('cut-off.ts', 'cut-off.pg.test.ts', [
     [
       'a cut-off forgets who had begun',
-      'delivered',
+      'complete',
       "let begun = first['open'] as readonly OpenTransaction[]",
       'let begun: readonly OpenTransaction[] = []',
     ],
     [
       'a cut-off forgets what is prepared',
-      'delivered',
+      'complete',
       'let prepared = await preparedNow()',
       'let prepared: readonly string[] = []',
     ],
