@@ -130,38 +130,40 @@ export function guarantees(kept: KeptReports): string {
 
 <!-- Written by testing/chaos/write-guarantees.ts from the reports in testing/chaos/reports. Do not edit by hand. -->
 
-Everything here is claimed together with what holds it. The figures come from runs of \`npm run chaos\`: real processes, a real
-PostgreSQL, a real broker, faults drawn from a seed and overlapping each other, and a
-[checker](../testing/history/check-history.ts) that knows nothing of the library. It judges from a ledger the writers keep in
-their own transactions, a log of what was handed to the broker, what consumers received, and what they applied.
+This page says what Malote promises, and what was done to see whether it holds. What it does *not* promise stands [at the end](#what-is-not-promised).
+
+The figures come from runs of \`npm run chaos\`. There are real processes, a real PostgreSQL and a real broker. Faults are drawn from a seed, and overlap. A
+[checker](../testing/history/check-history.ts) that knows nothing of the library then looks for a broken promise. It knows four things: what the writers
+committed, what was handed to the broker, what consumers received, and what they applied.
 
 ${promises}## Planted faults
 
-Faults that were planted on purpose, by the promise they break. [A test](../testing/chaos/test/planted-faults.test.ts) keeps each of
-these names true, and no cell empty; it also sees that what was found broken is the promise beside it, and not another. Every rule of the checker is broken by a made-up history in
-[its test](../testing/history/check-history.test.ts); \`npm run mutants\` runs the mutants.
+These faults were planted in the code on purpose, by the promise they break. The table says who noticed each. [A test](../testing/chaos/test/planted-faults.test.ts) keeps its
+names true, and no cell empty. It also sees that what was found broken is the promise beside it, and not another. Every rule of the checker is broken by a made-up history
+in [its test](../testing/history/check-history.test.ts). \`npm run mutants\` runs the mutants.
 
 ${plantedFaultTable()}
 ## Runs
 
 ${runTable([...thirty, ...long, ...lately, ...asked])}
 The runs of thirty minutes and of three draw what every run draws, those of thirty ${thirtyCounts(thirty)}; those of ten minutes are older than cut-offs and
-than some of the faults. The others were asked for faults by name: those of two minutes begin one every two and a half seconds, so that faults of a server queue up, the other
-runs of three minutes one every fifteen seconds. *Load* is the machine's load average over a minute, its median and the most of it: above the number of cores, which is two, processes wait for one, and
-starting one takes many times as long; a dash is for runs that did not note it, beside other work too. A cut-off that is not
-complete says so, and promises nothing.
+than some of the faults. The others were asked for faults by name. Those of two minutes begin one every two and a half seconds, so that faults of a server queue up. The other
+runs of three minutes begin one every fifteen seconds.
+
+*Load* is the machine's load average over a minute: its median and the most of it. The machine has two cores. Above that number processes wait for one, and starting one takes many
+times as long. A dash is for runs that did not note it; they too ran beside other work. A cut-off that is not complete says so, and promises nothing.
 
 ## Faults
 
-No fault may lose, invent or reorder a message, apply one twice, or give a lane two owners; the column *repeats* says what may
-be published a second time. *Again after* is the time from the fault (or, for a server, from when it was up again) to the
-first publish in each lane that stood still, over all lanes: half of them within the first figure, the last within the
-second. Faults overlap in these runs, so the second figure often includes another fault. The figures are of the ten minutes, whose machine had two
-cores and other work to do: read them as upper bounds. In the thirty minutes thirty processes waited for a core, and their times say how long one starts then. What the long runs do not know comes from the short ones, of
-these from those with a fault every fifteen seconds first, or from those of outages below. The ten last ones are done when a run asks for them by name
-(\`--faults\`), because they need a set-up of their own ([commands and results](records.md#faults-in-a-running-system)).
-Each of them looks whether it bites, and a run in which one did nothing fails as \`HOLLOW\`. What a machine cannot do (no root for network
-namespaces, no libfaketime) is told as \`NOT RUN\`, and fails under \`CI=true\`; what a broker has no such thing for is \`SKIPPED\`.
+No fault may lose, invent or reorder a message, apply one twice, or give a lane two owners.
+
+- *Repeats* says what may be published a second time.
+- *Again after* is the time from the fault (or, for a server, from when it was up again) to the first publish in each lane that stood still: half of the lanes
+  within the first figure, the last within the second. Faults overlap, so the second figure often includes another fault.
+- The figures are of the ten minutes, on two cores with other work to do: read them as upper bounds. What those runs do not know comes from shorter ones.
+- The ten last faults need a set-up of their own, and are done when a run asks for them by name ([commands and results](records.md#faults-in-a-running-system)).
+- Each fault looks whether it bites. A run in which one did nothing fails as \`HOLLOW\`. What a machine cannot do (no root for network namespaces, no
+  libfaketime) is told as \`NOT RUN\`, and fails under \`CI=true\`. What a broker has no such thing for is \`SKIPPED\`.
 
 ${faultTable(long, [...destinations, ...lately, ...outages, ...asked])}
 Reproduce a run's plan with its seed, for example \`${command(long[0])}\`. What the plan does and to whom is the same
@@ -169,20 +171,22 @@ every time; what the processes are doing at that instant is up to the operating 
 
 ## Outages of what consumers need
 
-A handler whose own database is away, and a place for dead letters that takes none, cost no message an attempt and leave no gap in a
-stream: consumers pause, and go on when it is back. Default options, consumers killed meanwhile. *Went on after* is the time from the
-mend to the next message applied, or the next dead letter put away, of those mends that somebody waited for and no other fault was near.
+A handler's own database may be away, or the place for dead letters may take none. Neither costs a message an attempt, nor leaves a gap in a stream: consumers
+pause, and go on when it is back. The options are the defaults, and consumers are killed meanwhile.
+
+*Went on after* is the time from the mend to the next message applied, or the next dead letter put away. Counted are mends that somebody waited for, with no other fault near.
 
 ${outageTable(outages)}
 Reproduce one with \`${outageCommand(outages[0])}\`.
 
 ## Outages of a destination
 
-One queue, exchange or topic is away or throttled, and the broker is not. Relays keep the library's own attempts and pauses, and no
-message is made to fail: whatever pays an attempt, dies or is held, the outage has cost it that. *Again after* is counted from the mend
-to the first publish in each lane that stood still: half of them within the first figure, the last within the second. A destination is
-tried again after half to all of a pause that grows to two seconds. Where another outage began as one ended, or where minutes of backlog go
-out in their sequence, the second figure has that in it.
+One queue, exchange or topic is away or throttled, and the broker is not. Relays keep the library's own attempts and pauses. No message is made to fail, so an attempt
+that is paid, a dead letter or a held key would be the outage's doing.
+
+*Again after* is counted from the mend to the first publish in each lane that stood still: half of them within the first figure, the last within the second. A
+destination is tried again after half to all of a pause that grows to two seconds. Where another outage began as one ended, or where minutes of backlog go out in
+their sequence, the second figure has that in it.
 
 ${destinationTable([...destinations, ...longDestinations])}
 Reproduce one with \`${destinationCommand(destinations[0])}\`, or \`${destinationCommand(longDestinations[0])}\`.
@@ -193,12 +197,12 @@ ${limits}`
 const promises = `## Promises
 
 ${promiseTable()}
-Four [models](model.md) visit every interleaving: two relays and two writers on one lane, operators and a cut-off beside one key, two
-processes of a consumer, and who is at fault when a publisher says nothing but no. Their tests also hold a list of mistakes, each with its shortest counterexample.
-Rules taken out of the running system one by one are seen by the checker:
-[variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts). All promises are stated again for SPIN, a checker that
-nobody here wrote. \`npm run judges\` lets it visit up to eleven million states of each, and ${String(brokenSystems.length)} statements of them with a rule taken
-out, of which it must refuse each, by the promise that it breaks.
+*Rule* means a rule of that checker. *The model* means one of four small [models](model.md) of the protocol, of which a program visits every interleaving: two
+relays and two writers on one lane; operators and a cut-off beside one key; two processes of a consumer; and who is at fault when a publisher says
+nothing but no. All promises are stated again for SPIN, a checker that nobody here wrote: \`npm run judges\` lets it visit up to eleven million states of each.
+
+Who checks the checkers? Rules are taken out one by one, of the models, of SPIN's statements (${String(brokenSystems.length)} of them) and of the running system
+([variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts)), and each time somebody must notice: by the promise that it breaks.
 
 `
 
@@ -209,15 +213,13 @@ const limits = `## What is not promised
 - Order across keys, and order of one key whose writers do not lock anything in common before they add (see [ordering](ordering.md)).
 - Publishing cannot be fenced: a process paused between checking its lease and sending may send after another relay took over. What it
   had in flight is then published twice; nothing it decided afterwards counts.
-- A quick end of a message that kills the process which publishes it. It becomes a dead letter (\`POISON\`), but only after two deaths
-  in a row have put its lane under suspicion, up to two more have narrowed that to single messages, and \`maxAttempts\` have
-  happened while it was published alone. A good message
-  is taken for one only if that many relays die of something else in the very moments in which they publish it alone.
-- A time to recover. Without the presence signal (a transaction-mode pooler, a machine that vanished) it is the lease, or
-  \`databaseTimeoutMs\` where the machine vanished in the middle of a transaction; the relays' share of lanes, reconnecting with backoff and the broker's own start come on top.
-- That time on the database host is right. Due times are its clock's: when that goes back by N, what was scheduled for later or for a
-  retry before it did waits N longer. Nothing is lost or reordered; when it goes forward, the same messages come early. A jump forward ends leases
-  that their relays still trust: until its next renewal such a relay publishes by its own clock what another has taken over, and both may publish the same.
+- A quick end of a message that kills the process which publishes it. It becomes a dead letter (\`POISON\`) after two deaths in a row have put its lane under
+  suspicion, up to two more have narrowed that to single messages, and \`maxAttempts\` have happened while it was published alone. A good message is taken for one
+  only if that many relays die of something else in the very moments in which they publish it alone.
+- A time to recover. Without the presence signal (a pooler in transaction mode, a machine that vanished) it is the lease, or \`databaseTimeoutMs\` where the machine
+  vanished in the middle of a transaction. The relays' share of lanes, reconnecting and the broker's own start come on top.
+- That the clock of the database host is right. When it goes back by N, what was scheduled for later or for a retry waits N longer. When it goes forward, that comes
+  early. Nothing is lost or reordered. A jump forward ends leases that their relays still trust, and until such a relay renews, two relays may publish the same.
 `
 
 /** How often what comes least was done, over all of them. */

@@ -12,8 +12,8 @@ describe.skipIf(url === '')('the code of the README', () => {
   it('carries a message from the publisher to the consumer', async () => {
     const queue = uniqueName('balances')
     const handled: string[] = []
-    const message = anOutboxMessage({ topic: `order.${queue}`, orderingKey: 'order-1' })
-    await declare(url, queue)
+    const message = anOutboxMessage({ topic: queue, orderingKey: 'order-1' })
+    await declare(url, queue, queue)
 
     const publisher = ordersPublisher(url)
     await publisher.publish([message], AbortSignal.timeout(scaled(10_000)))
@@ -28,9 +28,10 @@ describe.skipIf(url === '')('the code of the README', () => {
 })
 
 // #region topology
-async function declare(url: string, queue: string): Promise<void> {
+/** Messages of `topic` go to `queue`. */
+async function declare(url: string, topic: string, queue: string): Promise<void> {
   const connection = await connect(url)
-  await assertTopology(await connection.createChannel(), { exchange: 'brokerage', queue, topics: [`order.${queue}`] })
+  await assertTopology(await connection.createChannel(), { exchange: 'brokerage', topics: [topic], queue })
   await connection.close()
 }
 // #endregion
