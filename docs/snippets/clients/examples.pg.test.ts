@@ -1,4 +1,6 @@
+import { idempotentFetch, migrateIdempotency } from '@malote/idempotency'
 import { migrate } from '@malote/outbox-core'
+import { aDelivery } from '@malote/outbox-core/testing'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
 import { MikroORM } from '@mikro-orm/postgresql'
 import { drizzle } from 'drizzle-orm/node-postgres'
@@ -8,6 +10,7 @@ import postgres from 'postgres'
 import { DataSource } from 'typeorm'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { accept as acceptOnDrizzle } from './drizzle.ts'
+import { acceptOrders, createSalesHandler } from './drizzle-service.ts'
 import { accept as acceptOnKnex } from './knex.ts'
 import { accept as acceptOnKysely } from './kysely.ts'
 import { accept as acceptOnMikroOrm } from './mikro-orm.ts'
@@ -22,7 +25,9 @@ let database: TestDatabase
 beforeAll(async () => {
   database = await createTestDatabase(inject('postgresUrl'))
   await migrate(database.pool())
+  await migrateIdempotency(database.pool())
   await database.pool().query('create table orders (id text primary key, cents integer not null)')
+  await database.pool().query('create table sales (order_id text primary key, cents integer not null)')
 })
 afterAll(() => database.drop())
 
@@ -76,5 +81,33 @@ describe('the example of each client', () => {
 
     expect(await orders()).toBe(1)
     expect((await messages()).map(({ payload }) => JSON.parse(payload))).toEqual([{ id: client, cents: 100 }])
+  })
+})
+
+describe('the service on Drizzle', () => {
+  const rowsOf = async (sql: string): Promise<unknown> => (await database.pool().query(sql)).rows
+
+  it('accepts an order once, and its answer is sent again', async () => {
+    const post = idempotentFetch(acceptOrders(drizzle(database.pool()), 'a pepper of at least 16 bytes'))
+    const headers = { 'idempotency-key': 'a-key-of-sixteen-or-more', 'content-type': 'application/json', 'x-user': 'alice' }
+    const body = '{"id":"order-1","cents":100}'
+    const send = () => post(new Request('http://127.0.0.1/orders', { method: 'POST', headers, body }))
+
+    const [first, retry] = [await send(), await send()]
+
+    expect([first.status, retry.status, retry.headers.get('idempotency-replayed')]).toEqual([201, 201, 'true'])
+    expect(await rowsOf(`select cents from orders where id = 'order-1'`)).toEqual([{ cents: 100 }])
+    const messages = `select payload from malote.messages where ordering_key = 'order-1'`
+    expect(await rowsOf(messages)).toEqual([{ payload: '{"id":"order-1","cents":100}' }])
+  })
+
+  it('books a sale once, however often its message arrives', async () => {
+    const handler = createSalesHandler(drizzle(database.pool()))
+    const delivery = aDelivery({ type: 'order.accepted', payload: { id: 'order-1', cents: 100 } })
+
+    await handler(delivery)
+    await handler(delivery)
+
+    expect(await rowsOf('select * from sales')).toEqual([{ order_id: 'order-1', cents: 100 }])
   })
 })

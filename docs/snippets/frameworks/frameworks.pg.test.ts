@@ -1,18 +1,21 @@
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import type { SqsLambdaRecord } from '@malote/adapter-sqs'
 import { migrateIdempotency } from '@malote/idempotency'
-import { createOutbox, migrate, type Outbox } from '@malote/outbox-core'
+import { createOutbox, createRelay, migrate, type Outbox } from '@malote/outbox-core'
 import { createMemoryBroker } from '@malote/outbox-core/testing'
 import { createTestDatabase, type TestDatabase } from '@malote/testing/database'
-import type pg from 'pg'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, it, onTestFinished } from 'vitest'
 import { createOrdersApp } from './express.ts'
 import { createOrdersHandler } from './fetch.ts'
+import { createOrdersApp as createHonoApp } from './hono.ts'
 import { createRelayFunction } from './lambda.ts'
 import { createSalesFunction } from './lambda-consumer.ts'
 import { createOrdersFunction } from './lambda-http.ts'
+import { runService } from './run-service.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -105,6 +108,42 @@ it('Express accepts an order once, and sends its answer again', async () => {
 
   expect([first.status, retry.status, retry.headers.get('idempotency-replayed')]).toEqual([202, 202, 'true'])
   expect([await retry.text(), await ordersOf('PETR4')]).toEqual([await first.text(), before + 1])
+})
+
+it('Hono accepts an order once, and sends its answer again', async () => {
+  const app = createHonoApp(pool, pepper)
+  const before = await ordersOf('PETR4')
+  const post = async () => app.request('/orders', request('a-key-of-a-hono-app-here'))
+
+  const [first, retry] = [await post(), await post()]
+
+  expect([first.status, retry.status, retry.headers.get('idempotency-replayed')]).toEqual([202, 202, 'true'])
+  expect([await retry.text(), await ordersOf('PETR4')]).toEqual([await first.text(), before + 1])
+})
+
+it('a service that is told to stop answers what is under way first, and ends its pools last', async () => {
+  const order: string[] = []
+  const pools = [new pg.Pool({ connectionString: database.url })]
+  const broker = createMemoryBroker()
+  const note = ({ type }: { readonly type: string }) => void (/stopped/.test(type) && order.push(type))
+  const relay = createRelay({ pool: pools[0] as pg.Pool, publisher: broker, onEvent: note })
+  const consumer = broker.createConsumer({ topic: 'orders', handler: async () => {}, onEvent: note })
+  const arrived = Promise.withResolvers<() => void>()
+  const server = createServer((_, response) => arrived.resolve(() => void response.end('done')))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const ended = runService({ server, consumer, relay, publisher: broker, pools }).then(() => order.push('ended'))
+  const answer = fetch(`http://127.0.0.1:${String((server.address() as AddressInfo).port)}`)
+  const finish = await arrived.promise
+
+  process.emit('SIGTERM')
+  order.push('told')
+  finish()
+
+  expect(await (await answer).text()).toBe('done')
+  await ended
+  expect(order).toEqual(['told', 'consumer.stopped', 'relay.stopped', 'ended'])
+  expect(pools.map((each) => each.ended)).toEqual([true])
 })
 
 interface FunctionAnswer {

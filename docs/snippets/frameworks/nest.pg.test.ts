@@ -9,6 +9,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { AppModule, createApp } from './nest.ts'
+import { createTypeormApp } from './nest-typeorm.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -30,6 +31,7 @@ beforeAll(async () => {
     PGUSER: username,
     PGPASSWORD: password,
     PGDATABASE: pathname.slice(1),
+    DATABASE_URL: database.url,
   })
 })
 /** Not the messages: a relay is reading them. */
@@ -102,6 +104,29 @@ describe.each(apps)('the Nest snippets on %s', (_, create) => {
 
     expect([first.status, retry.status, await first.text()]).toEqual([400, 400, await retry.text()])
   })
+})
+
+it('with TypeORM a request, its message and its answer are one commit', async () => {
+  await empty()
+  await pool.query('truncate malote.messages')
+  const app = await createTypeormApp()
+  await app.listen(0, '127.0.0.1')
+  const url = await app.getUrl()
+  const post = (body: string) =>
+    fetch(`${url}/orders`, {
+      method: 'POST',
+      headers: { 'idempotency-key': 'a-key-of-sixteen-or-more', 'content-type': 'application/json', 'x-user': 'alice' },
+      body,
+    })
+
+  const order = '{"asset":"PETR4","quantity":100}'
+  const [first, retry] = [await post(order), await post(order)]
+  await app.close()
+
+  expect([first.status, retry.status, retry.headers.get('idempotency-replayed')]).toEqual([201, 201, 'true'])
+  expect([await first.text(), await retry.text()]).toEqual(['{"id":"1"}', '{"id":"1"}'])
+  const { rows } = await pool.query('select (select count(*)::int from orders) orders, payload from malote.messages')
+  expect(rows).toEqual([{ orders: 1, payload: '{"id":"1","quantity":100}' }])
 })
 
 const createPool = () => new pg.Pool({ connectionString: database.url })
