@@ -158,8 +158,8 @@ times as long. A dash is for runs that did not note it; they too ran beside othe
 No fault may lose, invent or reorder a message, apply one twice, or give a lane two owners.
 
 - *Repeats* says what may be published a second time.
-- *Again after* is the time from the fault (or, for a server, from when it was up again) to the first publish in each lane that stood still: half of the lanes
-  within the first figure, the last within the second. Faults overlap, so the second figure often includes another fault.
+- *Again after* is the time to the first publish in each lane that stood still: half of the lanes within the first figure, the last within the second. It begins with
+  the fault or, for a server, when that was up again. Faults overlap, so the second figure often includes another fault.
 - The figures are of the ten minutes, on two cores with other work to do: read them as upper bounds. What those runs do not know comes from shorter ones.
 - The ten last faults need a set-up of their own, and are done when a run asks for them by name ([commands and results](records.md#faults-in-a-running-system)).
 - Each fault looks whether it bites. A run in which one did nothing fails as \`HOLLOW\`. What a machine cannot do (no root for network namespaces, no
@@ -197,9 +197,9 @@ ${limits}`
 const promises = `## Promises
 
 ${promiseTable()}
-*Rule* means a rule of that checker. *The model* means one of four small [models](model.md) of the protocol, of which a program visits every interleaving: two
-relays and two writers on one lane; operators and a cut-off beside one key; two processes of a consumer; and who is at fault when a publisher says
-nothing but no. All promises are stated again for SPIN, a checker that nobody here wrote: \`npm run judges\` lets it visit up to eleven million states of each.
+*Rule* means a rule of that checker. *The model* means one of four small [models](model.md) of the protocol. A program visits every interleaving of each: two relays
+and two writers on one lane; operators and a cut-off beside one key; two processes of a consumer; a publisher that says nothing but no. All promises are
+stated again for SPIN, a checker that nobody here wrote: \`npm run judges\` lets it visit up to eleven million states of each.
 
 Who checks the checkers? Rules are taken out one by one, of the models, of SPIN's statements (${String(brokenSystems.length)} of them) and of the running system
 ([variants.chaos.test.ts](../testing/chaos/test/variants.chaos.test.ts)), and each time somebody must notice: by the promise that it breaks.
@@ -213,9 +213,9 @@ const limits = `## What is not promised
 - Order across keys, and order of one key whose writers do not lock anything in common before they add (see [ordering](ordering.md)).
 - Publishing cannot be fenced: a process paused between checking its lease and sending may send after another relay took over. What it
   had in flight is then published twice; nothing it decided afterwards counts.
-- A quick end of a message that kills the process which publishes it. It becomes a dead letter (\`POISON\`) after two deaths in a row have put its lane under
-  suspicion, up to two more have narrowed that to single messages, and \`maxAttempts\` have happened while it was published alone. A good message is taken for one
-  only if that many relays die of something else in the very moments in which they publish it alone.
+- A quick end of a message that kills the process which publishes it. First two deaths in a row put its lane under suspicion, and up to two more
+  narrow that to single messages. After \`maxAttempts\` deaths while it was published alone it becomes a dead letter (\`POISON\`). A good message is taken for one only
+  if that many relays die of something else in the very moments in which they publish it alone.
 - A time to recover. Without the presence signal (a pooler in transaction mode, a machine that vanished) it is the lease, or \`databaseTimeoutMs\` where the machine
   vanished in the middle of a transaction. The relays' share of lanes, reconnecting and the broker's own start come on top.
 - That the clock of the database host is right. When it goes back by N, what was scheduled for later or for a retry waits N longer. When it goes forward, that comes
