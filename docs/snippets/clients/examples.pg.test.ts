@@ -89,7 +89,11 @@ describe('the service on Drizzle', () => {
 
   it('accepts an order once, and its answer is sent again', async () => {
     const post = idempotentFetch(acceptOrders(drizzle(database.pool()), 'a pepper of at least 16 bytes'))
-    const headers = { 'idempotency-key': 'a-key-of-sixteen-or-more', 'content-type': 'application/json', 'x-user': 'alice' }
+    const headers = {
+      'idempotency-key': 'a-key-of-sixteen-or-more',
+      'content-type': 'application/json',
+      'x-user': 'alice',
+    }
     const body = '{"id":"order-1","cents":100}'
     const send = () => post(new Request('http://127.0.0.1/orders', { method: 'POST', headers, body }))
 
