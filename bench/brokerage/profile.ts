@@ -1,5 +1,5 @@
 // node scripts/dev.mjs exec node --conditions=@malote/source bench/brokerage/profile.ts [--seconds 10] [--functions 15]
-// Where an order's processor time goes: by process, by statement (pg_stat_statements), and with --functions also by function of each
+// Where an order's time goes, from each step to the next, and its processor time: by process, by statement (pg_stat_statements), and with --functions also by function of each
 // process (the V8 profiler, which costs time itself: then the table by process is not the one to quote).
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -56,6 +56,7 @@ async function measure(): Promise<Measured> {
     console.log(
       `${String(orders)} orders, ${throughputOf(outcome).toFixed(0)} settled a second, answer p95 ${percentile(latenciesMs, 0.95).toFixed(0)} ms\n`,
     )
+    await printSteps(running, outcome.load.from)
     printProcesses(before, after, orders)
     await printStatements(running, orders)
     const roles = running.supervisor.status().flatMap(({ name, pid }) => (pid === null ? [] : [[pid, name] as const]))
@@ -82,6 +83,21 @@ async function loadStatistics({ pool, services }: Brokerage): Promise<void> {
 
 async function countOrders({ pool }: Brokerage): Promise<number> {
   return Number((await pool.query('select count(*) as count from orders')).rows[0].count)
+}
+
+/** How long orders waited for each step: what grows under load is where the queue is. */
+async function printSteps({ pool }: Brokerage, from: Date): Promise<void> {
+  const { rows } = await pool.query<{ state: string; p50: number; p99: number }>(
+    `select state, percentile_cont(0.5) within group (order by ms) as p50, percentile_cont(0.99) within group (order by ms) as p99
+     from (
+       select state, version, 1000 * date_part('epoch', happened_at - lag(happened_at) over (partition by order_id order by version)) as ms
+       from order_history join (select order_id from orders where created_at >= $1) as measured using (order_id)) as step
+     where ms is not null group by state order by min(version)`,
+    [from],
+  )
+  console.log('| from the step before to | p50, ms | p99, ms |\n| --- | --- | --- |')
+  for (const { state, p50, p99 } of rows) console.log(`| ${state} | ${p50.toFixed(0)} | ${p99.toFixed(0)} |`)
+  console.log('')
 }
 
 function printProcesses(before: CpuByName, after: CpuByName, orders: number): void {

@@ -257,6 +257,7 @@ describe('the description', () => {
       'brokerage_order_requests_total',
       'brokerage_outbox_depth',
       'brokerage_breaker_open',
+      'brokerage_settlement_behind',
     ])
       expect(body).toContain(metric)
     expect((await api.inject('/healthz')).json()).toEqual({ status: 'ok' })

@@ -10,6 +10,7 @@ import { accountRoutes } from './account-routes.ts'
 import { authenticate, nobody } from './bearer.ts'
 import { type Cache, noCache } from './cache.ts'
 import { consoleRoutes } from './console-routes.ts'
+import { finishBeforeClosing } from './graceful-stop.ts'
 import { healthRoutes } from './health-routes.ts'
 import { marketRoutes } from './market-routes.ts'
 import { measureRequests } from './metrics.ts'
@@ -18,6 +19,7 @@ import { operatorRoutes } from './operator-routes.ts'
 import { outboxConsoleRoutes } from './outbox-console.ts'
 import { orderRoutes } from './order-routes.ts'
 import { parseJsonExactly } from './order-request.ts'
+import type { Pace } from './pace.ts'
 import { isUnstorableText, problem, problemOfError, sendProblem } from './problem.ts'
 import { queryRoutes } from './query-routes.ts'
 import { traceRequests } from './request-context.ts'
@@ -41,10 +43,14 @@ export interface ApiOptions {
   readonly controlUrl: string | null
   /** For answers that are dear to make. @defaultValue none */
   readonly cache?: Cache
+  /** In front of what is placed. @defaultValue none: orders are accepted as fast as they come */
+  readonly pace?: Pace
   /** The library's console, below `/malote`. @defaultValue none */
   readonly outboxConsole?: Console
   /** Longest time a request may take to arrive, body included, in milliseconds; then it is answered 408, within a second. @defaultValue 10_000 */
   readonly requestTimeoutMs?: number
+  /** Longest time that closing waits for requests that run, in milliseconds. @defaultValue 5_000: a role is ended after 8 s */
+  readonly stopGraceMs?: number
 }
 
 /** The brokerage's HTTP API. Every refusal is problem+json; `/swagger` tells the rest. */
@@ -56,6 +62,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 16_384,
     forceCloseConnections: true,
+    return503OnClosing: false,
     requestTimeout,
     // To Node as well: it derives its limit for the headers from it, and cuts a body off after the longer of the two.
     http: { connectionsCheckingInterval: 1_000, requestTimeout },
@@ -72,6 +79,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     request.principal = nobody
     reply.header('x-correlation-id', request.id)
   })
+  const finish = finishBeforeClosing(app, options.stopGraceMs ?? 5_000)
   readJsonExactly(app)
   measureRequests(app)
   traceRequests(app)
@@ -87,6 +95,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   healthRoutes(app, options.db)
   consoleRoutes(app, options)
   if (options.outboxConsole !== undefined) outboxConsoleRoutes(app, options.outboxConsole)
+  app.addHook('preClose', finish)
   return app
 }
 

@@ -26,7 +26,7 @@ export function consoleRoutes(app: FastifyInstance, { db, demo, controlUrl }: Ap
     )
   }
   const stream = streamOf('state', () => lookAround(db, controlUrl), 700)
-  app.addHook('onClose', async () => stream.close())
+  app.addHook('preClose', async () => stream.close())
   app.get(
     '/api/console/stream',
     { config: { permission: demo ? null : 'operations' }, schema: { hide: true } },

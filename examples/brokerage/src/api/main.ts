@@ -2,13 +2,15 @@ import { migrateIdempotency } from '@malote/idempotency'
 import { createConsole } from '@malote/outbox-core/console'
 import { createCpfCipher } from '../accounts/cpf.ts'
 import { createDatabase, createPool } from '../database/database.ts'
+import { isSettlementBehind } from '../orders/settlement-lag.ts'
 import { defaultOrderTimeoutMs } from '../orders/timing.ts'
 import { runRole } from '../process/run-role.ts'
 import { milliseconds, setting } from '../process/settings.ts'
 import { createApi } from './app.ts'
 import { createRedisCache, noCache } from './cache.ts'
-import { notePool } from './metrics.ts'
+import { noteBehind, notePool } from './metrics.ts'
 import { outboxConsolePath } from './outbox-console.ts'
+import { createPace } from './pace.ts'
 import { createTokens } from './tokens.ts'
 
 await runRole(async () => {
@@ -18,8 +20,10 @@ await runRole(async () => {
   const cacheUrl = process.env['CACHE_URL'] ?? ''
   const cache = cacheUrl === '' ? noCache : await createRedisCache(cacheUrl, setting('DATABASE_URL'))
   const limit = setting('REQUESTS_PER_MINUTE', '100')
+  const db = createDatabase(pool)
+  const pace = createPace({ isBehind: () => isSettlementBehind(db), onChange: noteBehind })
   const api = await createApi({
-    db: createDatabase(pool),
+    db,
     pool,
     tokens: await createTokens({
       secret: process.env['JWT_SECRET'],
@@ -31,6 +35,7 @@ await runRole(async () => {
     orderTimeoutMs: milliseconds('ORDER_TIMEOUT_MS', defaultOrderTimeoutMs),
     demo,
     cache,
+    pace,
     requestsPerMinute: limit === 'none' ? null : Number(limit),
     controlUrl: process.env['CONTROL_URL'] ?? null,
     // In the demo everybody may break things, and mend them. Elsewhere it is there for whoever has the token.
@@ -52,6 +57,8 @@ await runRole(async () => {
     urls: { api: url },
     stop: async () => {
       clearInterval(watching)
+      // Those who wait are finished with the others; the last look is over before the pool ends.
+      await pace.stop()
       await api.close()
       await cache.close()
       await pool.end()

@@ -30,7 +30,7 @@ export function marketRoutes(app: FastifyInstance, db: Database): void {
   )
   // Each process looks once a second for all who watch, and only while somebody does.
   const stream = streamOf('quotes', quotes, 1_000)
-  app.addHook('onClose', async () => stream.close())
+  app.addHook('preClose', async () => stream.close())
   app.get(
     '/api/market/stream',
     { ...open, ...operation('market', 'The same, each second (server-sent events)') },

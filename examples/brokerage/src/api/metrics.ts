@@ -47,6 +47,11 @@ const breaker = new Gauge({
   help: 'Whether the breaker before the exchange lets nothing through: 1 open, 0 closed.',
   registers: [registry],
 })
+const behind = new Gauge({
+  name: 'brokerage_settlement_behind',
+  help: 'Whether orders are accepted faster than they are settled, and wait before they are accepted: 1 yes, 0 no.',
+  registers: [registry],
+})
 const pool = new Gauge({
   name: 'brokerage_pool_connections',
   help: 'Database connections of this process, by what they do; waiting are requests without one.',
@@ -58,6 +63,10 @@ export function notePool(of: { totalCount: number; idleCount: number; waitingCou
   pool.set({ what: 'total' }, of.totalCount)
   pool.set({ what: 'idle' }, of.idleCount)
   pool.set({ what: 'waiting' }, of.waitingCount)
+}
+
+export function noteBehind(isBehind: boolean): void {
+  behind.set(isBehind ? 1 : 0)
 }
 
 export function noteOrder(outcome: 'accepted' | 'refused' | 'replayed'): void {

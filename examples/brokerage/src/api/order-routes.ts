@@ -34,7 +34,7 @@ interface IdParams {
 }
 
 /** Placing, looking at, cancelling and deciding one order. */
-export function orderRoutes(app: FastifyInstance, { db, pool, pepper, orderTimeoutMs }: ApiOptions): void {
+export function orderRoutes(app: FastifyInstance, { db, pool, pepper, orderTimeoutMs, pace }: ApiOptions): void {
   const idempotency = createIdempotency<pg.Pool, FastifyRequest>({
     db: pool,
     pepper,
@@ -56,7 +56,8 @@ export function orderRoutes(app: FastifyInstance, { db, pool, pepper, orderTimeo
       idempotent: true,
       success: 202,
     }),
-    preHandler: validateOrder,
+    // Behind the check: what makes no sense is told so at once.
+    preHandler: pace === undefined ? validateOrder : [validateOrder, () => pace.turn()],
     onResponse: (_request, reply, done) => {
       const replayed = reply.getHeader('idempotency-replayed') === 'true'
       noteOrder(replayed ? 'replayed' : reply.statusCode === 202 ? 'accepted' : 'refused')

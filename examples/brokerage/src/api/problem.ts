@@ -19,6 +19,7 @@ const problems = {
   TOO_MANY_REQUESTS: [429, 'Too many requests of this client'],
   INTERNAL_ERROR: [500, 'Something failed on our side'],
   NOT_AVAILABLE: [501, 'This process was started without what that needs'],
+  STOPPING: [503, 'This process is being stopped: nothing was done, try again'],
   UNAVAILABLE: [503, 'The database cannot be reached: nothing was done, try again'],
 } as const
 export type ProblemCode = keyof typeof problems
@@ -40,7 +41,7 @@ export function problem(code: ProblemCode, detail?: string): Problem {
 
 export function sendProblem(reply: FastifyReply, code: ProblemCode, detail?: string): FastifyReply {
   const body = problem(code, detail)
-  if (code === 'UNAVAILABLE') reply.header('retry-after', '2')
+  if (body.status === 503) reply.header('retry-after', '2')
   return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body))
 }
 
