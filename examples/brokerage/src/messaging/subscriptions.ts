@@ -26,6 +26,18 @@ export const subscriptions: readonly Subscription[] = [
   { consumer: 'notification', queue: 'notice-queue', topics: [topics.notices] },
 ]
 
+/**
+ * Queues of earlier releases. Nobody reads them, and while they are bound they grow for ever: the set-up takes them off RabbitMQ's exchange.
+ * What they were for the listeners' queue does.
+ */
+export const retiredQueues: readonly string[] = [
+  'projection-queue',
+  'notification-queue',
+  'audit-queue',
+  'report-queue',
+  'compliance-queue',
+]
+
 export function subscriptionOf(consumer: ConsumerName): Subscription {
   const found = subscriptions.find((subscription) => subscription.consumer === consumer)
   if (found === undefined) throw new Error(`no subscription of ${consumer}`)
