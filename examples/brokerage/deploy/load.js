@@ -1,4 +1,5 @@
 // k6 run -e API=http://127.0.0.1:8080 examples/brokerage/deploy/load.js
+// Against a demo (`npm run demo -- --keep`) as its ten customers who can pay; elsewhere give a TOKEN, and that account a limit that lets it.
 import http from 'k6/http'
 import { check } from 'k6'
 
@@ -23,7 +24,7 @@ export default function placeOrder() {
     headers: {
       'content-type': 'application/json',
       'idempotency-key': `k6-${__VU}-${__ITER}-${Date.now()}`,
-      authorization: `Bearer ${__ENV.TOKEN || 'fake-token'}`,
+      authorization: `Bearer ${__ENV.TOKEN || `demo-token-acc-${String(1 + (__VU % 10)).padStart(3, '0')}`}`,
     },
   })
   check(response, { accepted: ({ status }) => status === 202 })

@@ -22,8 +22,8 @@ export interface Rig {
   break(faults: Faults): Promise<void>
   /** Kills with SIGKILL; the supervisor starts it again. */
   kill(role: RoleName): Promise<void>
-  /** Takes the broker or the database away, and gives it back. */
-  outage(of: 'broker' | 'database', begins: boolean): void
+  /** Takes the database away, and gives it back. */
+  databaseOutage(begins: boolean): void
   health(): Promise<number>
   duplicates(): Promise<number>
   /** Waits until nothing is on its way, and checks every invariant of the demo. */
@@ -110,7 +110,7 @@ export async function startRig(broker: BrokerName, env: Readonly<Record<string, 
       // One that is on its way back from an earlier kill is killed when it is there.
       await eventually(async () => expect(await supervisor.kill(role)).toBe(true))
     },
-    outage: (of, begins) => services.send({ type: `${of}-outage`, begins }),
+    databaseOutage: (begins) => services.send({ type: 'database-outage', begins }),
     health: async () => (await fetch(`${apiUrl}/readyz`)).status,
     duplicates: async () => (await measure(pool)).duplicateDeliveries,
     expectAllWell: async () => {

@@ -167,14 +167,12 @@ describe.each(known)('the brokerage on %s', (broker) => {
   })
 
   it('goes on where it was when the broker, the exchange and then the database were away', async () => {
-    rig.outage('broker', true)
-    await rig.break({ b3: 'down' })
+    await rig.break({ breakBroker: true, b3: 'down' })
     const during = await Promise.all([rig.place(), rig.place({ type: 'SELL' })])
-    rig.outage('database', true)
+    rig.databaseOutage(true)
     await expect.poll(() => rig.health(), { timeout: scaled(20_000) }).toBe(503)
-    rig.outage('database', false)
+    rig.databaseOutage(false)
     await expect.poll(() => rig.health(), { timeout: scaled(40_000) }).toBe(200)
-    rig.outage('broker', false)
     await rig.break({})
 
     for (const id of during) await rig.whenIn(id, ...closed)

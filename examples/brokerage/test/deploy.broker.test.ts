@@ -14,6 +14,7 @@ import { Service } from 'kubernetes-models/v1/Service'
 import { afterAll, expect, it } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { parseOrderRequest } from '../src/api/order-request.ts'
+import { seedAccounts } from '../src/demo/accounts.ts'
 import { keepsOrder, subscriptions } from '../src/messaging/subscriptions.ts'
 
 const folder = fileURLToPath(new URL('../deploy/', import.meta.url))
@@ -143,6 +144,7 @@ it('a virtual user of the load test places an order as the API wants it', async 
   expect(sent[0]?.url).toBe('http://api/api/orders')
   expect(parseOrderRequest(JSON.parse(sent[0]?.body ?? ''))).toMatchObject({ valid: true })
   expect(sent[0]?.headers).toMatchObject({ 'idempotency-key': expect.stringMatching(/^k6-7-3-\d+$/) })
+  expect(seedAccounts.slice(0, 10).map(({ token }) => `Bearer ${token}`)).toContain(sent[0]?.headers['authorization'])
   expect(checks).toEqual([true])
   expect(Object.keys(options.thresholds)).toEqual(['http_req_failed', 'http_req_duration'])
   expect(options.scenarios['orders']?.executor).toBe('ramping-arrival-rate')

@@ -1,22 +1,27 @@
 import { trace } from '@opentelemetry/api'
-import pino from 'pino'
+import pino, { type DestinationStream } from 'pino'
 
 /**
- * JSON lines on stderr, with the trace they belong to. What identifies a person or opens a door is taken out by name,
- * wherever it stands.
+ * JSON lines, with the trace they belong to. What identifies a person or opens a door is taken out by name, wherever it stands: at the top, or in
+ * an object there.
  */
-export const log: pino.Logger = pino(
-  {
-    level: process.env['LOG_LEVEL'] ?? 'info',
-    base: { role: process.env['ROLE'] ?? 'brokerage', pid: process.pid },
-    redact: {
-      paths: ['cpf', '*.cpf', 'password', '*.password', 'authorization', '*.authorization'],
-      censor: '[removed]',
+export function createLog(lines: DestinationStream): pino.Logger {
+  return pino(
+    {
+      level: process.env['LOG_LEVEL'] ?? 'info',
+      base: { role: process.env['ROLE'] ?? 'brokerage', pid: process.pid },
+      redact: {
+        paths: ['cpf', '*.cpf', 'password', '*.password', 'authorization', '*.authorization'],
+        censor: '[removed]',
+      },
+      mixin: () => {
+        const span = trace.getActiveSpan()?.spanContext()
+        return span === undefined ? {} : { traceId: span.traceId, spanId: span.spanId }
+      },
     },
-    mixin: () => {
-      const span = trace.getActiveSpan()?.spanContext()
-      return span === undefined ? {} : { traceId: span.traceId, spanId: span.spanId }
-    },
-  },
-  pino.destination({ fd: 2, sync: true }),
-)
+    lines,
+  )
+}
+
+/** This process's, on stderr. */
+export const log: pino.Logger = createLog(pino.destination({ fd: 2, sync: true }))
