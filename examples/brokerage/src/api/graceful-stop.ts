@@ -25,7 +25,10 @@ export function finishBeforeClosing(app: FastifyInstance, graceMs: number): () =
     isStopping = true
   })
   app.addHook('onRequest', (_request, reply, done) => {
-    if (isStopping) return void sendProblem(reply, 'STOPPING')
+    if (isStopping) {
+      sendProblem(reply, 'STOPPING')
+      return
+    }
     running++
     let isOver = false
     const over = (): void => {
