@@ -8,7 +8,7 @@ import { sendProblem } from './problem.ts'
  * A request that arrives meanwhile is answered 503 `STOPPING` with `Retry-After`. Call it before routes are added; the
  * app must leave such requests to it (`return503OnClosing: false`).
  *
- * @param graceMs - longest time that `app.close()` waits for what runs; then it is cut off
+ * @param graceMs - longest time that `app.close()` waits for what runs; then it is cut off. Below ten seconds, which is all that Fastify gives a hook
  * @returns a hook that waits, to be added as the last `preClose`: what else holds connections is told to end before
  */
 export function finishBeforeClosing(app: FastifyInstance, graceMs: number): () => Promise<void> {
