@@ -8,6 +8,7 @@ export const searchOptions: {
   fuzzy: 0.2,
   prefix: true,
   boost: { title: 4, titles: 2, text: 1 },
-  // Guides before why something was decided, and before symbols. The site takes this function as text: it uses nothing from outside.
-  boostDocument: (id) => (/\/(?:decisions|api)\//.test(id) ? 0.2 : 1),
+  // Guides before why something was decided, before symbols, and before measurements, whose headings are names of benchmarks. The site takes
+  // this function as text: it uses nothing from outside.
+  boostDocument: (id) => (/\/(?:decisions|api)\/|\/(?:performance|records|conformance)(?:#|$)/.test(id) ? 0.2 : 1),
 }

@@ -21,7 +21,9 @@ export function acceptOrders(db: NodePgDatabase, pepper: string): IdempotentOper
     pepper,
   })
   return idempotency.atomic({ operation: 'acceptOrder' }, async ({ tx, request }) => {
-    const { id, cents } = order.parse(await request.json())
+    const body = order.safeParse(await request.json())
+    if (!body.success) return { status: 400, body: { error: z.prettifyError(body.error) } }
+    const { id, cents } = body.data
     await tx.insert(orders).values({ id, cents })
     await outbox.add(drizzleTransaction(tx), { type: 'order.accepted', orderingKey: id, payload: { id, cents } }) // 2.
     return { status: 201, body: { id } }

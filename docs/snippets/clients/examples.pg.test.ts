@@ -105,6 +105,22 @@ describe('the service on Drizzle', () => {
     expect(await rowsOf(messages)).toEqual([{ payload: '{"id":"order-1","cents":100}' }])
   })
 
+  it('refuses an order that does not fit, and stores the refusal', async () => {
+    const post = idempotentFetch(acceptOrders(drizzle(database.pool()), 'a pepper of at least 16 bytes'))
+    const headers = {
+      'idempotency-key': 'another-key-of-sixteen',
+      'content-type': 'application/json',
+      'x-user': 'alice',
+    }
+    const body = '{"id":"order-2","cents":-1}'
+    const send = () => post(new Request('http://127.0.0.1/orders', { method: 'POST', headers, body }))
+
+    const [first, retry] = [await send(), await send()]
+
+    expect([first.status, retry.status, retry.headers.get('idempotency-replayed')]).toEqual([400, 400, 'true'])
+    expect(await rowsOf(`select 1 from orders where id = 'order-2'`)).toEqual([])
+  })
+
   it('books a sale once, however often its message arrives', async () => {
     const handler = createSalesHandler(drizzle(database.pool()))
     const delivery = aDelivery({ type: 'order.accepted', payload: { id: 'order-1', cents: 100 } })

@@ -35,7 +35,7 @@ function troubleIn(event: RelayEvent | ConsumerEvent): Trouble | null {
     case 'database.disconnected':
       return trouble('database', `the relay cannot work on its database and keeps trying: ${wordsOf(event.error)}`)
     case 'outage.started': {
-      const who = event.destination === undefined ? 'the broker' : `destination "${event.destination}"`
+      const who = event.destination === undefined ? 'the broker' : `the destination ${event.destination}`
       return trouble(
         `outage ${event.destination ?? ''}`,
         `${who} takes no messages; they wait: ${wordsOf(event.error)}`,

@@ -36,6 +36,14 @@ describe('a relay or a consumer without onEvent', () => {
     expect(warnings).toHaveLength(3)
   })
 
+  it('names a destination as the publisher does, in no further quotation marks', () => {
+    const destination = 'exchange "shop" with routing key "orders"'
+
+    warnOfTrouble()({ type: 'outage.started', destination, error: refused, retryInMs: 200 })
+
+    expect(warnings).toEqual([expect.stringContaining(`the destination ${destination} takes no messages`)])
+  })
+
   it('is silent while all is well', () => {
     const warn = warnOfTrouble()
 
