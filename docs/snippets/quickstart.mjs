@@ -9,7 +9,7 @@ const pool = new pg.Pool({ connectionString })
 await migrate(pool)
 await migrateIdempotency(pool)
 await pool.query(`create table if not exists orders (id uuid primary key, cents int)`)
-await pool.query(`create table if not exists sales (order_id uuid primary key, cents int)`)
+await pool.query(`create table if not exists sales (cents int)`)
 
 // 1. Save it and tell everyone, in one commit.
 const outbox = createOutbox()
@@ -35,7 +35,7 @@ const consumer = broker.createConsumer({
   topic: 'orders',
   handler: async ({ message }) => {
     const result = await inbox.transact(pool, { consumer: 'sales', messageId: message.id }, (tx) =>
-      tx.query('insert into sales values ($1, $2)', [message.json().id, message.json().cents]),
+      tx.query('insert into sales values ($1)', [message.json().cents]),
     )
     console.log(`3. message ${message.id} arrived: ${result}`)
   },

@@ -50,10 +50,10 @@ const tapped: Record<string, (test: TestDatabase) => Promise<Tapped>> = {
 }
 
 /**
- * Beside the business's own: a pool shares them with BEGIN and COMMIT; of other clients the claim and the response have one each. Of
+ * Beside the business's own: a pool shares them with BEGIN and COMMIT, and asks for a record that it has seen by one statement; of other clients the claim and the response have one each. Of
  * what is undone there the transaction is opened twice, after a look whether it is still the one that claimed.
  */
-const shared = { first: 0, undone: 1, replay: -1, inbox: 0 }
+const shared = { first: 0, undone: 1, replay: -2, inbox: 0 }
 const own = { first: 2, replay: 0, inbox: 2 }
 
 describe.each(Object.entries(tapped))('on %s', (name, create) => {
@@ -66,16 +66,17 @@ describe.each(Object.entries(tapped))('on %s', (name, create) => {
       pepper: 'a pepper of thirty-two characters',
     })
     let calls = 0
-    const deposit = (status: number) =>
+    const depositThat = (status: number) =>
       idempotency.atomic({ operation: 'deposit' }, async ({ tx }) => {
         calls++
         await queryable(tx).query(effect, [`${name} ${String(status)}`])
         return { status, body: { calls } }
       })
+    const deposits: Record<number, ReturnType<typeof depositThat>> = { 201: depositThat(201), 422: depositThat(422) }
     const answers: string[] = []
     const request = (key: string, status: number) => async () => {
       const headers: Record<string, string[]> = { 'idempotency-key': [key] }
-      const answer = await deposit(status)(
+      const answer = await (deposits[status] as ReturnType<typeof depositThat>)(
         { method: 'POST', url: '/deposits', headers: (header) => headers[header] ?? [], body: Buffer.alloc(0) },
         {},
       )
