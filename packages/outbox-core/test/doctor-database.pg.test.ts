@@ -196,7 +196,6 @@ describe('a role', () => {
       await doctor.reader.query('reset role')
       await bench.pool.query(`drop owned by ${lacking}; drop role ${lacking}`)
     },
-    60_000,
   )
 
   it('that does not see other sessions says so', async () => {
