@@ -88,7 +88,8 @@ describe('an API whose orders nobody settles', () => {
       looks.push(found)
       return found
     }
-    pace = createPace({ isBehind, everyMs: 5, maxWaitMs: scaled(60_000) })
+    const onError = (error: unknown) => expect.unreachable(String(error))
+    pace = createPace({ isBehind, onError, everyMs: 5, maxWaitMs: scaled(60_000) })
     api = (await createDemoApi(bench.pool, { pace })).api
     await bench.pool.query('update accounts set orders_per_minute = 1000000')
     const first = await Promise.all(Array.from({ length: 64 }, place))

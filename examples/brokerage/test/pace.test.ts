@@ -3,6 +3,7 @@ import { createPace, type Pace, type PaceOptions } from '../src/api/pace.ts'
 
 let pace: Pace
 let looks: PromiseWithResolvers<boolean>[]
+let told: unknown[]
 afterEach(async () => {
   const stopped = pace.stop()
   for (const look of looks) look.resolve(false)
@@ -12,12 +13,13 @@ afterEach(async () => {
 /** A settlement that says what a test wants, one look after the other: each look waits to be told. */
 function settlement(options: Partial<PaceOptions> = {}) {
   looks = []
+  told = []
   const isBehind = (): Promise<boolean> => {
     const look = Promise.withResolvers<boolean>()
     looks.push(look)
     return look.promise
   }
-  pace = createPace({ isBehind, everyMs: 1, maxWaitMs: 600_000, ...options })
+  pace = createPace({ isBehind, onError: (error) => told.push(error), everyMs: 1, maxWaitMs: 600_000, ...options })
   /** Answers the n-th look as soon as there is one. */
   const say = async (n: number, answer: boolean | Error): Promise<void> => {
     await expect.poll(() => looks.length, { interval: 1 }).toBeGreaterThan(n)
@@ -111,4 +113,16 @@ describe('an order waits for nobody', () => {
 
     await pace.turn()
   })
+})
+
+it('an outage in which no look succeeds is told once, and the next one again', async () => {
+  const { say } = settlement()
+  const answers = [new Error('away'), new Error('still away'), false, new Error('away again')] as const
+
+  for (const [n, answer] of answers.entries()) {
+    await pace.turn() // Else nobody would look while settlement keeps up.
+    await say(n, answer)
+  }
+
+  expect(told).toEqual([answers[0], answers[3]])
 })

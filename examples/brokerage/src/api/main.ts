@@ -4,6 +4,7 @@ import { createCpfCipher } from '../accounts/cpf.ts'
 import { createDatabase, createPool } from '../database/database.ts'
 import { isSettlementBehind } from '../orders/settlement-lag.ts'
 import { defaultOrderTimeoutMs } from '../orders/timing.ts'
+import { log } from '../process/log.ts'
 import { runRole } from '../process/run-role.ts'
 import { milliseconds, setting } from '../process/settings.ts'
 import { createApi } from './app.ts'
@@ -21,7 +22,11 @@ await runRole(async () => {
   const cache = cacheUrl === '' ? noCache : await createRedisCache(cacheUrl, setting('DATABASE_URL'))
   const limit = setting('REQUESTS_PER_MINUTE', '100')
   const db = createDatabase(pool)
-  const pace = createPace({ isBehind: () => isSettlementBehind(db), onChange: noteBehind })
+  const pace = createPace({
+    isBehind: () => isSettlementBehind(db),
+    onError: (error) => log.warn({ err: error }, 'settlement was not looked at: orders are accepted without a wait'),
+    onChange: noteBehind,
+  })
   const api = await createApi({
     db,
     pool,

@@ -7,8 +7,10 @@ export interface Pace {
 }
 
 export interface PaceOptions {
-  /** Whether settlement is behind now. An error counts as no: what is accepted then will say so itself. */
+  /** Whether settlement is behind now. An error counts as no: nobody waits for what cannot be seen. */
   readonly isBehind: () => Promise<boolean>
+  /** Told the error of the first look that fails. Those of the next ones say the same until a look succeeds. */
+  readonly onError: (error: unknown) => void
   /** Told whether settlement is behind, when that changes. */
   readonly onChange?: (isBehind: boolean) => void
   /** From the end of a look to the next one's begin, in milliseconds, while orders come. @defaultValue 100 */
@@ -28,9 +30,10 @@ export interface PaceOptions {
  * Nobody is refused: what waits no longer than its clients let it is only slower. So this slows down clients who wait for answers before
  * they send more; it does not stop those who do not. An order that comes after a pause brings a look about and does not wait for it.
  */
-export function createPace({ isBehind, onChange, everyMs = 100, maxWaitMs = 300 }: PaceOptions): Pace {
+export function createPace({ isBehind, onError, onChange, everyMs = 100, maxWaitMs = 300 }: PaceOptions): Pace {
   let waiting: (() => void)[] = []
   let behind = false
+  let isBlind = false
   let stopped = false
   /** Since the last look began somebody came. */
   let isWanted = false
@@ -46,9 +49,21 @@ export function createPace({ isBehind, onChange, everyMs = 100, maxWaitMs = 300 
     for (const release of released) release()
   }
 
+  async function seen(): Promise<boolean> {
+    try {
+      const isBehindNow = await isBehind()
+      isBlind = false
+      return isBehindNow
+    } catch (error) {
+      if (!isBlind) onError(error)
+      isBlind = true
+      return false
+    }
+  }
+
   async function look(): Promise<void> {
     isWanted = false
-    found(await isBehind().catch(() => false))
+    found(await seen())
     looking = null
     // While it is behind also when nobody comes: who comes after a pause must not wait because of what was before it.
     timer = stopped || (!isWanted && !behind) ? null : setTimeout(begin, everyMs)
