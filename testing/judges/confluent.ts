@@ -17,13 +17,14 @@ const tests = ['conformance', 'clients', 'readme'].map((file) => `packages/adapt
 
 const addon = builtAddon()
 if (addon === null) console.error(`NOT RUN ${name}: its addon cannot be built here. What went wrong stands above`)
-const { passed, failed } = runKits(tests, {
+const { passed, failed, notRun } = runKits(tests, {
   MALOTE_TEST_KAFKA_CLIENTS: 'all',
   ...(addon === null ? {} : { MALOTE_TEST_CONFLUENT: addon }),
 })
 const isFine = passed > 0 && failed.length === 0
 console.log(`${isFine ? 'ok    ' : 'WRONG '} every client of Kafka that is here: ${String(passed)} cases hold`)
 for (const one of failed) console.log(`       ${one}`)
+for (const one of notRun) console.log(`       not judged: ${one}`)
 endJudge([isFine ? 'ok' : 'wrong', ...(addon === null ? (['not-run'] as const) : [])])
 
 /**

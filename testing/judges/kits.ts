@@ -2,12 +2,15 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ConformanceMeta } from '../conformance.ts'
 
 /** What became of an adapter's own tests on a server that nobody here wrote. */
 export interface KitReport {
   readonly passed: number
   /** Name and first words of each case that failed, and of each file that could not be run. */
   readonly failed: readonly string[]
+  /** Name of each case that was left out, with the reason. */
+  readonly notRun: readonly string[]
 }
 
 /**
@@ -24,6 +27,9 @@ export function runKits(paths: readonly string[], env: Readonly<Record<string, s
     const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report
     const tests = testResults.flatMap(({ assertionResults }) => assertionResults)
     const failed = tests.filter(({ status }) => status === 'failed')
+    const notRun = tests
+      .flatMap(({ meta }) => meta.conformance ?? [])
+      .flatMap(({ name, reason }) => (reason === undefined ? [] : [`${name}: ${reason}`]))
     return {
       passed: tests.filter(({ status }) => status === 'passed').length,
       failed: [
@@ -32,6 +38,7 @@ export function runKits(paths: readonly string[], env: Readonly<Record<string, s
           .map((file) => file.message),
         ...failed.map(({ fullName, failureMessages }) => `${fullName}: ${failureMessages[0]?.slice(0, 300) ?? ''}`),
       ],
+      notRun: [...new Set(notRun)],
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })
@@ -46,6 +53,7 @@ interface Report {
       readonly status: string
       readonly fullName: string
       readonly failureMessages: readonly string[]
+      readonly meta: { readonly conformance?: readonly ConformanceMeta[] }
     }[]
   }[]
 }

@@ -87,11 +87,6 @@ export function givenSqsEndpoint(): string | null {
   return given === '' ? null : given
 }
 
-/** Servers of other makes know less than SQS does: `MALOTE_TEST_SQS_LACKS=sizes` says that the given one has its own idea of sizes. */
-export function isLackingSizes(): boolean {
-  return process.env['MALOTE_TEST_SQS_LACKS'] === 'sizes'
-}
-
 /** A client as an application would make one, with credentials that mean nothing. Destroy it when done. */
 export function sqsClient(endpoint: string, config: SQSClientConfig = {}): SQSClient {
   return new SQSClient({ ...clientConfig(endpoint), ...config })

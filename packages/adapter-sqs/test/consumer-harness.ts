@@ -10,7 +10,8 @@ import { type Consumer, readDeadLetterNote } from '@malote/outbox-core'
 import type { Absences, ConsumerHarness, HeldDeadLetter } from '@malote/outbox-core/testing'
 import { eventually } from '@malote/outbox-core/testing'
 import { preparing } from '@malote/testing/harness-error'
-import { givenSqsEndpoint, isLackingSizes, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
+import { givenSqsEndpoint, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
+import { isLacking, sqsLacks } from '@malote/testing/services/sqs-lacks'
 import { scaled } from '@malote/testing/slowness'
 import { startTcpProxy } from '@malote/testing/tcp-proxy'
 import { randomUUID } from 'node:crypto'
@@ -25,11 +26,12 @@ export interface SqsConsumerHarness extends ConsumerHarness {
 
 const noOrder = 'a standard queue promises no order and gives a failed message again behind others'
 
-const noSizes = 'the server has its own idea of sizes'
+const noSizes = `the server ${sqsLacks.sizes.words}`
 
 const notOurs: Absences<ConsumerHarness> = {
   ...(givenSqsEndpoint() === null ? {} : { stopBroker: 'the server was given to us and is not ours to stop' }),
-  ...(isLackingSizes() ? { sendLargest: noSizes, narrowDeadLetterPlace: noSizes } : {}),
+  ...(isLacking('sizes') ? { sendLargest: noSizes, narrowDeadLetterPlace: noSizes } : {}),
+  ...(isLacking('attribute-sizes') ? { narrowDeadLetterPlace: `the server ${sqsLacks['attribute-sizes'].words}` } : {}),
 }
 
 export const consumerAbsences: Readonly<Record<Flavour, Absences<ConsumerHarness>>> = {

@@ -1,6 +1,7 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { Absences, PublisherHarness } from '@malote/outbox-core/testing'
-import { givenSqsEndpoint, isLackingSizes, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
+import { givenSqsEndpoint, sqsClient, startSqs, startSqsProcess } from '@malote/testing/services/sqs'
+import { isLacking, sqsLacks } from '@malote/testing/services/sqs-lacks'
 import { startTcpProxy, type TcpProxy } from '@malote/testing/tcp-proxy'
 import { decodeMessage, textAttributes } from '../src/decode.ts'
 import { createSqsPublisher } from '../src/index.ts'
@@ -12,10 +13,10 @@ export interface SqsPublisherHarness extends PublisherHarness {
 
 const notOurs: Absences<PublisherHarness> = {
   ...(givenSqsEndpoint() === null ? {} : { stopBroker: 'the server was given to us and is not ours to stop' }),
-  ...(isLackingSizes() ? { brokerRefusal: 'the server takes no notice of MaximumMessageSize' } : {}),
+  ...(isLacking('sizes') ? { brokerRefusal: `the server ${sqsLacks.sizes.words}` } : {}),
 }
 /** What a server of another make takes, body and attributes. */
-const limits = isLackingSizes() ? { maxMessageBytes: 261_120, maxBatchBytes: 262_144 } : {}
+const limits = isLacking('sizes') ? { maxMessageBytes: 261_120, maxBatchBytes: 262_144 } : {}
 
 export const publisherAbsences: Readonly<Record<Flavour, Absences<PublisherHarness>>> = {
   fifo: notOurs,
@@ -48,7 +49,7 @@ export async function openPublisherHarness(flavour: Flavour): Promise<SqsPublish
         wire: textAttributes(raw.MessageAttributes),
         ...(raw.Attributes?.MessageGroupId === undefined ? {} : { brokerKey: raw.Attributes.MessageGroupId }),
       })),
-    ...(isLackingSizes()
+    ...(isLacking('sizes')
       ? {}
       : {
           brokerRefusal: async () => ({
