@@ -1,5 +1,5 @@
-/** As many as are asked for again before they are forgotten, in a few megabytes. */
-const limit = 10_000
+/** As many as are asked for again before they are forgotten, twice, in a few megabytes. */
+const limit = 5_000
 
 /**
  * Keys of which this process has seen a record, the latest of them. A hint and nothing else: who finds no record any more claims the key,
@@ -11,14 +11,22 @@ export interface RememberedKeys {
   forget(mark: string): void
 }
 
+/**
+ * Forgets by halves: the oldest of a set is found behind the places of all that were deleted before it, which cost each first request
+ * as much as its digests.
+ */
 export function createRememberedKeys(): RememberedKeys {
-  const marks = new Set<string>()
+  let latest = new Set<string>()
+  let before = new Set<string>()
   return {
-    has: (mark) => marks.has(mark),
+    has: (mark) => latest.has(mark) || before.has(mark),
     add: (mark) => {
-      marks.add(mark)
-      if (marks.size > limit) marks.delete(marks.values().next().value as string)
+      if (latest.size >= limit) [before, latest] = [latest, new Set()]
+      latest.add(mark)
     },
-    forget: (mark) => void marks.delete(mark),
+    forget: (mark) => {
+      latest.delete(mark)
+      before.delete(mark)
+    },
   }
 }
