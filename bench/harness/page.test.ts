@@ -66,6 +66,13 @@ describe('rendering', () => {
     expect(rendered).toContain('Not measured yet: `npm run bench -- idle --write-docs`')
   })
 
+  it('counts the questions of a run that asked many', () => {
+    const command = 'npm run bench -- drain two-relays idle cpu --rounds 3 --write-docs'
+    const rendered = renderPage(text, [{ ...drain, command }])
+
+    expect(rendered).toContain('commit `abc1234`: `npm run bench -- …`, 4 questions.')
+  })
+
   it('counts the targets and names the missed ones', () => {
     const rendered = renderPage(text, [drain])
 

@@ -60,8 +60,17 @@ function section(kept: KeptAnswer): string {
           markdownTable(['measured', 'median', 'smallest … largest'], contestants),
         ]),
     ...(answer.notes === undefined ? [] : [answer.notes.map((note) => `- ${note}`).join('\n')]),
-    `Measured on ${dayOf(kept)}, ${String(answer.runs)} ${answer.runs === 1 ? 'round' : 'rounds'}, load ${loadOf(kept)} at the start, commit \`${kept.commit}\`: \`${kept.command}\`. Again: \`npm run bench -- ${name}\`.`,
+    `Measured on ${dayOf(kept)}, ${String(answer.runs)} ${answer.runs === 1 ? 'round' : 'rounds'}, load ${loadOf(kept)} at the start, commit \`${kept.commit}\`: ${commandOf(kept)}. Again: \`npm run bench -- ${name}\`.`,
   ].join('\n\n')
+}
+
+/** Of a run that asked many questions their number says enough. */
+function commandOf({ command }: KeptAnswer): string {
+  const names = command
+    .split(' ')
+    .filter((word) => word !== '--' && /^[a-z-]+$/.test(word) && !word.startsWith('--'))
+    .slice(3)
+  return names.length > 3 ? `\`npm run bench -- …\`, ${String(names.length)} questions` : `\`${command}\``
 }
 
 const dayOf = ({ environment: { date } }: KeptAnswer): string =>
