@@ -32,15 +32,11 @@ const task = {
   soak: (args) => [['node', source, 'testing/chaos/soak.ts', ...args]],
   bench: (args) => [['node', source, 'bench/main.ts', ...args]],
   mutants: (args) => [['node', source, 'testing/mutants/main.ts', ...args]],
-  judges: (args) => [
-    ['node', source, 'testing/judges/python.ts', ...args],
-    ['node', source, 'testing/judges/sqs.ts', ...args],
-    ['node', source, 'testing/judges/rabbitmq.ts', ...args],
-    ['node', source, 'testing/judges/confluent.ts', ...args],
-    ['node', source, 'testing/judges/nats.ts', ...args],
-    ['node', source, 'testing/judges/schemathesis.ts', ...args],
-    ['node', source, 'testing/judges/spin.ts', ...args],
-  ],
+  judges: (args) =>
+    (args.includes('--planted')
+      ? ['planted']
+      : ['python', 'sqs', 'rabbitmq', 'confluent', 'nats', 'schemathesis', 'spin']
+    ).map((judge) => ['node', source, `testing/judges/${judge}.ts`, ...args]),
   exec: (args) => [args],
 }
 

@@ -142,6 +142,10 @@ These faults were planted in the code on purpose, by the promise they break. The
 names true, and no cell empty. It also sees that what was found broken is the promise beside it, and not another. Every rule of the checker is broken by a made-up history
 in [its test](../testing/history/check-history.test.ts). \`npm run mutants\` runs the mutants.
 
+\`npm run judges -- --planted\` plants the faults of the last column, and sees each refused by a broker or a client that nobody here wrote. These see messages, and no
+transaction, lane or cut-off: the three promises about those are left to SPIN. Of applying once they see what was never applied; what would be applied twice the
+inbox alone knows. [What came of it](records.md#faults-that-were-planted-for-them).
+
 ${plantedFaultTable()}
 ## Runs
 

@@ -1,3 +1,4 @@
+import { plantedForJudges } from '../judges/planted-faults.ts'
 import type { Rule } from '../history/violation.ts'
 import type { BlamingMistake } from '../model/blaming.ts'
 import type { ConsumingMistake } from '../model/consuming.ts'
@@ -26,6 +27,8 @@ export interface Guarantee {
   readonly variants: readonly Variant[]
   /** Names of mutants of the code, each of which breaks this promise. */
   readonly mutants: readonly string[]
+  /** The same, refused by brokers, and clients of them, that nobody here wrote. Empty where none of these could see it. */
+  readonly foreign: readonly string[]
 }
 
 const disorder = 'a message published before an earlier one of its key'
@@ -46,6 +49,11 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     ],
     variants: ['acknowledge-before-broker', 'floor-without-locks'],
     mutants: ['the floor ignores who still writes', 'a rewind stops one short'],
+    foreign: [
+      'what no queue took counts as accepted',
+      'a publisher does not wait for the answer',
+      'a message without a key counts as accepted and is not sent',
+    ],
   },
   {
     promise: 'A message of a transaction that did not commit is never delivered',
@@ -57,6 +65,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     spin: ['ADD_OUTSIDE_THE_TRANSACTION'],
     variants: ['add-outside-the-transaction'],
     mutants: ['a message is added beside the transaction, not in it'],
+    foreign: [],
   },
   {
     promise:
@@ -69,6 +78,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     spin: ['SEND_BEHIND_A_FAILURE'],
     variants: ['send-behind-a-failure', 'floor-without-locks'],
     mutants: ['a read during which an old writer ended is used', 'a line sends while its last request is in flight'],
+    foreign: ['messages of one key are handled beside each other', 'a record has not its ordering key'],
   },
   {
     promise: 'A broker takes a message of a key only after it took every earlier one',
@@ -85,6 +95,11 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     spin: ['SEND_BEHIND_A_FAILURE', 'NEW_OWNER_IGNORES_WAITING_KEYS', 'RETRY_WITHOUT_FENCE'],
     variants: ['send-behind-a-failure'],
     mutants: ['a line sends while its last request is in flight'],
+    foreign: [
+      'what comes behind a failure is sent',
+      'what comes behind a message that is too large is sent',
+      'a client sends the last record first',
+    ],
   },
   {
     promise: 'A message is published again only when it was in flight at a fault',
@@ -96,6 +111,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     spin: ['FORGET_SETTLED_AT_ONCE', 'HAND_OVER_UNSETTLED'],
     variants: ['published-rows-stay'],
     mutants: ['a read brings what is in flight once more', 'a row that changed while its delete waited stays'],
+    foreign: ['each message is sent twice'],
   },
   {
     promise: 'A consumer that uses the inbox applies each message once',
@@ -110,6 +126,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
       'a handler whose error is swallowed can commit its inbox row',
       'a message alone that was applied counts as new',
     ],
+    foreign: ['a message is acknowledged before it is handled'],
   },
   {
     promise: 'Only messages that fail become dead letters',
@@ -121,6 +138,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     spin: ['CHARGE_AN_OUTAGE', 'BLAME_THE_WHOLE_BATCH'],
     variants: ['blame-messages', 'retry-without-fence', 'outages-cost-attempts'],
     mutants: ['one outage among other errors makes all an outage', 'a message dies one attempt early'],
+    foreign: ['a delivery that is no attempt counts as one'],
   },
   {
     promise: 'A lane has at most one unfenced owner, and no publish begins without owning the lane',
@@ -132,6 +150,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     spin: ['TAKE_AN_OWNED_LANE', 'PUBLISH_AFTER_THE_LEASE'],
     variants: ['take-owned-lanes'],
     mutants: ['a fence is not compared', 'an expired lease can be renewed'],
+    foreign: [],
   },
   {
     promise:
@@ -144,6 +163,7 @@ export const guaranteesWithFaults: readonly Guarantee[] = [
     spin: ['CUT_OFF_FORGETS_WRITERS', 'CUT_OFF_FORGETS_WAITING_ROWS'],
     variants: ['cut-off-forgets-writers'],
     mutants: ['a cut-off forgets who had begun', 'a cut-off forgets what is prepared'],
+    foreign: [],
   },
 ]
 
@@ -161,15 +181,21 @@ ${rows.join('\n')}
 `
 }
 
+function withJudges(fault: string): string {
+  const judges = plantedForJudges.find(({ name }) => name === fault)?.judges ?? []
+  return `${fault} (${judges.join(', ')})`
+}
+
 /** The table of docs/guarantees.md that says which planted faults were noticed. */
 export function plantedFaultTable(): string {
   const cell = (names: readonly string[]): string => names.join('; ')
-  const rows = guaranteesWithFaults.map(({ promise, rules, mistakes, spin, variants, mutants }) => {
-    const cells = [code(rules), code(mistakes), code(spin), code(variants), mutants].map(cell)
+  const rows = guaranteesWithFaults.map(({ promise, rules, mistakes, spin, variants, mutants, foreign }) => {
+    const refused = foreign.length === 0 ? ['out of their sight'] : foreign.map(withJudges)
+    const cells = [code(rules), code(mistakes), code(spin), code(variants), mutants, refused].map(cell)
     return `| ${[promise, ...cells].join(' | ')} |`
   })
-  return `| promise | checker's rules | model refuses | SPIN refuses | seen in the running system | mutants |
-|---|---|---|---|---|---|
+  return `| promise | checker's rules | model refuses | SPIN refuses | seen in the running system | mutants | other foreign judges refuse |
+|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 `
 }

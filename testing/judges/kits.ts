@@ -13,6 +13,9 @@ export interface KitReport {
   readonly notRun: readonly string[]
 }
 
+/** Cases that `MALOTE_JUDGE_CASES` names, as a pattern, until the first of them fails: all to the end, unless it is set. */
+export const askedCases: string = process.env['MALOTE_JUDGE_CASES'] ?? ''
+
 /**
  * Runs tests that speak to a broker, one file at a time: what is judged is not how many cases one server stands at once.
  *
@@ -23,6 +26,7 @@ export function runKits(paths: readonly string[], env: Readonly<Record<string, s
   try {
     const report = join(folder, 'report.json')
     const flags = ['--project', 'integration', '--no-file-parallelism', '--reporter=json', `--outputFile=${report}`]
+    if (askedCases !== '') flags.push('--testNamePattern', askedCases, '--bail=1')
     spawnSync('vitest', ['run', ...flags, ...paths], { stdio: 'ignore', env: { ...process.env, ...env } })
     const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report
     const tests = testResults.flatMap(({ assertionResults }) => assertionResults)

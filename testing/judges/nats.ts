@@ -19,6 +19,7 @@ import {
   startTcpProxy,
 } from '../../packages/outbox-core/src/testing/index.ts'
 import { stablePort } from '../services/stable-port.ts'
+import { askedCases } from './kits.ts'
 import { endJudge, folderOf, type PythonPackage, whatIsMissing } from './python-tools.ts'
 
 /** It has no module, only the program: asking for its version is how to know that it is there. */
@@ -88,7 +89,8 @@ async function judge(program: string): Promise<'ok' | 'wrong'> {
     cutConnections: () => Promise.resolve(proxy.cut()),
   }
   let [passed, failed] = [0, 0]
-  for await (const result of runConformance(publisherConformance, harness, absences)) {
+  const cases = publisherConformance.filter(({ name }) => new RegExp(askedCases).test(name))
+  for await (const result of runConformance(cases, harness, absences)) {
     if (result.status === 'passed') passed++
     else if (result.status === 'not-run') console.log(`       not run: ${result.name}: ${result.reason}`)
     else failed++

@@ -51,6 +51,11 @@ export async function ask<Answer>(
   return JSON.parse(stdout) as Answer
 }
 
+/** Whether a judge is to say what it finds. All are, unless `MALOTE_JUDGE_ONLY` names one. */
+export function isAskedFor(judge: string): boolean {
+  return [undefined, judge].includes(process.env['MALOTE_JUDGE_ONLY'])
+}
+
 /** Ends the judge: what is not as expected fails it, and under `CI` what could not be run too. */
 export function endJudge(outcomes: readonly ('ok' | 'wrong' | 'not-run')[]): void {
   const isFine = outcomes.every((one) => one === 'ok' || (one === 'not-run' && process.env['CI'] !== 'true'))

@@ -22,7 +22,7 @@ import { createKafkaTopics } from '../services/kafka-topics.ts'
 import { startRabbitmq } from '../services/rabbitmq.ts'
 import { sqsClient, startSqs } from '../services/sqs.ts'
 import { differences, type ForeignMessage, foreignMessages, ours, type SeenByPython } from './foreign-messages.ts'
-import { ask, endJudge, type PythonPackage, whatIsMissing } from './python-tools.ts'
+import { ask, endJudge, isAskedFor, type PythonPackage, whatIsMissing } from './python-tools.ts'
 
 /** A broker, a Python client of it, and our two halves. */
 interface Subject {
@@ -72,6 +72,7 @@ for (const subject of subjects) {
 endJudge(outcomes)
 
 async function decide(name: string, tools: readonly PythonPackage[], work: () => Promise<string[]>): Promise<void> {
+  if (!isAskedFor(name)) return
   const absences = tools.flatMap((tool) => whatIsMissing(tool) ?? [])
   if (absences.length > 0) {
     outcomes.push('not-run')

@@ -1,7 +1,7 @@
 import type { PromiseName } from '../mutants/mutant.ts'
 
 /** Promises that the models state. */
-type Claim = Exclude<PromiseName, 'outage' | 'refused' | 'replayed' | 'confidential' | 'bounded'>
+type Claim = Exclude<PromiseName, 'outage' | 'refused' | 'foreign' | 'replayed' | 'confidential' | 'bounded'>
 
 /** How SPIN words its objection where a promise is broken. */
 export const objections: Readonly<Record<Claim, RegExp>> = {

@@ -84,6 +84,9 @@ export const mutants: readonly Mutant[] = [
       'compatibilityPartitioner(message, key.subarray(1))',
     ],
   ]),
+  ...kafka('encode.ts', 'cloudevents-sdk.test.ts', [
+    ['attributes have a prefix that no SDK knows', 'foreign', "attributePrefix = 'ce_'", "attributePrefix = 'ce.'"],
+  ]),
   ...kafka('progress.ts', 'progress.test.ts', [
     ['an offset is committed over a gap', 'delivered', "if (state === 'open') break", ''],
     ['the committed offset is the last one, not the next', 'once', 'finished = first + 1n', 'finished = first'],

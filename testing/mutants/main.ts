@@ -1,11 +1,9 @@
 // `npm run mutants`: breaks one promise after the other in a copy of the repository and sees whether its test notices.
-import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type PostgresService, startPostgres } from '../services/postgres.ts'
+import { copyOfRepository, runInCopy, withPatch } from './copy.ts'
 import { mutants } from './list.ts'
 import type { Mutant } from './mutant.ts'
 import { lineOf, type Run, type Verdict, verdictOf } from './verdict.ts'
@@ -76,37 +74,12 @@ async function runAll(): Promise<boolean> {
   }
 }
 
-/** What git knows, with this checkout's installed packages. */
-function copyOfRepository(): string {
-  const root = process.cwd()
-  const copy = mkdtempSync(join(tmpdir(), 'malote-mutants-'))
-  const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
-    encoding: 'utf8',
-  })
-  for (const file of files.split('\0').filter((one) => one !== '')) cpSync(join(root, file), join(copy, file))
-  const folders = files.split('\0').filter((file) => file.endsWith('package.json'))
-  for (const folder of folders.map((file) => dirname(file)))
-    symlinkSync(join(root, folder, 'node_modules'), join(copy, folder, 'node_modules'))
-  return copy
-}
-
 function isWithServers({ test }: Mutant): boolean {
   return /\.(pg|broker)\.test\.ts$/.test(test)
 }
 
 async function judge(copy: string, mutant: Mutant, postgresUrl = ''): Promise<Verdict> {
-  const path = join(copy, mutant.file)
-  const sound = readFileSync(path, 'utf8')
-  unlinkSync(path)
-  writeFileSync(
-    path,
-    sound.replace(mutant.find, () => mutant.replace),
-  )
-  try {
-    return verdictOf(await runTests(copy, mutant, postgresUrl))
-  } finally {
-    writeFileSync(path, sound)
-  }
+  return verdictOf(await withPatch(copy, mutant, () => runTests(copy, mutant, postgresUrl)))
 }
 
 async function runTests(copy: string, mutant: Mutant, postgresUrl: string): Promise<Run> {
@@ -114,17 +87,10 @@ async function runTests(copy: string, mutant: Mutant, postgresUrl: string): Prom
   rmSync(report, { force: true })
   const project = isWithServers(mutant) ? 'integration' : 'unit'
   const flags = ['--project', project, '--reporter=json', `--outputFile=${report}`, '--bail=1', '--pool=threads']
-  const vitest = spawn('vitest', ['run', ...flags, mutant.test], {
-    cwd: copy,
-    stdio: 'ignore',
+  const { exitCode } = await runInCopy(copy, ['vitest', 'run', ...flags, mutant.test], {
     env: { ...process.env, MALOTE_TEST_POSTGRES_URL: postgresUrl },
-    detached: true, // A group of its own: what it started ends with it.
+    timeLimitMs,
+    stop: interrupted.signal,
   })
-  const kill = (): void => void process.kill(-(vitest.pid as number), 'SIGKILL')
-  const limit = setTimeout(kill, timeLimitMs)
-  interrupted.signal.addEventListener('abort', kill)
-  const [exitCode] = (await once(vitest, 'exit')) as [number | null]
-  clearTimeout(limit)
-  interrupted.signal.removeEventListener('abort', kill)
   return { exitCode, report: existsSync(report) ? readFileSync(report, 'utf8') : null }
 }

@@ -1,15 +1,19 @@
 import { posix } from 'node:path'
 
-/** A small change that breaks a promise, and the tests that must notice. */
-export interface Mutant {
+/** A small change of one file that breaks a promise. */
+export interface Patch {
   /** Says what is broken, in words: it is the name under which a survivor is reported. */
   readonly name: string
-  readonly promise: string
   /** From the repository's root. */
   readonly file: string
   /** Stands exactly once in the file. */
   readonly find: string
   readonly replace: string
+}
+
+/** A patch, and the tests that must notice. */
+export interface Mutant extends Patch {
+  readonly promise: string
   /** The test file that kills it. From the repository's root, as `file`. */
   readonly test: string
 }
@@ -26,6 +30,7 @@ export const promises = {
   innocent: 'only messages that fail pay attempts or die',
   outage: 'an outage costs nobody an attempt',
   refused: 'bad input is refused, in words',
+  foreign: 'a message is read as it was written, by clients of other languages too',
   replayed: 'a request is executed once and answered again',
   confidential: 'no client gets what is another’s',
   bounded: 'waits, retries and memory have bounds',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
+import { plantedForJudges } from '../../judges/planted-faults.ts'
 import { brokenSystems } from '../../judges/spin-systems.ts'
 import { brokenBlames, brokenConsumers, brokenKeys, brokenLanes } from '../../model/mistakes.ts'
 import { mutants } from '../../mutants/list.ts'
@@ -13,7 +14,7 @@ const inSystem = [...plantedInRelays, plantedInConsumers]
 
 it.each(guaranteesWithFaults)(
   'every judge catches a fault of "$promise" as a breach of it, and each that is named is planted by a test',
-  ({ called, rules, properties, mistakes, spin, variants, mutants: named }) => {
+  ({ called, rules, properties, mistakes, spin, variants, mutants: named, foreign }) => {
     for (const planted of [rules, mistakes, spin, variants, named]) expect(planted).not.toEqual([])
 
     for (const rule of rules) expect(checker).toContain(`'${rule}'`)
@@ -29,6 +30,11 @@ it.each(guaranteesWithFaults)(
         mutant,
         promise: promises[called],
       })
+    for (const fault of foreign)
+      expect({ fault, promise: plantedForJudges.find(({ name }) => name === fault)?.promise }).toEqual({
+        fault,
+        promise: called,
+      })
     const seenAs = variants.map((variant) => inSystem.find((one) => one.variant === variant)?.seenAs ?? [])
     const isOurs = (rule: (typeof rules)[number]): boolean => rules.includes(rule)
     for (const sets of seenAs) expect(sets.some((set) => set.some(isOurs))).toBe(true)
@@ -36,6 +42,12 @@ it.each(guaranteesWithFaults)(
     expect(seenAs.some((sets) => sets.some((set) => set.every(isOurs)))).toBe(true)
   },
 )
+
+it('brokers and their clients are shown a breach of each promise but those about transactions, lanes and cut-offs', () => {
+  const unseen = guaranteesWithFaults.filter(({ foreign }) => foreign.length === 0).map(({ called }) => called)
+
+  expect(unseen).toEqual(['backed', 'owned', 'complete'])
+})
 
 it('each rule of the checker that a variant breaks belongs to one promise', () => {
   const rules = guaranteesWithFaults.flatMap((guarantee) => guarantee.rules)
