@@ -5,6 +5,7 @@ import { HandlerOutageError } from '../../errors.ts'
 import type { ConsumerHarness } from './harness.ts'
 import {
   deliveredIds,
+  gate,
   ids,
   type Recording,
   recording,
@@ -79,13 +80,18 @@ export const outageCases: readonly Case[] = [
         const topic = await harness.freshTopic()
         const messages = messagesTo(topic, 30, (index) => ({ orderingKey: `key-${String(index)}` }))
         const deployment = { isBroken: true }
-        const recorded = recording(() => {
+        const concurrency = 6
+        // A client that begins with a record or two gives those all of their attempts before there are failures enough to pause.
+        const together = gate()
+        const recorded: Recording = recording(async () => {
+          if (recorded.running === concurrency) together.open()
+          await together.passed
           if (deployment.isBroken) throw new TypeError('cannot read properties of undefined')
         })
         const seen = watch()
 
         await harness.send(messages)
-        const options = { maxAttempts: 3, pauseAfterFailures: 6, concurrency: 6, onEvent: seen.onEvent }
+        const options = { maxAttempts: 3, pauseAfterFailures: concurrency, concurrency, onEvent: seen.onEvent }
         await consume(topic, { handler: recorded.handler, ...options })
         await seen.until('consumer.paused', harness)
         await systemClock.sleep(1_500)
