@@ -1,7 +1,16 @@
 import type { FaultKind } from './plan.ts'
 import { brokenSystems } from '../judges/spin-systems.ts'
 import { plantedFaultTable, promiseTable } from './planted-faults.ts'
-import { command, destinationCommand, destinationTable, outageCommand, outageTable, seconds } from './outage-tables.ts'
+import {
+  command,
+  destinationCommand,
+  destinationTable,
+  outageCommand,
+  outageTable,
+  recoveryCommand,
+  recoveryTable,
+  seconds,
+} from './outage-tables.ts'
 import type { ChaosReport } from './run-chaos.ts'
 
 /** A run's report, and what it was run on. */
@@ -116,6 +125,8 @@ export interface KeptReports {
   readonly lately: readonly BrokerReport[]
   /** Of runs that were asked for faults by name: first those in which one is over before the next begins. */
   readonly asked: readonly BrokerReport[]
+  /** Of runs in which a relay dies, or loses its sessions, and everybody works again before the next does. */
+  readonly recovery: readonly BrokerReport[]
   /** Of runs in which consumers lack what they need for long. */
   readonly outages: readonly BrokerReport[]
   /** Of runs in which a destination is away or throttled, again and again for seconds, or twice for minutes. */
@@ -125,7 +136,7 @@ export interface KeptReports {
 
 /** The whole of docs/guarantees.md. */
 export function guarantees(kept: KeptReports): string {
-  const { thirty, long, lately, asked, outages, destinations, longDestinations } = kept
+  const { thirty, long, lately, asked, recovery, outages, destinations, longDestinations } = kept
   return `# What holds when things break
 
 <!-- Written by testing/chaos/write-guarantees.ts from the reports in testing/chaos/reports. Do not edit by hand. -->
@@ -172,6 +183,14 @@ No fault may lose, invent or reorder a message, apply one twice, or give a lane 
 ${faultTable(long, [...destinations, ...lately, ...outages, ...asked])}
 Reproduce a run's plan with its seed, for example \`${command(long[0])}\`. What the plan does and to whom is the same
 every time; what the processes are doing at that instant is up to the operating system.
+
+## A relay that dies
+
+Its sessions end with it, and the others see that: nobody waits for its lease. Here a fault comes every fifteen seconds on average, so that most are over before the next.
+The load was ${loadRange(recovery)} on two cores.
+
+${recoveryTable(recovery)}
+Reproduce one with \`${recoveryCommand(recovery[0])}\`.
 
 ## Outages of what consumers need
 
@@ -230,6 +249,12 @@ const limits = `## What is not promised
 function thirtyCounts(reports: readonly BrokerReport[]): string {
   const counts = reports.flatMap(({ report }) => Object.values(report.faults))
   return counts.length === 0 ? 'none yet' : `each fault ${String(Math.min(...counts))} times and more`
+}
+
+/** The smallest and the largest of the loads at which they ran. */
+function loadRange(reports: readonly BrokerReport[]): string {
+  const loads = reports.flatMap(({ report }) => report.load?.median ?? [])
+  return `${Math.min(...loads).toFixed(0)} to ${Math.max(...loads).toFixed(0)}`
 }
 
 function runTable(reports: readonly BrokerReport[]): string {

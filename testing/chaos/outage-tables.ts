@@ -57,6 +57,28 @@ export function destinationCommand(first: BrokerReport | undefined): string {
   return `${command(first)} --every ${String(everyMs)} --outage ${String(lasts)} --defaults --faults ${destinationKinds.join(',')}`
 }
 
+const recoveryKinds = ['kill-relay', 'terminate-backends'] as const
+
+/** Of runs in which each fault is over before the next begins. */
+export function recoveryTable(reports: readonly BrokerReport[]): string {
+  const rows = reports.flatMap(({ broker, report }) =>
+    recoveryKinds.map((kind) => {
+      const recovery = report.recoveryMs[kind]
+      const again = recovery === undefined ? ['–', '–'] : [seconds(recovery.p50), seconds(recovery.max)]
+      const cells = [`${String(report.faults[kind])} ×`, ...again, report.published, report.duplicates, report.lost]
+      return `| ${[broker, `\`${kind}\``, ...cells, report.orderViolations, report.violations.length].join(' | ')} |`
+    }),
+  )
+  return `| broker | fault | times | half of the lanes again after | the last | published | repeats | lost | out of order | violations |
+|---|---|---|---|---|---|---|---|---|---|
+${rows.join('\n')}
+`
+}
+
+export function recoveryCommand(first: BrokerReport | undefined): string {
+  return `${command(first)} --every 15000 --faults ${recoveryKinds.join(',')}`
+}
+
 /** As a reader reads it. */
 export const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
 

@@ -11,6 +11,7 @@ export function readReports(): KeptReports {
     long: inFolder('reports'),
     lately: inFolder('reports/lately'),
     asked: ['apart', 'operators', 'network', 'clock'].flatMap((kind) => inFolder(`reports/asked/${kind}`)),
+    recovery: inFolder('reports/recovery'),
     outages: inFolder('reports/outages'),
     destinations: inFolder('reports/destinations'),
     longDestinations: inFolder('reports/destinations/long'),

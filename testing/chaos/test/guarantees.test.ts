@@ -21,3 +21,13 @@ it('an outage of a destination costs no message an attempt, a dead letter or a h
     expect(report.paid).toEqual({ attempts: 0, deadLetters: 0, heldKeys: 0 })
   }
 })
+
+it('a relay that dies alone is made up for within two seconds', () => {
+  const { recovery } = readReports()
+
+  expect(recovery.map(({ broker }) => broker)).toEqual(['kafka', 'rabbitmq', 'sqs'])
+  for (const { report } of recovery) {
+    expect(report.recoveryMs['kill-relay']?.max).toBeLessThan(2_000)
+    expect(report.recoveryMs['terminate-backends']?.max).toBeLessThan(2_000)
+  }
+})
