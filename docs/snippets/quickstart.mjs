@@ -9,7 +9,7 @@ const pool = new pg.Pool({ connectionString })
 await migrate(pool)
 await migrateIdempotency(pool)
 await pool.query(`create table if not exists orders (id uuid primary key, cents int)`)
-await pool.query(`create table if not exists sales (cents int)`)
+await pool.query(`create table if not exists revenue (cents int)`)
 
 // 1. Save it and tell everyone, in one commit.
 const outbox = createOutbox()
@@ -34,8 +34,8 @@ const inbox = createInbox()
 const consumer = broker.createConsumer({
   topic: 'orders',
   handler: async ({ message }) => {
-    const result = await inbox.transact(pool, { consumer: 'sales', messageId: message.id }, (tx) =>
-      tx.query('insert into sales values ($1)', [message.json().cents]),
+    const result = await inbox.transact(pool, { consumer: 'revenue', messageId: message.id }, (tx) =>
+      tx.query('insert into revenue values ($1)', [message.json().cents]),
     )
     console.log(`3. message ${message.id} arrived: ${result}`)
   },
@@ -46,7 +46,7 @@ broker.redeliver() // As after a crash: the same message once more.
 await broker.settled()
 
 const ctrlC = once(process, 'SIGINT')
-const { rows } = await pool.query('select count(*), sum(cents) as cents from sales')
+const { rows } = await pool.query('select count(*), sum(cents) as cents from revenue')
 console.log(`4. ${rows[0].count} sale, ${rows[0].cents} cents in all. Ctrl-C ends it`)
 
 await ctrlC

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -11,6 +11,8 @@ import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
 
 const brokerUrl = inject('rabbitmqUrl')
 const template = fileURLToPath(new URL('../../packages/create-malote/template/src', import.meta.url))
+/** What the quickstart of the README makes in its database: a reader who goes on from it to the service keeps the database. */
+const tablesOfQuickstart = readFileSync(new URL('quickstart.mjs', import.meta.url), 'utf8').match(/create table [^`]+/g)
 /** Inside of `docs`, so that the service finds the packages it would have installed. */
 const homes = fileURLToPath(new URL('../.malote', import.meta.url))
 
@@ -32,6 +34,8 @@ const seen = (line: RegExp): Promise<string> =>
 
 beforeEach(async () => {
   database = await createTestDatabase(inject('postgresUrl'))
+  expect(tablesOfQuickstart).toHaveLength(2)
+  await database.pool().query((tablesOfQuickstart ?? []).join(';'))
   mkdirSync(homes, { recursive: true })
   home = mkdtempSync(join(homes, 'template-'))
   cpSync(template, join(home, 'src'), { recursive: true })
@@ -58,26 +62,29 @@ afterEach(async () => {
   await connection.close()
 })
 
-describe.skipIf(brokerUrl === '')('the service that `npm create malote` makes, with RabbitMQ at AMQP_URL', () => {
-  it('makes its queues, carries an order through them, answers a retry with the same order, and ends by Ctrl-C', async () => {
-    const url = await seen(/(http:\S+\/orders)/)
-    const order = (): Promise<Response> =>
-      fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'idempotency-key': '"the-first-order-0001"' },
-        body: '{"cents":1999}',
-      })
+describe.skipIf(brokerUrl === '')(
+  'the service of `npm create malote`, with RabbitMQ, in the database of the quickstart',
+  () => {
+    it('makes its queues, carries an order through them, answers a retry with the same order, and ends by Ctrl-C', async () => {
+      const url = await seen(/(http:\S+\/orders)/)
+      const order = (): Promise<Response> =>
+        fetch(url, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'idempotency-key': '"the-first-order-0001"' },
+          body: '{"cents":1999}',
+        })
 
-    const [first, again] = [await order(), await order()]
-    const { id } = (await first.json()) as { id: string }
-    await seen(new RegExp(`^3\\. order ${id} is booked as a sale`))
-    program.kill('SIGINT')
+      const [first, again] = [await order(), await order()]
+      const { id } = (await first.json()) as { id: string }
+      await seen(new RegExp(`^3\\. order ${id} is booked as a sale`))
+      program.kill('SIGINT')
 
-    expect(await again.json()).toEqual({ id })
-    expect(await exited).toEqual([0, null])
-    expect(lines.at(-1)).toBe('stopped: nothing lost, nothing half done')
-    expect((await database.pool().query('select order_id, cents from sales')).rows).toEqual([
-      { order_id: id, cents: 1999 },
-    ])
-  })
-})
+      expect(await again.json()).toEqual({ id })
+      expect(await exited).toEqual([0, null])
+      expect(lines.at(-1)).toBe('stopped: nothing lost, nothing half done')
+      expect((await database.pool().query('select order_id, cents from sales')).rows).toEqual([
+        { order_id: id, cents: 1999 },
+      ])
+    })
+  },
+)

@@ -1,5 +1,5 @@
-// `npm run soak -- --hours H`: the chaos plan on every broker in turn, faults that need a set-up of their own, relays without a guard, which must be noticed, and the
-// properties with far more cases.
+// `npm run soak -- --hours H`: the properties with far more cases, the chaos plan on every broker in turn, faults that need a set-up of their own, and relays
+// without a guard, which must be noticed.
 import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { outcomeOf } from '../history/check-history.ts'
@@ -10,7 +10,7 @@ import { runUntilDecided } from './run-until-decided.ts'
 import { kindsDone, kindsNotRun } from './surroundings.ts'
 
 const usage = `npm run soak -- [options]
-  --hours H     how long to go on; the last run is cut short, and what it began is drained (default 1)
+  --hours H     how long to go on; the last run is cut short, and what it began is drained; what is not reached is named (default 1)
   --seed S      of the first round; each round takes the next (default: random, printed)
   --minutes M   of faults on each broker in each round (default 5)
   --scale N     times as many cases of each property as the tests take (default 20); of command lines always a million`
@@ -36,35 +36,48 @@ const { values } = parseArgs({
 if (values.help) console.log(usage)
 else process.exit((await soak()) === 0 ? 0 : 1)
 
+/** One thing that a round does. */
+interface Run {
+  readonly what: string
+  readonly isSound: (endMs: number) => boolean | Promise<boolean>
+}
+
 /** @returns how many runs found something */
 async function soak(): Promise<number> {
   const endMs = performance.now() + positive('hours', values.hours) * hourMs
   const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : positive('seed', values.seed)
   const failed: string[] = []
+  const notReached: string[] = []
   for (let seed = firstSeed; performance.now() < endMs; seed++) {
-    for (const broker of brokers) {
-      if (performance.now() >= endMs) break
-      if (!(await isSound(broker, seed, endMs))) failed.push(`chaos on ${broker}, seed ${String(seed)}`)
-      if (performance.now() >= endMs) break
-      if (!(await isSound(broker, seed, endMs, outages))) failed.push(`outages on ${broker}, seed ${String(seed)}`)
+    for (const { what, isSound } of roundOf(seed)) {
+      if (performance.now() >= endMs) {
+        if (seed === firstSeed) notReached.push(what)
+      } else if (!(await isSound(endMs))) failed.push(what)
     }
-    // On one broker a round, each in its turn: the faults are of the host and of operators, and the same on all of them.
-    const turn = brokers[seed % brokers.length] as (typeof brokers)[number]
-    for (const group of soakedApart) {
-      if (performance.now() >= endMs) break
-      const kinds = group.join(',')
-      const what = `${kinds} on ${turn}, seed ${String(seed)}`
-      if (!(await isSound(turn, seed, endMs, ['--faults', kinds]))) failed.push(what)
-    }
-    for (const one of planted) {
-      if (performance.now() >= endMs || (await isPlantedSeen(one, seed))) continue
-      failed.push(`${one.variant} was not seen, seed ${String(seed)}`)
-    }
-    if (performance.now() < endMs && !holdProperties(seed)) failed.push(`properties, seed ${String(seed)}`)
   }
+  for (const what of notReached) console.error(`NOT REACHED in this time: ${what}`)
   for (const what of failed) console.error(`FAILED ${what}`)
   console.log(`${String(failed.length)} of the runs found something`)
   return failed.length
+}
+
+/** The properties come first: however short the soak and busy the machine, it has all their cases. */
+function roundOf(seed: number): readonly Run[] {
+  const chaos = (name: string, broker: string, more: readonly string[] = []): Run => ({
+    what: `${name} on ${broker}, seed ${String(seed)}`,
+    isSound: (endMs) => isSound(broker, seed, endMs, more),
+  })
+  // On one broker a round, each in its turn: the faults are of the host and of operators, and the same on all of them.
+  const turn = brokers[seed % brokers.length] as (typeof brokers)[number]
+  return [
+    { what: `properties, seed ${String(seed)}`, isSound: () => holdProperties(seed) },
+    ...brokers.flatMap((broker) => [chaos('chaos', broker), chaos('outages', broker, outages)]),
+    ...soakedApart.map((group) => chaos(group.join(','), turn, ['--faults', group.join(',')])),
+    ...planted.map((one) => ({
+      what: `a look whether ${one.variant} is seen, seed ${String(seed)}`,
+      isSound: () => isPlantedSeen(one, seed),
+    })),
+  ]
 }
 
 async function isSound(broker: string, seed: number, endMs: number, more: readonly string[] = []): Promise<boolean> {
