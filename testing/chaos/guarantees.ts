@@ -111,7 +111,7 @@ const consequences: Record<FaultKind, readonly [done: string, repeats: string]> 
   'partition-broker': ['the same between a relay and the broker', 'what it had in flight'],
   'move-database-clock': [
     'the clock of the database host jumps by ten seconds (three leases), either way, and back',
-    'what was in flight, where leases run out by it',
+    'what was in flight, and what a relay publishes by a lease that ran out by it, until it renews',
   ],
 }
 
