@@ -66,9 +66,10 @@ function section(kept: KeptAnswer): string {
 
 /** Of a run that asked many questions their number says enough. */
 function commandOf({ command }: KeptAnswer): string {
+  // Neither flags and numbers, nor `npm run bench`.
   const names = command
     .split(' ')
-    .filter((word) => word !== '--' && /^[a-z-]+$/.test(word) && !word.startsWith('--'))
+    .filter((word) => /^[a-z]+(-[a-z]+)*$/.test(word))
     .slice(3)
   return names.length > 3 ? `\`npm run bench -- …\`, ${String(names.length)} questions` : `\`${command}\``
 }

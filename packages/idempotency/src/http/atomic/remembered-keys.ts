@@ -1,4 +1,4 @@
-/** As many as are asked for again before they are forgotten, twice, in a few megabytes. */
+/** Of each half: as many as are asked for again before they are forgotten, in a few megabytes. */
 const limit = 5_000
 
 /**
